@@ -1,0 +1,1 @@
+"""The method: pruning space, gated and sliced models, checkpoints."""
