@@ -1,1 +1,0 @@
-"""Checkpoint to bundle: graphs, parity, publishing."""

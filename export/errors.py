@@ -1,0 +1,101 @@
+"""Every error that `export` raises to its users, and the exit code of each.
+
+    ExportError                       1  a build that did not come out whole
+    ├── UsageError                    2  an option that cannot be meant
+    ├── RefusedError                  3  an input or a place this build will not work with
+    │   ├── ScheduleError                a diffusers scheduler that is not a table (DESIGN D6)
+    │   ├── WeightError                  a tensor that float16 cannot hold
+    │   └── LockedError                  another build is at work on the same bundle
+    ├── DiskFullError                 1  no room for a file; the previous bundle is untouched
+    └── PartError                     1  one part of the bundle could not be made
+        ├── ParityError                  its outputs differ from the oracle's (DESIGN D10)
+        ├── OutputError                  its outputs are blank, constant or not finite
+        └── CrashError                   the process that made it died
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class ExportError(Exception):
+    """Base of the tree; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(ExportError):
+    """An option that cannot be meant."""
+
+    exit_code = 2
+
+
+class RefusedError(ExportError):
+    """An input or a place this build will not work with."""
+
+    exit_code = 3
+
+
+class ScheduleError(RefusedError):
+    """A scheduler that cannot be written as a table; `field` is the config field to change, where known."""
+
+    def __init__(self, solver: str, field: str | None, why: str) -> None:
+        where = f" because of its config field {field}" if field else ""
+        super().__init__(f"solver {solver} cannot be a table{where}: {why}")
+        self.solver = solver
+        self.field = field
+
+
+class WeightError(RefusedError):
+    """A tensor that float16 cannot hold."""
+
+
+class LockedError(RefusedError):
+    """Another build is at work on the same bundle; `pid` is its process, 0 where unknown."""
+
+    def __init__(self, path: Path, pid: int) -> None:
+        super().__init__(f"{path}: locked by pid {pid or 'unknown'}; wait for that build or choose another --out")
+        self.path = path
+        self.pid = pid
+
+
+class DiskFullError(ExportError):
+    """No room for a file; what was half-written is gone and the previous bundle is untouched."""
+
+    def __init__(self, path: Path, needed: int) -> None:
+        super().__init__(
+            f"{path}: no space left, {needed:,} bytes needed; free some and run the same command again"
+        )
+        self.path = path
+        self.needed = needed
+
+
+class PartError(ExportError):
+    """One part of the bundle could not be made; the others are published."""
+
+
+class ParityError(PartError):
+    """A part whose outputs differ from the oracle's by more than the tolerance of its rung."""
+
+    def __init__(self, rung: str, error: float, tolerance: float) -> None:
+        super().__init__(f"parity rung {rung}: error {error:.3g} is above the tolerance {tolerance:.3g}")
+        self.rung = rung
+        self.error = error
+        self.tolerance = tolerance
+
+
+class OutputError(PartError):
+    """Outputs that are blank, constant or not finite."""
+
+
+class CrashError(PartError):
+    """The process that made a part died; the message names the signal."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of an unknown-name message: the nearest right one, or all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
