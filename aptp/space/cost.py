@@ -1,0 +1,107 @@
+"""What an architecture costs, without running it.
+
+Owns the cost model: linear in the gates, because block inputs and outputs are never pruned. True MACs are one set of
+coefficients for it; a latency table of the target machine is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from aptp.errors import SpaceError
+from aptp.space.architecture import Architecture
+from aptp.space.groups import Space
+from aptp.space.macs import module_macs
+
+
+@dataclass(frozen=True)
+class LinearCost:
+    """cost = base + Σ over sublayers of depth · (fixed + Σ gate · per_gate).
+
+    ``base`` is spent outside every depth gate; ``fixed`` [number of depth gates] inside one, whatever its widths; ``per_gate``
+    [width gates] by each width gate that is kept. The unit is the model's own: MACs or seconds.
+    """
+
+    space: Space
+    base: float
+    fixed: NDArray[np.float64]
+    per_gate: NDArray[np.float64]
+
+    @property
+    def dense(self) -> float:
+        return float(self.base + self.fixed.sum() + self.per_gate.sum())
+
+    def of(self, architecture: Architecture) -> float:
+        """The cost of one architecture; exact for integer coefficients below 2⁵³."""
+        widths, depths = np.split(architecture.keep.astype(np.float64), [self.space.width_gates])
+        alive = np.append(depths, 1.0)[self._owners()]
+        return float(self.base + self.fixed @ depths + self.per_gate @ (widths * alive))
+
+    def __call__(self, gates: Tensor) -> Tensor:
+        """The cost of each row of ``gates`` [B, D], differentiably (the budget loss needs its gradient). Returns [B]."""
+        widths, depths = gates.split([self.space.width_gates, len(self.space.depths)], dim=1)
+        alive = torch.cat([depths, torch.ones_like(gates[:, :1])], dim=1)[:, torch.as_tensor(self._owners())]
+        fixed, per_gate = (torch.as_tensor(c, dtype=gates.dtype) for c in (self.fixed, self.per_gate))
+        return self.base + depths @ fixed.to(gates.device) + (widths * alive) @ per_gate.to(gates.device)
+
+    def _owners(self) -> NDArray[np.intp]:
+        """For each width gate the column of its depth gate; one past the last where there is none."""
+        none = len(self.space.depths)
+        owner = [none if i is None else i for i in self.space.owner]
+        return np.repeat(np.asarray(owner, dtype=np.intp), [group.gates for group in self.space.widths])
+
+
+def mac_cost(
+    config: Mapping[str, Any], space: Space, height: int, width: int, tokens: int = 77
+) -> LinearCost:
+    """True MACs of one UNet call at batch 1 on latents of ``height`` × ``width`` with ``tokens`` text tokens.
+
+    Counts what torch's FLOP counter counts: convolutions, linears and both attention products, cross-attention with
+    its true key length (the published counter charges it N × N). ``config`` is the dense UNet's.
+    """
+    check_resolution(config, height, width)
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config)
+    macs = module_macs(unet, height, width, tokens)
+    shares = [_macs_of_group(group.module, unet.get_submodule(group.module), macs) for group in space.widths]
+    per_gate = np.repeat(
+        [share / group.gates for share, group in zip(shares, space.widths, strict=True)],
+        [group.gates for group in space.widths],
+    )
+    fixed = np.array([_below(macs, gate.module) for gate in space.depths], dtype=np.float64)
+    for owner, share in zip(space.owner, shares, strict=True):
+        if owner is not None:
+            fixed[owner] -= share
+    base = sum(macs.values()) - fixed.sum() - sum(shares)
+    return LinearCost(space, float(base), fixed, per_gate.astype(np.float64))
+
+
+def _macs_of_group(path: str, module: nn.Module, macs: Mapping[str, int]) -> int:
+    """MACs that shrink in proportion to the kept gates of the group at ``path``."""
+    if hasattr(module, "conv_shortcut"):  # a resnet: its shortcut is not part of the width
+        return _below(macs, path) - macs.get(f"{path}.conv_shortcut", 0)
+    return _below(macs, path)
+
+
+def _below(macs: Mapping[str, int], path: str) -> int:
+    return sum(count for name, count in macs.items() if name == path or name.startswith(path + "."))
+
+
+def check_resolution(unet_config: Mapping[str, Any], height: int, width: int) -> None:
+    """Raises SpaceError unless a latent of ``height`` × ``width`` survives the UNet's down-sampling evenly."""
+    multiple = latent_multiple(unet_config)
+    if height % multiple or width % multiple or min(height, width) < multiple:
+        raise SpaceError(f"latents of {height}x{width} do not fit: both sides must be multiples of {multiple}")
+
+
+def latent_multiple(unet_config: Mapping[str, Any]) -> int:
+    """Latent sides must be multiples of this: two for each down-sampling."""
+    return int(2 ** (len(unet_config["block_out_channels"]) - 1))
