@@ -1,0 +1,108 @@
+"""Owns how weights lie in a bundle: rounded to float16, in one aligned file, and read as float16 or as float32.
+
+A graph gets two heads over the same weights (docs/BUNDLE.md, "A model"): `model.onnx` reads the float16 file and
+casts; `serve.onnx` reads the same file widened to float32, which a reader makes and this module only describes.
+Refuses weights that float16 cannot hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from export.errors import WeightError
+
+GRAPH, WEIGHTS, SERVE, SERVE_WEIGHTS = "model.onnx", "model.onnx.data", "serve.onnx", "serve.onnx.data"
+# Offsets are whole pages, so that both files can be mapped.
+PAGE = 4096
+# Below this a tensor costs less inline than its page.
+SMALLEST = 256
+_CHUNK = 1 << 22
+
+
+class Extent(NamedTuple):
+    """Where one tensor lies in the float16 file: offset in bytes and count of elements."""
+
+    offset: int
+    count: int
+
+
+def round_to_half(module: nn.Module) -> None:
+    """Rounds every floating tensor of `module` to the nearest float16, in place; its dtype stays as it is.
+
+    Raises WeightError, naming the tensor, for values that are not finite or lie beyond float16's range.
+    """
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if not tensor.is_floating_point():
+            continue
+        rounded = tensor.detach().half()
+        if not rounded.isfinite().all():
+            worst = "values that are not finite" if not tensor.isfinite().all() else f"{tensor.abs().max():.3g}"
+            raise WeightError(f"tensor {name} holds {worst}; float16 reaches 65504: repair the checkpoint's weights")
+        with torch.no_grad():
+            tensor.copy_(rounded)
+
+
+def write_halves(model: ir.Model, path: Path) -> dict[str, Extent]:
+    """Writes every large initializer that float16 holds exactly to `path`; returns what lies where, by name."""
+    extents: dict[str, Extent] = {}
+    with path.open("xb") as file:
+        for name, value in model.graph.initializers.items():
+            tensor = value.const_value
+            if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < SMALLEST:
+                continue
+            half = exact_half(tensor.numpy())
+            if half is not None:
+                file.write(bytes(-file.tell() % PAGE))
+                extents[name] = Extent(file.tell(), half.size)
+                file.write(np.ascontiguousarray(half, "<f2").data)
+    return extents
+
+
+def exact_half(array: np.ndarray) -> np.ndarray | None:
+    """`array` as float16 if that loses nothing, else None."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        half = array.astype(np.float16)
+    return half if np.array_equal(half, array) else None
+
+
+def refer_to_floats(model: ir.Model, extents: dict[str, Extent]) -> None:
+    """Makes `model` the serving head: float32 initializers at twice the offset of their float16 twin."""
+    for name, extent in extents.items():
+        value = model.graph.initializers[name]
+        value.const_value = _external(value, SERVE_WEIGHTS, ir.DataType.FLOAT, extent, 4)
+
+
+def refer_to_halves(model: ir.Model, extents: dict[str, Extent]) -> None:
+    """Makes `model` the portable head: float16 initializers, each followed by a Cast to float32."""
+    graph = model.graph
+    casts = []
+    for name, extent in extents.items():
+        value = graph.initializers.pop(name)
+        half = ir.Value(name=f"{name}.half", shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT16))
+        half.const_value = _external(half, WEIGHTS, ir.DataType.FLOAT16, extent, 2)
+        graph.register_initializer(half)
+        cast = ir.node("Cast", [half], attributes={"to": ir.DataType.FLOAT}, name=f"{name}.cast")
+        cast.outputs[0].name = name
+        value.replace_all_uses_with(cast.outputs[0])
+        casts.append(cast)
+    if casts:
+        graph.insert_before(graph[0], casts)
+
+
+def _external(value: ir.Value, location: str, dtype: ir.DataType, extent: Extent, width: int) -> ir.ExternalTensor:
+    offset, length = extent.offset * width // 2, extent.count * width
+    shape = ir.Shape(value.const_value.shape if value.const_value is not None else value.shape)
+    return ir.ExternalTensor(location, offset, length, dtype, shape=shape, name=value.name)
+
+
+def widen(halves: Path, floats: Path) -> None:
+    """Writes `floats`, the float32 twin of a float16 file, element by element; a reader does the same in its cache."""
+    with halves.open("rb") as source, floats.open("xb") as target:
+        while chunk := source.read(_CHUNK):
+            target.write(np.frombuffer(chunk, "<f2").astype("<f4").data)
