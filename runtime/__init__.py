@@ -1,0 +1,16 @@
+"""Bundle to images. `Runtime` is loaded on first use, so that importing this package costs next to nothing."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .pipeline import Generated, Runtime
+
+__all__ = ["Generated", "Runtime"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import pipeline
+
+    return getattr(pipeline, name)

@@ -1,0 +1,194 @@
+"""Untrusted JSON: bytes to plain values within caps, and typed access to their fields.
+
+Refuses duplicate keys, NaN, Infinity, deep nesting, big numbers, unknown fields and wrong types. Whatever the
+bytes are, the only exception that leaves this file is `ManifestError`.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import ManifestError, nearest
+
+BYTES = 4 * 1024 * 1024  # of a whole document
+DEPTH = 32  # of nested objects and lists
+INTEGER = 2**53
+TEXT = 4096  # characters in a string
+
+T = TypeVar("T")
+
+
+def decode(data: bytes, name: str) -> dict[str, Any]:
+    """The JSON object in `data`; `name` is what messages call it. Raises `ManifestError`."""
+    if len(data) > BYTES:
+        raise ManifestError(f"{name}: {len(data)} bytes, and at most {BYTES} are allowed")
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    except RecursionError:
+        raise ManifestError(f"{name}: nested deeper than {DEPTH} levels") from None
+    except ValueError as error:  # covers bad UTF-8 and bad JSON
+        raise ManifestError(f"{name}: not UTF-8 JSON: {error}") from error
+    _check_depth(value, name)
+    if not isinstance(value, dict):
+        raise ManifestError(f"{name}: the top level must be an object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ManifestError(f"the key {twice[:64]!r} appears twice in one object")
+    return result
+
+
+def _constant(text: str) -> float:
+    raise ManifestError(f"{text} is not a number that the format allows")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ManifestError(f"the number {text[:32]} is too large")
+    return value
+
+
+def _int(text: str) -> int:
+    # Checked before conversion, whose cost grows with the square of the digits.
+    if len(text) > 17 or abs(int(text)) > INTEGER:
+        raise ManifestError(f"the integer {text[:32]} is beyond 2^53")
+    return int(text)
+
+
+def _check_depth(value: Any, name: str) -> None:
+    level = [value]
+    for _ in range(DEPTH + 1):
+        containers = (item for item in level if isinstance(item, dict | list))
+        level = [item for box in containers for item in (box.values() if isinstance(box, dict) else box)]
+        if not level:
+            return
+    raise ManifestError(f"{name}: nested deeper than {DEPTH} levels")
+
+
+class Fields:
+    """One JSON object whose fields are taken by name and type; `close` refuses what was not taken.
+
+    `lenient` is for documents of a newer minor version, where unknown fields must be ignored.
+    """
+
+    def __init__(self, value: Any, where: str, *, lenient: bool = False) -> None:
+        if not isinstance(value, dict):
+            raise ManifestError(f"{where}: must be an object, not {_kind(value)}")
+        self.where, self.lenient = where, lenient
+        self._value: dict[str, Any] = value
+        self._taken: set[str] = set()
+
+    def raw(self, name: str) -> Any:
+        """The field's value, whatever it is."""
+        self._taken.add(name)
+        if name not in self._value:
+            raise ManifestError(f"{self.where}: the field {name!r} is missing")
+        return self._value[name]
+
+    def has(self, name: str) -> bool:
+        """Whether an optional field is there."""
+        self._taken.add(name)
+        return name in self._value
+
+    def text(self, name: str, *, choices: tuple[str, ...] = ()) -> str:
+        """A string of 1 to 4,096 characters without NUL; one of `choices` if any are given."""
+        value = as_text(self.raw(name), f"{self.where}.{name}")
+        if choices and value not in choices:
+            listed = ", ".join(map(repr, choices))
+            raise self.error(name, f"{value[:64]!r} is not one of {listed}{nearest(value, choices)}")
+        return value
+
+    def integer(self, name: str, low: int = 0, high: int = INTEGER) -> int:
+        """An integer from `low` to `high`."""
+        return as_integer(self.raw(name), f"{self.where}.{name}", low, high)
+
+    def number(self, name: str) -> float:
+        """A finite number."""
+        return as_number(self.raw(name), f"{self.where}.{name}")
+
+    def flag(self, name: str) -> bool:
+        """True or false."""
+        value = self.raw(name)
+        if not isinstance(value, bool):
+            raise self.error(name, f"must be true or false, not {_kind(value)}")
+        return value
+
+    def fields(self, name: str) -> "Fields":
+        """An object with known fields."""
+        return Fields(self.raw(name), f"{self.where}.{name}", lenient=self.lenient)
+
+    def objects(self, name: str, build: Callable[["Fields"], T]) -> tuple[T, ...]:
+        """A list of at least one object with known fields."""
+        return self.items(name, lambda value, where: build(Fields(value, where, lenient=self.lenient)))
+
+    def table(self, name: str, build: Callable[["Fields"], T]) -> dict[str, T]:
+        """An object with free keys, and under each an object with known fields."""
+        return self.each(name, lambda _, value, where: build(Fields(value, where, lenient=self.lenient)))
+
+    def each(self, name: str, build: Callable[[str, Any, str], T]) -> dict[str, T]:
+        """An object with free keys: `build(key, value, where)` for each."""
+        value = self.raw(name)
+        if not isinstance(value, dict):
+            raise self.error(name, f"must be an object, not {_kind(value)}")
+        return {key: build(key, item, f"{self.where}.{name}.{key[:64]!a}") for key, item in value.items()}
+
+    def items(self, name: str, build: Callable[[Any, str], T]) -> tuple[T, ...]:
+        """A list of at least one item: `build(value, where)` for each."""
+        value = self.raw(name)
+        if not isinstance(value, list) or not value:
+            raise self.error(name, "must be a list of at least one item")
+        return tuple(build(item, f"{self.where}.{name}[{index}]") for index, item in enumerate(value))
+
+    def error(self, name: str, message: str) -> ManifestError:
+        """A `ManifestError` that says where."""
+        return ManifestError(f"{self.where}.{name}: {message}")
+
+    def close(self) -> None:
+        """Refuse fields that nothing asked for, unless the document is of a newer minor version."""
+        unknown = sorted(self._value.keys() - self._taken)
+        if unknown and not self.lenient:
+            hint = nearest(unknown[0], self._taken)
+            raise ManifestError(f"{self.where}: unknown field {unknown[0][:64]!a}{hint}")
+
+
+def as_text(value: Any, where: str) -> str:
+    """`value` as a string of 1 to 4,096 characters without NUL or unpaired surrogates."""
+    if not isinstance(value, str) or not 0 < len(value) <= TEXT:
+        raise ManifestError(f"{where}: must be a string of 1 to {TEXT} characters")
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ManifestError(f"{where}: holds a NUL or half of a surrogate pair")
+    return value
+
+
+def as_integer(value: Any, where: str, low: int = 0, high: int = INTEGER) -> int:
+    """`value` as an integer from `low` to `high`; neither booleans nor 1.0 are integers."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ManifestError(f"{where}: must be an integer, not {_kind(value)}")
+    if not low <= value <= high:
+        raise ManifestError(f"{where}: {value} is outside {low} to {high}")
+    return value
+
+
+def as_number(value: Any, where: str) -> float:
+    """`value` as a float."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ManifestError(f"{where}: must be a number, not {_kind(value)}")
+    return float(value)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")

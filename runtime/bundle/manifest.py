@@ -1,0 +1,417 @@
+"""The manifest as frozen values, and the parser that lets nothing else through (docs/BUNDLE.md, version 1.0).
+
+Refuses what the page does not allow, and references to what is not there. Any bytes give a `Manifest` or a
+`ManifestError`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from ..errors import ManifestError, nearest
+from .document import Fields, as_integer, as_number, as_text, decode
+from .files import FileEntry, check_path
+
+MAJOR, MINOR = 1, 0
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
+DENSE = "dense"
+ENCODER_INPUTS = ("input_ids", "attention_mask")
+LIMITS = {"channels": 64, "side": 4096, "length": 4096, "codes": 1024, "rows": 10_000, "window": 4, "scale": 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the weights come from; `trained` is false for random ones."""
+
+    name: str
+    checkpoint: str
+    trained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a request gets that does not say otherwise."""
+
+    solver: str
+    steps: int
+    guidance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """Latent geometry; sides are multiples of `multiple`, from `minimum` to `maximum`."""
+
+    channels: int
+    height: int
+    width: int
+    multiple: int
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Paths of a graph, of its float16 weights, and of the same graph for float32 weights."""
+
+    graph: str
+    identity: str
+    weights: str | None = None
+    serve: str | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file the model is made of."""
+        return tuple(path for path in (self.graph, self.weights, self.serve) if path is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenizer:
+    """A tokenizer file and the frame its ids are put into, `length` tokens long."""
+
+    file: str
+    length: int
+    bos: int
+    eos: int
+    pad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A prompt encoder; `inputs` are the tensors it takes, `output` the one that is used."""
+
+    name: str
+    model: Model
+    inputs: tuple[str, ...]
+    output: str
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """A UNet input, and the encoder whose output it gets."""
+
+    input: str
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Similarities of a prompt to `codes` codes; `fallback` names the expert for a code without one."""
+
+    kind: str
+    encoder: str
+    model: Model
+    codes: int
+    tie: float
+    fallback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Latents to images, `scale` pixels per latent."""
+
+    model: Model
+    scale: int
+    scaling_factor: float
+    shift_factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """One UNet: `parameters`, and `macs` of one call at the default size."""
+
+    model: Model
+    parameters: int
+    macs: int
+    fallback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A solver's table; `rows[n - 1]` rows for n steps, 0 where n is not offered."""
+
+    table: str
+    window: int
+    rows: tuple[int, ...]
+    noise_scale: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole manifest, every reference in it resolved."""
+
+    version: str
+    producer: Mapping[str, str]
+    source: Source
+    defaults: Defaults
+    latent: Latent
+    encoders: Mapping[str, Encoder]
+    conditioning: tuple[Conditioning, ...]
+    router: Router
+    decoder: Decoder
+    experts: Mapping[str, Expert]
+    schedules: Mapping[str, Schedule]
+    files: Mapping[str, FileEntry]
+
+
+def parse(data: bytes) -> Manifest:
+    """The manifest in `data`. Raises `ManifestError`, and nothing else, whatever the bytes."""
+    value = decode(data, MANIFEST)
+    top = Fields(value, "manifest")
+    top.text("format", choices=("aptp-bundle",))
+    version = top.text("version")
+    top.lenient = _is_newer_minor(version)
+    manifest = Manifest(
+        version=version,
+        producer=top.each("producer", lambda key, item, where: as_text(item, where)),
+        source=_source(top.fields("source")),
+        defaults=_defaults(top.fields("defaults")),
+        latent=_latent(top.fields("latent")),
+        encoders=_named(top.objects("encoders", _encoder)),
+        conditioning=top.objects("conditioning", _conditioning),
+        router=_router(top.fields("router")),
+        decoder=_decoder(top.fields("decoder")),
+        experts=top.table("experts", _expert),
+        schedules=top.table("schedules", _schedule),
+        files=top.table("files", _entry),
+    )
+    top.close()
+    _check_references(manifest)
+    return manifest
+
+
+def _is_newer_minor(version: str) -> bool:
+    match = re.fullmatch(r"(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})", version, re.ASCII)
+    if not match:
+        raise ManifestError(f"manifest.version: {version[:64]!a} is not major.minor")
+    if int(match[1]) != MAJOR:
+        raise ManifestError(
+            f"manifest.version: this bundle is version {version}, and this reader knows {MAJOR}.x; "
+            "update aptp, or build the bundle again with the version you have"
+        )
+    return int(match[2]) > MINOR
+
+
+def _source(fields: Fields) -> Source:
+    source = Source(fields.text("name"), fields.text("checkpoint"), fields.flag("trained"))
+    fields.close()
+    return source
+
+
+def _defaults(fields: Fields) -> Defaults:
+    defaults = Defaults(
+        fields.text("solver"), fields.integer("steps", 1, LIMITS["rows"]), fields.number("guidance")
+    )
+    if defaults.guidance < 0:
+        raise fields.error("guidance", "must not be negative")
+    fields.close()
+    return defaults
+
+
+def _latent(fields: Fields) -> Latent:
+    side = LIMITS["side"]
+    latent = Latent(
+        channels=fields.integer("channels", 1, LIMITS["channels"]),
+        height=fields.integer("height", 1, side),
+        width=fields.integer("width", 1, side),
+        multiple=fields.integer("multiple", 1, side),
+        minimum=fields.integer("minimum", 1, side),
+        maximum=fields.integer("maximum", 1, side),
+    )
+    for name, value in (("height", latent.height), ("width", latent.width)):
+        if value % latent.multiple or not latent.minimum <= value <= latent.maximum:
+            raise fields.error(name, f"{value} breaks the rules that multiple, minimum and maximum set")
+    fields.close()
+    return latent
+
+
+def _model(fields: Fields) -> Model:
+    def path(name: str) -> str | None:
+        return check_path(fields.text(name), f"{fields.where}.{name}") if fields.has(name) else None
+
+    graph = check_path(fields.text("graph"), f"{fields.where}.graph")
+    model = Model(graph, _digest(fields, "identity"), path("weights"), path("serve"))
+    if model.weights and PurePosixPath(model.weights).parent != PurePosixPath(graph).parent:
+        raise fields.error("weights", "must lie in the same folder as the graph")
+    if model.serve and not model.weights:
+        raise fields.error("serve", "needs weights")
+    fields.close()
+    return model
+
+
+def _digest(fields: Fields, name: str) -> str:
+    value = fields.text(name)
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise fields.error(name, "must be 64 lower-case hexadecimal digits")
+    return value
+
+
+def _encoder(fields: Fields) -> Encoder:
+    def input_name(value: Any, where: str) -> str:
+        name = as_text(value, where)
+        if name not in ENCODER_INPUTS:
+            raise ManifestError(f"{where}: {name[:64]!a} is not an encoder input{nearest(name, ENCODER_INPUTS)}")
+        return name
+
+    encoder = Encoder(
+        name=fields.text("name"),
+        model=_model(fields.fields("model")),
+        inputs=fields.items("inputs", input_name),
+        output=fields.text("output"),
+        tokenizer=_tokenizer(fields.fields("tokenizer")),
+    )
+    if len(set(encoder.inputs)) < len(encoder.inputs):
+        raise fields.error("inputs", "names an input twice")
+    fields.close()
+    return encoder
+
+
+def _named(encoders: tuple[Encoder, ...]) -> dict[str, Encoder]:
+    result = {encoder.name: encoder for encoder in encoders}
+    if len(result) < len(encoders):
+        raise ManifestError("manifest.encoders: two encoders have the same name")
+    return result
+
+
+def _tokenizer(fields: Fields) -> Tokenizer:
+    tokenizer = Tokenizer(
+        file=check_path(fields.text("file"), f"{fields.where}.file"),
+        length=fields.integer("length", 2, LIMITS["length"]),
+        bos=fields.integer("bos"),
+        eos=fields.integer("eos"),
+        pad=fields.integer("pad"),
+    )
+    fields.close()
+    return tokenizer
+
+
+def _conditioning(fields: Fields) -> Conditioning:
+    conditioning = Conditioning(fields.text("input"), fields.text("encoder"))
+    if conditioning.input in ("sample", "timestep"):
+        raise fields.error("input", f"{conditioning.input!r} is not a conditioning input")
+    fields.close()
+    return conditioning
+
+
+def _router(fields: Fields) -> Router:
+    router = Router(
+        kind=fields.text("kind", choices=("cosine",)),
+        encoder=fields.text("encoder"),
+        model=_model(fields.fields("model")),
+        codes=fields.integer("codes", 1, LIMITS["codes"]),
+        tie=fields.number("tie"),
+        fallback=fields.text("fallback") if fields.has("fallback") else None,
+    )
+    if router.tie < 0:
+        raise fields.error("tie", "must not be negative")
+    fields.close()
+    return router
+
+
+def _decoder(fields: Fields) -> Decoder:
+    decoder = Decoder(
+        model=_model(fields.fields("model")),
+        scale=fields.integer("scale", 1, LIMITS["scale"]),
+        scaling_factor=fields.number("scaling_factor"),
+        shift_factor=fields.number("shift_factor"),
+    )
+    if decoder.scaling_factor == 0:
+        raise fields.error("scaling_factor", "must not be zero")
+    fields.close()
+    return decoder
+
+
+def _expert(fields: Fields) -> Expert:
+    expert = Expert(
+        model=_model(fields.fields("model")),
+        parameters=fields.integer("parameters"),
+        macs=fields.integer("macs"),
+        fallback=fields.text("fallback") if fields.has("fallback") else None,
+    )
+    fields.close()
+    return expert
+
+
+def _schedule(fields: Fields) -> Schedule:
+    schedule = Schedule(
+        table=check_path(fields.text("table"), f"{fields.where}.table"),
+        window=fields.integer("window", 1, LIMITS["window"]),
+        rows=fields.items("rows", lambda item, where: as_integer(item, where, 0, LIMITS["rows"])),
+        noise_scale=fields.items("noise_scale", as_number),
+    )
+    if len(schedule.rows) != len(schedule.noise_scale):
+        raise fields.error("noise_scale", f"has {len(schedule.noise_scale)} items, and rows has {len(schedule.rows)}")
+    fields.close()
+    return schedule
+
+
+def _entry(fields: Fields) -> FileEntry:
+    entry = FileEntry(fields.integer("size"), _digest(fields, "sha256"))
+    fields.close()
+    return entry
+
+
+def _check_references(manifest: Manifest) -> None:
+    for path in manifest.files:
+        check_path(path, "manifest.files")
+        if path in (MANIFEST, SIGNATURE):
+            raise ManifestError(f"manifest.files: must not list {path}")
+    models = {
+        "router": manifest.router.model,
+        "decoder": manifest.decoder.model,
+        **{f"encoders {name!r}": encoder.model for name, encoder in manifest.encoders.items()},
+        **{f"experts {name!r}": expert.model for name, expert in manifest.experts.items()},
+    }
+    for where, model in models.items():
+        for path in model.paths:
+            _known(path, manifest.files, where, "file")
+        if model.serve and model.weights and manifest.files[model.weights].size % 2:
+            raise ManifestError(f"manifest.{where}: {model.weights} has an odd size, and float16 has two bytes")
+    for name, encoder in manifest.encoders.items():
+        _known(encoder.tokenizer.file, manifest.files, f"encoders {name!r}", "file")
+    for entry in manifest.conditioning:
+        _known(entry.encoder, manifest.encoders, "conditioning", "encoder")
+    if len({entry.input for entry in manifest.conditioning}) < len(manifest.conditioning):
+        raise ManifestError("manifest.conditioning: an input is fed twice")
+    _known(manifest.router.encoder, manifest.encoders, "router", "encoder")
+    _check_experts(manifest)
+    _check_schedules(manifest)
+
+
+def _known(name: str, known: Mapping[str, Any], where: str, kind: str) -> None:
+    if name not in known:
+        hint = nearest(name, known) if len(known) <= 1000 else ""
+        raise ManifestError(f"manifest.{where}: names the {kind} {name[:64]!a}, which is not there{hint}")
+
+
+def _check_experts(manifest: Manifest) -> None:
+    if not manifest.experts:
+        raise ManifestError("manifest.experts: must name at least one expert")
+    codes = {str(code) for code in range(manifest.router.codes)} | {DENSE}
+    for name, expert in manifest.experts.items():
+        if name not in codes:
+            raise ManifestError(
+                f"manifest.experts: {name[:64]!a} is neither {DENSE!r} nor a code below {manifest.router.codes}"
+            )
+        if expert.fallback == name:
+            raise ManifestError(f"manifest.experts {name!r}: falls back to itself")
+        if expert.fallback is not None:
+            _known(expert.fallback, manifest.experts, f"experts {name!r}", "expert")
+    if manifest.router.fallback is not None:
+        _known(manifest.router.fallback, manifest.experts, "router", "expert")
+
+
+def _check_schedules(manifest: Manifest) -> None:
+    for name, schedule in manifest.schedules.items():
+        where = f"schedules {name[:64]!a}"
+        _known(schedule.table, manifest.files, where, "file")
+        size = 4 * (2 + 2 * schedule.window) * sum(schedule.rows)
+        if manifest.files[schedule.table].size != size:
+            raise ManifestError(f"manifest.{where}: {schedule.table} must have {size} bytes")
+    defaults = manifest.defaults
+    _known(defaults.solver, manifest.schedules, "defaults", "solver")
+    rows = manifest.schedules[defaults.solver].rows
+    if defaults.steps > len(rows) or not rows[defaults.steps - 1]:
+        raise ManifestError(f"manifest.defaults: {defaults.solver!r} does not offer {defaults.steps} steps")

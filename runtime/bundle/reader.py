@@ -1,0 +1,71 @@
+"""An opened bundle: its manifest, and its files, each checked before anyone parses it."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from ..errors import IntegrityError, ManifestError, UsageError
+from .document import BYTES
+from .files import VerifiedFiles, open_beneath
+from .manifest import MANIFEST, SIGNATURE, Manifest, Model, parse
+
+_BUILD = "`python -m export.build --codes all --out DIR` builds one"
+_REMEDY = "the bundle is damaged or was changed: build or copy it again"
+
+
+class Bundle:
+    """A bundle folder whose manifest has been checked and parsed. Opening reads no other file."""
+
+    def __init__(self, root: Path, manifest: Manifest) -> None:
+        self.root, self.manifest = root, manifest
+        self.files = VerifiedFiles(root, manifest.files, _REMEDY)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Bundle":
+        """Open the bundle at `path`. Raises `UsageError`, `ManifestError`, `IntegrityError`."""
+        # Resolved once: a link to a bundle may be repointed while this process goes on reading the old one.
+        root = Path(path).resolve()
+        if not root.is_dir():
+            raise UsageError(f"{path}: there is no such folder; {_BUILD}")
+        if not (root / MANIFEST).exists():
+            diffusers = (root / "model_index.json").exists()
+            kind = "a diffusers pipeline or a checkpoint, not a bundle" if diffusers else "not a bundle"
+            source = "`python -m export.build --codes all --checkpoint DIR --out DIR` builds one" if diffusers else _BUILD
+            raise ManifestError(f"{path}: has no {MANIFEST}, so it is {kind}; {source}")
+        data = _small_file(root, MANIFEST, BYTES)
+        _check_signature(root, data)
+        return cls(root, parse(data))
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a listed file, checked. Raises `IntegrityError`."""
+        return self.files.read(path)
+
+    def file(self, path: str) -> Path:
+        """The place of a listed file, checked. Raises `IntegrityError`."""
+        return self.files.file(path)
+
+    def model(self, model: Model) -> list[Path]:
+        """The places of a model's files, graph first, each checked. Raises `IntegrityError`."""
+        return [self.files.file(path) for path in model.paths]
+
+    def verify(self) -> None:
+        """Check every file of the bundle. Raises `IntegrityError` at the first wrong one."""
+        self.files.verify()
+
+
+def _small_file(root: Path, name: str, limit: int) -> bytes:
+    with open_beneath(root, name) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ManifestError(f"{root}/{name}: more than {limit} bytes")
+    return data
+
+
+def _check_signature(root: Path, data: bytes) -> None:
+    line = _small_file(root, SIGNATURE, 256)
+    match = re.fullmatch(rb"([0-9a-f]{64})  manifest\.json\n?", line)
+    if not match:
+        raise IntegrityError(f"{root}/{SIGNATURE}: is not a line `<64 hex>  {MANIFEST}`; {_REMEDY}")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest.encode() != match[1]:
+        raise IntegrityError(f"{root}/{MANIFEST}: SHA-256 {digest} is not what {SIGNATURE} says; {_REMEDY}")

@@ -1,0 +1,149 @@
+"""Files derived from a bundle and kept outside it: graphs with float32 weights, for engines to map and share.
+
+An entry is published by rename and verified once per process before use; a damaged one is built again, never used.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from .bundle.document import Fields, decode
+from .bundle.files import FileEntry, VerifiedFiles
+from .bundle.manifest import Model
+from .bundle.reader import Bundle
+from .errors import CacheFailure, IntegrityError, ManifestError
+
+GRAPH, DATA, RECORD = "serve.onnx", "serve.onnx.data", "record.json"
+_CHUNK = 8 * 1024 * 1024  # bytes of float16, a multiple of 2
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Cache:
+    """A cache folder; by default `$XDG_CACHE_HOME/aptp`, or `~/.cache/aptp`."""
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.root = Path(path) if path is not None else default_folder()
+        self._entries: dict[str, VerifiedFiles] = {}
+
+    def serving_graph(self, bundle: Bundle, model: Model) -> Path:
+        """The checked graph to serve `model` from: its float32 form if it has one, made here when first asked for.
+
+        Raises `IntegrityError`, `CacheFailure`.
+        """
+        if model.serve is None or model.weights is None:
+            return bundle.model(model)[0]
+        entries = bundle.manifest.files
+        key = hashlib.sha256(f"{entries[model.weights].sha256} {entries[model.serve].sha256}".encode()).hexdigest()
+        folder = self.root / "serve" / key
+        with _storage(folder, 2 * entries[model.weights].size + entries[model.serve].size):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(folder.with_suffix(".lock")):
+                if not self._is_good(key, folder):
+                    _build(bundle, model, folder)
+                    self._entries[key] = _entry(folder)
+                    self._entries[key].verify()
+        return folder / GRAPH
+
+    def _is_good(self, key: str, folder: Path) -> bool:
+        if not folder.exists():
+            return False
+        try:
+            self._entries.setdefault(key, _entry(folder)).verify()
+        except (IntegrityError, ManifestError) as error:
+            self._entries.pop(key, None)
+            warnings.warn(f"the cache entry {folder} is damaged and is built again: {error}", stacklevel=4)
+            return False
+        return True
+
+
+def default_folder() -> Path:
+    """Where derived files go if the user names no place."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "aptp"
+
+
+def _entry(folder: Path) -> VerifiedFiles:
+    """The files that an entry's record lists. Raises `ManifestError` for a record that is missing or wrong."""
+    try:
+        fields = Fields(decode((folder / RECORD).read_bytes(), RECORD), RECORD)
+    except OSError as error:
+        raise ManifestError(f"{folder / RECORD}: {error.strerror}") from error
+    files = {}
+    for name in (GRAPH, DATA):
+        entry = fields.fields(name)
+        files[name] = FileEntry(entry.integer("size"), entry.text("sha256"))
+    return VerifiedFiles(folder, files, "the cache entry is damaged")
+
+
+def _build(bundle: Bundle, model: Model, folder: Path) -> None:
+    assert model.serve is not None
+    assert model.weights is not None
+    # The lock makes this name ours; what a killed process left there is in the way.
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir()
+        record = {
+            GRAPH: _write(partial / GRAPH, iter([bundle.read(model.serve)])),
+            DATA: _write(partial / DATA, _widened(bundle, model.weights)),
+        }
+        _write(partial / RECORD, iter([json.dumps(record, sort_keys=True).encode()]))
+        _sync_folder(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        _sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _widened(bundle: Bundle, weights: str) -> Iterator[bytes]:
+    for chunk in bundle.files.chunks(weights, _CHUNK):
+        yield np.frombuffer(chunk, "<f2").astype("<f4").tobytes()
+
+
+def _write(path: Path, chunks: Iterator[bytes]) -> dict[str, int | str]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the entry's lock; the system lets go of it when the process ends, however it ends."""
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _storage(folder: Path, size: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = "the disk is full" if error.errno in _FULL else error.strerror
+        raise CacheFailure(
+            f"{folder}: cannot be written, {what}; it needs {size} bytes: free them, or name another folder with --cache"
+        ) from error

@@ -1,0 +1,50 @@
+"""Command lines: a parser whose errors name the nearest right word, and exit codes from the error tree."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from .errors import RuntimeFailure, UsageError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without abbreviations. What it does not know is a `UsageError` that names the nearest right word."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parse `args` (default: the process's own). Raises `UsageError`."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            raise UsageError(self._unknown(unknown))
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a `UsageError`, so that parsing fails the way everything else does."""
+        choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if choice:
+            message += nearest(choice[1], re.findall(r"[\w.-]+", choice[2]))
+        raise UsageError(f"{message}\n{self.format_usage().rstrip()}")
+
+    def _unknown(self, arguments: Sequence[str]) -> str:
+        options = [text.partition("=")[0] for text in arguments if text.startswith("-")]
+        if not options:
+            return f"unexpected argument {arguments[0]!r}\n{self.format_usage().rstrip()}"
+        known = [option for action in self._actions for option in action.option_strings]
+        return f"unknown option {options[0]!r}{nearest(options[0], known)}\n{self.format_usage().rstrip()}"
+
+
+def run(main: Callable[[], int], failures: tuple[type[Exception], ...] = (RuntimeFailure,)) -> NoReturn:
+    """Leave the process with `main`'s exit code; an error in `failures` is shown, and its `exit_code` used."""
+    try:
+        code = main()
+    except failures as failure:
+        sys.stderr.write(f"error: {failure}\n")
+        code = int(getattr(failure, "exit_code", 1))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        code = 130
+    sys.exit(code)

@@ -1,0 +1,50 @@
+"""Prompts to embeddings, one at a time on the CPU provider in float32: a prompt's embedding depends on nothing else."""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .bundle.manifest import Encoder as Settings
+from .bundle.reader import Bundle
+from .cache import Cache
+from .engines.onnx import open_session
+from .errors import EngineFailure
+from .tokenizer import Tokenizer
+
+KEPT = 64  # encodings; 77 tokens of 1,024 floats are 0.3 MB
+
+
+class Encoding(NamedTuple):
+    """A prompt's `embedding` float32 [1, L, E], its attention `mask` int64 [1, L], and the count of dropped tokens."""
+
+    embedding: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.int64]
+    dropped: int
+
+
+class Encoder:
+    """A text encoder with its tokenizer. Remembers the last prompts: negative prompts and repeats are common."""
+
+    def __init__(self, bundle: Bundle, settings: Settings, cache: Cache, threads: int | None = None) -> None:
+        self.settings = settings
+        self._tokenizer = Tokenizer.load(bundle, settings.tokenizer)
+        self._session = open_session(cache.serving_graph(bundle, settings.model), "cpu", threads=threads)
+        self._session.require(settings.inputs, settings.output)
+        self._kept: OrderedDict[str, Encoding] = OrderedDict()
+
+    def __call__(self, prompt: str) -> Encoding:
+        """Encode a prompt. Raises `UsageError` for what is no text, `EngineFailure` for a result that is not finite."""
+        if prompt in self._kept:
+            self._kept.move_to_end(prompt)
+            return self._kept[prompt]
+        tokens = self._tokenizer(prompt)
+        inputs = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
+        embedding = self._session.run(self.settings.output, {name: inputs[name] for name in self.settings.inputs})
+        if not np.isfinite(embedding).all():
+            raise EngineFailure(f"encoder {self.settings.name!r}: the embedding of {prompt[:32]!r} is not finite")
+        self._kept[prompt] = encoding = Encoding(embedding, tokens.mask, tokens.dropped)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return encoding

@@ -1,0 +1,63 @@
+"""Every error the runtime raises to its users, with the exit code each one becomes.
+
+RuntimeFailure                   1
+├── UsageError                   2   a value the caller gave cannot be used (also a ValueError)
+├── Refused                      3   going on would not be safe
+│   ├── ManifestError                the manifest breaks the format's rules
+│   ├── IntegrityError               a file is not the one the manifest lists
+│   └── EnvironmentMismatch          this machine lacks what was asked for
+├── CodeUnavailable              1   the bundle holds no expert for the code
+├── CacheFailure                 1   a derived file could not be written
+└── EngineFailure                1   an engine did not load, did not run, or returned nonsense
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RuntimeFailure(Exception):
+    """Base of everything below. The message says what, where, and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(RuntimeFailure, ValueError):
+    """A value the caller gave cannot be used."""
+
+    exit_code = 2
+
+
+class Refused(RuntimeFailure):
+    """Going on would not be safe."""
+
+    exit_code = 3
+
+
+class ManifestError(Refused):
+    """The manifest breaks the rules of docs/BUNDLE.md."""
+
+
+class IntegrityError(Refused):
+    """A file's bytes are not those that the manifest lists."""
+
+
+class EnvironmentMismatch(Refused):
+    """This machine lacks what was asked for."""
+
+
+class CodeUnavailable(RuntimeFailure):
+    """The bundle holds no expert for the code, and names no fallback."""
+
+
+class CacheFailure(RuntimeFailure):
+    """A derived file could not be written."""
+
+
+class EngineFailure(RuntimeFailure):
+    """An engine did not load, did not run, or returned something that is no result."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the closest of `known`, or the empty string. Long names are not compared."""
+    matches = difflib.get_close_matches(name, list(known), n=1) if len(name) <= 64 else []
+    return f"; did you mean {matches[0]!r}?" if matches else ""

@@ -1,0 +1,51 @@
+"""What the runtime returns: an image, and how it came to be."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import EngineFailure
+from .settings import Settings
+
+BLANK = 2  # an image whose values span no more than this, of 255, shows nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who makes an image: `code` is None for `dense`, `margin` None where the router was not asked."""
+
+    expert: str
+    code: int | None
+    margin: float | None
+    fell_back: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Generated:
+    """An image, uint8 [H, W, 3], and how it came to be.
+
+    `seed` is None where the caller gave latents. `milliseconds` is this image's share of the work, without opening
+    engines.
+    """
+
+    image: npt.NDArray[np.uint8]
+    prompt: str
+    choice: Choice
+    seed: int | None
+    settings: Settings
+    dropped_tokens: int
+    milliseconds: float
+
+    @property
+    def blank(self) -> bool:
+        """Whether the image shows nothing, which is what broken engines most often return."""
+        return int(np.ptp(self.image)) <= BLANK
+
+
+def to_pixels(decoded: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """The decoder's output [3, H, W] as uint8 [H, W, 3]. Raises `EngineFailure` where it is not finite."""
+    if not np.isfinite(decoded).all():
+        raise EngineFailure("decoder: gave an image that is not finite")
+    unit = np.clip(decoded / 2 + np.float32(0.5), 0, 1)
+    return np.ascontiguousarray(np.rint(unit * 255).astype(np.uint8).transpose(1, 2, 0))

@@ -1,0 +1,144 @@
+"""Solvers as tables: loading them, and walking a trajectory along one (docs/BUNDLE.md, "Schedules").
+
+There is no solver here. Arithmetic is float32, left to right, every product and sum rounded on its own, by ufuncs that
+write into buffers made once: the same bits in every language, and no allocation per step.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .bundle.manifest import Schedule
+from .bundle.reader import Bundle
+from .errors import ManifestError, UsageError
+
+Float32 = npt.NDArray[np.float32]
+
+
+class Row(NamedTuple):
+    """One UNet call and the step after it. Terms are (steps back, coefficient), zero coefficients left out."""
+
+    timestep: float
+    input_scale: float
+    states: tuple[tuple[int, float], ...]
+    outputs: tuple[tuple[int, float], ...]
+
+
+class Course(NamedTuple):
+    """The rows of one solver at one step count, and what the start noise is multiplied by."""
+
+    rows: tuple[Row, ...]
+    noise_scale: float
+    window: int
+
+
+class Solver:
+    """One solver's table, from which the course for any offered step count is read."""
+
+    def __init__(self, name: str, schedule: Schedule, data: bytes) -> None:
+        self.name, self.schedule = name, schedule
+        width = 2 + 2 * schedule.window
+        self._table = np.frombuffer(data, dtype="<f4").reshape(-1, width)
+        if not np.isfinite(self._table).all():
+            raise ManifestError(f"{schedule.table}: holds a value that is not finite")
+        self._courses: dict[int, Course] = {}
+
+    @classmethod
+    def load(cls, bundle: Bundle, name: str) -> "Solver":
+        """Read the table of the solver `name`. Raises `ManifestError`, `IntegrityError`."""
+        schedule = bundle.manifest.schedules[name]
+        return cls(name, schedule, bundle.read(schedule.table))
+
+    def course(self, steps: int) -> Course:
+        """The rows for `steps` steps. Raises `UsageError` where the solver does not offer them."""
+        if steps not in self._courses:
+            self._courses[steps] = self._read(steps)
+        return self._courses[steps]
+
+    def _read(self, steps: int) -> Course:
+        rows, window = self.schedule.rows, self.schedule.window
+        if not 1 <= steps <= len(rows) or not rows[steps - 1]:
+            offered = _ranges([n for n, count in enumerate(rows, start=1) if count])
+            raise UsageError(f"steps {steps}: solver {self.name!r} offers {offered}; choose one of these")
+        start = sum(rows[: steps - 1])
+        block = self._table[start : start + rows[steps - 1]].tolist()
+        course = tuple(_row(values, window) for values in block)
+        for index, row in enumerate(course):
+            if any(back > index for back, _ in row.states + row.outputs):
+                raise ManifestError(f"{self.schedule.table}: row {index} for {steps} steps reads before the first row")
+        return Course(course, self.schedule.noise_scale[steps - 1], window)
+
+
+def _row(values: Sequence[float], window: int) -> Row:
+    terms = [(index % window, value) for index, value in enumerate(values[2:]) if value != 0]
+    split = sum(1 for value in values[2 : 2 + window] if value != 0)
+    return Row(values[0], values[1], tuple(terms[:split]), tuple(terms[split:]))
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`1 to 50, 60` for runs of consecutive numbers."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ", ".join(" to ".join(map(str, run)) for run in runs) or "no step count"
+
+
+class Trajectory:
+    """One image's latents on their way along a course. `latents` is the current state, [C, H, W].
+
+    States and outputs of the last steps live in rings that are never copied; the rings are as long as the window asks.
+    """
+
+    def __init__(self, course: Course, noise: Float32) -> None:
+        self.course, self.position = course, 0
+        # One state more than the window: the next one is summed up while all of the window is still read.
+        self._states = np.empty((course.window + 1, *noise.shape), np.float32)
+        self._outputs = np.empty((course.window, *noise.shape), np.float32)
+        self._term = np.empty(noise.shape, np.float32)
+        self.latents: Float32 = self._states[0]
+        np.multiply(noise, np.float32(course.noise_scale), out=self.latents)
+
+    @property
+    def row(self) -> Row:
+        """The row whose UNet call comes next."""
+        return self.course.rows[self.position]
+
+    @property
+    def done(self) -> bool:
+        """Whether every row has been walked."""
+        return self.position == len(self.course.rows)
+
+    def write_input(self, out: Float32) -> None:
+        """Write the UNet's next input, [C, H, W]."""
+        np.multiply(self.latents, self.row.input_scale, out=out)
+
+    def advance(self, output: Float32, negative: Float32 | None = None, guidance: float = 1.0) -> None:
+        """Walk the next row with the UNet's output for the prompt, guided away from that for the negative prompt."""
+        position, window = self.position, self.course.window
+        model = self._outputs[position % window]
+        if negative is None:
+            np.copyto(model, output)
+        else:
+            np.subtract(output, negative, out=model)
+            np.multiply(model, guidance, out=model)
+            np.add(negative, model, out=model)
+        row, total = self.course.rows[position], self._states[(position + 1) % (window + 1)]
+        terms = [(self._states[(position - back) % (window + 1)], value) for back, value in row.states]
+        terms += [(self._outputs[(position - back) % window], value) for back, value in row.outputs]
+        self._sum(terms, total)
+        self.latents, self.position = total, position + 1
+
+    def _sum(self, terms: Sequence[tuple[Float32, float]], total: Float32) -> None:
+        if not terms:
+            total.fill(0.0)
+            return
+        array, value = terms[0]
+        np.multiply(array, value, out=total)
+        for array, value in terms[1:]:
+            np.multiply(array, value, out=self._term)
+            np.add(total, self._term, out=total)

@@ -1,0 +1,68 @@
+"""Prompts to token ids (docs/BUNDLE.md, "Prompts"). Refuses prompts that are no text: NUL, half a surrogate, or too long."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .bundle.manifest import Tokenizer as Settings
+from .bundle.reader import Bundle
+from .errors import ManifestError, UsageError
+
+CHARACTERS = 10_000
+
+Int64 = npt.NDArray[np.int64]
+
+
+class Tokens(NamedTuple):
+    """`ids` and `mask`, int64 [1, length]; `dropped` counts the tokens that did not fit."""
+
+    ids: Int64
+    mask: Int64
+    dropped: int
+
+
+def check_prompt(prompt: str) -> str:
+    """`prompt` if it is text of at most 10,000 characters; empty is fine. Raises `UsageError`."""
+    if not isinstance(prompt, str):
+        raise UsageError(f"a prompt must be a string, not {type(prompt).__name__}")
+    if len(prompt) > CHARACTERS:
+        raise UsageError(f"the prompt {prompt[:32]!r}… has {len(prompt)} characters; shorten it to {CHARACTERS}")
+    if "\0" in prompt:
+        raise UsageError(f"the prompt {prompt[:32]!r} holds a NUL character; remove it")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the prompt {prompt[:32]!a} holds half of a surrogate pair; give valid Unicode") from error
+    return prompt
+
+
+class Tokenizer:
+    """A tokenizer file and its frame."""
+
+    def __init__(self, settings: Settings, data: bytes) -> None:
+        from tokenizers import Tokenizer as Tokenize
+
+        try:
+            self._tokenize = Tokenize.from_str(data.decode())
+        except Exception as error:  # the library raises no narrower type
+            raise ManifestError(f"{settings.file}: is not a tokenizers file: {error}") from error
+        self._tokenize.no_padding()
+        self._tokenize.no_truncation()
+        self.settings = settings
+
+    @classmethod
+    def load(cls, bundle: Bundle, settings: Settings) -> "Tokenizer":
+        """Read the tokenizer that `settings` name. Raises `IntegrityError`, `ManifestError`."""
+        return cls(settings, bundle.read(settings.file))
+
+    def __call__(self, prompt: str) -> Tokens:
+        """The ids of a prompt, framed by bos and eos, padded, and cut to fit. Raises `UsageError`."""
+        found = self._tokenize.encode(check_prompt(prompt), add_special_tokens=False).ids
+        settings = self.settings
+        kept = found[: settings.length - 2]
+        ids = np.full((1, settings.length), settings.pad, np.int64)
+        ids[0, : len(kept) + 2] = [settings.bos, *kept, settings.eos]
+        mask = np.zeros((1, settings.length), np.int64)
+        mask[0, : len(kept) + 2] = 1
+        return Tokens(ids, mask, len(found) - len(kept))

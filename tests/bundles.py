@@ -1,0 +1,253 @@
+"""A bundle small enough to write in a test: real graphs, float16 weights, hand-made schedules."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+CHANNELS, WIDTH, LENGTH, SCALE, CODES = 4, 8, 8, 2, 4
+WORDS = ["[bos]", "[eos]", "[unk]", "a", "red", "blue", "circle", "square", "large", "small", "and"]
+SOLVERS = {"ddim": 1, "plms": 4}
+STEPS = 10
+
+
+def write_bundle(root: Path, *, experts: Sequence[str] = ("0", "1", "2", "3", "dense"), seed: int = 0) -> Path:
+    """Write a complete bundle with these experts into `root`, and give `root`."""
+    rng = np.random.default_rng(seed)
+    _write(root / "tokenizer/tokenizer.json", _tokenizer())
+    models = {
+        "encoder": _save(root / "text_encoder", *_encoder(rng)),
+        "router": _save(root / "router", *_router(rng), external=False),
+        "decoder": _save(root / "vae_decoder", *_decoder(rng)),
+        **{name: _save(root / f"experts/{name}/unet", *_unet(rng)) for name in experts},
+    }
+    for solver, window in SOLVERS.items():
+        _write(root / f"schedules/{solver}.bin", b"".join(_rows(n, window).tobytes() for n in range(1, STEPS + 1)))
+    sign(root, _manifest(root, models, experts))
+    return root
+
+
+def sign(root: Path, manifest: dict[str, Any]) -> None:
+    """Write `manifest`, and the hash that makes a reader believe it."""
+    sign_bytes(root, json.dumps(manifest, indent=1).encode())
+
+
+def sign_bytes(root: Path, data: bytes) -> None:
+    """Write any bytes as the manifest, and the hash that makes a reader believe them."""
+    (root / "manifest.json").write_bytes(data)
+    (root / "manifest.sha256").write_text(f"{hashlib.sha256(data).hexdigest()}  manifest.json\n")
+
+
+def edit(root: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the manifest of a bundle, and sign it again."""
+    manifest = json.loads((root / "manifest.json").read_bytes())
+    change(manifest)
+    sign(root, manifest)
+
+
+def relist(root: Path, path: str) -> None:
+    """List a file as it is now, and sign the manifest again."""
+    edit(root, lambda manifest: manifest["files"].update({path: _entry(root / path)}))
+
+
+def _manifest(root: Path, models: dict[str, dict[str, str]], experts: Sequence[str]) -> dict[str, Any]:
+    def expert(name: str) -> dict[str, Any]:
+        return {"model": models[name], "parameters": 1000, "macs": 100_000}
+
+    return {
+        "format": "aptp-bundle",
+        "version": "1.0",
+        "producer": {"aptp": "0.1.0", "onnx": onnx.__version__},
+        "source": {"name": "synthetic", "checkpoint": "0" * 64, "trained": False},
+        "defaults": {"solver": "ddim", "steps": 4, "guidance": 2.5},
+        "latent": {"channels": CHANNELS, "height": 8, "width": 8, "multiple": 4, "minimum": 4, "maximum": 16},
+        "encoders": [
+            {
+                "name": "text",
+                "model": models["encoder"],
+                "inputs": ["input_ids"],
+                "output": "last_hidden_state",
+                "tokenizer": {"file": "tokenizer/tokenizer.json", "length": LENGTH, "bos": 0, "eos": 1, "pad": 1},
+            }
+        ],
+        "conditioning": [{"input": "encoder_hidden_states", "encoder": "text"}],
+        "router": {"kind": "cosine", "encoder": "text", "model": models["router"], "codes": CODES, "tie": 1e-5},
+        "decoder": {"model": models["decoder"], "scale": SCALE, "scaling_factor": 0.5, "shift_factor": 0.0},
+        "experts": {name: expert(name) for name in experts},
+        "schedules": {
+            solver: {
+                "table": f"schedules/{solver}.bin",
+                "window": window,
+                "rows": list(range(1, STEPS + 1)),
+                "noise_scale": [1.0] * STEPS,
+            }
+            for solver, window in SOLVERS.items()
+        },
+        "files": {
+            str(path.relative_to(root)): _entry(path)
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and path.name not in ("manifest.json", "manifest.sha256")
+        },
+    }
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _tokenizer() -> bytes:
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[unk]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer.to_str().encode()
+
+
+def _rows(steps: int, window: int) -> np.ndarray:
+    """Rows that shrink the state and mix in outputs, with fractional timesteps; no history before the first."""
+    rows = np.zeros((steps, 2 + 2 * window), "<f4")
+    for index in range(steps):
+        rows[index, :2] = 1000 * (1 - index / steps) - 0.5, 1 / (1 + 0.1 * index)
+        for back in range(min(window, index + 1)):
+            rows[index, 2 + back] = 0.9 / 2**back
+            rows[index, 2 + window + back] = -0.2 / 3**back
+    return rows
+
+
+Graph = tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto], list[onnx.ValueInfoProto], dict[str, np.ndarray]]
+
+
+def _tensor(name: str, kind: int, *shape: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+def _encoder(rng: np.random.Generator) -> Graph:
+    weights = {"table": rng.normal(size=(len(WORDS), WIDTH)), "place": rng.normal(size=(LENGTH, WIDTH)) / 4}
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
+        helper.make_node("Add", ["words", "place"], ["last_hidden_state"]),
+    ]
+    inputs = [_tensor("input_ids", TensorProto.INT64, 1, LENGTH)]
+    return nodes, inputs, [_tensor("last_hidden_state", TensorProto.FLOAT, 1, LENGTH, WIDTH)], weights
+
+
+def _router(rng: np.random.Generator) -> Graph:
+    """Cosine of the masked mean of the embedding to each code."""
+    codes = rng.normal(size=(WIDTH, CODES))
+    weights = {"codes": codes / np.linalg.norm(codes, axis=0)}
+    nodes = [
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Constant", [], ["one"], value_ints=[1]),
+        helper.make_node("MatMul", ["mask_row", "embedding"], ["sum3"]),
+        helper.make_node("Squeeze", ["sum3", "one"], ["sum"]),
+        helper.make_node("LpNormalization", ["sum"], ["unit"], axis=-1, p=2),
+        helper.make_node("MatMul", ["unit", "codes"], ["similarity"]),
+    ]
+    nodes.insert(2, helper.make_node("Unsqueeze", ["mask", "one"], ["mask_row"]))
+    inputs = [
+        _tensor("embedding", TensorProto.FLOAT, 1, LENGTH, WIDTH),
+        _tensor("attention_mask", TensorProto.INT64, 1, LENGTH),
+    ]
+    return nodes, inputs, [_tensor("similarity", TensorProto.FLOAT, 1, CODES)], weights
+
+
+def _unet(rng: np.random.Generator) -> Graph:
+    """A convolution, shifted by the timestep and by the mean of the prompt."""
+    weights = {
+        "kernel": rng.normal(size=(CHANNELS, CHANNELS, 3, 3)) / 6,
+        "shift": rng.normal(size=(WIDTH, CHANNELS)) / 2,
+        "clock": rng.normal(size=(1, CHANNELS)) / 1000,
+    }
+    nodes = [
+        helper.make_node("Conv", ["sample", "kernel"], ["convolved"], pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["encoder_hidden_states"], ["pooled"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["pooled", "shift"], ["prompt"]),
+        helper.make_node("Constant", [], ["last"], value_ints=[1]),
+        helper.make_node("Unsqueeze", ["timestep", "last"], ["column"]),
+        helper.make_node("MatMul", ["column", "clock"], ["time"]),
+        helper.make_node("Add", ["prompt", "time"], ["vector"]),
+        helper.make_node("Constant", [], ["sides"], value_ints=[2, 3]),
+        helper.make_node("Unsqueeze", ["vector", "sides"], ["offset"]),
+        helper.make_node("Add", ["convolved", "offset"], ["moved"]),
+        helper.make_node("Tanh", ["moved"], ["out_sample"]),
+    ]
+    inputs = [
+        _tensor("sample", TensorProto.FLOAT, "batch", CHANNELS, "height", "width"),
+        _tensor("timestep", TensorProto.FLOAT, "batch"),
+        _tensor("encoder_hidden_states", TensorProto.FLOAT, "batch", LENGTH, WIDTH),
+    ]
+    return nodes, inputs, [_tensor("out_sample", TensorProto.FLOAT, "batch", CHANNELS, "height", "width")], weights
+
+
+def _decoder(rng: np.random.Generator) -> Graph:
+    weights = {"colours": rng.normal(size=(3, CHANNELS, 1, 1)) / 3}
+    nodes = [
+        helper.make_node("Conv", ["latent_sample", "colours"], ["small"]),
+        helper.make_node("Constant", [], ["scales"], value_floats=[1.0, 1.0, float(SCALE), float(SCALE)]),
+        helper.make_node("Resize", ["small", "", "scales"], ["sample"], mode="nearest"),
+    ]
+    inputs = [_tensor("latent_sample", TensorProto.FLOAT, "batch", CHANNELS, "height", "width")]
+    return nodes, inputs, [_tensor("sample", TensorProto.FLOAT, "batch", 3, "image_height", "image_width")], weights
+
+
+def _save(
+    folder: Path,
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    weights: dict[str, np.ndarray],
+    external: bool = True,
+) -> dict[str, str]:
+    """Write model.onnx (with float16 weights cast where they are used, if external) and serve.onnx (float32)."""
+    place = str(folder.relative_to(folder.parents[2] if "experts" in folder.parts else folder.parent))
+    folder.mkdir(parents=True)
+    identity = hashlib.sha256(place.encode()).hexdigest()
+    if not external:
+        initializers = [numpy_helper.from_array(array.astype("<f4"), name) for name, array in weights.items()]
+        (folder / "model.onnx").write_bytes(_model(nodes, inputs, outputs, initializers))
+        return {"graph": f"{place}/model.onnx", "identity": identity}
+    casts = [helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT) for name in weights]
+    halves = {f"{name}.half": array.astype("<f2") for name, array in weights.items()}
+    (folder / "model.onnx").write_bytes(
+        _model(casts + nodes, inputs, outputs, _external(halves, "model.onnx.data", TensorProto.FLOAT16))
+    )
+    (folder / "model.onnx.data").write_bytes(b"".join(array.tobytes() for array in halves.values()))
+    floats = {name: array.astype("<f2").astype("<f4") for name, array in weights.items()}
+    (folder / "serve.onnx").write_bytes(
+        _model(nodes, inputs, outputs, _external(floats, "serve.onnx.data", TensorProto.FLOAT))
+    )
+    names = {"graph": "model.onnx", "weights": "model.onnx.data", "serve": "serve.onnx"}
+    return {**{key: f"{place}/{name}" for key, name in names.items()}, "identity": identity}
+
+
+def _external(arrays: dict[str, np.ndarray], file: str, kind: int) -> list[onnx.TensorProto]:
+    tensors, offset = [], 0
+    for name, array in arrays.items():
+        tensor = onnx.TensorProto(name=name, data_type=kind, dims=array.shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", file), ("offset", offset), ("length", array.nbytes)):
+            tensor.external_data.add(key=key, value=str(value))
+        tensors.append(tensor)
+        offset += array.nbytes
+    return tensors
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    initializers: list[onnx.TensorProto],
+) -> bytes:
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return model.SerializeToString(deterministic=True)
