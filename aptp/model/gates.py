@@ -1,8 +1,9 @@
 """The gated supernet: one dense UNet that computes every architecture of its space.
 
-Owns where gates act. Each acts where removing its channels is the same function, so that mask equals slice exactly:
-on conv2's input for resnets (after norm2 and SiLU, where GroupNorm can neither cancel a gate nor leak a bias), on to_out's input for
-heads, on the output projection's input for GEGLU chunks. Width gates multiply; depth gates select.
+Owns where gates act. Each acts where removing its channels is the same function, so that mask equals slice
+exactly: on conv2's input for resnets (after norm2 and SiLU, where GroupNorm can neither cancel a gate nor
+leak a bias), on to_out's input for heads, on the output projection's input for GEGLU chunks. Width gates
+multiply; depth gates select.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from aptp.space.groups import DepthGate, Kind, Space, WidthGroup
 class GatedUNet(nn.Module):
     """``unet`` under per-sample gates: the rows of a batch may follow different codes and depths.
 
-    The wrapped UNet keeps its parameter names and gets hooks; it must not be called by itself while it is wrapped.
+    The wrapped UNet keeps its parameter names and gets hooks; it must not be called by itself while it is
+    wrapped.
     """
 
     def __init__(self, unet: UNet2DConditionModel, space: Space) -> None:
@@ -34,11 +36,17 @@ class GatedUNet(nn.Module):
             self._gate_depth(gate, column)
 
     def forward(
-        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, gates: Tensor, **conditions: Any
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        gates: Tensor,
+        **conditions: Any,
     ) -> Tensor:
         """The UNet's output [B, C, H, W] for each sample under its own row of ``gates`` [B, D].
 
-        Entries are 0 (dropped), 1 (kept) or between (soft). Raises SpaceError if ``gates`` does not match the batch and space.
+        Entries are 0 (dropped), 1 (kept) or between (soft). Raises SpaceError if ``gates`` does not match
+        the batch and space.
         """
         if gates.shape != (sample.shape[0], self.space.size):
             raise SpaceError(
@@ -47,7 +55,9 @@ class GatedUNet(nn.Module):
             )
         # The gates stay set after the call: gradient checkpointing runs parts of it again during backward.
         self._gates = gates
-        output: Tensor = self.unet(sample, timestep, encoder_hidden_states, return_dict=False, **conditions)[0]
+        output: Tensor = self.unet(sample, timestep, encoder_hidden_states, return_dict=False, **conditions)[
+            0
+        ]
         return output
 
     def _gate_width(self, group: WidthGroup, columns: slice) -> None:
@@ -57,13 +67,17 @@ class GatedUNet(nn.Module):
             mask = mask[:, :, None, None] if group.kind is Kind.RESNET else mask[:, None, :]
             return (x * mask, *rest)
 
-        self.unet.get_submodule(f"{group.module}.{GATED_INPUT[group.kind]}").register_forward_pre_hook(multiply)
+        self.unet.get_submodule(f"{group.module}.{GATED_INPUT[group.kind]}").register_forward_pre_hook(
+            multiply
+        )
 
     def _gate_depth(self, gate: DepthGate, column: int) -> None:
         def select(module: nn.Module, args: tuple[Tensor, ...], output: Any) -> Any:
             block = output[0] if isinstance(output, tuple) else output
             depth = self._current(block)[:, column].view(-1, *[1] * (block.ndim - 1))
-            chosen = SelectDepth.apply(depth, block, args[0][:, : gate.channels])
+            chosen = SelectDepth.apply(  # type: ignore[no-untyped-call]
+                depth, block, args[0][:, : gate.channels]
+            )
             return (chosen, *output[1:]) if isinstance(output, tuple) else chosen
 
         self.unet.get_submodule(gate.module).register_forward_hook(select)
@@ -84,8 +98,9 @@ GATED_INPUT = {
 class SelectDepth(torch.autograd.Function):
     """d = 1: the block; d = 0: the identity; between: their blend, d·block + (1 − d)·identity.
 
-    A hard gate selects rather than multiplies by zero, so that a dropped branch that overflowed cannot poison the sum. The
-    gradient is that of the blend everywhere: it is what a straight-through depth gate needs.
+    A hard gate selects rather than multiplies by zero, so that a dropped branch that overflowed cannot
+    poison the sum. The gradient is that of the blend everywhere: it is what a straight-through depth gate
+    needs.
     """
 
     @staticmethod

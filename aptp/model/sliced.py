@@ -1,7 +1,7 @@
 """A physically smaller UNet that saves, reloads and runs by itself.
 
-Its config is the dense UNet's plus the architecture, so a folder with `config.json` and safetensors is all it needs. It is a UNet2DConditionModel:
-`StableDiffusionPipeline` takes it as it is.
+Its config is the dense UNet's plus the architecture, so a folder with `config.json` and safetensors is all
+it needs. It is a UNet2DConditionModel: `StableDiffusionPipeline` takes it as it is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class SlicedUNet(UNet2DConditionModel):  # type: ignore[misc]
 
     @classmethod
     def from_pretrained(cls, path: Any, **options: Any) -> SlicedUNet:
-        """As in diffusers, but weights that do not fit are refused instead of left random (CheckpointError)."""
+        """As in diffusers, but weights that do not fit are refused instead of left random
+        (CheckpointError).
+        """
         try:
             model, report = super().from_pretrained(path, output_loading_info=True, **options)
         except (SpaceError, ValueError, RuntimeError, TypeError, OSError) as error:
@@ -66,7 +68,8 @@ def slice_unet(unet: UNet2DConditionModel, architecture: Architecture) -> Sliced
     sliced.load_state_dict(sliced_state(unet.state_dict(), architecture), assign=True)
     for name, parameter in sliced.named_parameters():
         parameter.requires_grad_(unet.get_parameter(name).requires_grad)
-    return sliced.train(unet.training)
+    sliced.train(unet.training)
+    return sliced
 
 
 def config_of(architecture: Architecture) -> dict[str, Any]:
@@ -80,7 +83,7 @@ def scatter(expert: SlicedUNet, dense: UNet2DConditionModel) -> UNet2DConditionM
         wide = UNet2DConditionModel.from_config(dense.config)
     state = scattered_state(expert.state_dict(), dense.state_dict(), expert.architecture)
     wide.load_state_dict(state, assign=True)
-    return wide.eval()  # type: ignore[no-any-return]
+    return wide.eval()
 
 
 def gates_of(architecture: Architecture, batch: int = 1, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -1,8 +1,9 @@
 """The slicer: which entries of which tensors an architecture keeps, and the smaller module that results.
 
-Owns the five local rules: resnet hidden channels in whole GroupNorm groups, attention heads, GEGLU halves, skipped sublayers, and
-the skipped up-block resnet that passes on only the non-skip channels. The residual stream is never touched. The index maps are
-plain data, so slicing, checking and scattering back are three uses of one description.
+Owns the five local rules: resnet hidden channels in whole GroupNorm groups, attention heads, GEGLU halves,
+skipped sublayers, and the skipped up-block resnet that passes on only the non-skip channels. The residual
+stream is never touched. The index maps are plain data, so slicing, checking and scattering back are three
+uses of one description.
 """
 
 from __future__ import annotations
@@ -42,11 +43,10 @@ class SkippedTransformer(nn.Module):
 
 @dataclass(frozen=True)
 class _Rule:
-    """Parameter ``name`` below the group's module keeps part of dimension ``dim``; ``halves`` if it stacks two of them."""
+    """Parameter ``name`` below the group's module keeps part of its dimension ``dim``."""
 
     name: str
     dim: int
-    halves: int = 1
 
 
 _RULES: Mapping[Kind, tuple[_Rule, ...]] = {
@@ -64,8 +64,8 @@ _RULES: Mapping[Kind, tuple[_Rule, ...]] = {
         _Rule("to_out.0.weight", 1),
     ),
     Kind.FEED_FORWARD: (
-        _Rule("net.0.proj.weight", 0, halves=2),
-        _Rule("net.0.proj.bias", 0, halves=2),
+        _Rule("net.0.proj.weight", 0),  # two halves
+        _Rule("net.0.proj.bias", 0),  # two halves
         _Rule("net.2.weight", 1),
     ),
 }
@@ -74,7 +74,8 @@ _RULES: Mapping[Kind, tuple[_Rule, ...]] = {
 def index_maps(architecture: Architecture, shapes: Mapping[str, torch.Size]) -> IndexMaps:
     """For each tensor that gets smaller: the dimension and the indices kept, ascending.
 
-    ``shapes`` are those of the dense UNet's parameters. Tensors of skipped sublayers are not listed: they disappear.
+    ``shapes`` are those of the dense UNet's parameters. Tensors of skipped sublayers are not listed: they
+    disappear.
     """
     maps: IndexMaps = {}
     for group, columns in architecture.space.columns():
@@ -115,7 +116,9 @@ def shrink(unet: UNet2DConditionModel, architecture: Architecture) -> None:
     for gate, column in architecture.space.depth_columns():
         if not architecture.keep[column]:
             is_resnet = hasattr(unet.get_submodule(gate.module), "conv1")
-            unet.set_submodule(gate.module, SkippedResnet(gate.channels) if is_resnet else SkippedTransformer())
+            unet.set_submodule(
+                gate.module, SkippedResnet(gate.channels) if is_resnet else SkippedTransformer()
+            )
 
 
 def _set_counts(unet: UNet2DConditionModel, architecture: Architecture) -> None:

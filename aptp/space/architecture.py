@@ -1,7 +1,8 @@
 """Codes made hard and legal.
 
-A *code* is any point of the space, a real vector of D scores. An *architecture* is what can be built from it: every gate kept or
-dropped, at least one head or group everywhere, optionally rounded to channel counts that hardware likes.
+A *code* is any point of the space, a real vector of D scores. An *architecture* is what can be built from
+it: every gate kept or dropped, at least one head or group everywhere, optionally rounded to channel counts
+that hardware likes.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Architecture:
 
     @classmethod
     def from_json(cls, space: Space, data: Mapping[str, Any]) -> Architecture:
-        """The inverse of :meth:`to_json`. Raises SpaceError, naming the module, where ``data`` does not fit ``space``."""
+        """The inverse of :meth:`to_json`. Raises SpaceError, naming the module, where ``data`` does not fit
+        ``space``.
+        """
         widths, depths = _object(data, "widths"), _object(data, "depths")
         _same_names(widths, [group.module for group in space.widths], "widths")
         _same_names(depths, [gate.module for gate in space.depths], "depths")
@@ -68,7 +71,9 @@ class Architecture:
         for group, columns in space.columns():
             bits = widths[group.module]
             if not isinstance(bits, str) or len(bits) != group.gates or set(bits) - {"0", "1"}:
-                raise SpaceError(f"{group.module}: expected {group.gates} characters 0 or 1, found {bits!r:.80}")
+                raise SpaceError(
+                    f"{group.module}: expected {group.gates} characters 0 or 1, found {bits!r:.80}"
+                )
             keep[columns] = [bit == "1" for bit in bits]
         for gate, column in space.depth_columns():
             if not isinstance(depths[gate.module], bool):
@@ -89,9 +94,10 @@ def full(space: Space) -> Architecture:
 def harden(space: Space, code: ArrayLike, *, align: int = 1) -> Architecture:
     """The architecture of a code: gates above ½ are kept, and whatever is not legal is mended.
 
-    A group that would lose every gate keeps its highest-scoring one. With ``align`` > 1 each resnet and feed-forward
-    group is widened, best scores first, until its channels are a multiple of ``align`` or all are kept (heads are left
-    as they are: their width is the head dimension). Ties go to the lower index, so the result is deterministic.
+    A group that would lose every gate keeps its highest-scoring one. With ``align`` > 1 each resnet and
+    feed-forward group is widened, best scores first, until its channels are a multiple of ``align`` or all
+    are kept (heads are left as they are: their width is the head dimension). Ties go to the lower index, so
+    the result is deterministic.
 
     ``code``: [D] finite scores. Raises SpaceError for any other shape, non-finite scores, or ``align`` < 1.
     """

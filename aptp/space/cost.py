@@ -1,7 +1,7 @@
 """What an architecture costs, without running it.
 
-Owns the cost model: linear in the gates, because block inputs and outputs are never pruned. True MACs are one set of
-coefficients for it; a latency table of the target machine is another.
+Owns the cost model: linear in the gates, because block inputs and outputs are never pruned. True MACs are
+one set of coefficients for it; a latency table of the target machine is another.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from aptp.space.macs import module_macs
 class LinearCost:
     """cost = base + Σ over sublayers of depth · (fixed + Σ gate · per_gate).
 
-    ``base`` is spent outside every depth gate; ``fixed`` [number of depth gates] inside one, whatever its widths; ``per_gate``
-    [width gates] by each width gate that is kept. The unit is the model's own: MACs or seconds.
+    ``base`` is spent outside every depth gate; ``fixed`` [number of depth gates] inside one, whatever its
+    widths; ``per_gate`` [width gates] by each width gate that is kept. The unit is the model's own: MACs or
+    seconds.
     """
 
     space: Space
@@ -46,11 +47,14 @@ class LinearCost:
         return float(self.base + self.fixed @ depths + self.per_gate @ (widths * alive))
 
     def __call__(self, gates: Tensor) -> Tensor:
-        """The cost of each row of ``gates`` [B, D], differentiably (the budget loss needs its gradient). Returns [B]."""
-        widths, depths = gates.split([self.space.width_gates, len(self.space.depths)], dim=1)
+        """The cost of each row of ``gates`` [B, D], differentiably (the budget loss needs its gradient).
+        Returns [B].
+        """
+        widths, depths = gates[:, : self.space.width_gates], gates[:, self.space.width_gates :]
         alive = torch.cat([depths, torch.ones_like(gates[:, :1])], dim=1)[:, torch.as_tensor(self._owners())]
         fixed, per_gate = (torch.as_tensor(c, dtype=gates.dtype) for c in (self.fixed, self.per_gate))
-        return self.base + depths @ fixed.to(gates.device) + (widths * alive) @ per_gate.to(gates.device)
+        cost: Tensor = depths @ fixed.to(gates.device) + (widths * alive) @ per_gate.to(gates.device)
+        return cost + self.base
 
     def _owners(self) -> NDArray[np.intp]:
         """For each width gate the column of its depth gate; one past the last where there is none."""
@@ -64,8 +68,9 @@ def mac_cost(
 ) -> LinearCost:
     """True MACs of one UNet call at batch 1 on latents of ``height`` × ``width`` with ``tokens`` text tokens.
 
-    Counts what torch's FLOP counter counts: convolutions, linears and both attention products, cross-attention with
-    its true key length (the published counter charges it N × N). ``config`` is the dense UNet's.
+    Counts what torch's FLOP counter counts: convolutions, linears and both attention products,
+    cross-attention with its true key length (the published counter charges it N × N). ``config`` is the
+    dense UNet's.
     """
     check_resolution(config, height, width)
     with torch.device("meta"):
@@ -96,10 +101,10 @@ def _below(macs: Mapping[str, int], path: str) -> int:
 
 
 def check_resolution(unet_config: Mapping[str, Any], height: int, width: int) -> None:
-    """Raises SpaceError unless a latent of ``height`` × ``width`` survives the UNet's down-sampling evenly."""
+    """Raises SpaceError unless a latent of ``height`` × ``width`` can be down-sampled evenly."""
     multiple = latent_multiple(unet_config)
     if height % multiple or width % multiple or min(height, width) < multiple:
-        raise SpaceError(f"latents of {height}x{width} do not fit: both sides must be multiples of {multiple}")
+        raise SpaceError(f"latents of {height}x{width}: both sides must be multiples of {multiple}")
 
 
 def latent_multiple(unet_config: Mapping[str, Any]) -> int:

@@ -1,8 +1,8 @@
 """Reads the pruning space off a diffusers UNet's module tree.
 
-Owns the decision what may be pruned. Blocks it does not know stay dense and are listed; modules whose slicing would be
-wrong (fused projections, adapters) are refused by path. Nothing about SD 2.1 is written here: its 70 groups follow
-from its modules.
+Owns the decision what may be pruned. Blocks it does not know stay dense and are listed; modules whose
+slicing would be wrong (fused projections, adapters) are refused by path. Nothing about SD 2.1 is written
+here: its 70 groups follow from its modules.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ def discover(
 ) -> Space:
     """The pruning space of ``unet`` (weights may be on the meta device).
 
-    ``depth`` chooses the sublayers that may be skipped: ``"method"`` takes the last resnet and the last transformer of each
-    down and up block, as APTP does, where they have an identity path; ``"all"`` every sublayer that has one; a sequence names
-    module paths. ``feed_forward_gates`` is the number of chunks of each GEGLU product; where it does not divide the
-    width, the largest divisor below it is used.
+    ``depth`` chooses the sublayers that may be skipped: ``"method"`` takes the last resnet and the last
+    transformer of each down and up block, as APTP does, where they have an identity path; ``"all"`` every
+    sublayer that has one; a sequence names module paths. ``feed_forward_gates`` is the number of chunks of
+    each GEGLU product; where it does not divide the width, the largest divisor below it is used.
 
-    Raises SpaceError for modules that cannot be sliced as they are and for depth paths without an identity path.
+    Raises SpaceError for modules that cannot be sliced as they are and for depth paths without an identity
+    path.
     """
     if feed_forward_gates < 1:
         raise SpaceError(f"feed_forward_gates is {feed_forward_gates}; it must be at least 1")
@@ -86,7 +87,7 @@ class _Survey:
         return [gate.module for gate in candidates if gate.module in last]
 
     def resnets(self, path: str, block: nn.Module, flow: int | None, *, in_up: bool) -> int | None:
-        for i, resnet in enumerate(block.resnets):
+        for i, resnet in enumerate(block.get_submodule("resnets").children()):
             name = f"{path}.resnets.{i}"
             if type(resnet) is not ResnetBlock2D:
                 self.left_dense.append((name, f"{type(resnet).__name__} is not a ResnetBlock2D"))
@@ -128,7 +129,7 @@ class _Survey:
             raise SpaceError(f"{path} has fused projections; call unet.unfuse_qkv_projections() first")
         if isinstance(attention.processor, nn.Module):
             raise SpaceError(
-                f"{path} has the processor {type(attention.processor).__name__}, which has weights of its own; "
+                f"{path} has the processor {type(attention.processor).__name__} with weights of its own; "
                 "remove the adapter (unet.set_default_attn_processor()) first"
             )
         for name in ("to_q", "to_k", "to_v", "to_out.0"):
@@ -185,5 +186,5 @@ def _plain(path: str, module: nn.Module, kind: type[nn.Module]) -> None:
     # torch.compile and adapters wrap or subclass layers; slicing those would leave half of them behind.
     if type(module) is not kind:
         raise SpaceError(
-            f"{path} is a {type(module).__name__}, not a plain {kind.__name__}; merge or remove what wraps it first"
+            f"{path} is a {type(module).__name__}, not a plain {kind.__name__}; merge or remove its wrapper"
         )

@@ -1,7 +1,7 @@
 """The pruning space as data: width groups, depth gates, and the order of their entries in a gate vector.
 
-A gate vector has one entry per width gate, group after group, followed by one entry per depth gate. For SD 2.1 that
-is 1,606 width gates in 70 groups and 14 depth gates, the layout of the published method.
+A gate vector has one entry per width gate, group after group, followed by one entry per depth gate. For SD
+2.1 that is 1,606 width gates in 70 groups and 14 depth gates, the layout of the published method.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class WidthGroup:
 
 @dataclass(frozen=True)
 class DepthGate:
-    """A resnet or transformer that may be skipped; its identity path passes the first ``channels`` channels."""
+    """A resnet or transformer that may be skipped; its identity path passes the first ``channels``
+    channels.
+    """
 
     module: str
     channels: int
@@ -43,8 +45,8 @@ class DepthGate:
 class Space:
     """Everything that can be pruned from one UNet.
 
-    ``identity`` lists every sublayer that has an identity path, whether or not it is among ``depths``; ``left_dense`` names each
-    sublayer that is never pruned, with the reason.
+    ``identity`` lists every sublayer that has an identity path, whether or not it is among ``depths``;
+    ``left_dense`` names each sublayer that is never pruned, with the reason.
     """
 
     widths: tuple[WidthGroup, ...]

@@ -1,4 +1,6 @@
-"""Counts the multiply-accumulates of every module of a UNet, on the meta device: shapes flow, numbers do not."""
+"""Counts the multiply-accumulates of every module of a UNet, on the meta device: shapes flow, numbers do
+not.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from aptp.errors import SpaceError
 def module_macs(unet: UNet2DConditionModel, height: int, width: int, tokens: int) -> dict[str, int]:
     """MACs of one call (batch 1) by module path; an attention's own entry holds its two products.
 
-    ``unet`` lies on the meta device; ``height`` and ``width`` are latent sides, ``tokens`` the length of the text sequence.
+    ``unet`` lies on the meta device; ``height`` and ``width`` are latent sides, ``tokens`` the length of
+    the text sequence.
     """
     counts: dict[str, int] = {}
     handles = [
@@ -48,15 +51,17 @@ def _counter(name: str, counts: dict[str, int]) -> Any:
 
 def _attention_products(module: Attention, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     """Q·Kᵀ and A·V: two products of queries × keys × channels."""
-    hidden = kwargs.get("hidden_states", args[0] if args else None)
-    context = kwargs.get("encoder_hidden_states", args[1] if len(args) > 1 else None)
+    hidden = args[0] if args else kwargs["hidden_states"]
+    context = args[1] if len(args) > 1 else kwargs.get("encoder_hidden_states")
     queries = hidden.shape[0] * hidden.shape[1]
     keys = (hidden if context is None else context).shape[1]
     return int(2 * queries * keys * module.inner_dim)
 
 
 def example_inputs(unet: UNet2DConditionModel, height: int, width: int, tokens: int) -> dict[str, Any]:
-    """Inputs of one call at batch 1 on the UNet's device. Raises SpaceError for conditioning this tool does not know."""
+    """Inputs of one call at batch 1 on the UNet's device. Raises SpaceError for conditioning this tool does
+    not know.
+    """
     config, device, dtype = unet.config, unet.device, unet.dtype
     context = config.cross_attention_dim
     if isinstance(context, list | tuple):

@@ -1,0 +1,272 @@
+"""Opens a checkpoint folder. Owns the rule that a file is hashed before anything parses it, and that
+weights fit their codes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from aptp.checkpoint import record as records
+from aptp.checkpoint.integrity import check_files
+from aptp.checkpoint.record import Record
+from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
+from aptp.model.router import Router
+from aptp.model.sliced import SlicedUNet, config_of
+from aptp.model.slicer import check_shapes
+from aptp.space.architecture import Architecture
+from aptp.space.cost import LinearCost, latent_multiple, mac_cost
+from aptp.space.discover import discover
+from aptp.space.groups import Space
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+DENSE = "dense"
+
+
+class Checkpoint:
+    """A verified view of a checkpoint folder (docs/CHECKPOINT.md); modules are loaded when asked for, in
+    eval mode.
+
+    Raises CheckpointError for folders that are none or whose parts do not fit, IntegrityError for changed
+    files.
+    """
+
+    def __init__(self, path: Path, record: Record, index: bytes) -> None:
+        self.path = path
+        self.record = record
+        self._index = index
+        self._verified: set[str] = set()
+
+    @classmethod
+    def open(cls, path: Path | str) -> Checkpoint:
+        """Reads and checks index, geometry and codes; weights are checked when they are loaded."""
+        path = Path(path)
+        index = _read_index(path)
+        checkpoint = cls(path, records.parse(index), index)
+        _ = checkpoint.architectures
+        return checkpoint
+
+    @cached_property
+    def unet_config(self) -> dict[str, Any]:
+        """The dense UNet's config."""
+        return self._json("unet", "config.json")
+
+    @cached_property
+    def space(self) -> Space:
+        with torch.device("meta"):
+            dense = UNet2DConditionModel.from_config(self.unet_config)
+        try:
+            return discover(dense, depth=self.record.depth, feed_forward_gates=self.record.feed_forward_gates)
+        except SpaceError as error:
+            raise CheckpointError(f"{self.path}: aptp.json does not fit unet/config.json: {error}") from error
+
+    @cached_property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """One per code."""
+        if not self.record.codes:
+            raise CheckpointError(f"{self.path}: aptp.json lists no codes")
+        found = []
+        for i, code in enumerate(self.record.codes):
+            try:
+                found.append(Architecture.from_json(self.space, code.architecture))
+            except SpaceError as error:
+                raise CheckpointError(f"{self.path}: code {i} does not fit the UNet: {error}") from error
+        return tuple(found)
+
+    @cached_property
+    def pipeline(self) -> str:
+        """The diffusers pipeline class this folder describes."""
+        return str(self._json("", "model_index.json").get("_class_name"))
+
+    @cached_property
+    def vae_config(self) -> dict[str, Any]:
+        return self._json("vae", "config.json")
+
+    @property
+    def vae_scale(self) -> int:
+        """Image pixels per latent along one side."""
+        return int(2 ** (len(self.vae_config["block_out_channels"]) - 1))
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """(height, width) of the latents at the size the codes were budgeted at."""
+        height, width = self.record.size
+        return height // self.vae_scale, width // self.vae_scale
+
+    @property
+    def latent_multiple(self) -> int:
+        return latent_multiple(self.unet_config)
+
+    def cost(self) -> LinearCost:
+        """True MACs at the size the codes were budgeted at."""
+        return mac_cost(self.unet_config, self.space, *self.latent_size, self.tokenizer["length"])
+
+    @cached_property
+    def tokenizer(self) -> dict[str, int]:
+        """``length``, ``bos``, ``eos`` and ``pad`` of the pipeline's tokenizer."""
+        self.verify("tokenizer")
+        tokenizer = CLIPTokenizer.from_pretrained(self.path / "tokenizer")
+        return {
+            "length": int(tokenizer.model_max_length),
+            "bos": int(tokenizer.bos_token_id),
+            "eos": int(tokenizer.eos_token_id),
+            "pad": int(tokenizer.pad_token_id),
+        }
+
+    def tokenizer_file(self) -> Path:
+        """The tokenizer as one file of the *tokenizers* library."""
+        self.verify("tokenizer")
+        return self.path / "tokenizer" / "tokenizer.json"
+
+    def scheduler_config(self) -> dict[str, Any]:
+        return self._json("scheduler", "scheduler_config.json")
+
+    def text_encoder(self, dtype: torch.dtype = torch.float32) -> CLIPTextModel:
+        return self._load(CLIPTextModel, "text_encoder", dtype=dtype)
+
+    def vae(self, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
+        return self._load(AutoencoderKL, "vae", torch_dtype=dtype)
+
+    def dense(self, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
+        return self._load(UNet2DConditionModel, "unet", torch_dtype=dtype)
+
+    def expert(self, name: str, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
+        """The UNet of code ``name`` ("0", "1", …), or the dense one for "dense". Raises CheckpointError for
+        other names.
+        """
+        if name == DENSE:
+            return self.dense(dtype)
+        names = [str(i) for i in range(len(self.record.codes))]
+        if name not in names:
+            known = ", ".join([*names, DENSE])
+            raise CheckpointError(f"{self.path} has no expert '{name}'; it has {known}{nearest(name, names)}")
+        folder = f"experts/{name}"
+        self.verify(folder)
+        self._check_expert(name, folder)
+        return SlicedUNet.from_pretrained(self.path / folder, torch_dtype=dtype).eval()
+
+    def router(self) -> Router:
+        """The router in float32."""
+        self.verify("router.safetensors")
+        state = load_file(self.path / "router.safetensors")
+        try:
+            size, width = state["predictor.weight"].shape
+            router = Router(width, size, state["codes"].shape[0])
+            router.load_state_dict(state)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.path}/router.safetensors does not hold a router: {error}"
+            ) from error
+        if router.codes.shape[0] != len(self.record.codes):
+            raise CheckpointError(
+                f"{self.path}/router.safetensors has {router.codes.shape[0]} codes, "
+                f"aptp.json {len(self.record.codes)}"
+            )
+        return router.eval()
+
+    def digest(self, component: str = "") -> str:
+        """SHA-256 over the published hashes of a component ("unet", "vae", "experts/0", …); of the whole by
+        default.
+        """
+        if not component:
+            return hashlib.sha256(self._index).hexdigest()
+        lines = [f"{entry.sha256} {entry.size} {name}\n" for name, entry in self._files(component)]
+        if not lines:
+            raise CheckpointError(f"{self.path} has no component '{component}'")
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def verify(self, component: str = "") -> None:
+        """Hashes a component's files, once per process; everything by default. Raises IntegrityError."""
+        if component not in self._verified:
+            check_files(self.path, dict(self._files(component)))
+            self._verified.add(component)
+
+    def _files(self, component: str) -> list[tuple[str, Any]]:
+        return [
+            (name, entry)
+            for name, entry in sorted(self.record.files.items())
+            if not component or name == component or name.startswith(component + "/")
+        ]
+
+    def _json(self, component: str, name: str) -> dict[str, Any]:
+        path = f"{component}/{name}" if component else name
+        if path not in self.record.files:
+            raise CheckpointError(f"{self.path}: aptp.json lists no {path}; this is not a whole checkpoint")
+        self.verify(path)
+        try:
+            data = json.loads((self.path / path).read_bytes())
+        except ValueError as error:
+            raise CheckpointError(f"{self.path / path} is not JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise CheckpointError(f"{self.path / path} does not hold an object")
+        return data
+
+    def _check_expert(self, name: str, folder: str) -> None:
+        """The expert's own config and tensors against the code in the index, before a module is built from
+        them.
+        """
+        architecture = self.architectures[int(name)]
+        stated = self._json(folder, "config.json").get("architecture")
+        if stated != config_of(architecture):
+            raise CheckpointError(
+                f"{self.path}/{folder}/config.json does not describe code {name} of aptp.json"
+            )
+        with torch.device("meta"):
+            dense = UNet2DConditionModel.from_config(self.unet_config)
+        shapes = {key: tensor.shape for key, tensor in dense.state_dict().items()}
+        with safe_open(self.path / folder / WEIGHTS, framework="pt") as file:
+            found = {key: torch.Size(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        try:
+            check_shapes(found, architecture, shapes)
+        except SpaceError as error:
+            raise CheckpointError(
+                f"{self.path}/{folder}/{WEIGHTS} does not fit code {name}: {error}"
+            ) from error
+
+    def _load(self, kind: Any, component: str, **options: Any) -> Any:
+        self.verify(component)
+        try:
+            model, report = kind.from_pretrained(
+                self.path / component, output_loading_info=True, local_files_only=True, **options
+            )
+        except (ValueError, RuntimeError, OSError, TypeError) as error:
+            raise CheckpointError(f"{self.path / component} cannot be loaded: {error}") from error
+        return _complete(model, report, self.path / component).eval()
+
+
+def _complete(model: nn.Module, report: Any, where: Path) -> nn.Module:
+    problems: Mapping[str, Any] = report if isinstance(report, Mapping) else vars(report)
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+        if problems.get(problem):
+            names = sorted(map(str, problems[problem]))[:3]
+            raise CheckpointError(f"{where}: {problem.replace('_', ' ')}: {', '.join(names)}")
+    return model
+
+
+def _read_index(path: Path) -> bytes:
+    if not path.is_dir():
+        raise CheckpointError(f"there is no checkpoint folder {path}; make one with python -m aptp.new")
+    try:
+        index = (path / "aptp.json").read_bytes()
+        digest = (path / "aptp.sha256").read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        hint = " It is a diffusers folder: python -m aptp.new --from makes a checkpoint of it."
+        foreign = (path / "model_index.json").is_file() and not (path / "aptp.json").exists()
+        raise CheckpointError(f"{path} is not a checkpoint: {error}.{hint if foreign else ''}") from error
+    if records.digest(index) != digest:
+        raise IntegrityError(f"{path}/aptp.json has changed since it was published (aptp.sha256 disagrees)")
+    return index
+
+
+__all__ = ["DENSE", "WEIGHTS", "Checkpoint"]

@@ -1,0 +1,82 @@
+"""Writes a checkpoint folder: a pipeline, codes, a router and the experts, published whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline
+from safetensors.torch import save_file
+
+from aptp.checkpoint.integrity import list_files, published
+from aptp.checkpoint.record import CodeRecord, Record, digest
+from aptp.model.router import Router
+from aptp.model.sliced import SlicedUNet, slice_unet
+from aptp.space.architecture import Architecture
+
+
+def write_checkpoint(
+    out: Path,
+    record: Record,
+    pipeline: DiffusionPipeline,
+    codes: Sequence[tuple[float, Architecture]],
+    router: Router,
+    *,
+    expert: Callable[[int], SlicedUNet] | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> None:
+    """Publishes a checkpoint at ``out``, which must not exist or be empty.
+
+    ``codes`` are (budget, architecture) pairs; ``expert`` gives the fine-tuned UNet of a code, by default a
+    slice of the dense one. ``record`` needs neither codes nor files: they are filled in here. ``progress``
+    is told the name of each stage as it begins.
+    """
+    with published(out) as draft:
+        progress("pipeline")
+        pipeline.save_pretrained(draft, safe_serialization=True)
+        progress("router")
+        save_file(
+            {name: t.contiguous() for name, t in router.state_dict().items()}, draft / "router.safetensors"
+        )
+        for i, (_, architecture) in enumerate(codes):
+            progress(f"expert {i}")
+            unet = expert(i) if expert else slice_unet(pipeline.unet, architecture)
+            unet.save_pretrained(draft / "experts" / str(i), safe_serialization=True)
+            del unet
+        progress("index")
+        described = replace(
+            record,
+            codes=tuple(CodeRecord(budget, **architecture.to_json()) for budget, architecture in codes),
+            files=list_files(draft),
+        )
+        index = described.to_json()
+        (draft / "aptp.json").write_bytes(index)
+        (draft / "aptp.sha256").write_text(digest(index))
+
+
+def untrained_router(
+    encode: Callable[[str], tuple[torch.Tensor, torch.Tensor]],
+    prompts: Sequence[str],
+    architectures: Sequence[Architecture],
+    generator: torch.Generator,
+) -> Router:
+    """A random router that spreads prompts over all codes: centred on ``prompts``, so that no code wins by
+    default.
+
+    ``encode`` gives a prompt's embedding [1, T, E] and mask [1, T].
+    """
+    pooled = []
+    for prompt in prompts:
+        embedding, mask = encode(prompt)
+        weights = mask.unsqueeze(-1).to(torch.float32)
+        pooled.append((embedding.float() * weights).sum(1) / weights.sum(1))
+    centre = torch.cat(pooled).mean(0)  # [E]
+    keep = torch.stack([torch.from_numpy(a.keep).float() for a in architectures])  # [K, D]
+    router = Router(centre.numel(), keep.shape[1], len(architectures))
+    with torch.no_grad():
+        router.predictor.weight.normal_(std=centre.numel() ** -0.5, generator=generator)
+        router.predictor.bias.copy_(-router.predictor.weight @ centre)
+        router.codes.copy_(keep - keep.mean(0))
+    return router.eval()

@@ -1,0 +1,22 @@
+"""Random weights that behave like trained ones where cost and numerics are concerned: nothing is zero,
+nothing explodes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def randomise(module: nn.Module, generator: torch.Generator) -> None:
+    """Fan-in scaled normal weights, norm gains 1 ± 0.1, biases ± 0.1, in parameter order."""
+    for name, parameter in module.named_parameters():
+        parameter.normal_(generator=generator)
+        if parameter.ndim >= 2:
+            fan_in = 1 if "embedding" in name and "linear" not in name else parameter[0].numel()
+            parameter.mul_(fan_in**-0.5)
+        elif name.endswith("weight"):
+            parameter.mul_(0.1).add_(1)
+        else:
+            parameter.mul_(0.1)

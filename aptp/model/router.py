@@ -1,0 +1,31 @@
+"""The router as inference sees it: no noise, no dependence on the rest of the batch.
+
+Masked mean of the prompt embedding → one linear map → cosine with each code (aptp.md's predictor and codes,
+noise-free). The caller takes the largest similarity; near-ties go to the lower code.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Router(nn.Module):
+    """``weight`` [D, E] and ``bias`` [D]: the architecture predictor; ``codes`` [K, D]: the code table."""
+
+    def __init__(self, width: int, size: int, codes: int) -> None:
+        super().__init__()
+        self.predictor = nn.Linear(width, size)
+        self.codes = nn.Parameter(torch.zeros(codes, size))
+
+    def forward(self, embedding: Tensor, attention_mask: Tensor) -> Tensor:
+        """Token embeddings [B, T, E] and their mask [B, T] (1: a token, 0: padding) to similarities [B, K]
+        in [−1, 1].
+        """
+        mask = attention_mask.to(embedding.dtype).unsqueeze(-1)
+        pooled = (embedding * mask).sum(1) / mask.sum(
+            1
+        )  # [B, E]; a prompt has at least its begin and end tokens
+        predicted = F.normalize(self.predictor(pooled), dim=-1)
+        return predicted @ F.normalize(self.codes, dim=-1).T

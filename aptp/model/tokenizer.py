@@ -1,0 +1,203 @@
+"""A CLIP tokenizer for pipelines that come without one: byte-level BPE whose merges are learned from a
+short word list.
+
+Any text can be encoded, byte by byte where no merge applies; the words of the list become single tokens.
+"""
+
+from __future__ import annotations
+
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+from transformers import CLIPTokenizer
+
+BEGIN, END = "<|startoftext|>", "<|endoftext|>"
+
+WORDS = [
+    "a",
+    "an",
+    "the",
+    "of",
+    "in",
+    "on",
+    "at",
+    "with",
+    "and",
+    "or",
+    "to",
+    "from",
+    "by",
+    "is",
+    "are",
+    "no",
+    "not",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "small",
+    "large",
+    "tiny",
+    "big",
+    "medium",
+    "left",
+    "right",
+    "above",
+    "below",
+    "next",
+    "between",
+    "behind",
+    "under",
+    "over",
+    "top",
+    "bottom",
+    "centre",
+    "corner",
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "blue",
+    "purple",
+    "pink",
+    "brown",
+    "black",
+    "white",
+    "grey",
+    "gray",
+    "cyan",
+    "magenta",
+    "gold",
+    "silver",
+    "dark",
+    "light",
+    "bright",
+    "plain",
+    "striped",
+    "dotted",
+    "checked",
+    "circle",
+    "square",
+    "triangle",
+    "star",
+    "cross",
+    "ring",
+    "heart",
+    "diamond",
+    "hexagon",
+    "circles",
+    "squares",
+    "triangles",
+    "stars",
+    "crosses",
+    "rings",
+    "hearts",
+    "diamonds",
+    "hexagons",
+    "shape",
+    "shapes",
+    "colour",
+    "color",
+    "background",
+    "texture",
+    "word",
+    "words",
+    "written",
+    "text",
+    "letters",
+    "sign",
+    "reading",
+    "says",
+    "image",
+    "picture",
+    "photo",
+    "photograph",
+    "painting",
+    "drawing",
+    "sketch",
+    "illustration",
+    "portrait",
+    "view",
+    "scene",
+    "style",
+    "detailed",
+    "man",
+    "woman",
+    "person",
+    "people",
+    "child",
+    "children",
+    "girl",
+    "boy",
+    "cat",
+    "dog",
+    "bird",
+    "horse",
+    "car",
+    "train",
+    "boat",
+    "house",
+    "street",
+    "city",
+    "tree",
+    "trees",
+    "flower",
+    "flowers",
+    "mountain",
+    "river",
+    "sea",
+    "sky",
+    "sun",
+    "moon",
+    "snow",
+    "forest",
+    "beach",
+    "table",
+    "chair",
+    "room",
+    "window",
+    "door",
+    "kitchen",
+    "food",
+    "pizza",
+    "cake",
+    "book",
+    "clock",
+    "standing",
+    "sitting",
+    "walking",
+    "running",
+    "holding",
+    "wearing",
+    "looking",
+    "riding",
+    "playing",
+]
+
+
+def make_tokenizer(length: int = 77) -> CLIPTokenizer:
+    """A CLIPTokenizer of at most 1,024 tokens whose last two are begin and end of text."""
+    trainer = BpeTrainer(
+        vocab_size=1022,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    learner = Tokenizer(BPE(end_of_word_suffix="</w>"))
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    # Every byte once inside and once at the end of a word, or it could not be encoded in both places.
+    bytes_alone = [letter * 2 for letter in sorted(pre_tokenizers.ByteLevel.alphabet())]
+    learner.train_from_iterator([*bytes_alone, *WORDS], trainer)
+    tokens = sorted(learner.get_vocab(), key=learner.get_vocab().__getitem__)
+    vocabulary = {token: i for i, token in enumerate([*tokens, BEGIN, END])}
+    merges = [tuple(pair) for pair in _merges(learner)]
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)
+
+
+def _merges(tokenizer: Tokenizer) -> list[list[str]]:
+    import json
+
+    found: list[list[str]] = json.loads(tokenizer.to_str())["model"]["merges"]
+    return found

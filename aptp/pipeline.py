@@ -1,0 +1,89 @@
+"""A diffusers pipeline to start from: built from a geometry preset with random weights, or read from a
+local folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DiffusionPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from aptp.errors import CheckpointError
+from aptp.model.initial import randomise
+from aptp.model.tokenizer import make_tokenizer
+from aptp.presets import SCHEDULER, Preset
+
+SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+
+
+def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPipeline:
+    """A pipeline of the preset's geometry with random weights drawn from ``seed``, stored as ``dtype``."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def filled(module: nn.Module) -> Any:
+        randomise(module, generator)
+        return module.to(dtype).eval()
+
+    unet = filled(_empty(UNet2DConditionModel, **preset.unet))
+    vae = filled(_empty(AutoencoderKL, **preset.vae))
+    tokenizer = make_tokenizer(preset.tokens)
+    scheduler = DDIMScheduler.from_config({**SCHEDULER, "prediction_type": preset.prediction})
+    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    configs = [
+        CLIPTextConfig(**config, **special, max_position_embeddings=preset.tokens)
+        for config in preset.text_encoders
+    ]
+    encoders: list[Any] = [filled(CLIPTextModel(configs[0]))]
+    parts = {
+        "unet": unet,
+        "vae": vae,
+        "text_encoder": encoders[0],
+        "tokenizer": tokenizer,
+        "scheduler": scheduler,
+    }
+    if len(configs) == 1:
+        return StableDiffusionPipeline(
+            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+    second = {"text_encoder_2": filled(CLIPTextModelWithProjection(configs[1])), "tokenizer_2": tokenizer}
+    return StableDiffusionXLPipeline(**parts, **second)
+
+
+def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:
+    """The pipeline in a local diffusers folder, safetensors only. Raises CheckpointError otherwise."""
+    if not (folder / "model_index.json").is_file():
+        raise CheckpointError(f"{folder} is not a diffusers pipeline folder: it has no model_index.json")
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(
+            folder,
+            torch_dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            safety_checker=None,
+            feature_extractor=None,
+        )
+    except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder} cannot be read as a diffusers pipeline: {error}") from error
+    if type(pipeline).__name__ not in SUPPORTED:
+        raise CheckpointError(
+            f"{folder} is a {type(pipeline).__name__}; this software prunes {' and '.join(SUPPORTED)}"
+        )
+    return pipeline
+
+
+def _empty(kind: Any, **config: Any) -> nn.Module:
+    """The module with memory but without its default initialisation, which takes longer than ours."""
+    with torch.device("meta"):
+        module = kind(**config)
+    return module.to_empty(device="cpu")  # type: ignore[no-any-return]
