@@ -1,0 +1,40 @@
+"""Owns how a bundle's index is written (docs/BUNDLE.md, "manifest.json"); its reader is `runtime.bundle`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from export import publish
+
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
+FORMAT, VERSION = "aptp-bundle", "1.0"
+
+
+def write_manifest(folder: Path, body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Writes both manifest files into `folder`; `files` lists every other file of it (`publish.describe`)."""
+    document = {"format": FORMAT, "version": VERSION, **body, "files": dict(sorted(files.items()))}
+    data = encode(document)
+    (folder / MANIFEST).write_bytes(data)
+    (folder / SIGNATURE).write_text(f"{hashlib.sha256(data).hexdigest()}  {MANIFEST}\n", encoding="ascii")
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """JSON whose bytes depend on the document alone."""
+    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a bundle this package may take parts from, or None if there is none or it is damaged."""
+    try:
+        data = (folder / MANIFEST).read_bytes()
+        line = (folder / SIGNATURE).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+    if line.split() != [hashlib.sha256(data).hexdigest(), MANIFEST]:
+        return None
+    document: dict[str, Any] = json.loads(data)
+    return document if document.get("version") == VERSION else None

@@ -1,0 +1,159 @@
+"""Owns the parity ladder (DESIGN D10): each rung compares one form of a model with the form before it.
+
+A rung returns its error if that is within `export.tolerances`, and raises ParityError if not; outputs that are not
+finite or constant raise OutputError wherever they appear. Oracles carry the same weight rounding as the graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from aptp.model.gates import GatedUNet
+from aptp.model.slicer import scattered_state
+from aptp.space.architecture import Architecture
+from diffusers import UNet2DConditionModel
+from runtime.engines.onnx import open_session
+from torch import Tensor, nn
+
+from export import tolerances, weights
+from export.errors import OutputError, ParityError
+from export.graph import Signature
+
+Feed = dict[str, Tensor]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def cases(signature: Signature, largest: Mapping[str, int], seed: int = 0) -> list[Feed]:
+    """Inputs to compare on: two sizes, one with batch 1 and one with batch 2; one case where no axis is free.
+
+    Integer inputs are drawn below `largest`, by input name; `timestep` is drawn within the training range.
+    """
+    steps = signature.multiple
+    sizes = [{"batch": 1, "height": 4 * steps, "width": 4 * steps}, {"batch": 2, "height": 2 * steps, "width": 3 * steps}]
+    random = torch.Generator().manual_seed(seed)
+    return [
+        {
+            name: _draw(example, signature.axes.get(name, {}), size, largest.get(name), random)
+            for name, example in signature.inputs.items()
+        }
+        for size in (sizes if signature.axes else sizes[:1])
+    ]
+
+
+def _draw(
+    example: Tensor, axes: Mapping[int, str], size: Mapping[str, int], largest: int | None, random: torch.Generator
+) -> Tensor:
+    shape = [size[axes[axis]] if axis in axes else count for axis, count in enumerate(example.shape)]
+    if largest is None:
+        return torch.randn(shape, generator=random)
+    return torch.randint(largest, shape, generator=random).to(example.dtype)
+
+
+def outputs(module: nn.Module, feeds: list[Feed]) -> list[Array]:
+    """What the module gives for each case, float32."""
+    with torch.inference_mode():
+        return [check_output(module(**feed).float().numpy(), "PyTorch") for feed in feeds]
+
+
+def check_output(output: Array, where: str) -> Array:
+    """`output`, unless it is broken the way broken engines break. Raises OutputError."""
+    if not np.isfinite(output).all():
+        raise OutputError(f"{where}: {np.count_nonzero(~np.isfinite(output))} of {output.size} outputs are not finite")
+    if output.std() <= tolerances.CONSTANT * np.abs(output).max():
+        raise OutputError(f"{where}: the output is constant at {output.flat[0]:.3g}")
+    return output
+
+
+def relative_rms(found: Array, wanted: Array) -> float:
+    """Root mean square of the difference, over that of `wanted`."""
+    difference = found.astype(np.float64) - wanted
+    return float(np.sqrt(np.mean(difference**2) / np.mean(wanted.astype(np.float64) ** 2)))
+
+
+def masked_equals_sliced(
+    expert: UNet2DConditionModel,
+    dense: UNet2DConditionModel,
+    architecture: Architecture,
+    feeds: list[Feed],
+    sliced: list[Array],
+) -> float:
+    """Rung 1: `dense`, which is consumed, with the expert's weights in place and gated by the code, against `sliced`."""
+    state = scattered_state(expert.state_dict(), dense.state_dict(), architecture)
+    dense.load_state_dict(state, assign=True)
+    gated = GatedUNet(dense.eval(), architecture.space)
+    code = torch.from_numpy(architecture.keep).float()
+    worst = 0.0
+    for feed, wanted in zip(feeds, sliced, strict=True):
+        gates = code.expand(len(feed["sample"]), -1)
+        with torch.inference_mode():
+            found = check_output(gated(**feed, gates=gates).numpy(), "masked UNet")
+        error = float(np.sqrt(np.mean((found - wanted) ** 2)) / wanted.std())
+        worst = max(worst, error)
+    return within("masked = sliced", worst, tolerances.MASKED_SLICED)
+
+
+def graph_equals_module(folder: Path, signature: Signature, feeds: list[Feed], wanted: list[Array], threads: int) -> float:
+    """Rung 2: every head of the graph in `folder`, on the CPU provider in float32, against PyTorch's outputs."""
+    with _heads(folder) as heads:
+        worst = max(_error(head, "cpu", "float32", signature, feeds, wanted, threads) for head in heads)
+    return within("ONNX = PyTorch", worst, tolerances.GRAPH)
+
+
+def engine_beside_autocast(
+    folder: Path, signature: Signature, feeds: list[Feed], wanted: list[Array], autocast: float, threads: int
+) -> float:
+    """Rung 3: the OpenVINO provider at its own precision, held to PyTorch's autocast error on the same inputs."""
+    with _heads(folder) as heads:
+        error = _error(heads[-1], "openvino", "fast", signature, feeds, wanted, threads)
+    return within("engine beside autocast", error, max(tolerances.AUTOCAST_FACTOR * autocast, tolerances.GRAPH))
+
+
+def autocast_error(module: nn.Module, feeds: list[Feed], wanted: list[Array]) -> float:
+    """The error of PyTorch's own bfloat16 autocast against its float32 outputs."""
+    with torch.autocast("cpu", torch.bfloat16):
+        found = outputs(module, feeds)
+    return max(relative_rms(one, other) for one, other in zip(found, wanted, strict=True))
+
+
+def same_image(found: Array, wanted: Array) -> float:
+    """Rung 4: the share of values (uint8) that lie further apart than the tolerance's step."""
+    apart = np.abs(found.astype(np.int16) - wanted.astype(np.int16)) > tolerances.PIXEL_STEP
+    return within("image = diffusers", float(apart.mean()), 1 - tolerances.PIXEL_SHARE)
+
+
+def within(rung: str, error: float, tolerance: float) -> float:
+    """`error`, unless it is above `tolerance` or not a number. Raises ParityError."""
+    if not error <= tolerance:
+        raise ParityError(rung, error, tolerance)
+    return error
+
+
+@contextmanager
+def _heads(folder: Path) -> Iterator[list[Path]]:
+    """The graphs in `folder`, the serving head last and with its float32 weights beside it for as long as this runs."""
+    floats = folder / weights.SERVE_WEIGHTS
+    heads = [folder / name for name in (weights.GRAPH, weights.SERVE) if (folder / name).exists()]
+    try:
+        if len(heads) > 1:
+            weights.widen(folder / weights.WEIGHTS, floats)
+        yield heads
+    finally:
+        floats.unlink(missing_ok=True)
+
+
+def _error(
+    graph: Path, provider: str, precision: str, signature: Signature, feeds: list[Feed], wanted: list[Array], threads: int
+) -> float:
+    session = open_session(graph, provider, precision=precision, threads=threads)
+    errors = []
+    for feed, expected in zip(feeds, wanted, strict=True):
+        found = session.run(signature.output, {name: tensor.numpy() for name, tensor in feed.items()})
+        errors.append(relative_rms(check_output(found, f"{graph.name} on {provider}"), expected))
+    return max(errors)
+
+

@@ -1,0 +1,178 @@
+"""Owns how each kind of part is made: from the checkpoint to files in a folder, parity shown on the way.
+
+`make` runs in a process of its own (`export.workers`); a part that fails any check raises, and is never staged.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from aptp.checkpoint.reader import DENSE, Checkpoint
+from torch import nn
+
+from export import graph, parity, schedules, weights
+from export.graph import Signature
+from export.plan import Part, Spec
+
+Report = Callable[[str, float], None]
+
+
+@dataclass
+class Made:
+    """What came out besides files: `facts` go into the manifest, `measures` into the report."""
+
+    facts: dict[str, Any]
+    measures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A part being made: `folder` becomes part of the bundle, `report` says (stage, share done)."""
+
+    part: Part
+    spec: Spec
+    folder: Path
+    report: Report
+
+    def place(self, name: str) -> Path:
+        """A folder of the bundle, made."""
+        path = self.folder / name
+        path.mkdir(parents=True)
+        return path
+
+
+def make(job: Job) -> Made:
+    """Makes one part. Raises whatever keeps it from being published."""
+    makers: dict[str, Callable[[Job, Checkpoint], Made]] = {
+        "expert": _expert,
+        "encoder": _encoder,
+        "decoder": _decoder,
+        "router": _router,
+        "tokenizer": _tokenizer,
+        "schedule": _schedule,
+    }
+    job.report("open", 0.0)
+    return makers[job.part.kind](job, Checkpoint.open(job.spec.checkpoint))
+
+
+def _expert(job: Job, checkpoint: Checkpoint) -> Made:
+    name = job.part.item
+    job.report("load", 0.02)
+    unet = checkpoint.expert(name)
+    weights.round_to_half(unet)
+    config = checkpoint.unet_config
+    length, width = checkpoint.tokenizer["length"], config["cross_attention_dim"]
+    signature = graph.expert_signature(config["in_channels"], checkpoint.latent_multiple, length, width)
+    feeds = _timed_cases(signature)
+    module = graph.ExpertGraph(unet).eval()
+    wanted = parity.outputs(module, feeds)
+    measures = {}
+    if name != DENSE:
+        job.report("masked = sliced", 0.05)
+        dense, code = checkpoint.dense(), checkpoint.architectures[int(name)]
+        measures["masked = sliced"] = parity.masked_equals_sliced(unet, dense, code, feeds, wanted)
+        del dense
+    autocast = 0.0
+    if job.spec.provider == "openvino":
+        job.report("autocast", 0.15)
+        autocast = measures["autocast"] = parity.autocast_error(module, feeds, wanted)
+    facts = {"parameters": sum(p.numel() for p in unet.parameters()), "macs": _macs(checkpoint, name)}
+    del unet
+    folder = job.place(f"experts/{name}/unet")
+    measures |= _graph(job, module, signature, folder, feeds, wanted)
+    del module
+    if job.spec.provider == "openvino":
+        job.report("engine beside autocast", 0.9)
+        measures["engine"] = parity.engine_beside_autocast(
+            folder, signature, feeds, wanted, autocast, job.spec.threads
+        )
+    return Made(facts, measures)
+
+
+def _timed_cases(signature: Signature) -> list[parity.Feed]:
+    """Cases whose timesteps lie in the training range, each sample at its own."""
+    feeds = parity.cases(signature, {})
+    for feed in feeds:
+        feed["timestep"] = torch.linspace(37.5, 961.0, len(feed["timestep"]) + 1)[1:]
+    return feeds
+
+
+def _macs(checkpoint: Checkpoint, name: str) -> int:
+    cost = checkpoint.cost()
+    return int(cost.dense if name == DENSE else cost.of(checkpoint.architectures[int(name)]))
+
+
+def _encoder(job: Job, checkpoint: Checkpoint) -> Made:
+    job.report("load", 0.05)
+    encoder = checkpoint.text_encoder()
+    weights.round_to_half(encoder)
+    ids = torch.zeros(1, checkpoint.tokenizer["length"], dtype=torch.int64)
+    signature = Signature({"input_ids": ids}, "last_hidden_state")
+    return _shared(job, graph.EncoderGraph(encoder), signature, {"input_ids": encoder.config.vocab_size})
+
+
+def _decoder(job: Job, checkpoint: Checkpoint) -> Made:
+    job.report("load", 0.05)
+    vae = checkpoint.vae()
+    # A bundle only decodes.
+    del vae.encoder, vae.quant_conv
+    weights.round_to_half(vae)
+    signature = graph.decoder_signature(vae.config.latent_channels, checkpoint.latent_multiple)
+    return _shared(job, graph.DecoderGraph(vae), signature, {})
+
+
+def _router(job: Job, checkpoint: Checkpoint) -> Made:
+    job.report("load", 0.05)
+    router = checkpoint.router()
+    length = checkpoint.tokenizer["length"]
+    # The router keeps float32: it is small, and a rounded code could move a prompt to another expert.
+    inputs = {
+        "embedding": torch.zeros(1, length, router.predictor.in_features),
+        "attention_mask": torch.ones(1, length, dtype=torch.int64),
+    }
+    signature = Signature(inputs, "similarity")
+    return _shared(job, router, signature, {"attention_mask": 2}, inline=True)
+
+
+def _shared(job: Job, module: nn.Module, signature: Signature, largest: dict[str, int], inline: bool = False) -> Made:
+    feeds = parity.cases(signature, largest)
+    wanted = parity.outputs(module.eval(), feeds)
+    folder = job.place(job.part.name)
+    return Made({}, _graph(job, module, signature, folder, feeds, wanted, inline))
+
+
+def _graph(
+    job: Job,
+    module: nn.Module,
+    signature: Signature,
+    folder: Path,
+    feeds: list[parity.Feed],
+    wanted: list[parity.Array],
+    inline: bool = False,
+) -> dict[str, float]:
+    job.report("export", 0.2)
+    graph.write_graph(module, signature, folder, inline=inline)
+    job.report("ONNX = PyTorch", 0.7)
+    error = parity.graph_equals_module(folder, signature, feeds, wanted, job.spec.threads)
+    return {"ONNX = PyTorch": error}
+
+
+def _tokenizer(job: Job, checkpoint: Checkpoint) -> Made:
+    folder = job.place("tokenizer")
+    shutil.copyfile(checkpoint.tokenizer_file(), folder / "tokenizer.json")
+    return Made(dict(checkpoint.tokenizer), {})
+
+
+def _schedule(job: Job, checkpoint: Checkpoint) -> Made:
+    job.report("probe", 0.1)
+    table = schedules.probe(job.part.item, checkpoint.scheduler_config())
+    folder = job.place("schedules")
+    (folder / f"{table.solver}.bin").write_bytes(table.bytes())
+    facts = {"window": table.window, "rows": list(table.rows), "noise_scale": list(table.noise_scale)}
+    return Made(facts, {"largest coefficient": float(np.abs(table.data[:, 2:]).max())})
