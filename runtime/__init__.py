@@ -1,9 +1,10 @@
-"""Bundle to images. `Runtime` is loaded on first use, so that importing this package costs next to nothing."""
+"""Bundle to images. `Runtime` is loaded on first use: importing this package costs next to nothing."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .pipeline import Generated, Runtime
+    from .generated import Generated
+    from .pipeline import Runtime
 
 __all__ = ["Generated", "Runtime"]
 
@@ -11,6 +12,6 @@ __all__ = ["Generated", "Runtime"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import pipeline
+    from . import generated, pipeline
 
-    return getattr(pipeline, name)
+    return getattr(pipeline if name == "Runtime" else generated, name)

@@ -19,7 +19,7 @@ EngineFor = Callable[[str, int, int, int], Engine]  # expert, rows, height, widt
 
 
 class Call:
-    """A group of requests and the arrays of their UNet calls: as long as the group stays, only latents are rewritten."""
+    """A group of requests and the arrays of its UNet calls: while it stays, only latents are rewritten."""
 
     def __init__(self, requests: list[Request]) -> None:
         self.requests = requests
@@ -39,7 +39,9 @@ class Call:
             row = end
         output = engine.run(self.sample, self.timestep, self.conditioning)
         if output.shape != self.sample.shape:
-            raise EngineFailure(f"expert {self.requests[0].expert!r}: gave {output.shape} for {self.sample.shape}")
+            raise EngineFailure(
+                f"expert {self.requests[0].expert!r}: gave {output.shape} for {self.sample.shape}"
+            )
         row = 0
         for request in self.requests:
             end = row + request.rows

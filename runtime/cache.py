@@ -1,6 +1,6 @@
 """Files derived from a bundle and kept outside it: graphs with float32 weights, for engines to map and share.
 
-An entry is published by rename and verified once per process before use; a damaged one is built again, never used.
+An entry is published by rename, and verified once per process before use; a damaged one is built again.
 """
 
 import errno
@@ -35,34 +35,46 @@ class Cache:
         self._entries: dict[str, VerifiedFiles] = {}
 
     def serving_graph(self, bundle: Bundle, model: Model) -> Path:
-        """The checked graph to serve `model` from: its float32 form if it has one, made here when first asked for.
+        """The checked graph to serve `model` from: in float32 where that can be made here.
 
         Raises `IntegrityError`, `CacheFailure`.
         """
         if model.serve is None or model.weights is None:
             return bundle.model(model)[0]
         entries = bundle.manifest.files
-        key = hashlib.sha256(f"{entries[model.weights].sha256} {entries[model.serve].sha256}".encode()).hexdigest()
+        key = hashlib.sha256(
+            f"{entries[model.weights].sha256} {entries[model.serve].sha256}".encode()
+        ).hexdigest()
         folder = self.root / "serve" / key
-        with _storage(folder, 2 * entries[model.weights].size + entries[model.serve].size):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(folder.with_suffix(".lock")):
-                if not self._is_good(key, folder):
-                    _build(bundle, model, folder)
-                    self._entries[key] = _entry(folder)
-                    self._entries[key].verify()
+        # The first look takes no lock: a finished cache may be read-only.
+        if self._damage(key, folder) is not None:
+            with _storage(folder, 2 * entries[model.weights].size + entries[model.serve].size):
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                with _locked(folder.with_suffix(".lock")):
+                    self._publish(bundle, model, key, folder)
         return folder / GRAPH
 
-    def _is_good(self, key: str, folder: Path) -> bool:
-        if not folder.exists():
-            return False
+    def _publish(self, bundle: Bundle, model: Model, key: str, folder: Path) -> None:
+        damage = self._damage(key, folder)
+        if damage is None:  # another process was faster
+            return
+        if folder.exists():
+            warnings.warn(f"the cache entry {folder} is damaged and is built again: {damage}", stacklevel=3)
+        _build(bundle, model, folder)
+        damage = self._damage(key, folder)
+        if damage is not None:
+            raise CacheFailure(f"{folder}: does not keep what is written to it: {damage}") from damage
+
+    def _damage(self, key: str, folder: Path) -> Exception | None:
+        """Why the entry cannot be used, or None. What was checked before is only checked again if it changed."""
         try:
-            self._entries.setdefault(key, _entry(folder)).verify()
+            if key not in self._entries:
+                self._entries[key] = _entry(folder)
+            self._entries[key].verify()
         except (IntegrityError, ManifestError) as error:
             self._entries.pop(key, None)
-            warnings.warn(f"the cache entry {folder} is damaged and is built again: {error}", stacklevel=4)
-            return False
-        return True
+            return error
+        return None
 
 
 def default_folder() -> Path:
@@ -72,7 +84,7 @@ def default_folder() -> Path:
 
 
 def _entry(folder: Path) -> VerifiedFiles:
-    """The files that an entry's record lists. Raises `ManifestError` for a record that is missing or wrong."""
+    """The files that an entry's record lists. Raises `ManifestError` if the record is missing or wrong."""
     try:
         fields = Fields(decode((folder / RECORD).read_bytes(), RECORD), RECORD)
     except OSError as error:
@@ -145,5 +157,6 @@ def _storage(folder: Path, size: int) -> Iterator[None]:
     except OSError as error:
         what = "the disk is full" if error.errno in _FULL else error.strerror
         raise CacheFailure(
-            f"{folder}: cannot be written, {what}; it needs {size} bytes: free them, or name another folder with --cache"
+            f"{folder}: cannot be written, {what}; it needs {size} bytes: "
+            "free them, or name another folder with --cache"
         ) from error

@@ -10,7 +10,7 @@ from .errors import RuntimeFailure, UsageError, nearest
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse without abbreviations. What it does not know is a `UsageError` that names the nearest right word."""
+    """argparse without abbreviations, whose errors are a `UsageError` that names the nearest right word."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -27,18 +27,18 @@ class Parser(argparse.ArgumentParser):
         choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
         if choice:
             message += nearest(choice[1], re.findall(r"[\w.-]+", choice[2]))
-        raise UsageError(f"{message}\n{self.format_usage().rstrip()}")
+        raise UsageError(f"{message}; see {self.prog} --help")
 
     def _unknown(self, arguments: Sequence[str]) -> str:
         options = [text.partition("=")[0] for text in arguments if text.startswith("-")]
         if not options:
-            return f"unexpected argument {arguments[0]!r}\n{self.format_usage().rstrip()}"
+            return f"unexpected argument {arguments[0]!r}; see {self.prog} --help"
         known = [option for action in self._actions for option in action.option_strings]
-        return f"unknown option {options[0]!r}{nearest(options[0], known)}\n{self.format_usage().rstrip()}"
+        return f"unknown option {options[0]!r}{nearest(options[0], known)}; see {self.prog} --help"
 
 
 def run(main: Callable[[], int], failures: tuple[type[Exception], ...] = (RuntimeFailure,)) -> NoReturn:
-    """Leave the process with `main`'s exit code; an error in `failures` is shown, and its `exit_code` used."""
+    """Leave the process with `main`'s exit code, or show one of `failures` and leave with its `exit_code`."""
     try:
         code = main()
     except failures as failure:

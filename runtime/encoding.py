@@ -1,4 +1,4 @@
-"""Prompts to embeddings, one at a time on the CPU provider in float32: a prompt's embedding depends on nothing else."""
+"""Prompts to embeddings: one at a time, on the CPU provider, in float32, so that nothing else matters."""
 
 from collections import OrderedDict
 from typing import NamedTuple
@@ -17,7 +17,7 @@ KEPT = 64  # encodings; 77 tokens of 1,024 floats are 0.3 MB
 
 
 class Encoding(NamedTuple):
-    """A prompt's `embedding` float32 [1, L, E], its attention `mask` int64 [1, L], and the count of dropped tokens."""
+    """A prompt's `embedding` float32 [1, L, E], attention `mask` int64 [1, L], count of dropped tokens."""
 
     embedding: npt.NDArray[np.float32]
     mask: npt.NDArray[np.int64]
@@ -25,7 +25,7 @@ class Encoding(NamedTuple):
 
 
 class Encoder:
-    """A text encoder with its tokenizer. Remembers the last prompts: negative prompts and repeats are common."""
+    """A text encoder with its tokenizer. Remembers the last prompts: negative ones come back."""
 
     def __init__(self, bundle: Bundle, settings: Settings, cache: Cache, threads: int | None = None) -> None:
         self.settings = settings
@@ -35,15 +35,19 @@ class Encoder:
         self._kept: OrderedDict[str, Encoding] = OrderedDict()
 
     def __call__(self, prompt: str) -> Encoding:
-        """Encode a prompt. Raises `UsageError` for what is no text, `EngineFailure` for a result that is not finite."""
+        """Encode a prompt. Raises `UsageError` for what is no text, `EngineFailure` for non-finite values."""
         if prompt in self._kept:
             self._kept.move_to_end(prompt)
             return self._kept[prompt]
         tokens = self._tokenizer(prompt)
         inputs = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
-        embedding = self._session.run(self.settings.output, {name: inputs[name] for name in self.settings.inputs})
+        embedding = self._session.run(
+            self.settings.output, {name: inputs[name] for name in self.settings.inputs}
+        )
         if not np.isfinite(embedding).all():
-            raise EngineFailure(f"encoder {self.settings.name!r}: the embedding of {prompt[:32]!r} is not finite")
+            raise EngineFailure(
+                f"encoder {self.settings.name!r}: the embedding of {prompt[:32]!r} is not finite"
+            )
         self._kept[prompt] = encoding = Encoding(embedding, tokens.mask, tokens.dropped)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)

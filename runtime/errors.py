@@ -58,6 +58,6 @@ class EngineFailure(RuntimeFailure):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest of `known`, or the empty string. Long names are not compared."""
+    """` (did you mean 'x'?)` for the closest of `known`, or the empty string. Long names are not compared."""
     matches = difflib.get_close_matches(name, list(known), n=1) if len(name) <= 64 else []
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

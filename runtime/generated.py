@@ -25,8 +25,8 @@ class Choice:
 class Generated:
     """An image, uint8 [H, W, 3], and how it came to be.
 
-    `seed` is None where the caller gave latents. `milliseconds` is this image's share of the work, without opening
-    engines.
+    `seed` is None where the caller gave latents. `milliseconds` is this image's share of the work, without
+    opening engines.
     """
 
     image: npt.NDArray[np.uint8]

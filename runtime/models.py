@@ -1,4 +1,4 @@
-"""Every graph of an opened bundle, ready to run: encoders and router at once, experts and decoder when first needed."""
+"""Every graph of an opened bundle: encoders and router at once, experts and decoder when first needed."""
 
 import time
 from collections.abc import Mapping
@@ -22,20 +22,22 @@ _DECODER = "decoder"
 
 
 class Models:
-    """The bundle's graphs on one provider. Opened sessions of experts and decoder share the byte budget `memory`."""
+    """The bundle's graphs, experts and decoder on `provider`; open experts hold up to `memory` bytes."""
 
     def __init__(self, bundle: Bundle, cache: Cache, provider: str, memory: int, threads: int | None) -> None:
         self._bundle, self._cache, self._provider, self._threads = bundle, cache, provider, threads
         manifest = bundle.manifest
         self._inputs = {entry.input: entry.encoder for entry in manifest.conditioning}
         names = {manifest.router.encoder, *self._inputs.values()}
-        self._encoders = {name: Encoder(bundle, manifest.encoders[name], cache, threads) for name in sorted(names)}
+        self._encoders = {
+            name: Encoder(bundle, manifest.encoders[name], cache, threads) for name in sorted(names)
+        }
         self._router = Router(bundle, cache, threads)
         self._engines: Residency[OnnxEngine] = Residency(self._open_expert, self._cost, memory)
         self._decoders: Residency[Session] = Residency(self._open_decoder, self._cost, memory)
 
     def condition(self, prompt: str) -> tuple[dict[str, Float32], int]:
-        """The UNet's conditioning inputs for a prompt, each [1, L, E], and the most tokens any encoder dropped."""
+        """The UNet's conditioning inputs for a prompt, each [1, L, E], and how many tokens were dropped."""
         encodings = {name: self._encode(encoder, prompt) for name, encoder in self._inputs.items()}
         dropped = max((encoding.dropped for encoding in encodings.values()), default=0)
         return {name: encoding.embedding for name, encoding in encodings.items()}, dropped
@@ -49,7 +51,7 @@ class Models:
         return self._engines[Bucket(expert, rows, height, width)]
 
     def decode(self, latents: Float32) -> tuple[Float32, float]:
-        """Latents [C, H, W] to an image [3, scale·H, scale·W], unbounded, and the seconds it took. Raises `EngineFailure`."""
+        """Latents [C, H, W] to an unbounded image [3, scale·H, scale·W], and the seconds it took."""
         decoder = self._bundle.manifest.decoder
         scaled = latents[None] / np.float32(decoder.scaling_factor) + np.float32(decoder.shift_factor)
         _, height, width = latents.shape

@@ -1,7 +1,7 @@
 """Start noise that every language reproduces bit for bit (docs/BUNDLE.md, "Start noise").
 
-Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) and Box-Muller in float64, with
-logarithm, sine and cosine built from operations that IEEE 754 rounds exactly: libm's differ between machines.
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) and Box-Muller in float64,
+with logarithm, sine and cosine from operations that IEEE 754 rounds exactly: those of libm differ.
 """
 
 import math
@@ -36,7 +36,9 @@ def normal(seed: int, shape: tuple[int, ...], stream: int = 0) -> npt.NDArray[np
     return values.reshape(-1)[:count].astype(np.float32).reshape(shape)
 
 
-def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> tuple[Words, Words, Words, Words]:
+def philox(
+    counter: tuple[Words, Words, Words, Words], key: tuple[int, int]
+) -> tuple[Words, Words, Words, Words]:
     """Philox4x32-10 of many counters under one key."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -70,7 +72,7 @@ def log(u: Float64) -> Float64:
 
 
 def cos_sin(v: Float64) -> tuple[Float64, Float64]:
-    """Cosine and sine of 2πv for 0 <= v < 1, from exactly rounded operations in the order the format gives."""
+    """Cosine and sine of 2πv for 0 <= v < 1, likewise."""
     quadrant = np.floor(4.0 * v + 0.5)
     y = (4.0 * v - quadrant) * _HALF_PI
     z = y * y

@@ -64,9 +64,10 @@ class Runtime:
     ) -> "Runtime":
         """Open the bundle at a path.
 
-        `provider` is `auto`, `openvino` or `cpu`; `cache` a folder for derived files; `batch` how many requests may
-        share a UNet call; `memory` the bytes that open engines may hold (default: half of the machine's); `threads`
-        those of one call. Raises `UsageError`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`.
+        `provider` is `auto`, `openvino` or `cpu`; `cache` a folder for derived files; `batch` how many
+        requests may share a UNet call; `memory` the bytes that open engines may hold (default: half of the
+        machine's); `threads` those of one call.
+        Raises `UsageError`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`, `CacheFailure`.
         """
         for name, value in (("batch", batch), ("memory", memory), ("threads", threads)):
             if value is not None and value < 1:
@@ -108,8 +109,8 @@ class Runtime:
     ) -> list[Generated]:
         """One image per prompt, in order.
 
-        Image i has seed `seed` + i, or the i-th of a sequence; `latents` float32 [C, H, W] or [N, C, H, W] replace the
-        noise. `size` is (height, width) in pixels. `code` overrides the router. None takes the bundle's default.
+        Image i has seed `seed` + i, or the i-th of a sequence; `latents` float32 [C, H, W] or [N, C, H, W]
+        replace the noise. `size` is (height, width) in pixels. `code` overrides the router. None takes the default.
         Raises `UsageError`, `CodeUnavailable`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
         """
         texts, manifest = _listed(prompts), self.bundle.manifest
@@ -138,7 +139,9 @@ class Runtime:
         scale = manifest.decoder.scale
         return manifest.latent.channels, settings.height // scale, settings.width // scale
 
-    def _job(self, prompt: str, seed: int | None, noise: Float32, settings: Settings, expert: str | None) -> _Job:
+    def _job(
+        self, prompt: str, seed: int | None, noise: Float32, settings: Settings, expert: str | None
+    ) -> _Job:
         start = time.perf_counter()
         course = self._solver(settings.solver).course(settings.steps)
         conditioning, dropped = self._models.condition(prompt)
@@ -162,10 +165,12 @@ class Runtime:
         if expert is None:
             built = ", ".join(sorted(experts))
             raise CodeUnavailable(
-                f"{self.bundle.root}: has no expert for code {name!r} and names no fallback; it holds {built}. Build the "
-                f"rest with `python -m export.build --codes all`, or ask for one that is there"
+                f"{self.bundle.root}: has no expert for code {name!r} and no fallback; it holds {built}. "
+                f"Build the rest with `python -m export.build --codes all`, or ask for one that is there"
             )
-        return Choice(expert, None if name == DENSE else int(name), route.margin if route else None, expert != name)
+        return Choice(
+            expert, None if name == DENSE else int(name), route.margin if route else None, expert != name
+        )
 
     def _run(self, jobs: Sequence[_Job], settings: Settings, on_step: OnStep | None) -> list[Generated]:
         batcher = Batcher(self._engine_for, self.batch)
@@ -184,13 +189,15 @@ class Runtime:
         return [result for result in results if result is not None]
 
     def _engine_for(self, expert: str, rows: int, height: int, width: int) -> Engine:
-        # Groups of many sizes would each hold the weights once more: with batching, one engine serves every size.
+        # An engine per group size would hold the weights once more each: with batching, one serves all.
         return self._models.engine(expert, rows if self.batch == 1 else 0, height, width)
 
     def _finish(self, job: _Job, settings: Settings) -> Generated:
         image, seconds = self._models.decode(job.request.result())
         spent = job.seconds + job.request.seconds + seconds
-        return Generated(to_pixels(image), job.prompt, job.choice, job.seed, settings, job.dropped, 1000 * spent)
+        return Generated(
+            to_pixels(image), job.prompt, job.choice, job.seed, settings, job.dropped, 1000 * spent
+        )
 
 
 def _listed(prompts: str | Sequence[str]) -> list[str]:

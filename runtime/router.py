@@ -1,4 +1,4 @@
-"""Which code a prompt goes to: deterministic, independent of every other prompt (docs/BUNDLE.md, "Routing")."""
+"""Which code a prompt goes to, whatever other prompts there are (docs/BUNDLE.md, "Routing")."""
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
 """Solvers as tables: loading them, and walking a trajectory along one (docs/BUNDLE.md, "Schedules").
 
-There is no solver here. Arithmetic is float32, left to right, every product and sum rounded on its own, by ufuncs that
-write into buffers made once: the same bits in every language, and no allocation per step.
+There is no solver here. Arithmetic is float32, left to right, every product and sum rounded on its own, by
+ufuncs that write into buffers made once: the same bits in every language, and no allocation per step.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 class Row(NamedTuple):
-    """One UNet call and the step after it. Terms are (steps back, coefficient), zero coefficients left out."""
+    """One UNet call and the step after it. Terms are (steps back, coefficient), without zeros."""
 
     timestep: float
     input_scale: float
@@ -67,7 +67,9 @@ class Solver:
         course = tuple(_row(values, window) for values in block)
         for index, row in enumerate(course):
             if any(back > index for back, _ in row.states + row.outputs):
-                raise ManifestError(f"{self.schedule.table}: row {index} for {steps} steps reads before the first row")
+                raise ManifestError(
+                    f"{self.schedule.table}: row {index} for {steps} steps reads before the first row"
+                )
         return Course(course, self.schedule.noise_scale[steps - 1], window)
 
 
@@ -91,7 +93,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 class Trajectory:
     """One image's latents on their way along a course. `latents` is the current state, [C, H, W].
 
-    States and outputs of the last steps live in rings that are never copied; the rings are as long as the window asks.
+    States and outputs of the last steps live in rings as long as the window asks, and are never copied.
     """
 
     def __init__(self, course: Course, noise: Float32) -> None:
@@ -118,7 +120,7 @@ class Trajectory:
         np.multiply(self.latents, self.row.input_scale, out=out)
 
     def advance(self, output: Float32, negative: Float32 | None = None, guidance: float = 1.0) -> None:
-        """Walk the next row with the UNet's output for the prompt, guided away from that for the negative prompt."""
+        """Walk the next row with the UNet's output for the prompt, guided away from the negative one's."""
         position, window = self.position, self.course.window
         model = self._outputs[position % window]
         if negative is None:

@@ -1,4 +1,4 @@
-"""What a caller asks for, checked against what the bundle offers. Every refusal names value, range and remedy."""
+"""What a caller asks for, checked against what the bundle offers. Refusals name value, range and remedy."""
 
 import math
 from collections.abc import Sequence
@@ -46,10 +46,14 @@ def resolve(
     solver = defaults.solver if solver is None else solver
     if solver not in manifest.schedules:
         offered = ", ".join(sorted(manifest.schedules))
-        raise UsageError(f"solver {solver!r}: this bundle has {offered}{nearest(str(solver), manifest.schedules)}")
+        raise UsageError(
+            f"solver {solver!r}: this bundle has {offered}{nearest(str(solver), manifest.schedules)}"
+        )
     guidance = defaults.guidance if guidance is None else guidance
     if not _is_number(guidance) or not 0 <= guidance <= GUIDANCE:
-        raise UsageError(f"guidance {guidance!r}: give a number from 0 to {GUIDANCE:g}; 1 switches guidance off")
+        raise UsageError(
+            f"guidance {guidance!r}: give a number from 0 to {GUIDANCE:g}; 1 switches guidance off"
+        )
     scale = manifest.decoder.scale
     if size is None:
         size = manifest.latent.height * scale, manifest.latent.width * scale
@@ -72,7 +76,7 @@ def _check_size(size: tuple[int, int], latent: Latent, scale: int) -> tuple[int,
 def check_code(code: int | str | None, codes: int) -> str | None:
     """The expert's name for a code that is asked for; None stays None, for routing. Raises `UsageError`."""
     if code is None or code == DENSE:
-        return code  # type: ignore[return-value]
+        return code
     if isinstance(code, bool) or not isinstance(code, int | np.integer) or not 0 <= code < codes:
         raise UsageError(f"code {code!r}: give an integer from 0 to {codes - 1}, or {DENSE!r}")
     return str(code)
@@ -83,7 +87,9 @@ def check_seeds(seed: int | Sequence[int], count: int) -> list[int]:
     if isinstance(seed, Sequence):
         seeds = [_integer(item, "seed") for item in seed]
         if len(seeds) != count:
-            raise UsageError(f"{len(seeds)} seeds for {count} prompts: give one integer, or one seed per prompt")
+            raise UsageError(
+                f"{len(seeds)} seeds for {count} prompts: give one integer, or one seed per prompt"
+            )
     else:
         seeds = list(range(first := _integer(seed, "seed"), first + count))
     for value in seeds:
@@ -106,7 +112,9 @@ def check_latents(latents: Float32, count: int, shape: tuple[int, int, int]) -> 
         kind = getattr(latents, "dtype", type(latents).__name__)
         raise UsageError(f"latents of {kind}: give a numpy array of float32")
     if latents.shape not in (shape, (count, *shape)):
-        raise UsageError(f"latents of shape {latents.shape}: give {shape}, or {(count, *shape)}, or another size")
+        raise UsageError(
+            f"latents of shape {latents.shape}: give {shape}, or {(count, *shape)}, or another size"
+        )
     if not np.isfinite(latents).all():
         raise UsageError("latents: hold a value that is not finite")
     return np.broadcast_to(latents, (count, *shape))

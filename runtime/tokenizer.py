@@ -1,4 +1,4 @@
-"""Prompts to token ids (docs/BUNDLE.md, "Prompts"). Refuses prompts that are no text: NUL, half a surrogate, or too long."""
+"""Prompts to token ids (docs/BUNDLE.md, "Prompts"). Refuses NUL, halves of surrogate pairs, and novels."""
 
 from typing import NamedTuple
 
@@ -27,13 +27,17 @@ def check_prompt(prompt: str) -> str:
     if not isinstance(prompt, str):
         raise UsageError(f"a prompt must be a string, not {type(prompt).__name__}")
     if len(prompt) > CHARACTERS:
-        raise UsageError(f"the prompt {prompt[:32]!r}… has {len(prompt)} characters; shorten it to {CHARACTERS}")
+        raise UsageError(
+            f"the prompt {prompt[:32]!r}… has {len(prompt)} characters; shorten it to {CHARACTERS}"
+        )
     if "\0" in prompt:
         raise UsageError(f"the prompt {prompt[:32]!r} holds a NUL character; remove it")
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"the prompt {prompt[:32]!a} holds half of a surrogate pair; give valid Unicode") from error
+        raise UsageError(
+            f"the prompt {prompt[:32]!a} holds half of a surrogate pair; give valid Unicode"
+        ) from error
     return prompt
 
 

@@ -17,7 +17,9 @@ SOLVERS = {"ddim": 1, "plms": 4}
 STEPS = 10
 
 
-def write_bundle(root: Path, *, experts: Sequence[str] = ("0", "1", "2", "3", "dense"), seed: int = 0) -> Path:
+def write_bundle(
+    root: Path, *, experts: Sequence[str] = ("0", "1", "2", "3", "dense"), seed: int = 0
+) -> Path:
     """Write a complete bundle with these experts into `root`, and give `root`."""
     rng = np.random.default_rng(seed)
     _write(root / "tokenizer/tokenizer.json", _tokenizer())
@@ -28,7 +30,10 @@ def write_bundle(root: Path, *, experts: Sequence[str] = ("0", "1", "2", "3", "d
         **{name: _save(root / f"experts/{name}/unet", *_unet(rng)) for name in experts},
     }
     for solver, window in SOLVERS.items():
-        _write(root / f"schedules/{solver}.bin", b"".join(_rows(n, window).tobytes() for n in range(1, STEPS + 1)))
+        _write(
+            root / f"schedules/{solver}.bin",
+            b"".join(_rows(n, window).tobytes() for n in range(1, STEPS + 1)),
+        )
     sign(root, _manifest(root, models, experts))
     return root
 
@@ -73,11 +78,23 @@ def _manifest(root: Path, models: dict[str, dict[str, str]], experts: Sequence[s
                 "model": models["encoder"],
                 "inputs": ["input_ids"],
                 "output": "last_hidden_state",
-                "tokenizer": {"file": "tokenizer/tokenizer.json", "length": LENGTH, "bos": 0, "eos": 1, "pad": 1},
+                "tokenizer": {
+                    "file": "tokenizer/tokenizer.json",
+                    "length": LENGTH,
+                    "bos": 0,
+                    "eos": 1,
+                    "pad": 1,
+                },
             }
         ],
         "conditioning": [{"input": "encoder_hidden_states", "encoder": "text"}],
-        "router": {"kind": "cosine", "encoder": "text", "model": models["router"], "codes": CODES, "tie": 1e-5},
+        "router": {
+            "kind": "cosine",
+            "encoder": "text",
+            "model": models["router"],
+            "codes": CODES,
+            "tie": 1e-5,
+        },
         "decoder": {"model": models["decoder"], "scale": SCALE, "scaling_factor": 0.5, "shift_factor": 0.0},
         "experts": {name: expert(name) for name in experts},
         "schedules": {
@@ -108,13 +125,15 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _tokenizer() -> bytes:
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[unk]"))
+    tokenizer = Tokenizer(
+        models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[unk]")
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return tokenizer.to_str().encode()
 
 
 def _rows(steps: int, window: int) -> np.ndarray:
-    """Rows that shrink the state and mix in outputs, with fractional timesteps; no history before the first."""
+    """Rows that shrink the state and mix in outputs; fractional timesteps, no history before the first."""
     rows = np.zeros((steps, 2 + 2 * window), "<f4")
     for index in range(steps):
         rows[index, :2] = 1000 * (1 - index / steps) - 0.5, 1 / (1 + 0.1 * index)
@@ -124,7 +143,9 @@ def _rows(steps: int, window: int) -> np.ndarray:
     return rows
 
 
-Graph = tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto], list[onnx.ValueInfoProto], dict[str, np.ndarray]]
+Graph = tuple[
+    list[onnx.NodeProto], list[onnx.ValueInfoProto], list[onnx.ValueInfoProto], dict[str, np.ndarray]
+]
 
 
 def _tensor(name: str, kind: int, *shape: int | str) -> onnx.ValueInfoProto:
@@ -186,7 +207,12 @@ def _unet(rng: np.random.Generator) -> Graph:
         _tensor("timestep", TensorProto.FLOAT, "batch"),
         _tensor("encoder_hidden_states", TensorProto.FLOAT, "batch", LENGTH, WIDTH),
     ]
-    return nodes, inputs, [_tensor("out_sample", TensorProto.FLOAT, "batch", CHANNELS, "height", "width")], weights
+    return (
+        nodes,
+        inputs,
+        [_tensor("out_sample", TensorProto.FLOAT, "batch", CHANNELS, "height", "width")],
+        weights,
+    )
 
 
 def _decoder(rng: np.random.Generator) -> Graph:
@@ -197,7 +223,12 @@ def _decoder(rng: np.random.Generator) -> Graph:
         helper.make_node("Resize", ["small", "", "scales"], ["sample"], mode="nearest"),
     ]
     inputs = [_tensor("latent_sample", TensorProto.FLOAT, "batch", CHANNELS, "height", "width")]
-    return nodes, inputs, [_tensor("sample", TensorProto.FLOAT, "batch", 3, "image_height", "image_width")], weights
+    return (
+        nodes,
+        inputs,
+        [_tensor("sample", TensorProto.FLOAT, "batch", 3, "image_height", "image_width")],
+        weights,
+    )
 
 
 def _save(
@@ -208,7 +239,7 @@ def _save(
     weights: dict[str, np.ndarray],
     external: bool = True,
 ) -> dict[str, str]:
-    """Write model.onnx (with float16 weights cast where they are used, if external) and serve.onnx (float32)."""
+    """Write model.onnx (with float16 weights cast where they are used, if external) and serve.onnx."""
     place = str(folder.relative_to(folder.parents[2] if "experts" in folder.parts else folder.parent))
     folder.mkdir(parents=True)
     identity = hashlib.sha256(place.encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""Reading bundles as docs/BUNDLE.md defines them. A leaf: it imports the error tree and the standard library."""
+"""Reading bundles as docs/BUNDLE.md defines them. A leaf: of ours it imports only the error tree."""

@@ -1,6 +1,6 @@
 """Files beneath a folder that are only handed out after their size and SHA-256 were checked.
 
-Refuses paths that could leave the folder, symbolic links at any component, and whatever is not a regular file.
+Refuses paths that could leave the folder, symbolic links at any component, and what is not a regular file.
 A check is remembered until the file's device, inode, size, mtime or ctime change.
 """
 
@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import IntegrityError, ManifestError
 
@@ -35,14 +35,14 @@ def check_path(path: str, where: str) -> str:
     """`path` if it follows the format's path rule. Raises `ManifestError`."""
     if len(path) > PATH_LENGTH or not all(map(_COMPONENT.fullmatch, path.split("/"))):
         raise ManifestError(
-            f"{where}: {path[:64]!a} is not a path inside the bundle (components of letters, digits, '.', '_', '-' "
-            f"that do not begin with '.' or '-', joined by '/', at most {PATH_LENGTH} characters)"
+            f"{where}: {path[:64]!a} is not a path inside the bundle (components of letters, digits, '.', '_' "
+            f"and '-', not beginning with '.' or '-', joined by '/', at most {PATH_LENGTH} characters)"
         )
     return path
 
 
 @contextmanager
-def open_beneath(root: Path, path: str) -> Iterator[BinaryIO]:
+def open_beneath(root: Path, path: str) -> Iterator[BufferedReader]:
     """The regular file `path` beneath `root`, open for reading. Raises `ManifestError`, `IntegrityError`."""
     check_path(path, str(root))
     *folders, name = path.split("/")
@@ -52,7 +52,9 @@ def open_beneath(root: Path, path: str) -> Iterator[BinaryIO]:
             descriptor = _step(descriptor, folder, _FOLDER)
         descriptor = _step(descriptor, name, _FILE)
     except OSError as error:
-        raise IntegrityError(f"{root}/{path}: cannot be opened without following links: {error.strerror}") from error
+        raise IntegrityError(
+            f"{root}/{path}: cannot be opened without following links: {error.strerror}"
+        ) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise IntegrityError(f"{root}/{path}: is not a regular file")
@@ -83,7 +85,9 @@ class VerifiedFiles:
                 self._check_size(path, os.fstat(file.fileno()).st_size, entry)
                 self._check_hash(path, hashlib.file_digest(file, "sha256").hexdigest(), entry)
                 if _stamp(file) != stamp:
-                    raise IntegrityError(f"{self.root}/{path}: changed while it was being read; {self.remedy}")
+                    raise IntegrityError(
+                        f"{self.root}/{path}: changed while it was being read; {self.remedy}"
+                    )
                 self._checked[path] = stamp
         return self.root / path
 
@@ -98,7 +102,7 @@ class VerifiedFiles:
         return data
 
     def chunks(self, path: str, size: int) -> Iterator[bytes]:
-        """A file's bytes in pieces of `size`. A wrong file raises only after the last piece: publish nothing before."""
+        """A file's bytes in pieces of `size`. A wrong file raises only after the last piece."""
         entry, digest, total = self._entry(path), hashlib.sha256(), 0
         with open_beneath(self.root, path) as file:
             self._check_size(path, os.fstat(file.fileno()).st_size, entry)
@@ -125,9 +129,11 @@ class VerifiedFiles:
 
     def _check_hash(self, path: str, digest: str, entry: FileEntry) -> None:
         if digest != entry.sha256:
-            raise IntegrityError(f"{self.root}/{path}: SHA-256 {digest} instead of {entry.sha256}; {self.remedy}")
+            raise IntegrityError(
+                f"{self.root}/{path}: SHA-256 {digest} instead of {entry.sha256}; {self.remedy}"
+            )
 
 
-def _stamp(file: BinaryIO) -> tuple[int, ...]:
+def _stamp(file: BufferedReader) -> tuple[int, ...]:
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -18,7 +18,15 @@ MAJOR, MINOR = 1, 0
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
 DENSE = "dense"
 ENCODER_INPUTS = ("input_ids", "attention_mask")
-LIMITS = {"channels": 64, "side": 4096, "length": 4096, "codes": 1024, "rows": 10_000, "window": 4, "scale": 64}
+LIMITS = {
+    "channels": 64,
+    "side": 4096,
+    "length": 4096,
+    "codes": 1024,
+    "rows": 10_000,
+    "window": 4,
+    "scale": 64,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +260,9 @@ def _encoder(fields: Fields) -> Encoder:
     def input_name(value: Any, where: str) -> str:
         name = as_text(value, where)
         if name not in ENCODER_INPUTS:
-            raise ManifestError(f"{where}: {name[:64]!a} is not an encoder input{nearest(name, ENCODER_INPUTS)}")
+            raise ManifestError(
+                f"{where}: {name[:64]!a} is not an encoder input{nearest(name, ENCODER_INPUTS)}"
+            )
         return name
 
     encoder = Encoder(
@@ -342,7 +352,9 @@ def _schedule(fields: Fields) -> Schedule:
         noise_scale=fields.items("noise_scale", as_number),
     )
     if len(schedule.rows) != len(schedule.noise_scale):
-        raise fields.error("noise_scale", f"has {len(schedule.noise_scale)} items, and rows has {len(schedule.rows)}")
+        raise fields.error(
+            "noise_scale", f"has {len(schedule.noise_scale)} items, and rows has {len(schedule.rows)}"
+        )
     fields.close()
     return schedule
 
@@ -368,7 +380,9 @@ def _check_references(manifest: Manifest) -> None:
         for path in model.paths:
             _known(path, manifest.files, where, "file")
         if model.serve and model.weights and manifest.files[model.weights].size % 2:
-            raise ManifestError(f"manifest.{where}: {model.weights} has an odd size, and float16 has two bytes")
+            raise ManifestError(
+                f"manifest.{where}: {model.weights} has an odd size, and float16 has two bytes"
+            )
     for name, encoder in manifest.encoders.items():
         _known(encoder.tokenizer.file, manifest.files, f"encoders {name!r}", "file")
     for entry in manifest.conditioning:
@@ -393,7 +407,7 @@ def _check_experts(manifest: Manifest) -> None:
     for name, expert in manifest.experts.items():
         if name not in codes:
             raise ManifestError(
-                f"manifest.experts: {name[:64]!a} is neither {DENSE!r} nor a code below {manifest.router.codes}"
+                f"manifest.experts: {name[:64]!a} is not {DENSE!r} nor a code of {manifest.router.codes}"
             )
         if expert.fallback == name:
             raise ManifestError(f"manifest.experts {name!r}: falls back to itself")

@@ -30,7 +30,11 @@ class Bundle:
         if not (root / MANIFEST).exists():
             diffusers = (root / "model_index.json").exists()
             kind = "a diffusers pipeline or a checkpoint, not a bundle" if diffusers else "not a bundle"
-            source = "`python -m export.build --codes all --checkpoint DIR --out DIR` builds one" if diffusers else _BUILD
+            source = (
+                "`python -m export.build --codes all --checkpoint DIR --out DIR` builds one"
+                if diffusers
+                else _BUILD
+            )
             raise ManifestError(f"{path}: has no {MANIFEST}, so it is {kind}; {source}")
         data = _small_file(root, MANIFEST, BYTES)
         _check_signature(root, data)

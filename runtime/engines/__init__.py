@@ -1,1 +1,1 @@
-"""What runs the graphs: the protocol, its ONNX Runtime implementation, and the set of sessions kept in memory."""
+"""What runs the graphs: a protocol, its implementation on ONNX Runtime, and the set kept in memory."""

@@ -13,7 +13,7 @@ class Engine(Protocol):
     """Runs one expert. The scheduler reuses its input arrays: an engine must not keep them."""
 
     def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
-        """Predict from `sample` [B, C, H, W], `timestep` [B] and each conditioning input [B, L, E]; gives [B, C, H, W].
+        """Predict [B, C, H, W] from `sample` [B, C, H, W], `timestep` [B] and conditioning inputs [B, L, E].
 
         Raises `EngineFailure`.
         """

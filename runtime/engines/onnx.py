@@ -1,6 +1,6 @@
 """Graphs on ONNX Runtime: choosing a provider, opening sessions, running them.
 
-Refuses providers that this machine does not have, by name. Nothing is imported or registered before it is needed.
+Refuses providers that this machine does not have, by name. Nothing is imported before it is needed.
 """
 
 import platform
@@ -29,7 +29,7 @@ def onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise EnvironmentMismatch(
-            "onnxruntime is not installed; install one of `aptp[cpu]` and `aptp[gpu]` (not both: they own the same module)"
+            "onnxruntime is not installed; install `aptp[cpu]` or `aptp[gpu]` (not both: they share a module)"
         ) from error
     return onnxruntime
 
@@ -54,7 +54,7 @@ def choose_provider(name: str) -> str:
 
 @cache
 def _openvino_devices() -> tuple[list[Any], str]:
-    """The plugin's CPU device in a list, or an empty list and the reason. Registers the plugin once per process."""
+    """The plugin's CPU device in a list, or none and the reason. Registers the plugin once per process."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return [], f"it runs on x86 processors, and this is {platform.machine()}"
     try:
@@ -71,7 +71,9 @@ def _openvino_devices() -> tuple[list[Any], str]:
     except RuntimeError as error:
         return [], f"its plugin does not load: {error}"
     cpu = ort.OrtHardwareDeviceType.CPU
-    devices = [device for device in ort.get_ep_devices() if device.ep_name == name and device.device.type == cpu]
+    devices = [
+        device for device in ort.get_ep_devices() if device.ep_name == name and device.device.type == cpu
+    ]
     return devices[:1], "its plugin offers no device for this processor (it accepts Intel CPUs only)"
 
 
@@ -99,7 +101,9 @@ def open_session(
         devices, _ = _openvino_devices()
         options.add_provider_for_devices(devices, _PIN_FLOAT32 if precision == "float32" else {})
     try:
-        session = ort.InferenceSession(str(graph), options, providers=None if provider == "openvino" else ["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            str(graph), options, providers=None if provider == "openvino" else ["CPUExecutionProvider"]
+        )
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise EngineFailure(f"{graph}: does not open on provider {provider!r}: {error}") from error
     return Session(session, graph)
@@ -114,11 +118,11 @@ class Session:
         self.outputs = tuple(item.name for item in session.get_outputs())
 
     def require(self, inputs: Sequence[str], output: str) -> None:
-        """Refuse a graph that does not take exactly `inputs`, or does not give `output`. Raises `EngineFailure`."""
+        """Refuse a graph with other inputs than `inputs`, or without `output`. Raises `EngineFailure`."""
         if set(self.inputs) != set(inputs) or output not in self.outputs:
             raise EngineFailure(
-                f"{self._graph}: takes {sorted(self.inputs)} and gives {sorted(self.outputs)}, and the manifest "
-                f"says {sorted(inputs)} and {output!r}; build the bundle again"
+                f"{self._graph}: takes {sorted(self.inputs)} and gives {sorted(self.outputs)}, and the "
+                f"manifest says {sorted(inputs)} and {output!r}; build the bundle again"
             )
 
     def run(self, output: str, inputs: Mapping[str, Array]) -> Float32:

@@ -1,4 +1,4 @@
-"""The engines kept in memory: specialised when first asked for, the least recently used given up over a byte budget."""
+"""The engines kept in memory: opened when first asked for, the least recently used given up over a budget."""
 
 import os
 from collections import OrderedDict
@@ -23,7 +23,9 @@ class Residency(Generic[T]):
     The engine asked for last always stays, so a budget smaller than one engine means one engine.
     """
 
-    def __init__(self, open_engine: Callable[[Bucket], T], cost: Callable[[Bucket], int], budget: int) -> None:
+    def __init__(
+        self, open_engine: Callable[[Bucket], T], cost: Callable[[Bucket], int], budget: int
+    ) -> None:
         self._open, self._cost, self.budget = open_engine, cost, budget
         self._engines: OrderedDict[Bucket, T] = OrderedDict()
 
