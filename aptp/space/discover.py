@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from diffusers import UNet2DConditionModel
 from diffusers.models.activations import GEGLU
@@ -67,7 +67,7 @@ class _Survey:
     left_dense: list[tuple[str, str]] = field(default_factory=list)
 
     def visit(self, unet: UNet2DConditionModel) -> None:
-        flow: int | None = None  # channels of the residual stream, None where they are not known
+        flow: Any = None  # channels of the residual stream, None where they are not known
         for path, block, known in _blocks(unet):
             if not isinstance(block, known):
                 self.left_dense.append((path, f"{type(block).__name__} is not a block this tool knows"))
@@ -86,7 +86,7 @@ class _Survey:
         last = {f"{path}.{name}.{len(found) - 1}" for name, found in lists if found}
         return [gate.module for gate in candidates if gate.module in last]
 
-    def resnets(self, path: str, block: nn.Module, flow: int | None, *, in_up: bool) -> int | None:
+    def resnets(self, path: str, block: nn.Module, flow: Any, *, in_up: bool) -> Any:
         for i, resnet in enumerate(block.get_submodule("resnets").children()):
             name = f"{path}.resnets.{i}"
             if type(resnet) is not ResnetBlock2D:
