@@ -18,12 +18,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class ExportError(Exception):
     """Base of the tree; `exit_code` is what the command line ends with."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross from a part's process to the build; their constructors take more than the message.
+        return _revive, (type(self), self.args, self.__dict__)
+
+
+def _revive(kind: type[ExportError], args: tuple[Any, ...], state: dict[str, Any]) -> ExportError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(ExportError):
@@ -56,7 +68,8 @@ class LockedError(RefusedError):
     """Another build is at work on the same bundle; `pid` is its process, 0 where unknown."""
 
     def __init__(self, path: Path, pid: int) -> None:
-        super().__init__(f"{path}: locked by pid {pid or 'unknown'}; wait for that build or choose another --out")
+        holder = pid or "unknown"
+        super().__init__(f"{path}: locked by pid {holder}; wait for that build or choose another --out")
         self.path = path
         self.pid = pid
 

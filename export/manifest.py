@@ -8,23 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from export import publish
-
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
 FORMAT, VERSION = "aptp-bundle", "1.0"
 
 
 def write_manifest(folder: Path, body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes both manifest files into `folder`; `files` lists every other file of it (`publish.describe`)."""
-    document = {"format": FORMAT, "version": VERSION, **body, "files": dict(sorted(files.items()))}
-    data = encode(document)
+    data = encode(document(body, files))
     (folder / MANIFEST).write_bytes(data)
     (folder / SIGNATURE).write_text(f"{hashlib.sha256(data).hexdigest()}  {MANIFEST}\n", encoding="ascii")
 
 
-def encode(document: Mapping[str, Any]) -> bytes:
+def document(body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The whole manifest."""
+    return {"format": FORMAT, "version": VERSION, **body, "files": dict(sorted(files.items()))}
+
+
+def encode(content: Mapping[str, Any]) -> bytes:
     """JSON whose bytes depend on the document alone."""
-    return (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -36,5 +38,5 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     if line.split() != [hashlib.sha256(data).hexdigest(), MANIFEST]:
         return None
-    document: dict[str, Any] = json.loads(data)
-    return document if document.get("version") == VERSION else None
+    found: dict[str, Any] = json.loads(data)
+    return found if found.get("version") == VERSION else None

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
 from aptp.model.gates import GatedUNet
 from aptp.model.slicer import scattered_state
 from aptp.space.architecture import Architecture
-from diffusers import UNet2DConditionModel
-from runtime.engines.onnx import open_session
-from torch import Tensor, nn
-
 from export import tolerances, weights
 from export.errors import OutputError, ParityError
 from export.graph import Signature
+from runtime.engines.onnx import open_session
 
 Feed = dict[str, Tensor]
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from aptp.checkpoint.reader import DENSE, Checkpoint
 from torch import nn
 
-from export import graph, parity, schedules, weights
+from aptp.checkpoint.reader import DENSE, Checkpoint
+from export import graph, parity, publish, schedules, staging, weights
 from export.graph import Signature
 from export.plan import Part, Spec
+from export.staging import Record
 
 Report = Callable[[str, float], None]
 
@@ -45,6 +47,20 @@ class Job:
         path = self.folder / name
         path.mkdir(parents=True)
         return path
+
+
+def stage(argument: tuple[Part, Spec], report: Report) -> Record:
+    """Makes a part and stages it, whole or not at all; returns its record."""
+    part, spec = argument
+    start = time.monotonic()
+    with publish.publishing(staging.stage_folder(spec.out, part.key), part.disk) as folder:
+        made = make(Job(part, spec, folder, report))
+        report("hash", 0.95)
+        files = publish.describe(folder)
+        seconds = time.monotonic() - start
+        record = Record(part.name, part.key, spec.provider, seconds, files, made.facts, made.measures)
+        staging.finish(folder, record)
+    return record
 
 
 def make(job: Job) -> Made:

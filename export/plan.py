@@ -11,13 +11,11 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
-
-from export import graph
 from export.errors import RefusedError, UsageError, nearest
 from export.schedules import SOLVERS
 
@@ -45,12 +43,18 @@ class Spec:
 
 @dataclass(frozen=True)
 class Part:
-    """One unit of work: `memory` in bytes at its peak, `effort` relative to the others'."""
+    """One unit of work.
+
+    `components` of the checkpoint are read for it; `memory` and `disk` are bytes at the peak, both estimates;
+    `effort` is relative to the others'.
+    """
 
     name: str
     kind: str
     key: str
+    components: tuple[str, ...]
     memory: int
+    disk: int
     effort: float
 
     @property
@@ -79,7 +83,9 @@ def parse_codes(text: str, count: int) -> tuple[str, ...]:
 
 def parse_solvers(text: str | None) -> tuple[str, ...]:
     """A comma-separated list of solvers, or all of them. Raises UsageError."""
-    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(","))))) if text is not None else tuple(SOLVERS)
+    if text is None:
+        return tuple(SOLVERS)
+    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
     for name in names:
         if name not in SOLVERS:
             raise UsageError(f"--solvers: unknown solver {name!r}; {nearest(name, SOLVERS)}")
@@ -113,7 +119,7 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
 def image_part(expert: Part, others: list[Part]) -> Part:
     """Rung 4 for one expert: it makes no file, and holds for exactly these parts together."""
     key = _key({"image": expert.key, "with": sorted(part.key for part in others)})
-    return Part(f"images/{expert.item}", "image", key, expert.memory, 3.0)
+    return replace(expert, name=f"images/{expert.item}", kind="image", key=key, effort=3.0)
 
 
 def software() -> dict[str, str]:
@@ -129,33 +135,40 @@ def software() -> dict[str, str]:
 
 def _expert(checkpoint: Checkpoint, name: str, common: Mapping[str, Any]) -> Part:
     component = "unet" if name == DENSE else f"experts/{name}"
-    made_from = {
-        **common,
-        "weights": checkpoint.digest(component),
-        "dense": checkpoint.digest("unet/config.json"),
-        "code": None if name == DENSE else checkpoint.architectures[int(name)].digest(),
-        "tokens": checkpoint.tokenizer["length"],
-        "opset": graph.OPSET,
-    }
-    size = _bytes(checkpoint, "unet")
-    # Float32 twice for the dense UNet, stored as float16, and once for the expert.
-    return Part(f"experts/{name}", "expert", _key(made_from), _BASE_MEMORY + 6 * size, 12.0)
+    key = _key(
+        {
+            **common,
+            "weights": checkpoint.digest(component),
+            "dense": checkpoint.digest("unet/config.json"),
+            "code": None if name == DENSE else checkpoint.architectures[int(name)].digest(),
+            "tokens": checkpoint.tokenizer["length"],
+            "size": checkpoint.latent_size,
+        }
+    )
+    # Rung 1 holds the dense UNet twice and the expert once, all in float32.
+    size = _float32_bytes(checkpoint, "unet")
+    components = tuple(dict.fromkeys((component, "unet")))
+    return Part(f"experts/{name}", "expert", key, components, _BASE_MEMORY + 3 * size, 2 * size, 12.0)
 
 
 def _shared(checkpoint: Checkpoint, kind: str, name: str, components: list[str], common: Mapping[str, Any]) -> Part:
-    made_from = {**common, "kind": kind, **{component: checkpoint.digest(component) for component in components}}
+    digests = {component: checkpoint.digest(component) for component in components}
+    size = _float32_bytes(checkpoint, components[0])
     effort = {"encoder": 3.0, "decoder": 6.0}.get(kind, 1.0)
-    return Part(name, kind, _key(made_from), _BASE_MEMORY + 6 * _bytes(checkpoint, components[0]), effort)
+    key = _key({**common, "kind": kind, **digests})
+    return Part(name, kind, key, tuple(components), _BASE_MEMORY + 3 * size, 2 * size, effort)
 
 
 def _schedule(checkpoint: Checkpoint, solver: str, common: Mapping[str, Any]) -> Part:
-    made_from = {**common, "solver": solver, "config": checkpoint.digest("scheduler")}
-    return Part(f"schedules/{solver}", "schedule", _key(made_from), _BASE_MEMORY // 2, 2.0)
+    key = _key({**common, "solver": solver, "config": checkpoint.digest("scheduler")})
+    return Part(f"schedules/{solver}", "schedule", key, ("scheduler",), _BASE_MEMORY // 2, 1 << 20, 2.0)
 
 
-def _bytes(checkpoint: Checkpoint, component: str) -> int:
+def _float32_bytes(checkpoint: Checkpoint, component: str) -> int:
+    """An upper bound of a component's size as float32: as if its files held nothing but float16."""
     files = checkpoint.record.files.items()
-    return sum(entry.size for name, entry in files if name == component or name.startswith(f"{component}/"))
+    stored = sum(entry.size for name, entry in files if name == component or name.startswith(f"{component}/"))
+    return 2 * stored
 
 
 def _key(made_from: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ def publishing(target: Path, needed: int) -> Iterator[Path]:
 
     `needed` is the size in bytes that a DiskFullError will name.
     """
-    temporary = target.with_name(f".{target.name}.tmp")
+    temporary = _temporary(target)
     with disk_space(target, needed):
         try:
             discard(temporary)
@@ -41,6 +41,22 @@ def publishing(target: Path, needed: int) -> Iterator[Path]:
         finally:
             # After an exchange this is the folder that stood there before.
             discard(temporary)
+
+
+def recover(target: Path) -> None:
+    """Clears what a killed publication of `target` left behind, and completes or undoes it."""
+    if _old(target).exists() and not target.exists():
+        _old(target).rename(target)
+    for leftover in (_temporary(target), _old(target)):
+        discard(leftover)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.tmp")
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
 
 
 @contextmanager
@@ -110,7 +126,7 @@ def matches(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
 def _put(temporary: Path, target: Path) -> None:
     if target.exists() and not _exchange(temporary, target):
         # Without an exchange there is a moment with no bundle, but never one with half a bundle.
-        old = target.with_name(f".{target.name}.old")
+        old = _old(target)
         discard(old)
         target.rename(old)
         temporary.rename(target)
@@ -125,7 +141,7 @@ def _exchange(one: Path, other: Path) -> bool:
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
-    return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+    return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
 
 
 def _sync(path: Path) -> None:

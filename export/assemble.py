@@ -1,0 +1,102 @@
+"""Owns the manifest's content: how a checkpoint's parts, once made, fit together (docs/BUNDLE.md)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.version import __version__
+from export import weights
+from export.plan import LIBRARIES
+from export.staging import Record
+
+STEPS, GUIDANCE = 25, 7.5
+# In order of preference for a request that names none.
+DEFAULT_SOLVERS = ("ddim", "dpmpp_2m", "euler", "unipc", "pndm")
+TIE = 1e-5
+# Latents may be this many times larger than the default along a side; below two steps the deepest level is one pixel.
+_LARGEST = 4
+_SMALLEST_STEPS = 2
+
+
+def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any]:
+    """The manifest without its `files`, from the records of finished parts by name."""
+    tokenizer = {"file": "tokenizer/tokenizer.json", **records["tokenizer"].facts}
+    schedules = {name: _schedule(name, record) for name, record in _below(records, "schedules").items()}
+    experts = {name: _expert(record) for name, record in _below(records, "experts").items()}
+    encoder = {
+        "name": "text",
+        "model": _model(records["text_encoder"]),
+        "inputs": ["input_ids"],
+        "output": "last_hidden_state",
+        "tokenizer": tokenizer,
+    }
+    return {
+        "producer": {"aptp": __version__, **{name: importlib.metadata.version(name) for name in LIBRARIES}},
+        "source": {
+            "name": checkpoint.record.name,
+            "checkpoint": checkpoint.digest(),
+            "trained": checkpoint.record.trained,
+        },
+        "defaults": _defaults(schedules),
+        "latent": _latent(checkpoint),
+        "encoders": [encoder],
+        "conditioning": [{"input": "encoder_hidden_states", "encoder": "text"}],
+        "router": _router(checkpoint, records["router"], experts),
+        "decoder": {
+            "model": _model(records["vae_decoder"]),
+            "scale": checkpoint.vae_scale,
+            "scaling_factor": checkpoint.vae_config["scaling_factor"],
+            "shift_factor": checkpoint.vae_config.get("shift_factor") or 0.0,
+        },
+        "experts": experts,
+        "schedules": schedules,
+    }
+
+
+def _below(records: Mapping[str, Record], folder: str) -> dict[str, Record]:
+    prefix = f"{folder}/"
+    return {name.removeprefix(prefix): records[name] for name in sorted(records) if name.startswith(prefix)}
+
+
+def _model(record: Record) -> dict[str, str]:
+    places = {path.rpartition("/")[2]: path for path in record.files}
+    names = {"graph": weights.GRAPH, "weights": weights.WEIGHTS, "serve": weights.SERVE}
+    found = {field: places[name] for field, name in names.items() if name in places}
+    return {**found, "identity": record.key}
+
+
+def _expert(record: Record) -> dict[str, Any]:
+    return {"model": _model(record), "parameters": record.facts["parameters"], "macs": record.facts["macs"]}
+
+
+def _schedule(name: str, record: Record) -> dict[str, Any]:
+    return {"table": f"schedules/{name}.bin", **record.facts}
+
+
+def _router(checkpoint: Checkpoint, record: Record, experts: Mapping[str, Any]) -> dict[str, Any]:
+    codes = len(checkpoint.architectures)
+    router = {"kind": checkpoint.record.router, "encoder": "text", "model": _model(record)}
+    fallback = {"fallback": DENSE} if DENSE in experts else {}
+    return {**router, "codes": codes, "tie": TIE, **fallback}
+
+
+def _defaults(schedules: Mapping[str, Any]) -> dict[str, Any]:
+    solver = next(name for name in DEFAULT_SOLVERS if name in schedules)
+    offered = [steps for steps, rows in enumerate(schedules[solver]["rows"], start=1) if rows]
+    return {"solver": solver, "steps": min(offered, key=lambda steps: abs(steps - STEPS)), "guidance": GUIDANCE}
+
+
+def _latent(checkpoint: Checkpoint) -> dict[str, int]:
+    height, width = checkpoint.latent_size
+    multiple = checkpoint.latent_multiple
+    return {
+        "channels": checkpoint.unet_config["in_channels"],
+        "height": height,
+        "width": width,
+        "multiple": multiple,
+        "minimum": _SMALLEST_STEPS * multiple,
+        "maximum": _LARGEST * max(height, width),
+    }

@@ -1,0 +1,101 @@
+"""`python -m export.build --codes all`: from a checkpoint to a verified bundle of dense expert engines.
+
+Running the same command again resumes an interrupted build and rebuilds only what has changed. Exit codes: 0 done,
+1 some of it failed (the rest is published), 2 usage, 3 refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from export import workers
+from export.errors import ExportError, UsageError
+from runtime.cli import Parser, run
+
+GIB = 1 << 30
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The parsed command line. Raises runtime's UsageError for what it does not know."""
+    parser = Parser(prog="python -m export.build", description=__doc__)
+    parser.add_argument("--codes", required=True, help="all, dense, or numbers: all,dense | 0,3")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="default: the small one of this project")
+    parser.add_argument("--out", type=Path, default=Path("bundle"), metavar="DIR", help="the bundle")
+    parser.add_argument("--engine", default="onnx", help="what to compile for: onnx")
+    parser.add_argument("--provider", default="auto", help="what parity is shown on: auto, cpu or openvino")
+    parser.add_argument("--solvers", metavar="A,B", help="default: every solver that can be a table")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at once")
+    parser.add_argument("--memory", type=float, metavar="GIB", help="for all processes; default: 12, or half")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where derived files go")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON on stdout")
+    parsed: argparse.Namespace = parser.parse_args(argv)
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The whole command; returns its exit code."""
+    options = arguments(argv)
+    _check(options)
+    console = Console(stderr=True)
+    if not options.dry_run:
+        workers.warm()
+    # Loading torch takes seconds: not before the command line is known to be good, and beside the fork server.
+    from export import report
+    from export.construction import Construction
+
+    with console.status("reading the checkpoint"):
+        construction = Construction.of(options)
+    if options.dry_run:
+        _show_plan(construction.plan(), console, options.json)
+        return 0
+    result = construction.run(console)
+    for note in result.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    console.print(report.table(result))
+    if options.json:
+        sys.stdout.write(json.dumps(report.summary(result), indent=1) + "\n")
+    return result.exit_code
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Whatever can be said of the options without the checkpoint. Raises UsageError."""
+    from export.plan import ENGINES
+
+    if options.engine not in ENGINES:
+        raise UsageError(f"--engine: unknown engine {options.engine!r}; known: {', '.join(ENGINES)}")
+    if options.jobs < 1:
+        raise UsageError(f"--jobs {options.jobs}: give at least 1")
+    if options.memory is None:
+        options.memory = min(12.0, psutil.virtual_memory().total / 2 / GIB)
+    if not options.memory > 0:
+        raise UsageError(f"--memory {options.memory}: give a number of GiB above 0")
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"--out {options.out}: is there and is not a folder; choose another")
+
+
+def _show_plan(plan: list[tuple[str, str, str]], console: Console, as_json: bool) -> None:
+    if as_json:
+        entries = [{"part": name, "action": action, "why": why} for name, action, why in plan]
+        sys.stdout.write(json.dumps(entries, indent=1) + "\n")
+        return
+    drawn = Table("part", "action", "why")
+    for row in plan:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+if __name__ == "__main__":
+    from aptp.errors import AptpError
+    from runtime.errors import RuntimeFailure
+
+    run(main, (ExportError, AptpError, RuntimeFailure))

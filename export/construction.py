@@ -1,0 +1,199 @@
+"""Owns one build from plan to publication: what to make, what to take again, and what may be published.
+
+A part that fails is left out and named; a part that every expert needs stops the build. The previous bundle stands
+until the new one is whole and has shown its images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from aptp.checkpoint.reader import Checkpoint
+from aptp.default import default_checkpoint
+from export import assemble, image, manifest, parts, plan, publish, report, staging, workers
+from export.errors import DiskFullError, ExportError, PartError, ScheduleError
+from export.lock import locked
+from export.plan import Part, Spec
+from export.progress import BuildProgress
+from export.report import Result
+from export.staging import Finished, Record
+from runtime.engines.onnx import choose_provider
+
+NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router")
+GIB = 1 << 30
+
+
+@dataclass
+class Construction:
+    """One build. `finished`, `errors` and `notes` fill as it goes."""
+
+    checkpoint: Checkpoint
+    spec: Spec
+    parts: list[Part]
+    every_solver_asked: bool
+    finished: dict[str, Finished] = field(default_factory=dict)
+    reused: set[str] = field(default_factory=set)
+    errors: dict[str, Exception] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Construction:
+        """The build that the command line asks for. Raises UsageError, RefusedError and aptp's errors."""
+        path = options.checkpoint or default_checkpoint(options.cache)
+        checkpoint = Checkpoint.open(path)
+        plan.check_pipeline(checkpoint)
+        spec = Spec(
+            checkpoint=path,
+            out=options.out.absolute(),
+            codes=plan.parse_codes(options.codes, len(checkpoint.architectures)),
+            solvers=plan.parse_solvers(options.solvers),
+            provider=choose_provider(options.provider),
+            cache=options.cache,
+            jobs=options.jobs,
+            threads=max(1, (os.cpu_count() or 1) // options.jobs),
+            memory=int(options.memory * GIB),
+        )
+        return cls(checkpoint, spec, plan.parts(checkpoint, spec), options.solvers is None)
+
+    def plan(self) -> list[tuple[str, str, str]]:
+        """For every part: its name, `keep` or `build`, and why."""
+        found = [(part.name, *staging.find(self.spec.out, part, self.spec.provider)) for part in self.parts]
+        return [(name, "keep" if there else "build", why) for name, there, why in found]
+
+    def run(self, console: Console) -> Result:
+        """Makes what is missing, publishes what is whole, and reports. Raises what stops the build altogether."""
+        start = time.monotonic()
+        with locked(staging.build_folder(self.spec.out) / "lock"):
+            publish.recover(self.spec.out)
+            self._take_again()
+            missing = [part for part in self.parts if part.name not in self.finished]
+            self._verify(missing)
+            with BuildProgress(console, [*missing, *self._images()]) as progress:
+                self._make(missing, progress)
+                self._stop_if_useless()
+                self._publish(progress)
+            result = self._result(time.monotonic() - start)
+            report.write(result)
+            publish.discard(staging.build_folder(self.spec.out))
+        return result
+
+    def _take_again(self) -> None:
+        for part in self.parts:
+            found, _ = staging.find(self.spec.out, part, self.spec.provider)
+            if found is not None:
+                self.finished[part.name] = found
+                self.reused.add(part.name)
+
+    def _verify(self, missing: list[Part]) -> None:
+        """Hashes what will be read before anything is built: a damaged checkpoint is refused as a whole."""
+        for component in dict.fromkeys(component for part in missing for component in part.components):
+            self.checkpoint.verify(component)
+
+    def _make(self, missing: list[Part], progress: BuildProgress) -> None:
+        tasks = [workers.Task(part.name, parts.stage, (part, self.spec), part.memory) for part in missing]
+        for outcome in self._outcomes(tasks, progress):
+            if outcome.result is not None:
+                folder = staging.stage_folder(self.spec.out, outcome.result.key)
+                self.finished[outcome.name] = Finished(outcome.result, folder)
+
+    def _outcomes(self, tasks: list[workers.Task[Record]], progress: BuildProgress) -> Iterator[Any]:
+        spec = self.spec
+        running = workers.run(
+            tasks, jobs=spec.jobs, threads=spec.threads, memory=spec.memory, progress=progress.stage
+        )
+        for outcome in running:
+            progress.end(outcome.name, outcome.error)
+            if outcome.error is not None:
+                self.errors[outcome.name] = outcome.error
+            yield outcome
+
+    def _stop_if_useless(self) -> None:
+        """Raises the error that leaves no bundle to publish."""
+        for name in NEEDED:
+            if name in self.errors:
+                raise self._fatal(name)
+        for name, error in list(self.errors.items()):
+            if isinstance(error, ScheduleError):
+                if not self.every_solver_asked:
+                    raise error
+                del self.errors[name]
+                self.notes.append(f"left out: {error}")
+            elif isinstance(error, DiskFullError):
+                raise error
+        for folder in ("schedules", "experts"):
+            if not any(name.startswith(f"{folder}/") for name in self.finished):
+                raise self._fatal(next((n for n in self.errors if n.startswith(folder)), folder))
+
+    def _fatal(self, name: str) -> Exception:
+        error = self.errors.get(name)
+        if isinstance(error, ExportError) and not isinstance(error, PartError):
+            return error
+        return PartError(f"{name} failed, so there is no bundle to publish: {error or 'nothing was made'}")
+
+    def _images(self) -> list[Part]:
+        experts = [part for part in self.parts if part.kind == "expert"]
+        others = [part for part in self.parts if part.kind != "expert"]
+        return [plan.image_part(part, others) for part in experts]
+
+    def _publish(self, progress: BuildProgress) -> None:
+        """Assembles, runs the last rung on what was assembled, and publishes the experts that passed."""
+        todo = []
+        for part in self._images():
+            if f"experts/{part.item}" not in self.finished:
+                continue
+            found, _ = staging.find(self.spec.out, part, self.spec.provider)
+            if found is None:
+                todo.append(part)
+            else:
+                self.finished[part.name] = found
+        if not todo and self._is_published():
+            return
+        size = sum(one.record.size for one in self.finished.values())
+        with publish.publishing(self.spec.out, size) as folder:
+            self._assemble(folder)
+            tasks = [workers.Task(part.name, image.stage, (part, self.spec, folder), part.memory) for part in todo]
+            for outcome in self._outcomes(tasks, progress):
+                if outcome.result is None:
+                    self.finished.pop(f"experts/{outcome.name.rpartition('/')[2]}")
+                else:
+                    self.finished[outcome.name] = Finished(outcome.result, folder)
+            if self.errors:
+                self._stop_if_useless()
+                publish.discard(folder)
+                folder.mkdir()
+                self._assemble(folder)
+
+    def _records(self) -> dict[str, Record]:
+        return {name: self.finished[name].record for name in sorted(self.finished)}
+
+    def _document(self) -> dict[str, Any]:
+        return assemble.body(self.checkpoint, self._records())
+
+    def _assemble(self, folder: Path) -> None:
+        files = staging.gather(folder, self.finished.values())
+        manifest.write_manifest(folder, self._document(), files)
+
+    def _is_published(self) -> bool:
+        files = {name: entry for one in self.finished.values() for name, entry in one.record.files.items()}
+        there = manifest.read_manifest(self.spec.out)
+        return there == manifest.document(self._document(), files) and publish.matches(self.spec.out, files)
+
+    def _result(self, seconds: float) -> Result:
+        return Result(
+            spec=self.spec,
+            records=self._records(),
+            errors={name: str(error) for name, error in sorted(self.errors.items())},
+            reused=frozenset(self.reused),
+            notes=tuple(self.notes),
+            dense_macs=int(self.checkpoint.cost().dense),
+            seconds=seconds,
+            published=True,
+        )
