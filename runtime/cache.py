@@ -66,7 +66,7 @@ class Cache:
             raise CacheFailure(f"{folder}: does not keep what is written to it: {damage}") from damage
 
     def _damage(self, key: str, folder: Path) -> Exception | None:
-        """Why the entry cannot be used, or None. What was checked before is only checked again if it changed."""
+        """Why the entry cannot be used, or None. Checked before and unchanged since, it is not read again."""
         try:
             if key not in self._entries:
                 self._entries[key] = _entry(folder)

@@ -110,7 +110,7 @@ class Runtime:
         """One image per prompt, in order.
 
         Image i has seed `seed` + i, or the i-th of a sequence; `latents` float32 [C, H, W] or [N, C, H, W]
-        replace the noise. `size` is (height, width) in pixels. `code` overrides the router. None takes the default.
+        replace the noise. `size` is (height, width) in pixels. `code` overrides the router. None: default.
         Raises `UsageError`, `CodeUnavailable`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
         """
         texts, manifest = _listed(prompts), self.bundle.manifest

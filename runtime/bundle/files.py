@@ -35,7 +35,7 @@ def check_path(path: str, where: str) -> str:
     """`path` if it follows the format's path rule. Raises `ManifestError`."""
     if len(path) > PATH_LENGTH or not all(map(_COMPONENT.fullmatch, path.split("/"))):
         raise ManifestError(
-            f"{where}: {path[:64]!a} is not a path inside the bundle (components of letters, digits, '.', '_' "
+            f"{where}: {path[:64]!a} is not a path inside the bundle (parts of letters, digits, '.', '_' "
             f"and '-', not beginning with '.' or '-', joined by '/', at most {PATH_LENGTH} characters)"
         )
     return path

@@ -67,7 +67,7 @@ def _small_file(root: Path, name: str, limit: int) -> bytes:
 
 def _check_signature(root: Path, data: bytes) -> None:
     line = _small_file(root, SIGNATURE, 256)
-    match = re.fullmatch(rb"([0-9a-f]{64})  manifest\.json\n?", line)
+    match = re.fullmatch(rb"([0-9a-f]{64})  manifest\.json\n", line)
     if not match:
         raise IntegrityError(f"{root}/{SIGNATURE}: is not a line `<64 hex>  {MANIFEST}`; {_REMEDY}")
     digest = hashlib.sha256(data).hexdigest()
