@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from aptp.errors import CheckpointError, IntegrityError, StorageError
 
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
@@ -95,14 +97,21 @@ def published(out: Path) -> Iterator[Path]:
         sync_tree(draft)
         draft.rename(out)
         _sync(out.absolute().parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except (OSError, SafetensorError) as error:
+        if _disk_is_full(error):
             raise StorageError(
                 f"{out}: no room left on the disk; free some and run the command again"
             ) from error
         raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _disk_is_full(error: OSError | SafetensorError) -> bool:
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError):
+        return error.errno in full
+    return any(f"(os error {number})" in str(error) for number in full)  # safetensors keeps no errno
 
 
 def sync_tree(root: Path) -> None:

@@ -6,12 +6,15 @@ Any text can be encoded, byte by byte where no merge applies; the words of the l
 
 from __future__ import annotations
 
-from tokenizers import Tokenizer, pre_tokenizers
-from tokenizers.models import BPE
-from tokenizers.trainers import BpeTrainer
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
+END_OF_WORD = "</w>"
 
 WORDS = [
     "a",
@@ -178,26 +181,34 @@ WORDS = [
 
 
 def make_tokenizer(length: int = 77) -> CLIPTokenizer:
-    """A CLIPTokenizer of at most 1,024 tokens whose last two are begin and end of text."""
-    trainer = BpeTrainer(
-        vocab_size=1022,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    learner = Tokenizer(BPE(end_of_word_suffix="</w>"))
-    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    # Every byte once inside and once at the end of a word, or it could not be encoded in both places.
-    bytes_alone = [letter * 2 for letter in sorted(pre_tokenizers.ByteLevel.alphabet())]
-    learner.train_from_iterator([*bytes_alone, *WORDS], trainer)
-    tokens = sorted(learner.get_vocab(), key=learner.get_vocab().__getitem__)
-    vocabulary = {token: i for i, token in enumerate([*tokens, BEGIN, END])}
-    merges = [tuple(pair) for pair in _merges(learner)]
+    """A CLIPTokenizer of fewer than 1,024 tokens, the same every time; the last two are begin and end of text."""
+    # Every byte once inside and once at the end of a word, so that nothing is unknown.
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = learn_merges(WORDS)
+    tokens = [*alphabet, *(letter + END_OF_WORD for letter in alphabet), *map("".join, merges), BEGIN, END]
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)
 
 
-def _merges(tokenizer: Tokenizer) -> list[list[str]]:
-    import json
+def learn_merges(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Byte-pair encoding: merges the commonest pair until every word is one token; ties in alphabetical order.
 
-    found: list[list[str]] = json.loads(tokenizer.to_str())["model"]["merges"]
-    return found
+    The trainers of the *tokenizers* library break ties by hash order, which differs from run to run.
+    """
+    spelled = [[*word[:-1], word[-1] + END_OF_WORD] for word in dict.fromkeys(words)]
+    merges = []
+    while pairs := Counter(pair for word in spelled for pair in pairwise(word)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        spelled = [_merge(word, best) for word in spelled]
+    return merges
+
+
+def _merge(word: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for part in word:
+        if merged and (merged[-1], part) == pair:
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return merged

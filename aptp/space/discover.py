@@ -161,7 +161,7 @@ class _Survey:
                 )
         if len(set(names)) != len(names):
             raise SpaceError(f"a sublayer is named twice among the depth gates: {', '.join(names)}")
-        return tuple(by_name[name] for name in names)
+        return tuple(gate for gate in self.candidates if gate.module in names)
 
 
 def _blocks(unet: UNet2DConditionModel) -> Iterator[tuple[str, nn.Module, tuple[type[nn.Module], ...]]]:
