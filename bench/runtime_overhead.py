@@ -2,8 +2,8 @@
 
     python bench/runtime_overhead.py [--out FILE]
 
-The engine does nothing, latents are [4, 64, 64] and prompts [77, 1024], as in SD 2.1 at 512 px. A sample is one
-whole generation divided by its steps; routing and encoding are not in it, they are engine calls themselves.
+The engine does nothing; latents are [4, 64, 64], prompts [77, 1024]: SD 2.1 at 512 px. A sample is one whole
+generation divided by its steps; routing and encoding are not in it, they are engine calls themselves.
 """
 
 import argparse

@@ -13,10 +13,10 @@ from .errors import EngineFailure
 
 
 class Route(NamedTuple):
-    """A code, and by how much its similarity beats that of every other (infinite if there is no other)."""
+    """A code, and by how much its similarity beats that of every other (None if there is no other)."""
 
     code: int
-    margin: float
+    margin: float | None
 
 
 class Router:
@@ -44,4 +44,4 @@ def choose(similarity: npt.NDArray[np.float32], tie: float) -> Route:
     code = int(np.flatnonzero(best - similarity <= tie)[0])
     # Of the best, not of the winner of a tie: a tie's margin is tiny, never negative.
     others = np.delete(similarity, similarity.argmax())
-    return Route(code, float(best - others.max()) if others.size else float("inf"))
+    return Route(code, float(best - others.max()) if others.size else None)

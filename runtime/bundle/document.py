@@ -143,7 +143,7 @@ class Fields:
         value = self.raw(name)
         if not isinstance(value, dict):
             raise self.error(name, f"must be an object, not {_kind(value)}")
-        return {key: build(key, item, f"{self.where}.{name}.{key[:64]!a}") for key, item in value.items()}
+        return {key: build(key, item, f"{self.where}.{name} {key[:64]!a}") for key, item in value.items()}
 
     def items(self, name: str, build: Callable[[Any, str], T]) -> tuple[T, ...]:
         """A list of at least one item: `build(value, where)` for each."""

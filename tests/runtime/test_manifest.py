@@ -1,0 +1,155 @@
+"""Each rule of the manifest: what breaks it, and what the error says. Random damage is in tests/fault."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.bundle.manifest import parse
+from runtime.errors import ManifestError
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture(scope="module")
+def data(bundle_path: Path) -> bytes:
+    return (bundle_path / "manifest.json").read_bytes()
+
+
+def test_every_value_arrives(data: bytes) -> None:
+    manifest, document = parse(data), json.loads(data)
+    assert manifest.version == "1.0"
+    assert dict(manifest.producer) == document["producer"]
+    assert manifest.source.trained is False
+    assert (manifest.defaults.solver, manifest.defaults.steps, manifest.defaults.guidance) == ("ddim", 4, 2.5)
+    assert (manifest.latent.channels, manifest.latent.multiple, manifest.latent.maximum) == (4, 4, 16)
+    assert manifest.encoders["text"].inputs == ("input_ids",)
+    assert manifest.encoders["text"].tokenizer.length == 8
+    assert manifest.conditioning[0].input == "encoder_hidden_states"
+    assert (manifest.router.codes, manifest.router.tie, manifest.router.fallback) == (4, 1e-5, None)
+    assert (manifest.decoder.scale, manifest.decoder.scaling_factor) == (2, 0.5)
+    assert set(manifest.experts) == {"0", "1", "2", "3", "dense"}
+    assert manifest.schedules["plms"].window == 4
+    assert {path: (entry.size, entry.sha256) for path, entry in manifest.files.items()} == {
+        path: (entry["size"], entry["sha256"]) for path, entry in document["files"].items()
+    }
+
+
+def expert(manifest: dict[str, Any]) -> dict[str, Any]:
+    return manifest["experts"]["0"]
+
+
+def put(box: Any, **values: Any) -> None:
+    box.update(values)
+
+
+BROKEN: list[tuple[str, Change, str]] = [
+    ("format", lambda m: put(m, format="zip"), r"manifest.format: 'zip' is not one of 'aptp-bundle'"),
+    (
+        "misspelt field",
+        lambda m: put(m, rooter=m["router"]),
+        r"unknown field 'rooter' \(did you mean 'router'\?\)",
+    ),
+    ("missing field", lambda m: m.pop("decoder"), "the field 'decoder' is missing"),
+    (
+        "inner unknown",
+        lambda m: put(m["latent"], heigth=1),
+        r"manifest.latent: unknown field 'heigth' .*'height'",
+    ),
+    ("producer", lambda m: put(m["producer"], aptp=1), "manifest.producer 'aptp': must be a string"),
+    ("flag", lambda m: put(m["source"], trained=0), "must be true or false, not a number"),
+    ("boolean as integer", lambda m: put(m["defaults"], steps=True), "must be an integer, not a boolean"),
+    ("float as integer", lambda m: put(m["defaults"], steps=4.0), "must be an integer, not a number"),
+    ("negative guidance", lambda m: put(m["defaults"], guidance=-1), "guidance: must not be negative"),
+    (
+        "unknown solver",
+        lambda m: put(m["defaults"], solver="ddin"),
+        r"solver 'ddin', which is not there .*'ddim'",
+    ),
+    ("steps not offered", lambda m: put(m["defaults"], steps=11), "'ddim' does not offer 11 steps"),
+    ("odd height", lambda m: put(m["latent"], height=9), "manifest.latent.height: 9 breaks the rules"),
+    ("large width", lambda m: put(m["latent"], width=20), "manifest.latent.width: 20 breaks the rules"),
+    ("no encoders", lambda m: put(m, encoders=[]), "manifest.encoders: must be a list of at least one item"),
+    ("twin encoders", lambda m: put(m, encoders=m["encoders"] * 2), "two encoders have the same name"),
+    ("encoder input", lambda m: put(m["encoders"][0], inputs=["input_id"]), "did you mean 'input_ids'"),
+    ("input twice", lambda m: put(m["encoders"][0], inputs=["input_ids"] * 2), "names an input twice"),
+    ("short frame", lambda m: put(m["encoders"][0]["tokenizer"], length=1), "1 is outside 2 to"),
+    ("conditioning name", lambda m: put(m["conditioning"][0], input="sample"), "is not a conditioning input"),
+    ("conditioning twice", lambda m: put(m, conditioning=m["conditioning"] * 2), "an input is fed twice"),
+    (
+        "conditioning encoder",
+        lambda m: put(m["conditioning"][0], encoder="txt"),
+        "encoder 'txt', which is not there",
+    ),
+    (
+        "router encoder",
+        lambda m: put(m["router"], encoder="mpnet"),
+        "manifest.router: names the encoder 'mpnet'",
+    ),
+    ("router kind", lambda m: put(m["router"], kind="dot"), "'dot' is not one of 'cosine'"),
+    ("router tie", lambda m: put(m["router"], tie=-1e-5), "tie: must not be negative"),
+    ("router fallback", lambda m: put(m["router"], fallback="4"), "manifest.router: names the expert '4'"),
+    ("decoder scale", lambda m: put(m["decoder"], scale=0), "0 is outside 1 to"),
+    ("scaling factor", lambda m: put(m["decoder"], scaling_factor=0), "must not be zero"),
+    ("no experts", lambda m: put(m, experts={}), "at least one expert"),
+    ("code too high", lambda m: put(m["experts"], **{"4": expert(m)}), "'4' is not 'dense' nor a code of 4"),
+    ("leading zero", lambda m: put(m["experts"], **{"00": expert(m)}), "'00' is not 'dense'"),
+    ("own fallback", lambda m: put(expert(m), fallback="0"), "falls back to itself"),
+    ("lost fallback", lambda m: put(expert(m), fallback="9"), "names the expert '9', which is not there"),
+    ("unlisted file", lambda m: m["files"].pop("experts/0/unet/serve.onnx"), "experts '0': names the file"),
+    (
+        "weights elsewhere",
+        lambda m: put(expert(m)["model"], weights="router/model.onnx"),
+        "in the same folder",
+    ),
+    ("serve alone", lambda m: expert(m)["model"].pop("weights"), "serve: needs weights"),
+    ("identity", lambda m: put(expert(m)["model"], identity="A" * 64), "64 lower-case hexadecimal digits"),
+    ("odd weights", lambda m: put(m["files"]["experts/0/unet/model.onnx.data"], size=7), "odd size"),
+    ("table size", lambda m: put(m["files"]["schedules/ddim.bin"], size=4), r"must have \d+ bytes"),
+    (
+        "rows",
+        lambda m: m["schedules"]["ddim"]["rows"].append(1),
+        "noise_scale: has 10 items, and rows has 11",
+    ),
+    ("window", lambda m: put(m["schedules"]["ddim"], window=5), "5 is outside 1 to 4"),
+    ("hash", lambda m: put(m["files"]["router/model.onnx"], sha256="0"), "64 lower-case hexadecimal digits"),
+    ("size", lambda m: put(m["files"]["router/model.onnx"], size=-1), "-1 is outside 0 to"),
+    (
+        "its own entry",
+        lambda m: put(m["files"], **{"manifest.json": {"size": 1, "sha256": "0" * 64}}),
+        "must not list",
+    ),
+    ("long string", lambda m: put(m["source"], name="x" * 4097), "1 to 4096 characters"),
+    ("nul", lambda m: put(m["source"], name="a\0"), "holds a NUL"),
+    ("surrogate", lambda m: put(m["source"], name="\ud800"), "half of a surrogate pair"),
+    ("big integer", lambda m: put(expert(m), macs=2**53 + 1), "beyond 2\\^53"),
+    ("depth", lambda m: put(m, x=json.loads("[" * 40 + "]" * 40)), "nested deeper than 32 levels"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), [pytest.param(*case[1:], id=case[0]) for case in BROKEN])
+def test_broken_rules(data: bytes, change: Change, message: str) -> None:
+    document = json.loads(data)
+    change(document)
+    with pytest.raises(ManifestError, match=message):
+        parse(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"format": NaN}', "NaN is not a number"),
+        (b'{"format": -Infinity}', "-Infinity is not a number"),
+        (b'{"format": 1e999}', "the number 1e999 is too large"),
+        (b'{"a": 1, "a": 1}', "the key 'a' appears twice"),
+        (b'{"a": {"b": 1, "b": 2}}', "the key 'b' appears twice"),
+        (b"\xff", "not UTF-8 JSON"),
+        (b'{"a": 1} x', "not UTF-8 JSON"),
+        (b" " * (4 * 1024 * 1024 + 1), "at most 4194304 are allowed"),
+    ],
+)
+def test_documents_that_are_not_strict_json(text: bytes, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
+        parse(text)

@@ -1,0 +1,104 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.bundle.files import check_path
+from runtime.bundle.reader import Bundle
+from runtime.errors import IntegrityError, ManifestError, UsageError
+
+
+def test_a_good_bundle_verifies(bundle: Bundle) -> None:
+    bundle.verify()
+    paths = bundle.model(bundle.manifest.experts["0"].model)
+    assert [path.name for path in paths] == ["model.onnx", "model.onnx.data", "serve.onnx"]
+    assert bundle.read("schedules/ddim.bin") == (bundle.root / "schedules/ddim.bin").read_bytes()
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder; `python -m export.build --codes all"):
+        Bundle.open(tmp_path / "nowhere")
+
+
+def test_a_file_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="no such folder"):
+        Bundle.open(tmp_path / "file")
+
+
+def test_a_foreign_folder(tmp_path: Path) -> None:
+    with pytest.raises(
+        ManifestError, match=r"has no manifest.json, so it is not a bundle; `python -m export"
+    ):
+        Bundle.open(tmp_path)
+
+
+def test_a_diffusers_folder(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").touch()
+    with pytest.raises(ManifestError, match=r"a diffusers pipeline or a checkpoint.*--checkpoint"):
+        Bundle.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", ["", "{}  manifest.json", "{}  other.json\n", "{} manifest.json\n", "x{}  manifest.json\n"]
+)
+def test_a_malformed_signature(copy_path: Path, line: str) -> None:
+    digest = hashlib.sha256((copy_path / "manifest.json").read_bytes()).hexdigest()
+    (copy_path / "manifest.sha256").write_text(line.format(digest))
+    with pytest.raises(IntegrityError, match=r"manifest.sha256"):
+        Bundle.open(copy_path)
+
+
+def test_a_signature_of_something_else(copy_path: Path) -> None:
+    (copy_path / "manifest.sha256").write_text(f"{'0' * 64}  manifest.json\n")
+    with pytest.raises(IntegrityError, match=r"is not what manifest.sha256 says"):
+        Bundle.open(copy_path)
+
+
+def test_a_missing_signature(copy_path: Path) -> None:
+    (copy_path / "manifest.sha256").unlink()
+    with pytest.raises(IntegrityError, match=r"manifest.sha256: cannot be opened"):
+        Bundle.open(copy_path)
+
+
+def test_a_link_to_a_bundle_may_be_opened(bundle_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to(bundle_path)
+    assert Bundle.open(tmp_path / "current").root == bundle_path.resolve()
+
+
+def test_files_that_are_not_listed_are_not_read(bundle: Bundle) -> None:
+    with pytest.raises(IntegrityError, match="extra: is not listed"):
+        bundle.read("extra")
+
+
+def test_a_file_is_hashed_once_and_again_when_touched(
+    copy_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[int] = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: (hashed.append(1), digest(file, name))[1])
+    bundle, path = Bundle.open(copy_path), "router/model.onnx"
+    for _ in range(3):
+        bundle.file(path)
+    assert len(hashed) == 1
+    os.utime(copy_path / path, ns=(1, 1))
+    bundle.file(path)
+    assert len(hashed) == 2
+
+
+def test_no_descriptor_is_left_open(copy_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    bundle = Bundle.open(copy_path)
+    bundle.verify()
+    (copy_path / "router/model.onnx").unlink()
+    (copy_path / "router/model.onnx").mkdir()
+    for _ in range(5):
+        with pytest.raises(IntegrityError):
+            bundle.file("router/model.onnx")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("path", ["a", "a/b", "experts/0/unet/model.onnx.data", "_x", "A-b.c", "a" * 255])
+def test_good_paths(path: str) -> None:
+    assert check_path(path, "here") == path
