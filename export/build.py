@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +21,16 @@ from export.errors import ExportError, UsageError
 from runtime.cli import Parser, run
 
 GIB = 1 << 30
+ENGINES = ("onnx",)
+# Loading a checkpoint makes these libraries talk, each in every process; what matters reaches the user as errors.
+QUIET = {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+# Wide enough for the closing table where there is no terminal to measure.
+PLAIN_WIDTH = 140
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -46,7 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The whole command; returns its exit code."""
     options = arguments(argv)
     _check(options)
+    os.environ.update(QUIET)
     console = Console(stderr=True)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     if not options.dry_run:
         workers.warm()
     # Loading torch takes seconds: not before the command line is known to be good, and beside the fork server.
@@ -69,14 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Whatever can be said of the options without the checkpoint. Raises UsageError."""
-    from export.plan import ENGINES
-
     if options.engine not in ENGINES:
         raise UsageError(f"--engine: unknown engine {options.engine!r}; known: {', '.join(ENGINES)}")
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: give at least 1")
     if options.memory is None:
-        options.memory = min(12.0, psutil.virtual_memory().total / 2 / GIB)
+        options.memory = min(12.0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / GIB)
     if not options.memory > 0:
         raise UsageError(f"--memory {options.memory}: give a number of GiB above 0")
     if options.out.exists() and not options.out.is_dir():

@@ -17,6 +17,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from export import weights
@@ -50,7 +51,8 @@ class ExpertGraph(nn.Module):
         self.unet = unet
 
     def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
-        return self.unet(sample, timestep, encoder_hidden_states, return_dict=False)[0]
+        output: Tensor = self.unet(sample, timestep, encoder_hidden_states, return_dict=False)[0]
+        return output
 
 
 class EncoderGraph(nn.Module):
@@ -61,18 +63,20 @@ class EncoderGraph(nn.Module):
         self.encoder = encoder
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        return self.encoder(input_ids=input_ids, return_dict=False)[0]
+        output: Tensor = self.encoder(input_ids=input_ids, return_dict=False)[0]
+        return output
 
 
 class DecoderGraph(nn.Module):
     """latent_sample [B, C, H, W], already unscaled → sample [B, 3, scale·H, scale·W]."""
 
-    def __init__(self, vae: nn.Module) -> None:
+    def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
         self.vae = vae
 
     def forward(self, latent_sample: Tensor) -> Tensor:
-        return self.vae.decode(latent_sample, return_dict=False)[0]
+        output: Tensor = self.vae.decode(latent_sample, return_dict=False)[0]
+        return output
 
 
 def expert_signature(channels: int, multiple: int, length: int, width: int) -> Signature:

@@ -27,7 +27,7 @@ def stage(argument: tuple[Part, Spec, Path], report: Report) -> Record:
     with publish.publishing(staging.stage_folder(spec.out, part.key), part.disk) as folder:
         error = compare(bundle, part.item, spec, report)
         seconds = time.monotonic() - start
-        record = Record(part.name, part.key, spec.provider, seconds, measures={"image = diffusers": error})
+        record = Record(part.name, part.key, spec.provider, seconds, measures={"image": error})
         staging.finish(folder, record)
     return record
 
@@ -49,7 +49,7 @@ def compare(bundle: Path, name: str, spec: Spec, report: Report) -> float:
             latents=latents[0],
             steps=tolerances.IMAGE_STEPS,
             guidance=tolerances.IMAGE_GUIDANCE,
-            code=DENSE if name == DENSE else int(name),
+            code="dense" if name == DENSE else int(name),
         )
     parity.check_output(made.image.astype(np.float32), "runtime")
     return parity.same_image(made.image, wanted)

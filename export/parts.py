@@ -92,7 +92,7 @@ def _expert(job: Job, checkpoint: Checkpoint) -> Made:
     if name != DENSE:
         job.report("masked = sliced", 0.05)
         dense, code = checkpoint.dense(), checkpoint.architectures[int(name)]
-        measures["masked = sliced"] = parity.masked_equals_sliced(unet, dense, code, feeds, wanted)
+        measures["masked"] = parity.masked_equals_sliced(unet, dense, code, feeds, wanted)
         del dense
     autocast = 0.0
     if job.spec.provider == "openvino":
@@ -176,7 +176,7 @@ def _graph(
     graph.write_graph(module, signature, folder, inline=inline)
     job.report("ONNX = PyTorch", 0.7)
     error = parity.graph_equals_module(folder, signature, feeds, wanted, job.spec.threads)
-    return {"ONNX = PyTorch": error}
+    return {"onnx": error}
 
 
 def _tokenizer(job: Job, checkpoint: Checkpoint) -> Made:

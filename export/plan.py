@@ -19,9 +19,20 @@ from aptp.checkpoint.reader import DENSE, Checkpoint
 from export.errors import RefusedError, UsageError, nearest
 from export.schedules import SOLVERS
 
-ENGINES = ("onnx",)
 PIPELINES = ("StableDiffusionPipeline",)
 LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "diffusers", "transformers")
+# Our own code that decides what is in a part, or whether it passes.
+SOURCES = (
+    "aptp/model/*.py",
+    "aptp/space/*.py",
+    "export/graph.py",
+    "export/weights.py",
+    "export/schedules.py",
+    "export/parts.py",
+    "export/parity.py",
+    "export/image.py",
+    "export/tolerances.py",
+)
 # What a process costs before its model: torch, diffusers and onnxruntime loaded, and room for activations.
 _BASE_MEMORY = 900 << 20
 
@@ -127,8 +138,8 @@ def software() -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     root = Path(__file__).parent.parent
     total = hashlib.sha256()
-    for folder in ("export", "aptp/model", "aptp/space"):
-        for path in sorted((root / folder).glob("*.py")):
+    for pattern in SOURCES:
+        for path in sorted(root.glob(pattern)):
             total.update(path.name.encode() + path.read_bytes())
     return {**versions, "source": total.hexdigest()}
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from export.plan import Part
 
@@ -31,7 +31,7 @@ class BuildProgress:
             TimeElapsedColumn(),
         )
         self._bars = Progress(*columns, console=console, transient=True) if console.is_terminal else None
-        self._tasks = {}
+        self._tasks: dict[str, TaskID] = {}
         if self._bars:
             self._total = self._bars.add_task("build", total=1.0, stage="")
 

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def matches(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
+def matches(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether every listed file lies below `folder` and is the listed one."""
     for name, entry in files.items():
         path = folder / name

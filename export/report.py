@@ -20,7 +20,9 @@ from export import plan, publish, staging
 from export.plan import Spec
 from export.staging import Record
 
-COLUMNS = ("code", "parameters", "MACs", "of dense", "bytes", "parity error by rung", "seconds", "state")
+# The rungs of the parity ladder, by the names under which `export.parts` and `export.image` record their errors.
+RUNGS = ("masked", "onnx", "engine", "image")
+COLUMNS = ("code", "parameters", "MACs", "of dense", "bytes", *RUNGS, "seconds", "state")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,6 @@ def _row(result: Result, code: str) -> tuple[str, ...]:
         return (code, *["-"] * (len(COLUMNS) - 2), f"FAILED: {error}")
     last = result.records.get(image)
     measures = {**record.measures, **(last.measures if last else {})}
-    rungs = ", ".join(f"{rung} {value:.1e}" for rung, value in measures.items())
     macs = record.facts["macs"]
     seconds = record.seconds + (last.seconds if last else 0.0)
     return (
@@ -63,7 +64,7 @@ def _row(result: Result, code: str) -> tuple[str, ...]:
         f"{macs / 1e9:.3f} G",
         f"{macs / result.dense_macs:.3f}",
         f"{record.size:,}",
-        rungs,
+        *(f"{measures[rung]:.1e}" if rung in measures else "-" for rung in RUNGS),
         f"{seconds:.1f}",
         "cached" if name in result.reused else "built",
     )

@@ -73,7 +73,7 @@ class Row(NamedTuple):
 class _Float64(torch.Tensor):
     """A tensor that stays float64 where a scheduler upcasts to float32, so that coefficients keep their digits."""
 
-    def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]
+    def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         return self
 
     def float(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -128,7 +128,8 @@ def replay(block: Array, start: Array, model: Callable[[Array, int], Array]) -> 
     """The last state of a table's recurrence, in the dtype of `start`, by the rules of docs/BUNDLE.md."""
     window = (block.shape[1] - 2) // 2
     dtype = start.dtype.type
-    states, outputs = [start], []
+    states: list[Array] = [start]
+    outputs: list[Array] = []
     for index, row in enumerate(block):
         outputs.insert(0, model(dtype(row[1]) * states[0], index))
         terms = [dtype(p) * x for p, x in zip(row[2 : 2 + window], states, strict=False) if p]

@@ -26,10 +26,10 @@ _CHUNK = 1 << 22
 
 
 class Extent(NamedTuple):
-    """Where one tensor lies in the float16 file: offset in bytes and count of elements."""
+    """Where one tensor lies in the float16 file: offset in bytes, and elements."""
 
     offset: int
-    count: int
+    elements: int
 
 
 def round_to_half(module: nn.Module) -> None:
@@ -96,7 +96,7 @@ def refer_to_halves(model: ir.Model, extents: dict[str, Extent]) -> None:
 
 
 def _external(value: ir.Value, location: str, dtype: ir.DataType, extent: Extent, width: int) -> ir.ExternalTensor:
-    offset, length = extent.offset * width // 2, extent.count * width
+    offset, length = extent.offset * width // 2, extent.elements * width
     shape = ir.Shape(value.const_value.shape if value.const_value is not None else value.shape)
     return ir.ExternalTensor(location, offset, length, dtype, shape=shape, name=value.name)
 
