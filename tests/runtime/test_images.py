@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from runtime.errors import EngineFailure
+from runtime.generated import Choice, Generated, to_pixels
+from runtime.images import describe, grid, save_png
+from runtime.settings import Settings
+
+SETTINGS = Settings("ddim", 4, 2.5, 16, 16, "")
+
+
+def generated(prompt: str = "a red circle", side: int = 16, choice: Choice | None = None) -> Generated:
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    return Generated(pixels, prompt, choice or Choice("2", 2, 0.125, False), 7, SETTINGS, 0, 12.5)
+
+
+def test_a_png_carries_its_settings(tmp_path: Path) -> None:
+    image = generated('"quoted" 🙂 \n')
+    save_png(image, tmp_path / "image.png")
+    with Image.open(tmp_path / "image.png") as file:
+        assert np.array_equal(np.asarray(file), image.image)
+        settings = json.loads(file.text["aptp"])
+    assert settings == describe(image)
+    assert settings["prompt"] == '"quoted" 🙂 \n'
+    assert (settings["seed"], settings["code"], settings["margin"], settings["steps"]) == (7, 2, 0.125, 4)
+
+
+def test_equal_images_give_equal_files(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        save_png(generated(), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (3, 3), (4, 2), (6, 3), (12, 4), (16, 4)])
+def test_a_grid_has_even_margins(count: int, columns: int) -> None:
+    sheet = np.asarray(grid([generated()] * count))
+    assert (sheet.shape[1] - 24) / columns == 192 + 24
+    for edge in (sheet[:23], sheet[:, :23], sheet[:, -23:], sheet[-20:]):
+        assert (edge == 255).all()
+
+
+@pytest.mark.parametrize("prompt", ["", "x" * 300, "word " * 200, "🙂 أحمر", "a\nb\tc"])
+def test_captions_stay_under_their_picture(prompt: str) -> None:
+    sheet = np.asarray(grid([generated(prompt), generated("b")]))
+    assert (sheet[:, 24 + 192 + 2 : 24 + 192 + 22] == 255).all()
+
+
+def test_small_pictures_are_enlarged_and_large_ones_are_not() -> None:
+    assert grid([generated(side=16)]).width == 192 + 48
+    assert grid([generated(side=256)]).width == 256 + 48
+
+
+def test_a_grid_of_every_kind_of_choice() -> None:
+    choices = [Choice("dense", None, None, False), Choice("dense", 1, 0.5, True), Choice("0", 0, None, False)]
+    sheets = [grid([generated(choice=choice)]).tobytes() for choice in choices]
+    assert len(set(sheets)) == 3
+
+
+def test_pixels_are_rounded_half_to_even_and_clamped() -> None:
+    values = np.array([-9, -1, 0, 1, 9, 2 * 0.5 / 255 - 1, 2 * 1.5 / 255 - 1], np.float32)
+    decoded = np.broadcast_to(values, (3, 1, 7))
+    assert to_pixels(decoded)[0, :, 0].tolist()[:5] == [0, 0, 128, 255, 255]
+    assert to_pixels(decoded).shape == (1, 7, 3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_must_be_finite(value: float) -> None:
+    with pytest.raises(EngineFailure, match="not finite"):
+        to_pixels(np.full((3, 2, 2), value, np.float32))
+
+
+@pytest.mark.parametrize(("span", "blank"), [(0, True), (2, True), (3, False)])
+def test_blank(span: int, blank: bool) -> None:
+    pixels = np.full((4, 4, 3), 100, np.uint8)
+    pixels[0, 0, 0] += span
+    assert Generated(pixels, "", Choice("0", 0, 1.0, False), 0, SETTINGS, 0, 1.0).blank is blank

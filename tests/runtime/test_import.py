@@ -1,0 +1,50 @@
+"""What importing and using the runtime brings along."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FORBIDDEN = {"torch", "diffusers", "transformers", "triton", "onnx", "aptp", "export", "kernels"}
+
+
+def modules(code: str) -> set[str]:
+    command = [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"]
+    child = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, timeout=60)
+    return set(child.stdout.split())
+
+
+def test_importing_runtime_imports_nothing_of_weight() -> None:
+    loaded = modules("import runtime")
+    assert not loaded & {"numpy", "onnxruntime", "PIL", "rich", "tokenizers", *FORBIDDEN}
+    assert "runtime.pipeline" not in loaded
+
+
+def test_the_name_runtime_is_found_on_use() -> None:
+    loaded = modules("from runtime import Runtime, Generated")
+    assert not loaded & {"onnxruntime", "PIL", "rich", "tokenizers", *FORBIDDEN}
+
+
+def test_an_unknown_name() -> None:
+    import runtime
+
+    with pytest.raises(AttributeError, match="no attribute 'Runtme'"):
+        _ = runtime.Runtme
+
+
+def test_generating_needs_no_training_package(bundle_path: Path, cache_path: Path) -> None:
+    code = "from runtime import Runtime\n"
+    code += f"with Runtime.open({str(bundle_path)!r}, cache={str(cache_path)!r}) as r: r.generate('red')"
+    assert not modules(code) & FORBIDDEN
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "runtime").rglob("*.py")), ids=lambda path: path.name)
+def test_no_file_imports_what_it_must_not(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.append(str(node.module))
+        assert not {name.partition(".")[0] for name in names} & FORBIDDEN

@@ -1,0 +1,154 @@
+import builtins
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from runtime.bundle.reader import Bundle
+from runtime.engines import onnx as module
+from runtime.engines.onnx import OnnxEngine, choose_provider, open_session
+from runtime.errors import EngineFailure, EnvironmentMismatch, UsageError
+
+
+@pytest.fixture
+def unet(bundle: Bundle) -> Path:
+    return bundle.file("experts/0/unet/model.onnx")
+
+
+def arguments(rows: int, side: int = 8) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    shapes = (rows, 4, side, side), (rows,), (rows, 8, 8)
+    sample, timestep, states = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    return sample, timestep, {"encoder_hidden_states": states}
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch):
+    """Make a module look as if it were not installed."""
+    forget = [module.onnxruntime.cache_clear, module._openvino_devices.cache_clear]
+
+    def hide(name: str) -> None:
+        real = builtins.__import__
+
+        def find(wanted: str, *rest: Any, **options: Any) -> Any:
+            if wanted == name:
+                raise ImportError(name)
+            return real(wanted, *rest, **options)
+
+        monkeypatch.setattr(builtins, "__import__", find)
+        for clear in forget:
+            clear()
+
+    yield hide
+    monkeypatch.undo()
+    for clear in forget:
+        clear()
+
+
+def test_pinned_dimensions_give_the_same_function(unet: Path) -> None:
+    free = OnnxEngine(open_session(unet, "cpu"), ["encoder_hidden_states"])
+    pinned = open_session(unet, "cpu", overrides={"batch": 2, "height": 8, "width": 8}, threads=1)
+    call = arguments(2)
+    assert np.array_equal(free.run(*call), OnnxEngine(pinned, ["encoder_hidden_states"]).run(*call))
+    with pytest.raises(EngineFailure, match="failed while running"):
+        OnnxEngine(pinned, ["encoder_hidden_states"]).run(*arguments(3))
+
+
+def test_a_graph_that_does_not_open(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(EngineFailure, match=r"model.onnx: does not open on provider 'cpu'"):
+        open_session(tmp_path / "model.onnx", "cpu")
+
+
+def test_a_graph_with_other_inputs(unet: Path) -> None:
+    with pytest.raises(EngineFailure, match="manifest says"):
+        OnnxEngine(open_session(unet, "cpu"), ["text_embeds"])
+
+
+def test_auto_is_what_there_is() -> None:
+    devices, _ = module._openvino_devices()
+    assert choose_provider("auto") == ("openvino" if devices else "cpu")
+    assert choose_provider("cpu") == "cpu"
+
+
+def test_an_unknown_provider() -> None:
+    with pytest.raises(
+        UsageError, match=r"'openvno' is not one of auto, openvino, cpu \(did you mean 'openvino'\?\)"
+    ):
+        choose_provider("openvno")
+
+
+def test_without_onnxruntime(without, unet: Path) -> None:
+    without("onnxruntime")
+    with pytest.raises(EnvironmentMismatch, match=r"install `aptp\[cpu\]` or `aptp\[gpu\]`"):
+        open_session(unet, "cpu")
+
+
+def test_without_the_openvino_plugin(without) -> None:
+    without("onnxruntime_ep_openvino")
+    assert choose_provider("auto") == "cpu"
+    with pytest.raises(
+        EnvironmentMismatch, match=r"onnxruntime-ep-openvino is not installed .* use 'cpu' or 'auto'"
+    ):
+        choose_provider("openvino")
+
+
+def test_openvino_without_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_openvino_devices", lambda: ([], "no device"))
+    assert choose_provider("auto") == "cpu"
+    with pytest.raises(EnvironmentMismatch, match="provider 'openvino' cannot be used: no device"):
+        choose_provider("openvino")
+
+
+def test_openvino_elsewhere_than_x86(monkeypatch: pytest.MonkeyPatch, without) -> None:
+    without("nothing")
+    monkeypatch.setattr(module.platform, "machine", lambda: "aarch64")
+    with pytest.raises(EnvironmentMismatch, match="it runs on x86 processors, and this is aarch64"):
+        choose_provider("openvino")
+
+
+class Options:
+    """Records what a session is asked for."""
+
+    def __init__(self) -> None:
+        self.added: list[Any] = []
+
+    def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
+        self.added.append((name, size))
+
+    def add_provider_for_devices(self, devices: list[Any], options: dict[str, str]) -> None:
+        self.added.append((devices, options))
+
+
+@pytest.mark.parametrize(("precision", "pinned"), [("float32", True), ("fast", False)])
+def test_what_openvino_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, unet: Path, precision: str, pinned: bool
+) -> None:
+    options = Options()
+    monkeypatch.setattr(module, "_openvino_devices", lambda: (["device"], ""))
+    monkeypatch.setattr(onnxruntime, "SessionOptions", lambda: options)
+    real = onnxruntime.InferenceSession
+    asked: list[Any] = []
+
+    def open_real(path: str, _: Any, providers: Any) -> Any:
+        asked.append(providers)
+        return real(path, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", open_real)
+    open_session(unet, "openvino", overrides={"batch": 2}, precision=precision)
+    wanted = {"load_config": '{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}'} if pinned else {}
+    assert options.added == [("batch", 2), (["device"], wanted)]
+    assert asked == [None]
+
+
+def test_openvino_gives_the_same_function(unet: Path) -> None:
+    devices, reason = module._openvino_devices()
+    if not devices:
+        pytest.skip(f"no OpenVINO here: {reason}")
+    results = [
+        OnnxEngine(open_session(unet, provider), ["encoder_hidden_states"]).run(*arguments(2))
+        for provider in ("cpu", "openvino")
+    ]
+    assert np.abs(results[0] - results[1]).max() < 1e-5
