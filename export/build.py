@@ -87,7 +87,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--jobs {options.jobs}: give at least 1")
     if options.memory is None:
         options.memory = min(12.0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / GIB)
-    if not options.memory > 0:
+    if not 0 < options.memory < float("inf"):
         raise UsageError(f"--memory {options.memory}: give a number of GiB above 0")
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"--out {options.out}: is there and is not a folder; choose another")

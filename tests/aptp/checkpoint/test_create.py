@@ -1,4 +1,4 @@
-"""Making checkpoints: from presets and folders, reproducibly, all or nothing; and the command line around it."""
+"""Making checkpoints from presets and folders, reproducibly, all or nothing; and the command line."""
 
 import resource
 import subprocess

@@ -1,6 +1,7 @@
 """aptp.json: round trip, and one error for every rule."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -108,7 +109,5 @@ def test_only_one_kind_of_error_comes_out(data: st.DataObject) -> None:
     index = bytearray(RECORD.to_json())
     for _ in range(data.draw(st.integers(1, 4))):
         index[data.draw(st.integers(0, len(index) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with suppress(CheckpointError):
         parse(bytes(index))
-    except CheckpointError:
-        pass

@@ -55,7 +55,7 @@ def test_a_dropped_branch_that_overflows_does_not_poison_the_sum() -> None:
 
 
 def test_a_soft_resnet_gate_is_not_cancelled_by_the_norm() -> None:
-    # Placed before norm2, a gate on a whole GroupNorm group is normalised away; here half a gate is half the effect.
+    # Before norm2 a gate on a whole GroupNorm group is normalised away; here half a gate is half the effect.
     model = supernet()
     inputs = make_inputs(model.unet, batch=1)
     gates = torch.ones(1, model.space.size, dtype=torch.float64)

@@ -30,7 +30,9 @@ def without(space: Space, group: WidthGroup, columns: slice, gates: list[int]) -
 
 
 def oracle(unet: UNet2DConditionModel, group: WidthGroup, channels: list[int]) -> dict[str, torch.Size]:
-    """Shapes after Torch-Pruning removes ``channels`` from the group's first layer and all that depends on them."""
+    """Shapes after Torch-Pruning removes ``channels`` from the group's first layer and all that depends on
+    them.
+    """
     unet.requires_grad_(True)
     inputs = make_inputs(unet, batch=1)
     graph = torch_pruning.DependencyGraph().build_dependency(unet, example_inputs=inputs)
@@ -119,8 +121,12 @@ def test_it_saves_and_reloads_by_itself(geometry: str, tmp_path: Path) -> None:
 
 def test_it_runs_inside_the_pipeline() -> None:
     unet = make_unet("sd2", torch.float32)
-    vae = AutoencoderKL(block_out_channels=(8, 8), norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 2,
-                        up_block_types=("UpDecoderBlock2D",) * 2)  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+    )
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=None,

@@ -1,0 +1,50 @@
+# Everything runs in an environment of its own, made on first use. `make demo` and `make test` need nothing but
+# Python 3.11 to 3.13 and make. PYTHON chooses the interpreter: make demo PYTHON=python3.12
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+PART   ?= tests
+
+.PHONY: demo test check fault slow gpu sd21 clean
+
+demo: $(VENV)/demo.ready
+	$(RUN) -m export.build --codes all --out bundle
+	$(RUN) -m runtime.generate --bundle bundle --prompts docs/prompts.txt --grid --overwrite --out demo
+	@echo "The images are in demo/, all of them together in demo/grid.png."
+
+test: $(VENV)/dev.ready
+	$(RUN) -m pytest -q -m "not slow and not fault and not gpu"
+
+check: $(VENV)/dev.ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest -q -s tests/test_structure.py
+
+fault: $(VENV)/dev.ready
+	$(RUN) -m pytest -q -m fault --timeout 3600
+
+slow: $(VENV)/dev.ready
+	$(RUN) -m pytest -q -m slow --timeout 3600
+
+gpu: $(VENV)/dev.ready
+	$(RUN) -m tests.gpu.run $(PART)
+
+# The whole path on SD 2.1's true geometry with random weights: 4 experts and dense, about 15 GB of disk.
+sd21: $(VENV)/dev.ready
+	test -f work/sd21/aptp.json || $(RUN) -m aptp.new --preset sd21 --size 512x512 --out work/sd21
+	$(RUN) -m export.build --checkpoint work/sd21 --codes all,dense --out work/sd21.bundle
+	$(RUN) -m bench.unet_step --bundle work/sd21.bundle
+
+clean:
+	rm -rf $(VENV) bundle bundle.* demo out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(VENV)/demo.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[cpu,build]'
+	touch $@
+
+$(VENV)/dev.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[cpu,build,dev]'
+	touch $@ $(VENV)/demo.ready

@@ -1,0 +1,222 @@
+"""The whole command on a checkpoint of two small codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+from aptp.errors import CheckpointError, IntegrityError
+from export import build, publish
+from export.errors import LockedError, RefusedError, ScheduleError, UsageError
+from export.lock import locked
+from runtime.bundle.reader import Bundle
+from runtime.pipeline import Runtime
+from tests.export.conftest import change_weight, sign
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def command(checkpoint, out, *more, codes="all"):
+    words = ["--codes", codes, "--checkpoint", str(checkpoint), "--out", str(out), "--provider", "cpu"]
+    return [*words, "--solvers", "ddim", "--cache", str(out.parent / "cache"), *more]
+
+
+def plan(capsys, checkpoint, out, **options):
+    capsys.readouterr()
+    assert build.main(command(checkpoint, out, "--dry-run", "--json", **options)) == 0
+    return {entry["part"]: entry["action"] for entry in json.loads(capsys.readouterr().out)}
+
+
+@pytest.fixture(scope="module")
+def built(mini, tmp_path_factory):
+    """A bundle of all codes; not to be changed."""
+    out = tmp_path_factory.mktemp("built") / "bundle"
+    assert build.main(command(mini, out)) == 0
+    return out
+
+
+@pytest.fixture
+def bundle(built, tmp_path):
+    """A copy of `built`, with its report, to change."""
+    shutil.copytree(built.with_name("bundle.report"), tmp_path / "bundle.report")
+    return shutil.copytree(built, tmp_path / "bundle")
+
+
+def content(folder):
+    return {name: entry["sha256"] for name, entry in publish.describe(folder).items()}
+
+
+def test_a_bundle_verifies_and_makes_images(built):
+    bundle = Bundle.open(built)
+    bundle.verify()
+    assert set(bundle.manifest.experts) == {"0", "1"}
+    assert bundle.manifest.experts["0"].macs < bundle.manifest.experts["1"].macs
+    with Runtime.open(built, provider="cpu", cache=built.parent / "cache") as runtime:
+        (made,) = runtime.generate("a red circle", steps=2)
+    assert made.image.shape == (32, 32, 3)
+
+
+def test_nothing_is_left_beside_it_but_the_report(built):
+    assert sorted(path.name for path in built.parent.iterdir()) == ["bundle", "bundle.report", "cache"]
+
+
+def test_the_report_holds_every_rung(built):
+    report = json.loads((built.with_name("bundle.report") / "report.json").read_text())
+    measures = {part["name"]: part["measures"] for part in report["parts"]}
+    for code in ("0", "1"):
+        assert 0 <= measures[f"experts/{code}"]["masked"] <= 1e-5
+        assert 0 < measures[f"experts/{code}"]["onnx"] <= 1e-4
+        assert measures[f"images/{code}"]["image"] <= 1e-3
+    assert "command" in report["environment"]
+    assert "| 0 |" in (built.with_name("bundle.report") / "report.md").read_text()
+
+
+def test_a_bundle_tells_nothing_of_its_builder(built):
+    traces = [os.fsencode(str(path)) for path in (built.parent, os.getcwd())]
+    traces += [b"site-packages", b"/home", b"pkg.torch", os.uname().nodename.encode()]
+    for path in built.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not [trace for trace in traces if trace in data], path
+
+
+def test_the_same_build_gives_the_same_bytes(mini, built, tmp_path):
+    assert build.main(command(mini, tmp_path / "other")) == 0
+    assert content(tmp_path / "other") == content(built)
+
+
+def test_an_unchanged_build_publishes_nothing(mini, bundle, capsys):
+    assert set(plan(capsys, mini, bundle).values()) == {"keep"}
+    before = bundle.stat().st_ino
+    assert build.main(command(mini, bundle)) == 0
+    assert bundle.stat().st_ino == before
+
+
+def test_touched_files_are_not_changed_files(checkpoint, bundle, capsys):
+    for path in [*checkpoint.rglob("*"), *bundle.rglob("*")]:
+        os.utime(path, (1, 1))
+    assert set(plan(capsys, checkpoint, bundle).values()) == {"keep"}
+
+
+def test_exactly_what_changed_is_rebuilt(checkpoint, bundle, capsys):
+    change_weight(checkpoint, "experts/1", 0.25)
+    actions = plan(capsys, checkpoint, bundle)
+    assert [name for name, action in actions.items() if action == "build"] == ["experts/1"]
+
+
+def test_a_damaged_file_of_the_bundle_is_made_again(mini, bundle, capsys):
+    path = bundle / "router" / "model.onnx"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    actions = plan(capsys, mini, bundle)
+    assert [name for name, action in actions.items() if action == "build"] == ["router"]
+
+
+def test_another_provider_or_version_changes_what_it_should(mini, bundle, capsys, monkeypatch):
+    monkeypatch.setattr("export.plan.importlib.metadata.version", lambda name: "0.0")
+    assert set(plan(capsys, mini, bundle).values()) == {"build"}
+
+
+def test_one_bad_code_costs_that_code_alone(checkpoint, bundle, capsys):
+    change_weight(checkpoint, "experts/1", 1e6)
+    assert build.main(command(checkpoint, bundle)) == 1
+    said = capsys.readouterr().err
+    assert "conv_in.weight" in said
+    assert "float16" in said
+    opened = Bundle.open(bundle)
+    opened.verify()
+    assert set(opened.manifest.experts) == {"0"}
+    actions = plan(capsys, checkpoint, bundle)
+    assert [name for name, action in actions.items() if action == "build"] == ["experts/1"]
+
+
+def test_the_dense_unet_is_the_fallback_where_it_was_built(mini, tmp_path):
+    out = tmp_path / "bundle"
+    assert build.main(command(mini, out, codes="dense")) == 0
+    manifest = Bundle.open(out).manifest
+    assert set(manifest.experts) == {"dense"}
+    assert manifest.router.fallback == "dense"
+
+
+@pytest.mark.parametrize("codes", ["7", "-1", "alll", "0;1", "", ",", "dense,2"])
+def test_unknown_codes_are_usage_errors(mini, tmp_path, codes):
+    with pytest.raises(UsageError, match="--codes"):
+        build.main(command(mini, tmp_path / "bundle", "--dry-run", codes=codes))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--engine", "tensorr"], "--engine"),
+        (["--solvers", "dimm"], "'ddim'"),
+        (["--solvers", ""], "--solvers"),
+        (["--jobs", "0"], "--jobs 0"),
+        (["--memory", "-1"], "--memory"),
+        (["--memory", "nan"], "--memory"),
+    ],
+)
+def test_options_out_of_range_are_usage_errors(mini, tmp_path, words, said):
+    with pytest.raises(UsageError, match=said):
+        build.main(command(mini, tmp_path / "bundle", "--dry-run", *words))
+
+
+def test_an_output_that_is_a_file_is_a_usage_error(mini, tmp_path):
+    (tmp_path / "bundle").write_text("")
+    with pytest.raises(UsageError, match="not a folder"):
+        build.main(command(mini, tmp_path / "bundle"))
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere") as caught:
+        build.main(command(tmp_path / "nowhere", tmp_path / "bundle", "--dry-run"))
+    assert caught.value.exit_code == 3
+
+
+def test_another_pipeline_is_refused_by_name(checkpoint, tmp_path):
+    index = checkpoint / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "StableDiffusionXLPipeline"))
+    sign(checkpoint)
+    with pytest.raises(RefusedError, match="StableDiffusionXLPipeline") as caught:
+        build.main(command(checkpoint, tmp_path / "bundle", "--dry-run"))
+    assert caught.value.exit_code == 3
+
+
+def test_a_damaged_checkpoint_is_refused_whole(checkpoint, tmp_path):
+    path = next((checkpoint / "experts" / "1").glob("*.safetensors"))
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="experts/1"):
+        build.main(command(checkpoint, tmp_path / "bundle"))
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_solver_that_is_no_table_is_refused_when_asked_for(checkpoint, bundle):
+    path = checkpoint / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "thresholding": True}))
+    sign(checkpoint)
+    before = content(bundle)
+    with pytest.raises(ScheduleError, match="thresholding"):
+        build.main(command(checkpoint, bundle))
+    assert content(bundle) == before
+
+
+def test_a_second_build_is_told_who_is_at_work(mini, bundle):
+    with (
+        locked(bundle.with_name("bundle.build") / "lock"),
+        pytest.raises(LockedError, match=f"locked by pid {os.getpid()}"),
+    ):
+        build.main(command(mini, bundle))
+
+
+def test_paths_may_hold_anything(mini, built, tmp_path):
+    odd = tmp_path / "a 'b\";\n$(c)"
+    odd.mkdir()
+    shutil.copytree(built.with_name("bundle.report"), odd / "bundle.report")
+    shutil.copytree(built, odd / "bundle")
+    assert build.main(command(mini, odd / "bundle", codes="0")) == 0
+    assert set(Bundle.open(odd / "bundle").manifest.experts) == {"0"}

@@ -1,0 +1,24 @@
+"""`make gpu`: runs one part of the GPU work, or says that there is no GPU and leaves it at that."""
+
+import subprocess
+import sys
+
+PARTS = {"tests": [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu"]}
+
+
+def main() -> int:
+    part = sys.argv[1] if len(sys.argv) > 1 else "tests"
+    if part not in PARTS:
+        sys.stderr.write(f"unknown PART '{part}'; choose from {', '.join(PARTS)}\n")
+        return 2
+    import torch
+
+    if not torch.cuda.is_available():
+        sys.stdout.write("No NVIDIA GPU here: nothing to run.\n")
+        return 0
+    sys.stdout.write(f"{torch.cuda.get_device_name()}, torch {torch.__version__}\n")
+    return subprocess.run(PARTS[part], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

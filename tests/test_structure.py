@@ -1,0 +1,195 @@
+"""The shape of the repository: import arrows, length budgets, no cycles, and names that must not collide."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("aptp", "export", "kernels", "runtime")
+HEAVY = {
+    "torch",
+    "diffusers",
+    "transformers",
+    "triton",
+    "accelerate",
+    "safetensors",
+    "onnx",
+    "onnx_ir",
+    "onnxscript",
+}
+
+MAX_FILE, MAX_FUNCTION, MAX_P90, MAX_ARGUMENTS = 400, 80, 35, 7
+
+# What a module of each area may import of ours; everything else among our packages is an arrow the wrong way.
+MAY_IMPORT = {
+    "kernels": {"kernels"},
+    "runtime.bundle": {"runtime.bundle", "runtime.errors"},
+    "runtime": {"runtime"},
+    "aptp.space": {"aptp.space", "aptp.errors"},
+    "aptp.model": {"aptp.model", "aptp.space", "aptp.errors", "kernels"},
+    "aptp.checkpoint": {"aptp.checkpoint", "aptp.model", "aptp.space", "aptp.errors"},
+    "aptp": {"aptp", "kernels"},
+    "export": {
+        *("export", "kernels", "runtime"),
+        *(
+            "aptp.space",
+            "aptp.model",
+            "aptp.checkpoint",
+            "aptp.errors",
+            "aptp.cli",
+            "aptp.default",
+            "aptp.version",
+        ),
+    },
+}
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = ast.parse(path.read_text())
+    return found
+
+
+def imports(name: str, tree: ast.AST) -> Iterator[str]:
+    """Absolute names of everything imported anywhere in the module, functions included."""
+    is_package = any((ROOT / Path(*name.split("."))).glob("__init__.py"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = name.split(".")
+            base = base[: len(base) - node.level + is_package] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                full = f"{module}.{alias.name}"
+                yield full if full in modules() else module
+
+
+def import_time(tree: ast.Module) -> ast.Module:
+    """The module without function bodies and TYPE_CHECKING blocks."""
+    body = [
+        node
+        for node in tree.body
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    ]
+    return ast.Module(body, [])
+
+
+def within(name: str, area: str) -> bool:
+    return name == area or name.startswith(area + ".")
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_import_arrows(name: str) -> None:
+    area = max((area for area in MAY_IMPORT if within(name, area)), key=len)
+    for target in imports(name, modules()[name]):
+        if target.split(".")[0] in PACKAGES:
+            assert any(within(target, allowed) for allowed in MAY_IMPORT[area]), f"{name} imports {target}"
+        if area.startswith("runtime"):
+            assert target.split(".")[0] not in HEAVY, f"{name} imports {target}"
+
+
+def test_no_import_cycles() -> None:
+    edges = {
+        name: {t for t in imports(name, import_time(tree)) if t in modules() and t != name}
+        for name, tree in modules().items()
+    }
+    while leaves := [name for name, targets in edges.items() if not targets & edges.keys()]:
+        for name in leaves:
+            del edges[name]
+    assert not edges, f"import cycle among {sorted(edges)}"
+
+
+def functions() -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    return [
+        (f"{name}:{node.name}", node)
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def test_length_budgets() -> None:
+    files = {}
+    for name in modules():
+        path = ROOT / Path(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        files[name] = len(path.read_text().splitlines())
+    lengths = {name: (node.end_lineno or 0) - node.lineno + 1 for name, node in functions()}
+    ordered = sorted(lengths.values())
+    p90 = ordered[int(0.9 * len(ordered))]
+    full = [length for length in sorted(files.values()) if length > 3]
+    sys.stdout.write(
+        f"\n{len(full)} files, median {full[len(full) // 2]} lines, longest {full[-1]}; "
+        f"{len(ordered)} functions, median {ordered[len(ordered) // 2]}, p90 {p90}, longest {ordered[-1]}\n"
+    )
+    assert {name: n for name, n in files.items() if n > MAX_FILE} == {}
+    assert {name: n for name, n in lengths.items() if n > MAX_FUNCTION} == {}
+    assert p90 <= MAX_P90
+
+
+def test_argument_budget() -> None:
+    for name, node in functions():
+        if not node.name.startswith("_"):
+            positional = [
+                arg.arg for arg in node.args.posonlyargs + node.args.args if arg.arg not in ("self", "cls")
+            ]
+            assert len(positional) <= MAX_ARGUMENTS, f"{name} takes {len(positional)} positional arguments"
+
+
+def test_file_names_are_nouns_of_the_field() -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+    assert not [name for name in modules() if vague & set(name.split("."))]
+
+
+def test_version_is_the_top_of_the_changelog() -> None:
+    from aptp.version import __version__
+
+    top = re.search(r"^## \[?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert top is not None
+    assert top[1] == __version__
+
+
+def test_kernels_is_empty_and_leaves_its_namesake_alone() -> None:
+    # transformers and diffusers probe for a distribution named `kernels`; ours must look like nothing to
+    # them.
+    assert (ROOT / "kernels" / "__init__.py").read_text() == ""
+    code = (
+        "import json, sys, transformers, diffusers\n"
+        "from transformers.utils.import_utils import is_kernels_available\n"
+        "print(json.dumps([bool(is_kernels_available()), 'triton' in sys.modules]))"
+    )
+    seen = [
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=100,
+            ).stdout.splitlines()[-1]
+        )
+        for folder in (ROOT, ROOT / "docs")
+    ]
+    assert seen[0] == seen[1]
+    assert seen[0][0] is False
+
+
+def test_runtime_imports_light_and_fast_enough_to_embed() -> None:
+    code = (
+        f"import sys, runtime\nassert not {HEAVY!r} & set(sys.modules), sorted({HEAVY!r} & set(sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
