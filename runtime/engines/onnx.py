@@ -77,6 +77,19 @@ def _openvino_devices() -> tuple[list[Any], str]:
     return devices[:1], "its plugin offers no device for this processor (it accepts Intel CPUs only)"
 
 
+@cache
+def _share_arena() -> None:
+    """Let all CPU sessions of this process allocate from one arena.
+
+    One call runs at a time, so one arena of activations is enough: one per session would hold as many as there
+    are experts (four sessions of a convolution stack grew by 83 MiB in all, instead of 265).
+    """
+    ort = onnxruntime()
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    as_requested = {"arena_extend_strategy": 1}
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg(as_requested))
+
+
 def open_session(
     graph: Path,
     provider: str,
@@ -100,6 +113,9 @@ def open_session(
     if provider == "openvino":
         devices, _ = _openvino_devices()
         options.add_provider_for_devices(devices, _PIN_FLOAT32 if precision == "float32" else {})
+    else:
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         session = ort.InferenceSession(
             str(graph), options, providers=None if provider == "openvino" else ["CPUExecutionProvider"]

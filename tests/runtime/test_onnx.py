@@ -1,15 +1,36 @@
 import builtins
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, save
 
 from runtime.bundle.reader import Bundle
 from runtime.engines import onnx as module
 from runtime.engines.onnx import OnnxEngine, choose_provider, open_session
 from runtime.errors import EngineFailure, EnvironmentMismatch, UsageError
+
+ARENA = """
+import sys
+from pathlib import Path
+import numpy as np
+from runtime.engines.onnx import open_session
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+sessions = [open_session(Path(sys.argv[1]), "cpu", threads=1) for _ in range(4)]
+sample = np.zeros((1, 16, 512, 512), np.float32)
+sessions[0].run("x3", {"x0": sample})
+one = resident()
+for session in sessions[1:]:
+    session.run("x3", {"x0": sample})
+print(resident() - one)
+"""
 
 
 @pytest.fixture
@@ -107,6 +128,24 @@ def test_openvino_elsewhere_than_x86(monkeypatch: pytest.MonkeyPatch, without) -
     monkeypatch.setattr(module.platform, "machine", lambda: "aarch64")
     with pytest.raises(EnvironmentMismatch, match="it runs on x86 processors, and this is aarch64"):
         choose_provider("openvino")
+
+
+def test_cpu_sessions_share_one_arena(tmp_path: Path) -> None:
+    """Activations of one session, not of four, stay allocated: measured in a process of its own."""
+    kernel = helper.make_tensor("k", TensorProto.FLOAT, [16, 16, 1, 1], np.ones(256, np.float32) / 16)
+    nodes = [helper.make_node("Conv", [f"x{index}", "k"], [f"x{index + 1}"]) for index in range(3)]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 16, 512, 512]) for name in ("x0", "x3")
+    ]
+    graph = helper.make_graph(nodes, "graph", ends[:1], ends[1:], [kernel])
+    save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
+        tmp_path / "m.onnx",
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", ARENA, str(tmp_path / "m.onnx")], capture_output=True, check=True
+    )
+    assert int(child.stdout) < 32 * 2**20  # three arenas more would be 96 MiB
 
 
 class Options:
