@@ -18,8 +18,8 @@ import numpy as np
 
 from .bundle.document import Fields, decode
 from .bundle.files import FileEntry, VerifiedFiles
-from .bundle.manifest import Model
 from .bundle.reader import Bundle
+from .bundle.schema import Model
 from .errors import CacheFailure, IntegrityError, ManifestError
 
 GRAPH, DATA, RECORD = "serve.onnx", "serve.onnx.data", "record.json"

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.manifest import Encoder as Settings
 from .bundle.reader import Bundle
+from .bundle.schema import Encoder as Settings
 from .cache import Cache
 from .engines.onnx import open_session
 from .errors import EngineFailure

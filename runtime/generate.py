@@ -172,7 +172,10 @@ def _table(images: Sequence[Generated], paths: Sequence[Path]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("prompt", "code", "margin", "ms", "file", title=f"images in {paths[0].parent}")
+    table = Table("prompt", "code", title=f"images in {paths[0].parent}", title_justify="left")
+    table.add_column("margin", justify="right")
+    table.add_column("ms", justify="right")
+    table.add_column("file", overflow="fold")
     console = Console(stderr=True)
     for image, path in zip(images, paths, strict=True):
         choice = image.choice

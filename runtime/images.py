@@ -14,10 +14,10 @@ from .generated import Generated
 
 KEY = "aptp"  # the PNG text chunk that holds the settings, as JSON
 
-_SIDE = 192  # pixels that every picture in a grid has at least
+_SIDE = 224  # pixels that every picture in a grid has at least: the width of a line of facts
 _MARGIN = 24
 _GAP = 8
-_PROMPT_SIZE, _FACT_SIZE = 15, 13
+_PROMPT_SIZE, _FACT_SIZE = 15, 12
 _PAPER, _INK, _GREY, _LINE = "#ffffff", "#1a1a1a", "#707070", "#d8d8d8"
 
 
@@ -94,4 +94,4 @@ def _facts(generated: Generated) -> str:
     facts = [f"{code} → {choice.expert}" if choice.fell_back else code]
     if choice.margin is not None:
         facts.append(f"margin {choice.margin:.3f}")
-    return "  ·  ".join([*facts, f"{generated.milliseconds:.0f} ms"])
+    return " · ".join([*facts, f"{generated.milliseconds:.0f} ms"])

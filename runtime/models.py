@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.manifest import Model
 from .bundle.reader import Bundle
+from .bundle.schema import Model
 from .cache import Cache
 from .encoding import Encoder, Encoding
 from .engines.engine import Engine

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .batching import Batcher
-from .bundle.manifest import DENSE
 from .bundle.reader import Bundle
+from .bundle.schema import DENSE
 from .cache import Cache
 from .engines.engine import Engine
 from .engines.onnx import choose_provider

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.manifest import Schedule
 from .bundle.reader import Bundle
+from .bundle.schema import Schedule
 from .errors import ManifestError, UsageError
 
 Float32 = npt.NDArray[np.float32]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.manifest import DENSE, Latent, Manifest
+from .bundle.schema import DENSE, Latent, Manifest
 from .errors import UsageError, nearest
 
 GUIDANCE = 1000.0

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.manifest import Tokenizer as Settings
 from .bundle.reader import Bundle
+from .bundle.schema import Tokenizer as Settings
 from .errors import ManifestError, UsageError
 
 CHARACTERS = 10_000

@@ -1,4 +1,4 @@
-"""The manifest as frozen values, and the parser that lets nothing else through (docs/BUNDLE.md, version 1.0).
+"""The parser of the manifest (docs/BUNDLE.md, version 1.0).
 
 Refuses what the page does not allow, and references to what is not there. Any bytes give a `Manifest` or a
 `ManifestError`.
@@ -6,17 +6,30 @@ Refuses what the page does not allow, and references to what is not there. Any b
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from ..errors import ManifestError, nearest
 from .document import Fields, as_integer, as_number, as_text, decode
 from .files import FileEntry, check_path
+from .schema import (
+    DENSE,
+    Conditioning,
+    Decoder,
+    Defaults,
+    Encoder,
+    Expert,
+    Latent,
+    Manifest,
+    Model,
+    Router,
+    Schedule,
+    Source,
+    Tokenizer,
+)
 
 MAJOR, MINOR = 1, 0
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
-DENSE = "dense"
 ENCODER_INPUTS = ("input_ids", "attention_mask")
 LIMITS = {
     "channels": 64,
@@ -27,141 +40,6 @@ LIMITS = {
     "window": 4,
     "scale": 64,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the weights come from; `trained` is false for random ones."""
-
-    name: str
-    checkpoint: str
-    trained: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a request gets that does not say otherwise."""
-
-    solver: str
-    steps: int
-    guidance: float
-
-
-@dataclass(frozen=True, slots=True)
-class Latent:
-    """Latent geometry; sides are multiples of `multiple`, from `minimum` to `maximum`."""
-
-    channels: int
-    height: int
-    width: int
-    multiple: int
-    minimum: int
-    maximum: int
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """Paths of a graph, of its float16 weights, and of the same graph for float32 weights."""
-
-    graph: str
-    identity: str
-    weights: str | None = None
-    serve: str | None = None
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Every file the model is made of."""
-        return tuple(path for path in (self.graph, self.weights, self.serve) if path is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Tokenizer:
-    """A tokenizer file and the frame its ids are put into, `length` tokens long."""
-
-    file: str
-    length: int
-    bos: int
-    eos: int
-    pad: int
-
-
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """A prompt encoder; `inputs` are the tensors it takes, `output` the one that is used."""
-
-    name: str
-    model: Model
-    inputs: tuple[str, ...]
-    output: str
-    tokenizer: Tokenizer
-
-
-@dataclass(frozen=True, slots=True)
-class Conditioning:
-    """A UNet input, and the encoder whose output it gets."""
-
-    input: str
-    encoder: str
-
-
-@dataclass(frozen=True, slots=True)
-class Router:
-    """Similarities of a prompt to `codes` codes; `fallback` names the expert for a code without one."""
-
-    kind: str
-    encoder: str
-    model: Model
-    codes: int
-    tie: float
-    fallback: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Decoder:
-    """Latents to images, `scale` pixels per latent."""
-
-    model: Model
-    scale: int
-    scaling_factor: float
-    shift_factor: float
-
-
-@dataclass(frozen=True, slots=True)
-class Expert:
-    """One UNet: `parameters`, and `macs` of one call at the default size."""
-
-    model: Model
-    parameters: int
-    macs: int
-    fallback: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A solver's table; `rows[n - 1]` rows for n steps, 0 where n is not offered."""
-
-    table: str
-    window: int
-    rows: tuple[int, ...]
-    noise_scale: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A whole manifest, every reference in it resolved."""
-
-    version: str
-    producer: Mapping[str, str]
-    source: Source
-    defaults: Defaults
-    latent: Latent
-    encoders: Mapping[str, Encoder]
-    conditioning: tuple[Conditioning, ...]
-    router: Router
-    decoder: Decoder
-    experts: Mapping[str, Expert]
-    schedules: Mapping[str, Schedule]
-    files: Mapping[str, FileEntry]
 
 
 def parse(data: bytes) -> Manifest:

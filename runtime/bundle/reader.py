@@ -7,7 +7,8 @@ from pathlib import Path
 from ..errors import IntegrityError, ManifestError, UsageError
 from .document import BYTES
 from .files import VerifiedFiles, open_beneath
-from .manifest import MANIFEST, SIGNATURE, Manifest, Model, parse
+from .manifest import MANIFEST, SIGNATURE, parse
+from .schema import Manifest, Model
 
 _BUILD = "`python -m export.build --codes all --out DIR` builds one"
 _REMEDY = "the bundle is damaged or was changed: build or copy it again"

@@ -81,8 +81,8 @@ def _openvino_devices() -> tuple[list[Any], str]:
 def _share_arena() -> None:
     """Let all CPU sessions of this process allocate from one arena.
 
-    One call runs at a time, so one arena of activations is enough: one per session would hold as many as there
-    are experts (four sessions of a convolution stack grew by 83 MiB in all, instead of 265).
+    One call runs at a time, so one arena of activations is enough; one per session would hold one for every
+    expert (four sessions of a convolution stack grew by 83 MiB in all, instead of 265).
     """
     ort = onnxruntime()
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)

@@ -12,8 +12,8 @@ import onnxruntime
 import pytest
 import tokenizers
 
-from runtime.bundle.manifest import Model
 from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import Model
 from runtime.cache import Cache
 from runtime.engines.onnx import open_session
 from runtime.errors import IntegrityError

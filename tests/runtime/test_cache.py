@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from runtime import cache as module
-from runtime.bundle.manifest import Model
 from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import Model
 from runtime.cache import Cache
 from runtime.errors import CacheFailure, IntegrityError
 

@@ -38,7 +38,7 @@ def test_equal_images_give_equal_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (3, 3), (4, 2), (6, 3), (12, 4), (16, 4)])
 def test_a_grid_has_even_margins(count: int, columns: int) -> None:
     sheet = np.asarray(grid([generated()] * count))
-    assert (sheet.shape[1] - 24) / columns == 192 + 24
+    assert (sheet.shape[1] - 24) / columns == 224 + 24
     for edge in (sheet[:23], sheet[:, :23], sheet[:, -23:], sheet[-20:]):
         assert (edge == 255).all()
 
@@ -46,18 +46,24 @@ def test_a_grid_has_even_margins(count: int, columns: int) -> None:
 @pytest.mark.parametrize("prompt", ["", "x" * 300, "word " * 200, "🙂 أحمر", "a\nb\tc"])
 def test_captions_stay_under_their_picture(prompt: str) -> None:
     sheet = np.asarray(grid([generated(prompt), generated("b")]))
-    assert (sheet[:, 24 + 192 + 2 : 24 + 192 + 22] == 255).all()
+    assert (sheet[:, 24 + 224 + 2 : 24 + 224 + 22] == 255).all()
 
 
 def test_small_pictures_are_enlarged_and_large_ones_are_not() -> None:
-    assert grid([generated(side=16)]).width == 192 + 48
+    assert grid([generated(side=16)]).width == 224 + 48
     assert grid([generated(side=256)]).width == 256 + 48
 
 
 def test_a_grid_of_every_kind_of_choice() -> None:
-    choices = [Choice("dense", None, None, False), Choice("dense", 1, 0.5, True), Choice("0", 0, None, False)]
-    sheets = [grid([generated(choice=choice)]).tobytes() for choice in choices]
-    assert len(set(sheets)) == 3
+    choices = [
+        Choice("dense", 31, 0.001, True),
+        Choice("dense", None, None, False),
+        Choice("dense", 1, 0.5, True),
+        Choice("0", 0, None, False),
+    ]
+    sheets = [grid([generated(choice=choice)]) for choice in choices]
+    assert len({sheet.tobytes() for sheet in sheets}) == 4
+    assert all((np.asarray(sheet)[:, -22:] == 255).all() for sheet in sheets)
 
 
 def test_pixels_are_rounded_half_to_even_and_clamped() -> None:

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.bundle.manifest import Schedule
 from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import Schedule
 from runtime.errors import ManifestError, UsageError
 from runtime.schedule import Course, Row, Solver, Trajectory
 from tests.bundles import SOLVERS, STEPS

@@ -1,0 +1,143 @@
+"""The manifest as frozen values (docs/BUNDLE.md, version 1.0); `manifest` parses them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .files import FileEntry
+
+DENSE = "dense"  # the expert that nothing was pruned from
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the weights come from; `trained` is false for random ones."""
+
+    name: str
+    checkpoint: str
+    trained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a request gets that does not say otherwise."""
+
+    solver: str
+    steps: int
+    guidance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latent:
+    """Latent geometry; sides are multiples of `multiple`, from `minimum` to `maximum`."""
+
+    channels: int
+    height: int
+    width: int
+    multiple: int
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Paths of a graph, of its float16 weights, and of the same graph for float32 weights."""
+
+    graph: str
+    identity: str
+    weights: str | None = None
+    serve: str | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file the model is made of."""
+        return tuple(path for path in (self.graph, self.weights, self.serve) if path is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenizer:
+    """A tokenizer file and the frame its ids are put into, `length` tokens long."""
+
+    file: str
+    length: int
+    bos: int
+    eos: int
+    pad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A prompt encoder; `inputs` are the tensors it takes, `output` the one that is used."""
+
+    name: str
+    model: Model
+    inputs: tuple[str, ...]
+    output: str
+    tokenizer: Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """A UNet input, and the encoder whose output it gets."""
+
+    input: str
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Similarities of a prompt to `codes` codes; `fallback` names the expert for a code without one."""
+
+    kind: str
+    encoder: str
+    model: Model
+    codes: int
+    tie: float
+    fallback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Latents to images, `scale` pixels per latent."""
+
+    model: Model
+    scale: int
+    scaling_factor: float
+    shift_factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """One UNet: `parameters`, and `macs` of one call at the default size."""
+
+    model: Model
+    parameters: int
+    macs: int
+    fallback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A solver's table; `rows[n - 1]` rows for n steps, 0 where n is not offered."""
+
+    table: str
+    window: int
+    rows: tuple[int, ...]
+    noise_scale: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole manifest, every reference in it resolved."""
+
+    version: str
+    producer: Mapping[str, str]
+    source: Source
+    defaults: Defaults
+    latent: Latent
+    encoders: Mapping[str, Encoder]
+    conditioning: tuple[Conditioning, ...]
+    router: Router
+    decoder: Decoder
+    experts: Mapping[str, Expert]
+    schedules: Mapping[str, Schedule]
+    files: Mapping[str, FileEntry]
