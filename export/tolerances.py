@@ -8,7 +8,9 @@ GRAPH           = 1e-4   # rung 2: the ONNX graph on the CPU provider against Py
 AUTOCAST_FACTOR = 1.5    # rung 3: a reduced-precision engine's error over that of PyTorch's autocast, same inputs
 PIXEL_STEP      = 1      # rung 4: the runtime's image against diffusers', in steps of 1/255 …
 PIXEL_SHARE     = 0.999  # … which at least this share of the values must keep
-CONSTANT        = 1e-6   # outputs whose std is below this share of their largest value are constant
+CONSTANT        = 1e-6   # outputs whose std is below this share of their largest value are constant …
+CONSTANT_SIZE   = 64     # … unless they are fewer than this: the similarities to one code, or to equal ones
+SMALLEST_RMS    = 1e-3   # relative errors of outputs smaller than this are taken relative to this
 # fmt: on
 
 # Rung 4 runs a whole pipeline: a few guided steps from given latents show every coefficient and every input.

@@ -13,6 +13,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -58,11 +59,8 @@ class _Running:
 
 
 def warm() -> None:
-    """Starts loading torch in the fork server while the caller does something else."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    from multiprocessing import forkserver
-
+    """Starts loading torch in the fork server while the caller does something else; once is enough."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
     forkserver.ensure_running()
 
 
@@ -78,6 +76,7 @@ def run(
 
     `progress(name, stage, share)` follows each. `threads` is what each process may compute with.
     """
+    warm()
     waiting, running = list(tasks), list[_Running]()
     try:
         while waiting or running:

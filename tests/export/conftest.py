@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from aptp import new as aptp_new
+from aptp.create import create
 from aptp.checkpoint import record as records
 from aptp.checkpoint.integrity import list_files
 from aptp.presets import PRESETS, Preset
@@ -61,7 +61,7 @@ def mini(tmp_path_factory) -> Path:
     patch = pytest.MonkeyPatch()
     patch.setitem(PRESETS, "mini", MINI)
     try:
-        aptp_new.new(folder, preset="mini", budgets=(0.6, 0.8))
+        create(folder, preset="mini", budgets=(0.6, 0.8))
     finally:
         patch.undo()
     return folder
