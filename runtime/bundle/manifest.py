@@ -216,7 +216,6 @@ def _expert(fields: Fields) -> Expert:
         model=_model(fields.fields("model")),
         parameters=fields.integer("parameters"),
         macs=fields.integer("macs"),
-        fallback=fields.text("fallback") if fields.has("fallback") else None,
     )
     fields.close()
     return expert
@@ -282,15 +281,11 @@ def _check_experts(manifest: Manifest) -> None:
     if not manifest.experts:
         raise ManifestError("manifest.experts: must name at least one expert")
     codes = {str(code) for code in range(manifest.router.codes)} | {DENSE}
-    for name, expert in manifest.experts.items():
+    for name in manifest.experts:
         if name not in codes:
             raise ManifestError(
                 f"manifest.experts: {name[:64]!a} is not {DENSE!r} nor a code of {manifest.router.codes}"
             )
-        if expert.fallback == name:
-            raise ManifestError(f"manifest.experts {name!r}: falls back to itself")
-        if expert.fallback is not None:
-            _known(expert.fallback, manifest.experts, f"experts {name!r}", "expert")
     if manifest.router.fallback is not None:
         _known(manifest.router.fallback, manifest.experts, "router", "expert")
 

@@ -112,7 +112,6 @@ class Expert:
     model: Model
     parameters: int
     macs: int
-    fallback: str | None
 
 
 @dataclass(frozen=True, slots=True)

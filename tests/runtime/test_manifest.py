@@ -96,8 +96,6 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("no experts", lambda m: put(m, experts={}), "at least one expert"),
     ("code too high", lambda m: put(m["experts"], **{"4": expert(m)}), "'4' is not 'dense' nor a code of 4"),
     ("leading zero", lambda m: put(m["experts"], **{"00": expert(m)}), "'00' is not 'dense'"),
-    ("own fallback", lambda m: put(expert(m), fallback="0"), "falls back to itself"),
-    ("lost fallback", lambda m: put(expert(m), fallback="9"), "names the expert '9', which is not there"),
     ("unlisted file", lambda m: m["files"].pop("experts/0/unet/serve.onnx"), "experts '0': names the file"),
     (
         "weights elsewhere",
