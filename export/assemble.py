@@ -16,7 +16,8 @@ STEPS, GUIDANCE = 25, 7.5
 # In order of preference for a request that names none.
 DEFAULT_SOLVERS = ("ddim", "dpmpp_2m", "euler", "unipc", "pndm")
 TIE = 1e-5
-# Latents may be this many times larger than the default along a side; below two steps the deepest level is one pixel.
+# Latents may be this many times larger than the default along a side; below two steps the deepest level is
+# one pixel.
 _LARGEST = 4
 _SMALLEST_STEPS = 2
 
@@ -86,7 +87,11 @@ def _router(checkpoint: Checkpoint, record: Record, experts: Mapping[str, Any]) 
 def _defaults(schedules: Mapping[str, Any]) -> dict[str, Any]:
     solver = next(name for name in DEFAULT_SOLVERS if name in schedules)
     offered = [steps for steps, rows in enumerate(schedules[solver]["rows"], start=1) if rows]
-    return {"solver": solver, "steps": min(offered, key=lambda steps: abs(steps - STEPS)), "guidance": GUIDANCE}
+    return {
+        "solver": solver,
+        "steps": min(offered, key=lambda steps: abs(steps - STEPS)),
+        "guidance": GUIDANCE,
+    }
 
 
 def _latent(checkpoint: Checkpoint) -> dict[str, int]:

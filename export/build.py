@@ -1,7 +1,7 @@
 """`python -m export.build --codes all`: from a checkpoint to a verified bundle of dense expert engines.
 
-Running the same command again resumes an interrupted build and rebuilds only what has changed. Exit codes: 0 done,
-1 some of it failed (the rest is published), 2 usage, 3 refused.
+Running the same command again resumes an interrupted build and rebuilds only what has changed. Exit codes: 0
+done, 1 some of it failed (the rest is published), 2 usage, 3 refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from runtime.cli import Parser, run
 
 GIB = 1 << 30
 ENGINES = ("onnx",)
-# Loading a checkpoint makes these libraries talk, each in every process; what matters reaches the user as errors.
+# Loading a checkpoint makes these libraries talk, each in every process; what matters reaches the user as
+# errors.
 QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
     "DIFFUSERS_VERBOSITY": "error",
@@ -37,12 +38,16 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The parsed command line. Raises runtime's UsageError for what it does not know."""
     parser = Parser(prog="python -m export.build", description=__doc__)
     parser.add_argument("--codes", required=True, help="all, dense, or numbers: all,dense | 0,3")
-    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="default: the small one of this project")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="DIR", help="default: the small one of this project"
+    )
     parser.add_argument("--out", type=Path, default=Path("bundle"), metavar="DIR", help="the bundle")
     parser.add_argument("--engine", default="onnx", help="what to compile for: onnx")
     parser.add_argument("--provider", default="auto", help="what parity is shown on: auto, cpu or openvino")
     parser.add_argument("--solvers", metavar="A,B", help="default: every solver that can be a table")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at once")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at once"
+    )
     parser.add_argument("--memory", type=float, metavar="GIB", help="for all processes; default: 12, or half")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where derived files go")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
@@ -61,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.width = PLAIN_WIDTH
     if not options.dry_run:
         workers.warm()
-    # Loading torch takes seconds: not before the command line is known to be good, and beside the fork server.
+    # Loading torch takes seconds: not before the command line is known to be good, and beside the fork
+    # server.
     from export import report
     from export.construction import Construction
 

@@ -1,7 +1,7 @@
 """Owns one build from plan to publication: what to make, what to take again, and what may be published.
 
-A part that fails is left out and named; a part that every expert needs stops the build. The previous bundle stands
-until the new one is whole and has shown its images.
+A part that fails is left out and named; a part that every expert needs stops the build. The previous bundle
+stands until the new one is whole and has shown its images.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import os
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from export.plan import Part, Spec
 from export.progress import BuildProgress
 from export.report import Result
 from export.staging import Finished, Record
+from export.workers import Outcome
 from runtime.engines.onnx import choose_provider
 
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router")
@@ -69,7 +71,9 @@ class Construction:
         return [(name, "keep" if there else "build", why) for name, there, why in found]
 
     def run(self, console: Console) -> Result:
-        """Makes what is missing, publishes what is whole, and reports. Raises what stops the build altogether."""
+        """Makes what is missing, publishes what is whole, and reports. Raises what stops the build
+        altogether.
+        """
         start = time.monotonic()
         with locked(staging.build_folder(self.spec.out) / "lock"):
             publish.recover(self.spec.out)
@@ -104,30 +108,33 @@ class Construction:
                 folder = staging.stage_folder(self.spec.out, outcome.result.key)
                 self.finished[outcome.name] = Finished(outcome.result, folder)
 
-    def _outcomes(self, tasks: list[workers.Task[Record]], progress: BuildProgress) -> Iterator[Any]:
+    def _outcomes(
+        self, tasks: list[workers.Task[Record]], progress: BuildProgress
+    ) -> Iterator[Outcome[Record]]:
+        """Runs tasks and keeps their errors. Raises the first that leaves no bundle to publish."""
         spec = self.spec
         running = workers.run(
             tasks, jobs=spec.jobs, threads=spec.threads, memory=spec.memory, progress=progress.stage
         )
-        for outcome in running:
-            progress.end(outcome.name, outcome.error)
-            if outcome.error is not None:
-                self.errors[outcome.name] = outcome.error
-            yield outcome
+        with closing(running):
+            for outcome in running:
+                progress.end(outcome.name, outcome.error)
+                if outcome.error is not None:
+                    self._keep(outcome.name, outcome.error)
+                yield outcome
+
+    def _keep(self, name: str, error: Exception) -> None:
+        if isinstance(error, ScheduleError) and self.every_solver_asked:
+            self.notes.append(f"left out: {error}")
+            return
+        self.errors[name] = error
+        if isinstance(error, ScheduleError | DiskFullError):
+            raise error
+        if name in NEEDED:
+            raise self._fatal(name)
 
     def _stop_if_useless(self) -> None:
-        """Raises the error that leaves no bundle to publish."""
-        for name in NEEDED:
-            if name in self.errors:
-                raise self._fatal(name)
-        for name, error in list(self.errors.items()):
-            if isinstance(error, ScheduleError):
-                if not self.every_solver_asked:
-                    raise error
-                del self.errors[name]
-                self.notes.append(f"left out: {error}")
-            elif isinstance(error, DiskFullError):
-                raise error
+        """Raises PartError if no expert or no solver is left to publish."""
         for folder in ("schedules", "experts"):
             if not any(name.startswith(f"{folder}/") for name in self.finished):
                 raise self._fatal(next((n for n in self.errors if n.startswith(folder)), folder))
@@ -159,7 +166,9 @@ class Construction:
         size = sum(one.record.size for one in self.finished.values())
         with publish.publishing(self.spec.out, size) as folder:
             self._assemble(folder)
-            tasks = [workers.Task(part.name, image.stage, (part, self.spec, folder), part.memory) for part in todo]
+            tasks = [
+                workers.Task(part.name, image.stage, (part, self.spec, folder), part.memory) for part in todo
+            ]
             for outcome in self._outcomes(tasks, progress):
                 if outcome.result is None:
                     self.finished.pop(f"experts/{outcome.name.rpartition('/')[2]}")

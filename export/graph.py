@@ -1,15 +1,16 @@
-"""Owns the way from a torch module to a bundle's ONNX files: traced once, cleaned, written with one or two heads.
+"""Owns the way from a torch module to a bundle's ONNX files: traced once, cleaned, written with one or two
+heads.
 
-What is written depends on the module and the versions of torch and onnx alone: no metadata, source lines or paths of
-the exporter survive, names are counted, protobuf is serialised deterministically. Refuses nothing by itself; that the
-graph computes what the module computes is the business of `export.parity`.
+What is written depends on the module and the versions of torch and onnx alone: no metadata, source lines or
+paths of the exporter survive, names are counted, protobuf is serialised deterministically. Refuses nothing by
+itself; that the graph computes what the module computes is the business of `export.parity`.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,8 @@ from torch import Tensor, nn
 
 from export import weights
 
-# diffusers' up-sampling copies to contiguous memory from this batch on, which is a branch the tracer has to exclude;
-# the graph itself holds for any batch.
+# diffusers' up-sampling copies to contiguous memory from this batch on, which is a branch the tracer has to
+# exclude; the graph itself holds for any batch.
 _TRACED_BATCHES = 63
 _TRACED_MULTIPLES = 512
 OPSET = 20
@@ -31,7 +32,8 @@ OPSET = 20
 
 @dataclass(frozen=True)
 class Signature:
-    """Inputs (name → an example) and the output of a graph, and the axes that stay free: input → axis → its name.
+    """Inputs (name → an example) and the output of a graph, and the axes that stay free: input → axis → its
+    name.
 
     `height` and `width` are multiples of `multiple`; the output's axes are named like `output_axes` says.
     """
@@ -96,7 +98,9 @@ def expert_signature(channels: int, multiple: int, length: int, width: int) -> S
 
 
 def decoder_signature(channels: int, multiple: int) -> Signature:
-    """The input of a decoder; its output's sides are a multiple of the latents' and stay unnamed but for the batch."""
+    """The input of a decoder; its output's sides are a multiple of the latents' and stay unnamed but for the
+    batch.
+    """
     return Signature(
         inputs={"latent_sample": torch.zeros(2, channels, 4 * multiple, 6 * multiple)},
         output="sample",
@@ -109,7 +113,8 @@ def decoder_signature(channels: int, multiple: int) -> Signature:
 def write_graph(module: nn.Module, signature: Signature, folder: Path, *, inline: bool = False) -> list[str]:
     """Writes `module` to `folder` and returns the file names.
 
-    With `inline` that is one float32 file, else two heads over one file of float16 weights (`export.weights`).
+    With `inline` that is one float32 file, else two heads over one file of float16 weights
+    (`export.weights`).
     """
     model = trace(module, signature)
     if inline:
@@ -141,7 +146,7 @@ def trace(module: nn.Module, signature: Signature) -> ir.Model:
     model = program.model
     _strip(model)
     _name_axes(model, signature)
-    _rename(model, prefixes=[f"{name}." for name, _ in module.named_children()])
+    _rename(model, module)
     return model
 
 
@@ -149,14 +154,18 @@ def _dynamic_shapes(signature: Signature) -> dict[str, dict[int, Any]] | None:
     if not signature.axes:
         return None
     batch = torch.export.Dim("batch", max=_TRACED_BATCHES)
-    sides = {name: torch.export.Dim(f"{name}_steps", min=2, max=_TRACED_MULTIPLES) for name in ("height", "width")}
+    sides = {
+        name: torch.export.Dim(f"{name}_steps", min=2, max=_TRACED_MULTIPLES) for name in ("height", "width")
+    }
     dims = {"batch": batch, **{name: signature.multiple * side for name, side in sides.items()}}
     return {name: {axis: dims[what] for axis, what in axes.items()} for name, axes in signature.axes.items()}
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Holds back what torch's exporter says about its own internals; nothing in it is for the user of a build."""
+    """Holds back what torch's exporter says about its own internals; nothing in it is for the user of a
+    build.
+    """
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -186,7 +195,8 @@ def _strip(model: ir.Model) -> None:
             value.doc_string = None
             value.metadata_props.clear()
             if not value.is_graph_output():
-                # Inferred shapes speak of the tracer's own symbols, which would contradict a pinned dimension.
+                # Inferred shapes speak of the tracer's own symbols, which would contradict a pinned
+                # dimension.
                 value.shape, value.type = None, None
     for value in [*graph.inputs, *graph.outputs, *graph.initializers.values()]:
         value.doc_string = None
@@ -196,20 +206,26 @@ def _strip(model: ir.Model) -> None:
 def _name_axes(model: ir.Model, signature: Signature) -> None:
     for value in model.graph.inputs:
         axes = signature.axes.get(value.name or "", {})
-        value.shape = ir.Shape([axes.get(axis, size) for axis, size in enumerate(signature.inputs[value.name].shape)])
+        value.shape = ir.Shape(
+            [axes.get(axis, size) for axis, size in enumerate(signature.inputs[value.name].shape)]
+        )
     (output,) = model.graph.outputs
     assert output.shape is not None, "the exporter knows its outputs' shapes"
     output.shape = ir.Shape([signature.output_axes.get(axis, size) for axis, size in enumerate(output.shape)])
 
 
-def _rename(model: ir.Model, prefixes: Sequence[str]) -> None:
-    """Numbers nodes and values, so that no counter of the exporter shows; parameters keep their path."""
+def _rename(model: ir.Model, module: nn.Module) -> None:
+    """Numbers nodes and values, so that no counter of the exporter shows; parameters keep their path, less
+    the name that a wrapper gives the one module in it.
+    """
     graph = model.graph
     kept = {value.name for value in [*graph.inputs, *graph.outputs]}
+    paths = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
+    children = [name for name, _ in module.named_children()]
+    wrapper = f"{children[0]}." if all(path.startswith(f"{children[0]}.") for path in paths) else ""
     for index, name in enumerate(list(graph.initializers)):
         value = graph.initializers[name]
-        prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
-        value.name = name.removeprefix(prefix) if prefix else f"constant_{index}"
+        value.name = name.removeprefix(wrapper) if name in paths else f"constant_{index}"
     for index, node in enumerate(graph):
         node.name = f"{node.op_type}_{index}"
         for place, value in enumerate(node.outputs):

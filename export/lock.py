@@ -1,4 +1,4 @@
-"""Owns the lock that lets one build at a time work on a bundle; the system releases it when the build dies."""
+"""Owns the lock that lets one build at a time work on a bundle; the build's death releases it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from export.errors import LockedError
 def locked(path: Path) -> Iterator[None]:
     """Holds `path` for the length of the block. Raises LockedError, naming the process that has it.
 
-    The winner may remove the file while others wait to open it, so a lock counts only on the file that is there now.
+    The winner may remove the file while others wait to open it, so a lock counts only on the file that is
+    there now.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as file:

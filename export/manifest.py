@@ -30,7 +30,7 @@ def encode(content: Mapping[str, Any]) -> bytes:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a bundle this package may take parts from, or None if there is none or it is damaged."""
+    """The manifest of a bundle to take parts from, or None if there is none or it is damaged."""
     try:
         data = (folder / MANIFEST).read_bytes()
         line = (folder / SIGNATURE).read_text(encoding="ascii")

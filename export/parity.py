@@ -1,7 +1,8 @@
 """Owns the parity ladder (DESIGN D10): each rung compares one form of a model with the form before it.
 
-A rung returns its error if that is within `export.tolerances`, and raises ParityError if not; outputs that are not
-finite or constant raise OutputError wherever they appear. Oracles carry the same weight rounding as the graphs.
+A rung returns its error if that is within `export.tolerances`, and raises ParityError if not; outputs that
+are not finite or constant raise OutputError wherever they appear. Oracles carry the same weight rounding as
+the graphs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def cases(signature: Signature, largest: Mapping[str, int], seed: int = 0) -> li
     Integer inputs are drawn below `largest`, by input name; `timestep` is drawn within the training range.
     """
     steps = signature.multiple
-    sizes = [{"batch": 1, "height": 4 * steps, "width": 4 * steps}, {"batch": 2, "height": 2 * steps, "width": 3 * steps}]
+    sizes = [
+        {"batch": 1, "height": 4 * steps, "width": 4 * steps},
+        {"batch": 2, "height": 2 * steps, "width": 3 * steps},
+    ]
     random = torch.Generator().manual_seed(seed)
     return [
         {
@@ -46,7 +50,11 @@ def cases(signature: Signature, largest: Mapping[str, int], seed: int = 0) -> li
 
 
 def _draw(
-    example: Tensor, axes: Mapping[int, str], size: Mapping[str, int], largest: int | None, random: torch.Generator
+    example: Tensor,
+    axes: Mapping[int, str],
+    size: Mapping[str, int],
+    largest: int | None,
+    random: torch.Generator,
 ) -> Tensor:
     shape = [size[axes[axis]] if axis in axes else count for axis, count in enumerate(example.shape)]
     if largest is None:
@@ -63,7 +71,9 @@ def outputs(module: nn.Module, feeds: list[Feed]) -> list[Array]:
 def check_output(output: Array, where: str) -> Array:
     """`output`, unless it is broken the way broken engines break. Raises OutputError."""
     if not np.isfinite(output).all():
-        raise OutputError(f"{where}: {np.count_nonzero(~np.isfinite(output))} of {output.size} outputs are not finite")
+        raise OutputError(
+            f"{where}: {np.count_nonzero(~np.isfinite(output))} of {output.size} outputs are not finite"
+        )
     if output.size >= tolerances.CONSTANT_SIZE and output.std() <= tolerances.CONSTANT * np.abs(output).max():
         raise OutputError(f"{where}: the output is constant at {output.flat[0]:.3g}")
     return output
@@ -83,7 +93,9 @@ def masked_equals_sliced(
     feeds: list[Feed],
     sliced: list[Array],
 ) -> float:
-    """Rung 1: `dense`, which is consumed, with the expert's weights in place and gated by the code, against `sliced`."""
+    """Rung 1: `dense`, which is consumed, with the expert's weights in place and gated by the code, against
+    `sliced`.
+    """
     state = scattered_state(expert.state_dict(), dense.state_dict(), architecture)
     dense.load_state_dict(state, assign=True)
     gated = GatedUNet(dense.eval(), architecture.space)
@@ -98,8 +110,10 @@ def masked_equals_sliced(
     return within("masked = sliced", worst, tolerances.MASKED_SLICED)
 
 
-def graph_equals_module(folder: Path, signature: Signature, feeds: list[Feed], wanted: list[Array], threads: int) -> float:
-    """Rung 2: every head of the graph in `folder`, on the CPU provider in float32, against PyTorch's outputs."""
+def graph_equals_module(
+    folder: Path, signature: Signature, feeds: list[Feed], wanted: list[Array], threads: int
+) -> float:
+    """Rung 2: every head of the graph in `folder`, on the CPU provider in float32, against PyTorch."""
     with _heads(folder) as heads:
         worst = max(_error(head, "cpu", "float32", signature, feeds, wanted, threads) for head in heads)
     return within("ONNX = PyTorch", worst, tolerances.GRAPH)
@@ -108,10 +122,14 @@ def graph_equals_module(folder: Path, signature: Signature, feeds: list[Feed], w
 def engine_beside_autocast(
     folder: Path, signature: Signature, feeds: list[Feed], wanted: list[Array], autocast: float, threads: int
 ) -> float:
-    """Rung 3: the OpenVINO provider at its own precision, held to PyTorch's autocast error on the same inputs."""
+    """Rung 3: the OpenVINO provider at its own precision, held to PyTorch's autocast error on the same
+    inputs.
+    """
     with _heads(folder) as heads:
         error = _error(heads[-1], "openvino", "fast", signature, feeds, wanted, threads)
-    return within("engine beside autocast", error, max(tolerances.AUTOCAST_FACTOR * autocast, tolerances.GRAPH))
+    return within(
+        "engine beside autocast", error, max(tolerances.AUTOCAST_FACTOR * autocast, tolerances.GRAPH)
+    )
 
 
 def autocast_error(module: nn.Module, feeds: list[Feed], wanted: list[Array]) -> float:
@@ -136,7 +154,9 @@ def within(rung: str, error: float, tolerance: float) -> float:
 
 @contextmanager
 def _heads(folder: Path) -> Iterator[list[Path]]:
-    """The graphs in `folder`, the serving head last and with its float32 weights beside it for as long as this runs."""
+    """The graphs in `folder`, the serving head last and with its float32 weights beside it for as long as
+    this runs.
+    """
     floats = folder / weights.SERVE_WEIGHTS
     heads = [folder / name for name in (weights.GRAPH, weights.SERVE) if (folder / name).exists()]
     try:
@@ -148,7 +168,13 @@ def _heads(folder: Path) -> Iterator[list[Path]]:
 
 
 def _error(
-    graph: Path, provider: str, precision: str, signature: Signature, feeds: list[Feed], wanted: list[Array], threads: int
+    graph: Path,
+    provider: str,
+    precision: str,
+    signature: Signature,
+    feeds: list[Feed],
+    wanted: list[Array],
+    threads: int,
 ) -> float:
     session = open_session(graph, provider, precision=precision, threads=threads)
     errors = []
@@ -156,5 +182,3 @@ def _error(
         found = session.run(signature.output, {name: tensor.numpy() for name, tensor in feed.items()})
         errors.append(relative_rms(check_output(found, f"{graph.name} on {provider}"), expected))
     return max(errors)
-
-

@@ -1,6 +1,7 @@
 """Owns how each kind of part is made: from the checkpoint to files in a folder, parity shown on the way.
 
-`make` runs in a process of its own (`export.workers`); a part that fails any check raises, and is never staged.
+`make` runs in a process of its own (`export.workers`); a part that fails any check raises, and is never
+staged.
 """
 
 from __future__ import annotations
@@ -156,7 +157,9 @@ def _router(job: Job, checkpoint: Checkpoint) -> Made:
     return _shared(job, router, signature, {"attention_mask": 2}, inline=True)
 
 
-def _shared(job: Job, module: nn.Module, signature: Signature, largest: dict[str, int], inline: bool = False) -> Made:
+def _shared(
+    job: Job, module: nn.Module, signature: Signature, largest: dict[str, int], inline: bool = False
+) -> Made:
     feeds = parity.cases(signature, largest)
     wanted = parity.outputs(module.eval(), feeds)
     folder = job.place(job.part.name)

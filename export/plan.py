@@ -109,22 +109,30 @@ def check_pipeline(checkpoint: Checkpoint) -> None:
     """Raises RefusedError for a pipeline this package has no graphs for."""
     if checkpoint.pipeline not in PIPELINES:
         raise RefusedError(
-            f"{checkpoint.path}: export of {checkpoint.pipeline} is not supported yet; supported: {', '.join(PIPELINES)}"
+            f"{checkpoint.path}: {checkpoint.pipeline} cannot be exported; what can is {', '.join(PIPELINES)}"
         )
 
 
 def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
-    """Everything the bundle is made of, largest first so that the processes end together."""
+    """Everything the bundle is made of: first what no bundle can do without, so that its failure shows
+    early, and last what is small, so that the processes end together.
+    """
     common = {"software": software()}
     experts = [_expert(checkpoint, name, common) for name in spec.codes]
     shared = [
         _shared(checkpoint, "encoder", "text_encoder", ["text_encoder", "tokenizer"], common),
         _shared(checkpoint, "decoder", "vae_decoder", ["vae", "unet/config.json"], common),
-        _shared(checkpoint, "router", "router", ["router.safetensors", "text_encoder/config.json", "tokenizer"], common),
+        _shared(
+            checkpoint,
+            "router",
+            "router",
+            ["router.safetensors", "text_encoder/config.json", "tokenizer"],
+            common,
+        ),
         _shared(checkpoint, "tokenizer", "tokenizer", ["tokenizer"], common),
     ]
     schedules = [_schedule(checkpoint, solver, common) for solver in spec.solvers]
-    return sorted([*experts, *shared, *schedules], key=lambda part: -part.effort)
+    return [*shared, *reversed(experts), *schedules]
 
 
 def image_part(expert: Part, others: list[Part]) -> Part:
@@ -162,7 +170,9 @@ def _expert(checkpoint: Checkpoint, name: str, common: Mapping[str, Any]) -> Par
     return Part(f"experts/{name}", "expert", key, components, _BASE_MEMORY + 3 * size, 2 * size, 12.0)
 
 
-def _shared(checkpoint: Checkpoint, kind: str, name: str, components: list[str], common: Mapping[str, Any]) -> Part:
+def _shared(
+    checkpoint: Checkpoint, kind: str, name: str, components: list[str], common: Mapping[str, Any]
+) -> Part:
     digests = {component: checkpoint.digest(component) for component in components}
     size = _float32_bytes(checkpoint, components[0])
     effort = {"encoder": 3.0, "decoder": 6.0}.get(kind, 1.0)

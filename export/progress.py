@@ -69,11 +69,15 @@ class BuildProgress:
 
     def _line(self, text: str) -> None:
         spent = time.monotonic() - self._start
-        self._console.print(f"[{spent:6.1f} s, {self._left()}] {text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            f"[{spent:6.1f} s, {self._left()}] {text}", markup=False, highlight=False, soft_wrap=True
+        )
 
     def _done(self) -> float:
         total = sum(self._efforts.values())
-        return sum(self._efforts[name] * share for name, share in self._shares.items()) / total if total else 1.0
+        return (
+            sum(self._efforts[name] * share for name, share in self._shares.items()) / total if total else 1.0
+        )
 
     def _left(self) -> str:
         done = self._done()

@@ -1,7 +1,8 @@
 """Owns how folders come into being: whole or not at all (DESIGN D9).
 
-A folder is written under a hidden name beside its place, every file and folder is synced to disk, and then it is
-renamed; where something stands already, the two are exchanged in one step. Refuses nothing but a full disk.
+A folder is written under a hidden name beside its place, every file and folder is synced to disk, and then it
+is renamed; where something stands already, the two are exchanged in one step. Refuses nothing but a full
+disk.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ def sync_tree(folder: Path) -> None:
 
 
 def place(source: Path, target: Path) -> None:
-    """Puts a finished file into another folder: a second name for it where the file system allows, else a copy."""
+    """Puts a finished file into another folder: a second name for it where the file system allows, else a
+    copy.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
@@ -108,7 +111,8 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
     """Every file below `folder`: its path in it → size in bytes and SHA-256."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": digest(path)} for path in files
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": digest(path)}
+        for path in files
     }
 
 

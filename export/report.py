@@ -1,4 +1,5 @@
-"""Owns what a build reports: a table on the terminal, and JSON and Markdown in `<out>.report` beside the bundle.
+"""Owns what a build reports: a table on the terminal, and JSON and Markdown in `<out>.report` beside the
+bundle.
 
 Every number stands with the environment and the command that made it. Nothing of this goes into the bundle.
 """
@@ -20,7 +21,8 @@ from export import plan, publish, staging
 from export.plan import Spec
 from export.staging import Record
 
-# The rungs of the parity ladder, by the names under which `export.parts` and `export.image` record their errors.
+# The rungs of the parity ladder, by the names under which `export.parts` and `export.image` record their
+# errors.
 RUNGS = ("masked", "onnx", "engine", "image")
 COLUMNS = ("code", "parameters", "MACs", "of dense", "bytes", *RUNGS, "seconds", "state")
 
@@ -80,7 +82,10 @@ def table(result: Result) -> Table:
 
 def summary(result: Result) -> dict[str, Any]:
     """The report as one JSON object; `parts` are the records that a later build takes parts again by."""
-    codes = [dict(zip(("code", "parameters", "macs"), _numbers(result, code), strict=True)) for code in result.spec.codes]
+    codes = [
+        dict(zip(("code", "parameters", "macs"), _numbers(result, code), strict=True))
+        for code in result.spec.codes
+    ]
     return {
         "bundle": str(result.spec.out),
         "published": result.published,
@@ -133,7 +138,12 @@ def write(result: Result) -> None:
 
 def markdown(result: Result) -> str:
     """The closing table and the environment, for people."""
-    lines = [f"# Build of {result.spec.out.name}", "", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+    lines = [
+        f"# Build of {result.spec.out.name}",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---" * len(COLUMNS) + "|",
+    ]
     lines += ["| " + " | ".join(row) + " |" for row in rows(result)]
     lines += ["", *(f"- {note}" for note in result.notes), ""]
     lines += [f"- {key}: {value}" for key, value in environment(result.spec).items()]

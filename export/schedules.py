@@ -1,10 +1,10 @@
 """Owns the schedule tables of a bundle (docs/BUNDLE.md, "Schedules"), read off diffusers' own schedulers.
 
-A deterministic solver is linear in its start and in the model's outputs. So its loop is run once per step count
-with unit vectors in their place, in float64: what comes out are the coefficients of every state, and each row of
-the table is the shortest recurrence over the last few states and outputs that explains the next state. The loop
-is then run as a user would, in float32 and with large values, and the table must follow it. Refused, by the name
-of the config field: whatever is not linear, not deterministic or not finite.
+A deterministic solver is linear in its start and in the model's outputs. So its loop is run once per step
+count with unit vectors in their place, in float64: what comes out are the coefficients of every state, and
+each row of the table is the shortest recurrence over the last few states and outputs that explains the next
+state. The loop is then run as a user would, in float32 and with large values, and the table must follow it.
+Refused, by the name of the config field: whatever is not linear, not deterministic or not finite.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from export.errors import ScheduleError, UsageError, nearest
 
 MAX_STEPS = 100
 MAX_WINDOW = 4
-# Relative residual under which a recurrence counts as exact; true ones come out below 1e-12, false ones above 1e-4.
+# Relative residual under which a recurrence counts as exact; true ones come out below 1e-12, false ones above
+# 1e-4.
 RESIDUAL = 1e-9
-# Relative error of a table in float32 against the scheduler's float32 loop. What is not linear misses by over 0.1.
+# Relative error of a table in float32 against the scheduler's float32 loop. What is not linear misses by over
+# 0.1.
 FLOAT32_TOLERANCE = 2e-3
 CHECKED_STEPS = (1, 2, 3, 10, 25, 50, 100)
 AMPLITUDE = 1e3
@@ -43,7 +45,7 @@ Scheduler = Any  # a diffusers scheduler; the library ships no types
 
 @dataclass(frozen=True)
 class Table:
-    """One solver's rows for 1, 2, … steps; `data` is float64 [sum(rows), 2 + 2·window], rounded when written."""
+    """One solver's rows for 1, 2, … steps; `data` is float64 [sum(rows), 2 + 2·window] until written."""
 
     solver: str
     window: int
@@ -62,7 +64,9 @@ class Table:
 
 
 class Row(NamedTuple):
-    """One row before packing: `p` over the last states, `c` over the last outputs, both of the row's own window."""
+    """One row before packing: `p` over the last states, `c` over the last outputs, both of the row's own
+    window.
+    """
 
     timestep: float
     input_scale: float
@@ -71,7 +75,9 @@ class Row(NamedTuple):
 
 
 class _Float64(torch.Tensor):
-    """A tensor that stays float64 where a scheduler upcasts to float32, so that coefficients keep their digits."""
+    """A tensor that stays float64 where a scheduler upcasts to float32, so that coefficients keep their
+    digits.
+    """
 
     def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         return self
@@ -114,7 +120,9 @@ def scheduler(solver: str, config: Mapping[str, Any], steps: int) -> Scheduler:
     return made
 
 
-def run(made: Scheduler, start: torch.Tensor, model: Callable[[torch.Tensor, int], torch.Tensor]) -> Iterator[torch.Tensor]:
+def run(
+    made: Scheduler, start: torch.Tensor, model: Callable[[torch.Tensor, int], torch.Tensor]
+) -> Iterator[torch.Tensor]:
     """The states of diffusers' own loop, `start` first; `model(scaled input, row)` gives the outputs."""
     state = start
     yield state
@@ -156,7 +164,9 @@ def _block(solver: str, config: Mapping[str, Any], steps: int) -> tuple[list[Row
         raise ArithmeticError(f"its coefficients for {steps} steps are not finite")
     factors = [_factor(state, sample) for state, sample in zip(states, scaled, strict=False)]
     terms = _recurrence(states)
-    rows = [Row(*row) for row in zip(made.timesteps.tolist(), factors, *zip(*terms, strict=True), strict=True)]
+    rows = [
+        Row(*row) for row in zip(made.timesteps.tolist(), factors, *zip(*terms, strict=True), strict=True)
+    ]
     return rows, float(made.init_noise_sigma)
 
 
@@ -193,7 +203,8 @@ def _recurrence(states: Array) -> list[tuple[Array, Array]]:
 def _terms(states: Array, row: int, window: int) -> tuple[Array, Array] | None:
     """The (p, c) of one row that read the fewest states, or None.
 
-    The window's own outputs can take any coefficient, so `p` is found on the other components alone, by least squares.
+    The window's own outputs can take any coefficient, so `p` is found on the other components alone, by least
+    squares.
     """
     reach = min(window, row + 1)
     outside = slice(0, row + 2 - reach)
@@ -221,7 +232,10 @@ def _pack(solver: str, blocks: list[list[Row]], scales: list[float]) -> Table:
     window = max(len(row.p) for block in blocks for row in block)
     data = [
         np.concatenate(
-            [[row.timestep, row.input_scale], *(np.pad(part, (0, window - len(part))) for part in (row.p, row.c))]
+            [
+                [row.timestep, row.input_scale],
+                *(np.pad(part, (0, window - len(part))) for part in (row.p, row.c)),
+            ]
         )
         for block in blocks
         for row in block
@@ -249,7 +263,9 @@ def _check(table: Table, config: Mapping[str, Any], steps: int) -> None:
     ours = replay(block.astype(np.float32), start, lambda _, row: outputs[row])
     error = float(np.abs(ours - first).max() / np.abs(first).max())
     if not error <= FLOAT32_TOLERANCE:
-        raise ScheduleError(table.solver, culprit, f"it is not linear (relative error {error:.2g} at {steps} steps)")
+        raise ScheduleError(
+            table.solver, culprit, f"it is not linear (relative error {error:.2g} at {steps} steps)"
+        )
 
 
 def _culprit(solver: str, config: Mapping[str, Any]) -> str | None:

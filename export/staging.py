@@ -1,7 +1,9 @@
-"""Owns what is already there: parts finished by an interrupted build, and those of the bundle published before.
+"""Owns what is already there: parts finished by an interrupted build, and those of the bundle published
+before.
 
-A part is taken again only if its key is the one wanted, it was checked on the same provider, and every file has the
-recorded hash. Finished parts lie in `<out>.build/parts/<key>` with a record; a bundle's records lie in its report.
+A part is taken again only if its key is the one wanted, it was checked on the same provider, and every file
+has the recorded hash. Finished parts lie in `<out>.build/parts/<key>` with a record; a bundle's records lie
+in its report.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Every tolerance of the parity ladder (DESIGN D10) and what it is measured on; there is no other place for one."""
+"""Every tolerance of the parity ladder (DESIGN D10) and what it is measured on; they are nowhere else."""
 
 from __future__ import annotations
 
 # fmt: off
 MASKED_SLICED   = 1e-5   # rung 1: masked against sliced PyTorch, float32, rms error over the output's std
 GRAPH           = 1e-4   # rung 2: the ONNX graph on the CPU provider against PyTorch, float32, rms over rms
-AUTOCAST_FACTOR = 1.5    # rung 3: a reduced-precision engine's error over that of PyTorch's autocast, same inputs
+AUTOCAST_FACTOR = 1.5    # rung 3: a reduced-precision engine's error over PyTorch's autocast's, same inputs
 PIXEL_STEP      = 1      # rung 4: the runtime's image against diffusers', in steps of 1/255 …
 PIXEL_SHARE     = 0.999  # … which at least this share of the values must keep
 CONSTANT        = 1e-6   # outputs whose std is below this share of their largest value are constant …

@@ -1,8 +1,9 @@
-"""Owns how weights lie in a bundle: rounded to float16, in one aligned file, and read as float16 or as float32.
+"""Owns how weights lie in a bundle: rounded to float16, in one aligned file, and read as float16 or as
+float32.
 
-A graph gets two heads over the same weights (docs/BUNDLE.md, "A model"): `model.onnx` reads the float16 file and
-casts; `serve.onnx` reads the same file widened to float32, which a reader makes and this module only describes.
-Refuses weights that float16 cannot hold.
+A graph gets two heads over the same weights (docs/BUNDLE.md, "A model"): `model.onnx` reads the float16 file
+and casts; `serve.onnx` reads the same file widened to float32, which a reader makes and this module only
+describes. Refuses weights that float16 cannot hold.
 """
 
 from __future__ import annotations
@@ -42,14 +43,18 @@ def round_to_half(module: nn.Module) -> None:
             continue
         rounded = tensor.detach().half()
         if not rounded.isfinite().all():
-            worst = "values that are not finite" if not tensor.isfinite().all() else f"{tensor.abs().max():.3g}"
-            raise WeightError(f"tensor {name} holds {worst}; float16 reaches 65504: repair the checkpoint's weights")
+            worst = (
+                "values that are not finite" if not tensor.isfinite().all() else f"{tensor.abs().max():.3g}"
+            )
+            raise WeightError(
+                f"tensor {name} holds {worst}; float16 reaches 65504: repair the checkpoint's weights"
+            )
         with torch.no_grad():
             tensor.copy_(rounded)
 
 
 def write_halves(model: ir.Model, path: Path) -> dict[str, Extent]:
-    """Writes every large initializer that float16 holds exactly to `path`; returns what lies where, by name."""
+    """Writes every large initializer that float16 holds exactly to `path`; returns what lies where."""
     extents: dict[str, Extent] = {}
     with path.open("xb") as file:
         for name, value in model.graph.initializers.items():
@@ -95,14 +100,18 @@ def refer_to_halves(model: ir.Model, extents: dict[str, Extent]) -> None:
         graph.insert_before(graph[0], casts)
 
 
-def _external(value: ir.Value, location: str, dtype: ir.DataType, extent: Extent, width: int) -> ir.ExternalTensor:
+def _external(
+    value: ir.Value, location: str, dtype: ir.DataType, extent: Extent, width: int
+) -> ir.ExternalTensor:
     offset, length = extent.offset * width // 2, extent.elements * width
     shape = ir.Shape(value.const_value.shape if value.const_value is not None else value.shape)
     return ir.ExternalTensor(location, offset, length, dtype, shape=shape, name=value.name)
 
 
 def widen(halves: Path, floats: Path) -> None:
-    """Writes `floats`, the float32 twin of a float16 file, element by element; a reader does the same in its cache."""
+    """Writes `floats`, the float32 twin of a float16 file, element by element; a reader does the same in its
+    cache.
+    """
     with halves.open("rb") as source, floats.open("xb") as target:
         while chunk := source.read(_CHUNK):
             target.write(np.frombuffer(chunk, "<f2").astype("<f4").data)

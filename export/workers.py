@@ -1,7 +1,8 @@
 """Owns the processes that make parts: one each, within a budget of memory, dying with the build.
 
-They come from a fork server that has torch and diffusers loaded, so a process costs milliseconds, and one that
-crashes or runs out of memory costs its part alone. Refuses nothing: a part larger than the budget runs alone.
+They come from a fork server that has torch and diffusers loaded, so a process costs milliseconds, and one
+that crashes or runs out of memory costs its part alone. Refuses nothing: a part larger than the budget runs
+alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -71,7 +72,7 @@ def run(
     threads: int,
     memory: int,
     progress: Callable[[str, str, float], None],
-) -> Iterator[Outcome[T]]:
+) -> Generator[Outcome[T]]:
     """Runs all tasks, at most `jobs` at once and within `memory` bytes, and yields outcomes as they come.
 
     `progress(name, stage, share)` follows each. `threads` is what each process may compute with.

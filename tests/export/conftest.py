@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from aptp.create import create
 from aptp.checkpoint import record as records
 from aptp.checkpoint.integrity import list_files
+from aptp.create import create
 from aptp.presets import PRESETS, Preset
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

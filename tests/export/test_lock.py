@@ -11,13 +11,23 @@ import pytest
 from export.errors import LockedError
 from export.lock import locked
 
-HOLD = "import sys, pathlib; from export.lock import locked\nwith locked(pathlib.Path(sys.argv[1])): print('held', flush=True); input()"
+HOLD = """
+import pathlib, sys
+from export.lock import locked
+
+with locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    input()
+"""
 
 
 @pytest.fixture
 def holder(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(tmp_path / "lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "held\n"
     yield process

@@ -24,6 +24,12 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def publish_badly(target, needed, error):
+    with publish.publishing(target, needed) as folder:
+        write(folder, "half")
+        raise error
+
+
 def test_a_folder_appears(tmp_path):
     with publish.publishing(tmp_path / "a", 1) as folder:
         write(folder, "one")
@@ -46,21 +52,16 @@ def test_a_folder_is_replaced(tmp_path, monkeypatch, exchange):
 def test_a_failure_leaves_the_previous_folder(tmp_path):
     with publish.publishing(tmp_path / "a", 1) as folder:
         write(folder, "one")
-    with pytest.raises(KeyError), publish.publishing(tmp_path / "a", 1) as folder:
-        write(folder, "two")
-        raise KeyError
+    with pytest.raises(KeyError):
+        publish_badly(tmp_path / "a", 1, KeyError())
     assert read(tmp_path / "a") == "one"
     assert names(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_names_the_path_and_the_bytes(tmp_path, number):
-    with (
-        pytest.raises(DiskFullError, match=r"/a: no space left, 12,345 bytes needed"),
-        publish.publishing(tmp_path / "a", 12345) as folder,
-    ):
-        write(folder, "half")
-        raise OSError(number, os.strerror(number))
+    with pytest.raises(DiskFullError, match=r"/a: no space left, 12,345 bytes needed"):
+        publish_badly(tmp_path / "a", 12345, OSError(number, os.strerror(number)))
     assert names(tmp_path) == []
 
 

@@ -99,7 +99,9 @@ def test_history_before_the_first_row_is_never_read():
 def test_timesteps_may_be_fractional():
     block = table("euler", "epsilon").block(7)
     assert (block[:, 0] % 1).any()
-    assert block[:, 0].astype(np.float32).tolist() == schedules.scheduler("euler", CONFIG, 7).timesteps.tolist()
+    assert (
+        block[:, 0].astype(np.float32).tolist() == schedules.scheduler("euler", CONFIG, 7).timesteps.tolist()
+    )
 
 
 REFUSED = [

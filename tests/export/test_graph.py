@@ -1,0 +1,176 @@
+"""Graphs compute what their modules compute, and hold nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from torch import nn
+
+from export import graph, parity, weights
+from export.errors import OutputError, ParityError
+
+CHANNELS, LENGTH, WIDTH = 4, 7, 12
+
+
+class Small(nn.Module):
+    """As quick to trace as a module with an expert's inputs can be."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(CHANNELS, 16, 3, padding=1)
+        self.text = nn.Linear(WIDTH, 16)
+        self.last = nn.Conv2d(16, CHANNELS, 3, padding=1)
+
+    def forward(self, sample, timestep, encoder_hidden_states):
+        text = self.text(encoder_hidden_states).mean(1) + timestep[:, None] / 1000
+        return self.last(torch.tanh(self.first(sample) + text[:, :, None, None]))
+
+
+@pytest.fixture(scope="module")
+def signature():
+    return graph.expert_signature(CHANNELS, 2, LENGTH, WIDTH)
+
+
+@pytest.fixture(scope="module")
+def module():
+    torch.manual_seed(0)
+    small = Small().eval()
+    weights.round_to_half(small)
+    return small
+
+
+@pytest.fixture(scope="module")
+def folder(module, signature, tmp_path_factory):
+    made = tmp_path_factory.mktemp("graph")
+    graph.write_graph(module, signature, made)
+    return made
+
+
+def test_both_heads_compute_what_the_module_computes(module, signature, folder):
+    feeds = parity.cases(signature, {})
+    error = parity.graph_equals_module(folder, signature, feeds, parity.outputs(module, feeds), threads=1)
+    assert 0 < error < 1e-6
+    assert not (folder / weights.SERVE_WEIGHTS).exists()
+
+
+def test_a_unet_of_diffusers_is_traced_with_free_axes(tmp_path, signature):
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        layers_per_block=1,
+        mid_block_type=None,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=2,
+        cross_attention_dim=WIDTH,
+    )
+    expert = graph.ExpertGraph(unet).eval()
+    weights.round_to_half(expert)
+    graph.write_graph(expert, signature, tmp_path)
+    feeds = parity.cases(signature, {})
+    assert {feed["sample"].shape[0] for feed in feeds} == {1, 2}
+    assert len({feed["sample"].shape[2:] for feed in feeds}) == 2
+    parity.graph_equals_module(tmp_path, signature, feeds, parity.outputs(expert, feeds), threads=1)
+
+
+def test_the_data_file_is_float16_on_whole_pages_and_serves_at_twice_the_offset(module, folder):
+    halves = {t.name.removesuffix(".half"): t for t in external(folder / weights.GRAPH)}
+    floats = {t.name: t for t in external(folder / weights.SERVE)}
+    assert halves.keys() == floats.keys() == {"first.weight", "last.weight"}
+    data = (folder / weights.WEIGHTS).read_bytes()
+    for name, half in halves.items():
+        offset, length = where(half, weights.WEIGHTS)
+        assert offset % weights.PAGE == 0
+        assert where(floats[name], weights.SERVE_WEIGHTS) == (2 * offset, 2 * length)
+        stored = np.frombuffer(data[offset : offset + length], "<f2").reshape(tuple(half.dims))
+        assert np.array_equal(stored, module.get_parameter(name).detach().numpy())
+
+
+def external(path):
+    model = onnx.load(path, load_external_data=False)
+    return [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+
+
+def where(tensor, location):
+    fields = {entry.key: entry.value for entry in tensor.external_data}
+    assert fields["location"] == location
+    return int(fields["offset"]), int(fields["length"])
+
+
+def test_axes_can_be_pinned_by_name(folder):
+    options = onnxruntime.SessionOptions()
+    for name, size in {"batch": 2, "height": 8, "width": 4}.items():
+        options.add_free_dimension_override_by_name(name, size)
+    session = onnxruntime.InferenceSession(
+        folder / weights.GRAPH, options, providers=["CPUExecutionProvider"]
+    )
+    assert session.get_inputs()[0].shape == [2, CHANNELS, 8, 4]
+
+
+def test_nothing_of_the_exporter_survives(folder):
+    for name in (weights.GRAPH, weights.SERVE):
+        model = onnx.load(folder / name, load_external_data=False)
+        assert not model.producer_name
+        assert not model.producer_version
+        assert not model.doc_string
+        assert not model.metadata_props
+        assert not model.functions
+        assert [entry.domain for entry in model.opset_import] == [""]
+        assert model.opset_import[0].version == graph.OPSET
+        assert not model.graph.value_info
+        for node in model.graph.node:
+            assert not node.doc_string
+            assert not node.metadata_props
+        assert b"pkg.torch" not in (folder / name).read_bytes()
+
+
+def test_the_same_module_gives_the_same_bytes(module, signature, folder, tmp_path):
+    for name in graph.write_graph(module, signature, tmp_path):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_an_inline_graph_is_one_float32_file(module, signature, tmp_path):
+    assert graph.write_graph(module, signature, tmp_path, inline=True) == [weights.GRAPH]
+    assert external(tmp_path / weights.GRAPH) == []
+
+
+def test_a_graph_of_other_weights_fails_its_rung(module, signature, folder):
+    feeds = parity.cases(signature, {})
+    wanted = [1.01 * output for output in parity.outputs(module, feeds)]
+    with pytest.raises(ParityError, match="ONNX = PyTorch"):
+        parity.graph_equals_module(folder, signature, feeds, wanted, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (np.zeros(100), "constant"),
+        (np.full(100, 3.0), "constant"),
+        (np.array([1.0, np.nan, np.inf]), "2 of 3 outputs are not finite"),
+    ],
+)
+def test_broken_outputs_are_seen(output, said):
+    with pytest.raises(OutputError, match=said):
+        parity.check_output(output, "engine")
+
+
+def test_images_may_differ_by_one_step_and_in_a_thousandth():
+    image = np.random.default_rng(0).integers(1, 255, (100, 100, 3)).astype(np.uint8)
+    assert parity.same_image(image + np.uint8(1), image) == 0.0
+    other = image.copy()
+    other[0, :9, 0] ^= 128
+    assert 0 < parity.same_image(other, image) <= 1e-3
+    other[0] ^= 128
+    with pytest.raises(ParityError, match="image = diffusers"):
+        parity.same_image(other, image)
+
+
+def test_an_error_that_is_not_a_number_is_no_parity():
+    with pytest.raises(ParityError):
+        parity.within("rung", float("nan"), 1.0)
