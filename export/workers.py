@@ -7,10 +7,11 @@ alone.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
+import select
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,6 @@ from aptp.errors import AptpError
 from export.errors import CrashError, ExportError, PartError
 from runtime.errors import RuntimeFailure
 
-_PR_SET_PDEATHSIG = 1
 # What every process needs; loaded once in the server, shared by all.
 _PRELOAD = ["export.parts", "export.image"]
 
@@ -106,17 +106,14 @@ def _next(waiting: list[Task[T]], running: list[_Running], jobs: int, memory: in
 def _start(task: Task[Any], threads: int) -> _Running:
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(theirs, task, threads, os.getpid()), name=task.name)
+    process = context.Process(target=_child, args=(theirs, task, threads), name=task.name)
     process.start()
     theirs.close()
     return _Running(task, process, ours)
 
 
-def _child(pipe: Connection, task: Task[Any], threads: int, builder: int) -> None:
-    # The server ends when the build does, and takes this process with it.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:
-        os._exit(1)
+def _child(pipe: Connection, task: Task[Any], threads: int) -> None:
+    threading.Thread(target=_die_with_build, args=(pipe,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
@@ -127,6 +124,18 @@ def _child(pipe: Connection, task: Task[Any], threads: int, builder: int) -> Non
         pipe.send(("error", _portable(error)))
     else:
         pipe.send(("result", result))
+
+
+def _die_with_build(pipe: Connection) -> None:
+    """Waits for the build to close its end, which its death does too, and ends this process.
+
+    The system's own way, a signal at the parent's death, would not do: the parent is the fork server, and
+    that lives as long as any of its processes.
+    """
+    closing = select.poll()
+    closing.register(pipe.fileno(), 0)  # no event but the error that nobody reads any more
+    closing.poll()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _portable(error: Exception) -> Exception:

@@ -1,98 +1,22 @@
-"""A checkpoint small enough to build in seconds, and its bundle, made once."""
+"""The small checkpoint, made once."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
-from aptp.checkpoint import record as records
-from aptp.checkpoint.integrity import list_files
-from aptp.create import create
-from aptp.presets import PRESETS, Preset
-
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-MINI = Preset(
-    size=32,
-    prediction="v_prediction",
-    unet={
-        "sample_size": 16,
-        "block_out_channels": (16, 32),
-        "norm_num_groups": 8,
-        "layers_per_block": 1,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-        "attention_head_dim": (2, 2),
-        "cross_attention_dim": 32,
-        "use_linear_projection": True,
-        "mid_block_type": None,
-    },
-    vae={
-        "block_out_channels": (16, 32),
-        "norm_num_groups": 8,
-        "layers_per_block": 1,
-        "latent_channels": 4,
-        "down_block_types": ("DownEncoderBlock2D",) * 2,
-        "up_block_types": ("UpDecoderBlock2D",) * 2,
-        "sample_size": 32,
-    },
-    text_encoders=(
-        {
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "projection_dim": 32,
-            "vocab_size": 1024,
-            "hidden_act": "gelu",
-        },
-    ),
-)
+from tests.checkpoints import write_mini
 
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory) -> Path:
     """A checkpoint with two codes; not to be changed."""
-    folder = tmp_path_factory.mktemp("mini") / "checkpoint"
-    patch = pytest.MonkeyPatch()
-    patch.setitem(PRESETS, "mini", MINI)
-    try:
-        create(folder, preset="mini", budgets=(0.6, 0.8))
-    finally:
-        patch.undo()
-    return folder
+    return write_mini(tmp_path_factory.mktemp("mini") / "checkpoint")
 
 
 @pytest.fixture
 def checkpoint(mini, tmp_path) -> Path:
     """A copy of `mini` to change."""
     return Path(shutil.copytree(mini, tmp_path / "checkpoint"))
-
-
-def change_weight(checkpoint: Path, component: str, value: float) -> None:
-    """Sets one weight and publishes the checkpoint again, as a training run would."""
-    path = checkpoint / component / WEIGHTS
-    state = {name: tensor.float() for name, tensor in load_file(path).items()}
-    state["conv_in.weight"] = state["conv_in.weight"].clone()
-    state["conv_in.weight"].view(-1)[0] = value
-    save_file(state, path)
-    sign(checkpoint)
-
-
-def sign(checkpoint: Path) -> None:
-    """Writes the index anew over whatever the folder holds."""
-    index = checkpoint / "aptp.json"
-    record = records.parse(index.read_bytes())
-    files = list_files(checkpoint, skip=("aptp.json", "aptp.sha256"))
-    data = replace(record, files=files).to_json()
-    index.write_bytes(data)
-    (checkpoint / "aptp.sha256").write_text(records.digest(data))
-
-
-@pytest.fixture(autouse=True)
-def _same_numbers():
-    torch.manual_seed(0)

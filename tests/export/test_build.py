@@ -14,7 +14,7 @@ from export.errors import LockedError, RefusedError, ScheduleError, UsageError
 from export.lock import locked
 from runtime.bundle.reader import Bundle
 from runtime.pipeline import Runtime
-from tests.export.conftest import change_weight, sign
+from tests.checkpoints import change_weight, sign
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -123,7 +123,8 @@ def test_nothing_of_the_exporter_survives(folder):
         assert not model.functions
         assert [entry.domain for entry in model.opset_import] == [""]
         assert model.opset_import[0].version == graph.OPSET
-        assert not model.graph.value_info
+        # Only initializers say their shape: what the tracer inferred would contradict a pinned axis.
+        assert {v.name for v in model.graph.value_info} <= {t.name for t in model.graph.initializer}
         for node in model.graph.node:
             assert not node.doc_string
             assert not node.metadata_props
