@@ -77,17 +77,23 @@ class Construction:
         start = time.monotonic()
         with locked(staging.build_folder(self.spec.out) / "lock"):
             publish.recover(self.spec.out)
-            self._take_again()
-            missing = [part for part in self.parts if part.name not in self.finished]
-            self._verify(missing)
-            with BuildProgress(console, [*missing, *self._images()]) as progress:
-                self._make(missing, progress)
-                self._stop_if_useless()
-                self._publish(progress)
+            try:
+                self._build(console)
+            finally:
+                staging.sweep(self.spec.out)
             result = self._result(time.monotonic() - start)
             report.write(result)
             publish.discard(staging.build_folder(self.spec.out))
         return result
+
+    def _build(self, console: Console) -> None:
+        self._take_again()
+        missing = [part for part in self.parts if part.name not in self.finished]
+        self._verify(missing)
+        with BuildProgress(console, [*missing, *self._images()]) as progress:
+            self._make(missing, progress)
+            self._stop_if_useless()
+            self._publish(progress)
 
     def _take_again(self) -> None:
         for part in self.parts:

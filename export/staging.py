@@ -63,6 +63,12 @@ def stage_folder(out: Path, key: str) -> Path:
     return build_folder(out) / "parts" / key
 
 
+def sweep(out: Path) -> None:
+    """Removes the unfinished parts that killed processes left."""
+    for leftover in (build_folder(out) / "parts").glob(".*.tmp"):
+        publish.discard(leftover)
+
+
 def finish(folder: Path, record: Record) -> None:
     """Writes a part's record beside its files; publishing the folder is what makes it count."""
     (folder / RECORD).write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -36,13 +37,22 @@ def kill(*args, **options):
 setattr(owner, name, kill)
 build.main(sys.argv[1:])
 """
-STAGES = ("export.manifest:write_manifest:before", "export.publish:_put:after")
+# No file may grow beyond 64 KiB, which fails as a full disk does.
+ON_A_FULL_DISK = """
+import resource, sys
+from export import build
+from export.errors import ExportError
+from runtime.cli import run
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+run(lambda: build.main(sys.argv[1:]), (ExportError,))
+"""
+STAGES = ("export.manifest:write_manifest:before", "export.publish:_exchange:after")
 ALL_STAGES = (
     "export.staging:gather:before",
     "export.manifest:write_manifest:before",
     "export.manifest:write_manifest:after",
-    "export.publish:_put:before",
-    "export.publish:_put:after",
+    "export.publish:_exchange:before",
+    "export.publish:_exchange:after",
     "export.report:write:before",
     "export.report:write:after",
 )
@@ -96,95 +106,93 @@ def staged(out: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in build_folder(out).glob("parts/*/part.json")}
 
 
-def check_after_kill(out: Path) -> None:
-    wait_for_children()
-    if out.exists():
+@dataclass(frozen=True)
+class Change:
+    """A published bundle, the checkpoint of its next version, and what an undisturbed build makes of that."""
+
+    old: Path
+    checkpoint: Path
+    new: dict[str, str]
+    seconds: float
+
+    def copy_old(self, folder: Path) -> Path:
+        """The published bundle and its report in `folder`."""
+        shutil.copytree(self.old.with_name("bundle.report"), folder / "bundle.report")
+        return Path(shutil.copytree(self.old, folder / "bundle"))
+
+    def check_after_kill(self, out: Path) -> None:
+        """Nothing is left running, and what is in sight is the old bundle or the new one."""
+        wait_for_children()
         Bundle.open(out).verify()
+        assert content(out) in (content(self.old), self.new)
+
+    def check_end(self, out: Path) -> None:
+        """The same command again completes the build and leaves nothing lying about."""
+        code, said = build(self.checkpoint, out)
+        assert code == 0, said
+        assert content(out) == self.new
+        assert {path.name for path in out.parent.iterdir()} <= {"bundle", "bundle.report", "cache"}
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
-    return write_mini(tmp_path_factory.mktemp("mini") / "checkpoint")
-
-
-@pytest.fixture(scope="module")
-def reference(checkpoint, tmp_path_factory) -> Path:
-    """The bundle of an undisturbed build, and how long that takes."""
-    out = tmp_path_factory.mktemp("reference") / "bundle"
+def change(tmp_path_factory) -> Change:
+    checkpoint = write_mini(tmp_path_factory.mktemp("mini") / "checkpoint")
+    old = tmp_path_factory.mktemp("old") / "bundle"
+    assert build(checkpoint, old)[0] == 0
+    change_weight(checkpoint, "experts/0", 0.25)
+    undisturbed = Change(old, checkpoint, {}, 0.0).copy_old(tmp_path_factory.mktemp("new"))
     began = time.monotonic()
-    code, said = build(checkpoint, out)
-    assert code == 0, said
-    (out.parent / "seconds").write_text(str(time.monotonic() - began))
-    return out
+    assert build(checkpoint, undisturbed)[0] == 0
+    return Change(old, checkpoint, content(undisturbed), time.monotonic() - began)
 
 
-def check_end(out: Path, reference: Path) -> None:
-    assert content(out) == content(reference)
-    assert sorted(path.name for path in out.parent.iterdir()) == ["bundle", "bundle.report", "cache"]
-
-
-def kill_at_random_times(checkpoint: Path, reference: Path, out: Path, kills: int, seed: int) -> None:
+def kill_at_random_times(change: Change, folder: Path, kills: int, seed: int) -> None:
     draw = random.Random(seed)
-    longest = float((reference.parent / "seconds").read_text())
+    out = change.copy_old(folder)
     for _ in range(kills):
         before = staged(out)
-        with start([sys.executable, "-m", "export.build", *words(checkpoint, out)]) as process:
+        with start([sys.executable, "-m", "export.build", *words(change.checkpoint, out)]) as process:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=draw.uniform(0.1, 1.0) * longest)
+                process.communicate(timeout=draw.uniform(0.1, 1.0) * change.seconds)
             process.kill()
-        check_after_kill(out)
+        change.check_after_kill(out)
         now = staged(out)
         assert not now or before.items() <= now.items(), "a finished part was made again"
-    code, said = build(checkpoint, out)
-    assert code == 0, said
-    check_end(out, reference)
+    change.check_end(out)
 
 
-def test_a_build_killed_at_random_times_resumes(checkpoint, reference, tmp_path):
-    kill_at_random_times(checkpoint, reference, tmp_path / "bundle", kills=2, seed=0)
+def test_a_build_killed_at_random_times_resumes(change, tmp_path):
+    kill_at_random_times(change, tmp_path, kills=2, seed=0)
 
 
 @pytest.mark.fault
 @pytest.mark.timeout(3600)
-def test_a_build_killed_sixty_times_resumes(checkpoint, reference, tmp_path):
+def test_a_build_killed_sixty_times_resumes(change, tmp_path):
     for seed in range(10):
-        kill_at_random_times(checkpoint, reference, tmp_path / str(seed) / "bundle", kills=6, seed=seed)
+        kill_at_random_times(change, tmp_path / str(seed), kills=6, seed=seed)
 
 
 @pytest.mark.parametrize("stages", [STAGES, pytest.param(ALL_STAGES, marks=pytest.mark.fault)])
-def test_a_build_killed_at_each_stage_of_publication_resumes(checkpoint, reference, tmp_path, stages):
+def test_a_build_killed_at_each_stage_of_publication_resumes(change, tmp_path, stages):
     """One bundle, killed at one stage after another; only the first run makes parts."""
-    out = tmp_path / "bundle"
+    out = change.copy_old(tmp_path)
     made: dict[str, int] = {}
     for stage in stages:
-        code, said = finish([sys.executable, "-c", AT, stage, *words(checkpoint, out)])
+        code, said = finish([sys.executable, "-c", AT, stage, *words(change.checkpoint, out)])
         assert code == -signal.SIGKILL, f"{stage}: {said}"
-        check_after_kill(out)
+        change.check_after_kill(out)
         assert made.items() <= staged(out).items(), "a finished part was made again"
         made = staged(out)
     assert made
-    code, said = build(checkpoint, out)
-    assert code == 0, said
-    check_end(out, reference)
+    change.check_end(out)
 
 
-def test_a_full_disk_leaves_the_previous_bundle(checkpoint, reference, tmp_path):
-    changed = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
-    change_weight(changed, "experts/0", 0.25)
-    out = tmp_path / "bundle"
-    shutil.copytree(reference, out)
-    shutil.copytree(reference.with_name("bundle.report"), tmp_path / "bundle.report")
-    limited = "import resource, sys; from export import build; from runtime.cli import run; "
-    limited += "from export.errors import ExportError; "
-    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)); "
-    limited += "run(lambda: build.main(sys.argv[1:]), (ExportError,))"
-    code, said = finish([sys.executable, "-c", limited, *words(changed, out)])
+def test_a_full_disk_leaves_the_previous_bundle(change, tmp_path):
+    out = change.copy_old(tmp_path)
+    code, said = finish([sys.executable, "-c", ON_A_FULL_DISK, *words(change.checkpoint, out)])
     assert code == 1, said
     assert "no space left" in said
     assert "bytes needed" in said
     assert str(build_folder(out) / "parts") in said
-    assert content(out) == content(reference)
+    assert content(out) == content(change.old)
     assert not list(tmp_path.rglob(".*.tmp"))
-    code, said = build(changed, out)
-    assert code == 0, said
-    Bundle.open(out).verify()
