@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from aptp.errors import AptpError, nearest
@@ -15,19 +15,24 @@ class Parser(argparse.ArgumentParser):
     """ArgumentParser without abbreviations, whose errors suggest the option that was meant."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **options
-        )
+        super().__init__(allow_abbrev=False, **options)
+        self._words: Sequence[str] = ()
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = sys.argv[1:] if args is None else args
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            options = [option for action in self._actions for option in action.option_strings]
-            self.error(f"unknown argument '{unknown[0]}'{nearest(unknown[0].partition('=')[0], options)}")
+            self.error(f"unexpected argument '{unknown[0]}'")
         return found
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+        # A misspelt option is the likeliest reason for whatever else is missing or left over.
+        known = [option for action in self._actions for option in action.option_strings]
+        options = [word.partition("=")[0] for word in self._words if word.startswith("--")]
+        unknown = [option for option in options if option not in known]
+        if unknown:
+            message = f"unknown option '{unknown[0]}'{nearest(unknown[0], known)}"
+        self.exit(2, f"error: {message}\n{self.format_usage()}")
 
 
 def quieten() -> None:
@@ -35,6 +40,7 @@ def quieten() -> None:
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
         os.environ.setdefault(name, "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def run(main: Callable[[], int]) -> NoReturn:

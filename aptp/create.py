@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
+from aptp.checkpoint.integrity import check_target
+from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import Record
 from aptp.checkpoint.writer import untrained_router, write_checkpoint
 from aptp.errors import UsageError, nearest
@@ -21,11 +23,12 @@ from aptp.presets import DEFAULT_BUDGETS, PRESETS
 from aptp.space.architecture import Architecture
 from aptp.space.cost import LinearCost, mac_cost
 from aptp.space.discover import discover
-from aptp.space.draw import draw
+from aptp.space.draw import check_budget, draw
 from aptp.space.groups import Space
 from aptp.version import __version__
 
-DTYPES = {"float16": torch.float16, "float32": torch.float32}
+MAX_SEED = 2**62  # seeds are also added to
+DTYPES: dict[str, torch.dtype] = {"float16": torch.float16, "float32": torch.float32}
 # Any varied captions do: they only centre the untrained router.
 CAPTIONS = (
     "a large red circle left of a small blue square",
@@ -59,6 +62,8 @@ def create(
     and as they are for folders. Returns the cost model and the (budget, architecture) pairs. Raises
     UsageError, CheckpointError and StorageError.
     """
+    check_target(out)
+    _check(preset, source, budgets, seed, dtype, align)
     pipeline, size = _pipeline(preset, source, size, seed, dtype, progress)
     space = discover(pipeline.unet)
     scale = pipeline.vae_scale_factor
@@ -70,9 +75,40 @@ def create(
     generator = torch.Generator().manual_seed(seed + 1)
     architectures = [architecture for _, architecture in codes]
     router = untrained_router(_encoder(pipeline), CAPTIONS, architectures, generator)
-    record = _record(preset or (source or out).name, source is not None, size, space, seed)
+    record = _record(preset or (source or out).name, _is_trained(source), size, space, seed)
     write_checkpoint(out, record, pipeline, codes, router, progress=progress)
     return cost, codes
+
+
+def _check(
+    preset: str | None,
+    source: Path | None,
+    budgets: Sequence[float],
+    seed: int,
+    dtype: str | None,
+    align: int,
+) -> None:
+    """What can be known to be wrong before gigabytes are made."""
+    if (preset is None) == (source is None):
+        raise UsageError("give either a preset or a diffusers folder to start from")
+    for what, name, known in (("preset", preset, PRESETS), ("dtype", dtype, DTYPES)):
+        if name is not None and name not in known:
+            raise UsageError(f"unknown {what} '{name}'{nearest(name, known)}; choose from {', '.join(known)}")
+    if not budgets:
+        raise UsageError("give at least one budget")
+    for budget in budgets:
+        check_budget(budget)
+    if not 0 <= seed < MAX_SEED:
+        raise UsageError(f"seed {seed} is not between 0 and {MAX_SEED - 1}")
+    if align < 1:
+        raise UsageError(f"align is {align}; it must be at least 1 channel")
+
+
+def _is_trained(source: Path | None) -> bool:
+    """Real weights, unless the folder is a checkpoint that says otherwise."""
+    if source is not None and (source / "aptp.json").exists():
+        return Checkpoint.open(source).record.trained
+    return source is not None
 
 
 def _pipeline(
@@ -83,20 +119,13 @@ def _pipeline(
     dtype: str | None,
     progress: Callable[[str], None],
 ) -> tuple[DiffusionPipeline, tuple[int, int]]:
-    if (preset is None) == (source is None):
-        raise UsageError("give either a preset or a diffusers folder to start from")
-    if dtype is not None and dtype not in DTYPES:
-        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, DTYPES)}; choose from {', '.join(DTYPES)}")
     progress("weights")
     if source is not None:
         pipeline = read_pipeline(source, DTYPES[dtype] if dtype else None)
-        side = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-        return pipeline, size or (side, side)
-    assert preset is not None
-    if preset not in PRESETS:
-        raise UsageError(
-            f"unknown preset '{preset}'{nearest(preset, PRESETS)}; choose from {', '.join(PRESETS)}"
-        )
+        side = pipeline.unet.config.sample_size
+        sides = (side, side) if isinstance(side, int) else tuple(side)
+        return pipeline, size or (sides[0] * pipeline.vae_scale_factor, sides[1] * pipeline.vae_scale_factor)
+    assert preset is not None, "checked before"
     geometry = PRESETS[preset]
     pipeline = build_pipeline(geometry, seed, DTYPES[dtype or "float16"])
     return pipeline, size or (geometry.size, geometry.size)
@@ -105,8 +134,6 @@ def _pipeline(
 def _codes(
     cost: LinearCost, budgets: Sequence[float], seed: int, align: int
 ) -> list[tuple[float, Architecture]]:
-    if not budgets:
-        raise UsageError("give at least one budget")
     streams = np.random.default_rng(seed).spawn(len(budgets))
     return [
         (float(budget), draw(cost, budget, rng, align=align))

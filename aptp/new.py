@@ -1,14 +1,14 @@
 """`python -m aptp.new`: a checkpoint with random codes, from a geometry preset or a diffusers folder.
 
-Owns the command line alone; torch is imported only once the arguments are known to be right.
+Owns the command line alone; torch is imported once the arguments parse.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,9 +17,15 @@ from aptp.cli import Parser, quieten, run
 from aptp.errors import UsageError
 from aptp.presets import DEFAULT_BUDGETS, PRESETS
 
+if TYPE_CHECKING:
+    from aptp.space.architecture import Architecture
+    from aptp.space.cost import LinearCost
+
+DESCRIPTION = "Make a checkpoint with random codes, from a geometry preset or a local diffusers folder."
+
 
 def _arguments() -> argparse.Namespace:
-    parser = Parser(prog="python -m aptp.new", description=__doc__)
+    parser = Parser(prog="python -m aptp.new", description=DESCRIPTION)
     origin = parser.add_mutually_exclusive_group(required=True)
     origin.add_argument("--preset", help=f"random weights of this geometry: {', '.join(PRESETS)}")
     origin.add_argument("--from", dest="source", type=Path, metavar="DIR", help="a local diffusers folder")
@@ -48,36 +54,44 @@ def main() -> int:
     size = _numbers(arguments.size, int, "x", "--size") if arguments.size else None
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise UsageError(f"--size '{arguments.size}' is not HxW in pixels, such as 512x512")
+    budgets = _numbers(arguments.budgets, float, ",", "--budgets")
     with console.status("starting") as status:
         quieten()
         from aptp.create import create
+
+        def progress(stage: str) -> None:
+            status.update(stage)
+            if not console.is_terminal:
+                console.print(stage)
 
         cost, codes = create(
             arguments.out,
             preset=arguments.preset,
             source=arguments.source,
-            budgets=_numbers(arguments.budgets, float, ",", "--budgets"),
+            budgets=budgets,
             size=None if size is None else (size[0], size[1]),
             seed=arguments.seed,
             dtype=arguments.dtype,
             align=arguments.align,
-            progress=lambda stage: status.update(f"writing {arguments.out}: {stage}"),
+            progress=progress,
         )
+    _report(console, arguments.out, cost, codes)
+    return 0
+
+
+def _report(
+    console: Console, out: Path, cost: LinearCost, codes: Sequence[tuple[float, Architecture]]
+) -> None:
     table = Table("code", "budget", "MACs (G)", "of dense", "skipped sublayers")
     for i, (budget, architecture) in enumerate(codes):
         macs = cost.of(architecture)
-        table.add_row(
-            str(i),
-            f"{budget:.2f}",
-            f"{macs / 1e9:.2f}",
-            f"{macs / cost.dense:.3f}",
-            str(len(architecture.dropped)),
-        )
+        share = f"{macs / cost.dense:.3f}"
+        table.add_row(str(i), f"{budget:.2f}", f"{macs / 1e9:.2f}", share, str(len(architecture.dropped)))
     console.print(table)
-    console.print(
-        f"{arguments.out} is ready; next: python -m export.build --checkpoint {arguments.out} --codes all"
-    )
-    return 0
+    for module, reason in cost.space.left_dense:
+        console.print(f"left dense: {module}: {reason}", markup=False, soft_wrap=True)
+    ready = f"{out} is ready; next: python -m export.build --checkpoint {out} --codes all"
+    console.print(ready, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from safetensors import SafetensorError
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -73,7 +74,15 @@ def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:
             safety_checker=None,
             feature_extractor=None,
         )
-    except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        SafetensorError,
+    ) as error:
         raise CheckpointError(f"{folder} cannot be read as a diffusers pipeline: {error}") from error
     if type(pipeline).__name__ not in SUPPORTED:
         raise CheckpointError(

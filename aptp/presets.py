@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 Config = dict[str, Any]
@@ -18,7 +18,6 @@ class Preset:
     text_encoders: tuple[Config, ...]
     prediction: str
     tokens: int = 77
-    scheduler: Config = field(default_factory=dict)
 
 
 SCHEDULER: Config = {

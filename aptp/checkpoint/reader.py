@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from aptp.checkpoint import record as records
-from aptp.checkpoint.integrity import check_files
+from aptp.checkpoint.integrity import FileEntry, check_files, check_strangers, open_plain, stamp
 from aptp.checkpoint.record import Record
 from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
 from aptp.model.router import Router
@@ -46,7 +46,7 @@ class Checkpoint:
         self.path = path
         self.record = record
         self._index = index
-        self._verified: set[str] = set()
+        self._verified: dict[str, list[tuple[int, ...]]] = {}
 
     @classmethod
     def open(cls, path: Path | str) -> Checkpoint:
@@ -64,11 +64,10 @@ class Checkpoint:
 
     @cached_property
     def space(self) -> Space:
-        with torch.device("meta"):
-            dense = UNet2DConditionModel.from_config(self.unet_config)
         try:
+            dense = self._on_meta()
             return discover(dense, depth=self.record.depth, feed_forward_gates=self.record.feed_forward_gates)
-        except SpaceError as error:
+        except (SpaceError, ValueError, TypeError) as error:
             raise CheckpointError(f"{self.path}: aptp.json does not fit unet/config.json: {error}") from error
 
     @cached_property
@@ -116,17 +115,20 @@ class Checkpoint:
     def tokenizer(self) -> dict[str, int]:
         """``length``, ``bos``, ``eos`` and ``pad`` of the pipeline's tokenizer."""
         self.verify("tokenizer")
-        tokenizer = CLIPTokenizer.from_pretrained(self.path / "tokenizer")
-        return {
-            "length": int(tokenizer.model_max_length),
-            "bos": int(tokenizer.bos_token_id),
-            "eos": int(tokenizer.eos_token_id),
-            "pad": int(tokenizer.pad_token_id),
-        }
+        try:
+            tokenizer = CLIPTokenizer.from_pretrained(self.path / "tokenizer", local_files_only=True)
+            return {
+                "length": int(tokenizer.model_max_length),
+                "bos": int(tokenizer.bos_token_id),
+                "eos": int(tokenizer.eos_token_id),
+                "pad": int(tokenizer.pad_token_id),
+            }
+        except (ValueError, TypeError, OSError, KeyError) as error:
+            raise CheckpointError(f"{self.path}/tokenizer is not a CLIP tokenizer: {error}") from error
 
     def tokenizer_file(self) -> Path:
         """The tokenizer as one file of the *tokenizers* library."""
-        self.verify("tokenizer")
+        self.verify("tokenizer/tokenizer.json")
         return self.path / "tokenizer" / "tokenizer.json"
 
     def scheduler_config(self) -> dict[str, Any]:
@@ -159,12 +161,12 @@ class Checkpoint:
     def router(self) -> Router:
         """The router in float32."""
         self.verify("router.safetensors")
-        state = load_file(self.path / "router.safetensors")
         try:
+            state = load_file(self.path / "router.safetensors")
             size, width = state["predictor.weight"].shape
             router = Router(width, size, state["codes"].shape[0])
             router.load_state_dict(state)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
                 f"{self.path}/router.safetensors does not hold a router: {error}"
             ) from error
@@ -181,36 +183,47 @@ class Checkpoint:
         """
         if not component:
             return hashlib.sha256(self._index).hexdigest()
-        lines = [f"{entry.sha256} {entry.size} {name}\n" for name, entry in self._files(component)]
-        if not lines:
-            raise CheckpointError(f"{self.path} has no component '{component}'")
+        files = self._files(component)
+        lines = [f"{entry.sha256} {entry.size} {name}\n" for name, entry in files.items()]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def verify(self, component: str = "") -> None:
-        """Hashes a component's files, once per process; everything by default. Raises IntegrityError."""
-        if component not in self._verified:
-            check_files(self.path, dict(self._files(component)))
-            self._verified.add(component)
+        """Hashes a component's files (everything by default), once and again if one was touched since.
 
-    def _files(self, component: str) -> list[tuple[str, Any]]:
-        return [
-            (name, entry)
+        Raises CheckpointError if the index lists no such component, IntegrityError for files that differ
+        from the index or are not in it.
+        """
+        files = self._files(component)
+        check_strangers(self.path, self.record.files, component)
+        stamps = [stamp(self.path / name) for name in files]
+        if self._verified.get(component) != stamps:
+            check_files(self.path, files)
+            self._verified[component] = stamps
+
+    def _files(self, component: str) -> dict[str, FileEntry]:
+        found = {
+            name: entry
             for name, entry in sorted(self.record.files.items())
             if not component or name == component or name.startswith(component + "/")
-        ]
+        }
+        if not found:
+            raise CheckpointError(f"{self.path}: aptp.json lists no '{component}'; make the checkpoint again")
+        return found
 
     def _json(self, component: str, name: str) -> dict[str, Any]:
         path = f"{component}/{name}" if component else name
-        if path not in self.record.files:
-            raise CheckpointError(f"{self.path}: aptp.json lists no {path}; this is not a whole checkpoint")
         self.verify(path)
         try:
             data = json.loads((self.path / path).read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.path / path} is not JSON: {error}") from error
         if not isinstance(data, dict):
             raise CheckpointError(f"{self.path / path} does not hold an object")
         return data
+
+    def _on_meta(self) -> UNet2DConditionModel:
+        with torch.device("meta"):
+            return UNet2DConditionModel.from_config(self.unet_config)
 
     def _check_expert(self, name: str, folder: str) -> None:
         """The expert's own config and tensors against the code in the index, before a module is built from
@@ -222,14 +235,12 @@ class Checkpoint:
             raise CheckpointError(
                 f"{self.path}/{folder}/config.json does not describe code {name} of aptp.json"
             )
-        with torch.device("meta"):
-            dense = UNet2DConditionModel.from_config(self.unet_config)
-        shapes = {key: tensor.shape for key, tensor in dense.state_dict().items()}
-        with safe_open(self.path / folder / WEIGHTS, framework="pt") as file:
-            found = {key: torch.Size(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        shapes = {key: tensor.shape for key, tensor in self._on_meta().state_dict().items()}
         try:
+            with safe_open(self.path / folder / WEIGHTS, framework="pt") as file:
+                found = {key: torch.Size(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
             check_shapes(found, architecture, shapes)
-        except SpaceError as error:
+        except (SpaceError, SafetensorError, OSError) as error:
             raise CheckpointError(
                 f"{self.path}/{folder}/{WEIGHTS} does not fit code {name}: {error}"
             ) from error
@@ -238,9 +249,13 @@ class Checkpoint:
         self.verify(component)
         try:
             model, report = kind.from_pretrained(
-                self.path / component, output_loading_info=True, local_files_only=True, **options
+                self.path / component,
+                output_loading_info=True,
+                local_files_only=True,
+                use_safetensors=True,
+                **options,
             )
-        except (ValueError, RuntimeError, OSError, TypeError) as error:
+        except (ValueError, RuntimeError, OSError, TypeError, SafetensorError) as error:
             raise CheckpointError(f"{self.path / component} cannot be loaded: {error}") from error
         return _complete(model, report, self.path / component).eval()
 
@@ -255,18 +270,22 @@ def _complete(model: nn.Module, report: Any, where: Path) -> nn.Module:
 
 
 def _read_index(path: Path) -> bytes:
-    if not path.is_dir():
-        raise CheckpointError(f"there is no checkpoint folder {path}; make one with python -m aptp.new")
     try:
-        index = (path / "aptp.json").read_bytes()
-        digest = (path / "aptp.sha256").read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        hint = " It is a diffusers folder: python -m aptp.new --from makes a checkpoint of it."
-        foreign = (path / "model_index.json").is_file() and not (path / "aptp.json").exists()
-        raise CheckpointError(f"{path} is not a checkpoint: {error}.{hint if foreign else ''}") from error
-    if records.digest(index) != digest:
+        names = {item.name for item in path.iterdir()}
+    except OSError as error:
+        raise CheckpointError(
+            f"there is no checkpoint folder {str(path)[:120]} ({error.strerror}); "
+            "make one with python -m aptp.new"
+        ) from error
+    if "aptp.json" not in names:
+        hint = "; it is a diffusers folder: python -m aptp.new --from makes a checkpoint of it"
+        raise CheckpointError(
+            f"{path} is not a checkpoint: it has no aptp.json{hint if 'model_index.json' in names else ''}"
+        )
+    with open_plain(path / "aptp.json") as file:
+        index = file.read(records.MAX_BYTES + 1)
+    with open_plain(path / "aptp.sha256") as file:
+        digest = file.read(1024)
+    if records.digest(index).encode() != digest:
         raise IntegrityError(f"{path}/aptp.json has changed since it was published (aptp.sha256 disagrees)")
     return index
-
-
-__all__ = ["DENSE", "WEIGHTS", "Checkpoint"]

@@ -24,8 +24,7 @@ class Router(nn.Module):
         in [−1, 1].
         """
         mask = attention_mask.to(embedding.dtype).unsqueeze(-1)
-        pooled = (embedding * mask).sum(1) / mask.sum(
-            1
-        )  # [B, E]; a prompt has at least its begin and end tokens
+        # No division by zero: a prompt has at least its begin and end tokens.
+        pooled = (embedding * mask).sum(1) / mask.sum(1)  # [B, E]
         predicted = F.normalize(self.predictor(pooled), dim=-1)
         return predicted @ F.normalize(self.codes, dim=-1).T

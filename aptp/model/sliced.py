@@ -15,7 +15,7 @@ from accelerate import init_empty_weights
 from diffusers import UNet2DConditionModel
 
 from aptp.errors import CheckpointError, SpaceError
-from aptp.model.slicer import scattered_state, shrink, sliced_state
+from aptp.model.slicer import shrink, sliced_state
 from aptp.space.architecture import Architecture
 from aptp.space.discover import discover
 
@@ -75,15 +75,6 @@ def slice_unet(unet: UNet2DConditionModel, architecture: Architecture) -> Sliced
 def config_of(architecture: Architecture) -> dict[str, Any]:
     """The ``architecture`` entry of a sliced UNet's config."""
     return {**architecture.to_json(), "feed_forward_gates": architecture.space.feed_forward_gates}
-
-
-def scatter(expert: SlicedUNet, dense: UNet2DConditionModel) -> UNet2DConditionModel:
-    """A copy of ``dense`` that holds the expert's weights where the expert has any."""
-    with init_empty_weights():
-        wide = UNet2DConditionModel.from_config(dense.config)
-    state = scattered_state(expert.state_dict(), dense.state_dict(), expert.architecture)
-    wide.load_state_dict(state, assign=True)
-    return wide.eval()
 
 
 def gates_of(architecture: Architecture, batch: int = 1, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -52,7 +52,6 @@ def discover(
     return Space(
         tuple(survey.widths),
         depths,
-        tuple(gate.module for gate in survey.candidates),
         tuple(survey.left_dense),
         feed_forward_gates,
     )

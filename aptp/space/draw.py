@@ -16,14 +16,14 @@ TOLERANCE = 0.005
 
 
 def draw(cost: LinearCost, budget: float, rng: np.random.Generator, *, align: int = 1) -> Architecture:
-    """A random architecture whose cost is ``budget`` times dense, within half a percent of dense.
+    """A random architecture whose cost is ``budget`` times dense, within half a percent of dense or one gate,
+    whichever is more.
 
     Widths vary from layer to layer, and which sublayers are skipped is random too. Raises BudgetError for
     budgets outside (0, 1], and for those the space cannot reach.
     """
     space = cost.space
-    if not 0 < budget <= 1:
-        raise BudgetError(f"budget {budget} is not in (0, 1]")
+    check_budget(budget)
     if budget == 1:
         return full(space)
     scores = _scores(space, budget, rng)
@@ -44,6 +44,12 @@ def draw(cost: LinearCost, budget: float, rng: np.random.Generator, *, align: in
             f"no architecture drawn costs {budget:.3f} of dense; the nearest costs {reached:.3f}"
         )
     return found
+
+
+def check_budget(budget: float) -> None:
+    """Raises BudgetError unless ``budget`` is a share of dense."""
+    if not 0 < budget <= 1:
+        raise BudgetError(f"budget {budget} is not in (0, 1]")
 
 
 def _scores(space: Space, budget: float, rng: np.random.Generator) -> np.ndarray:

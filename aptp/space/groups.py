@@ -45,13 +45,11 @@ class DepthGate:
 class Space:
     """Everything that can be pruned from one UNet.
 
-    ``identity`` lists every sublayer that has an identity path, whether or not it is among ``depths``;
     ``left_dense`` names each sublayer that is never pruned, with the reason.
     """
 
     widths: tuple[WidthGroup, ...]
     depths: tuple[DepthGate, ...]
-    identity: tuple[str, ...] = ()
     left_dense: tuple[tuple[str, str], ...] = ()
     feed_forward_gates: int = 32
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aptp.checkpoint.integrity import list_files
+from aptp.checkpoint.integrity import list_files, published
 from aptp.checkpoint.reader import Checkpoint
 from aptp.create import create
 from aptp.default import default_checkpoint
@@ -31,7 +31,7 @@ def test_the_same_seed_gives_the_same_bytes(checkpoint: Path, tmp_path: Path) ->
 def test_from_a_diffusers_folder(checkpoint: Path, tmp_path: Path) -> None:
     create(tmp_path / "out", source=checkpoint, budgets=(0.7,), size=(32, 48))
     made = Checkpoint.open(tmp_path / "out")
-    assert made.record.trained
+    assert not made.record.trained  # a checkpoint of random weights stays one
     assert made.record.size == (32, 48)
     original = Checkpoint.open(checkpoint).dense().state_dict()
     for name, tensor in made.dense().state_dict().items():
@@ -44,7 +44,7 @@ def test_no_temporary_folder_is_left(checkpoint: Path) -> None:
 
 def test_an_existing_folder_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
-    with pytest.raises(StorageError, match="not empty"):
+    with pytest.raises(UsageError, match="not empty"):
         create(tmp_path, preset="tiny")
     assert (tmp_path / "mine").read_text() == "precious"
 
@@ -63,6 +63,52 @@ def test_a_full_disk(tmp_path: Path) -> None:
     with files_of_at_most(1 << 20), pytest.raises(StorageError, match="no room left"):
         create(tmp_path / "out", preset="tiny", budgets=(0.5,))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_draft_left_by_a_kill_is_taken_over(tmp_path: Path) -> None:
+    draft = tmp_path / ".out.draft"
+    (draft / "half").mkdir(parents=True)
+    (draft / "rest").write_text("torn")
+    with published(tmp_path / "out") as folder:
+        (folder / "whole").write_text("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    with published(tmp_path / "out") as folder:
+        (folder / "mine").write_text("mine")
+        with (
+            pytest.raises(StorageError, match="being written by another process"),
+            published(tmp_path / "out"),
+        ):
+            pass
+    assert (tmp_path / "out" / "mine").read_text() == "mine"
+
+
+def test_a_target_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    def race() -> None:
+        with published(tmp_path / "out") as folder:
+            (folder / "mine").write_text("mine")
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "theirs").write_text("theirs")
+
+    with pytest.raises(StorageError, match="cannot be written"):
+        race()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
+
+
+def test_a_pipeline_index_that_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="cannot be read as a diffusers pipeline"):
+        create(tmp_path / "out", source=tmp_path)
+
+
+def test_a_damaged_default_is_made_again(tmp_path: Path) -> None:
+    folder = default_checkpoint(tmp_path)
+    (folder / "unet" / "config.json").write_text("{}")
+    assert default_checkpoint(tmp_path) == folder
+    Checkpoint.open(folder).verify()
 
 
 def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
@@ -88,6 +134,9 @@ def test_pickled_weights_are_refused(checkpoint: Path, tmp_path: Path) -> None:
         ({"preset": "tiny", "budgets": ()}, "at least one budget"),
         ({"preset": "tiny", "budgets": (2.0,)}, r"not in \(0, 1\]"),
         ({"preset": "tiny", "size": (63, 64)}, "multiples of 4 pixels"),
+        ({"preset": "tiny", "seed": -1}, "seed -1 is not between"),
+        ({"preset": "tiny", "seed": 10**22}, "is not between"),
+        ({"preset": "tiny", "align": 0}, "at least 1 channel"),
         ({}, "either a preset or a diffusers folder"),
     ],
 )
@@ -115,6 +164,9 @@ def test_the_default_is_made_once(tmp_path: Path) -> None:
     [
         (("--preset", "tiny"), 2, "--out"),
         (("--preset", "tiny", "--out", "x", "--budget", "0.5"), 2, "did you mean '--budgets'"),
+        (("--presett", "tiny", "--out", "x"), 2, "did you mean '--preset'"),
+        (("--preset", "tiny", "--out", "x", "y"), 2, "unexpected argument 'y'"),
+        (("--preset", "tiny", "--out", "x" * 300), 1, "cannot be used as a folder"),
         (("--preset", "tiny", "--out", "x", "--size", "64"), 2, "not HxW"),
         (("--preset", "tiny", "--out", "x", "--budgets", "half"), 2, "not a list of numbers"),
         (("--from", "/nowhere", "--out", "x"), 3, "not a diffusers pipeline folder"),

@@ -1,6 +1,7 @@
 """Opening checkpoints: what comes out of a good one, and the one typed error for each kind of bad one."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def load_everything(path: Path) -> None:
     checkpoint = Checkpoint.open(path)
     checkpoint.verify()
     checkpoint.router()
+    checkpoint.tokenizer_file()
     for name in ("dense", *map(str, range(len(checkpoint.record.codes)))):
         checkpoint.expert(name)
 
@@ -76,7 +78,7 @@ def test_digests_follow_content(checkpoint: Path) -> None:
     opened = Checkpoint.open(checkpoint)
     parts = ["", "unet", "vae", "text_encoder", "tokenizer", "scheduler", "router.safetensors", "experts/0"]
     assert len({opened.digest(part) for part in [*parts, "experts/1"]}) == 9
-    with pytest.raises(CheckpointError, match="no component 'experts/7'"):
+    with pytest.raises(CheckpointError, match="lists no 'experts/7'"):
         opened.digest("experts/7")
 
 
@@ -123,10 +125,58 @@ def test_changed_files(damaged: Damaged, file: str, damage: str) -> None:
         case "link":
             target.rename(path.parent / "elsewhere")
             target.symlink_to(path.parent / "elsewhere")
-    if damage == "link" and file == "aptp.json":
-        return  # an index may be reached through a link; what it lists may not
     with pytest.raises((IntegrityError, CheckpointError), match=Path(file).name):
         load_everything(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["unet/diffusion_pytorch_model.safetensors.index.json", "experts/0/model.bin", "tokenizer/x/y"]
+)
+def test_files_the_index_does_not_list(damaged: Damaged, name: str) -> None:
+    path = damaged()
+    (path / name).parent.mkdir(exist_ok=True)
+    (path / name).write_text("{}")
+    with pytest.raises(IntegrityError, match="is not listed in aptp.json"):
+        load_everything(path)
+
+
+@pytest.mark.parametrize("name", ["router.safetensors", "tokenizer/tokenizer.json", "unet/config.json"])
+def test_an_index_that_lists_too_little(damaged: Damaged, name: str) -> None:
+    path = damaged()
+    body = json.loads((path / "aptp.json").read_text())
+    del body["files"][name]
+    index = json.dumps(body).encode()
+    (path / "aptp.json").write_bytes(index)
+    (path / "aptp.sha256").write_text(digest(index))
+    with pytest.raises((CheckpointError, IntegrityError), match=Path(name).name):
+        load_everything(path)
+
+
+def test_a_file_touched_after_the_check_is_checked_again(damaged: Damaged) -> None:
+    path = damaged()
+    opened = Checkpoint.open(path)
+    opened.router()
+    data = bytearray((path / "router.safetensors").read_bytes())
+    data[-1] ^= 1
+    (path / "router.safetensors").write_bytes(data)
+    with pytest.raises(IntegrityError, match=r"router.safetensors has changed"):
+        opened.router()
+
+
+def test_an_index_that_is_a_pipe_does_not_hang(damaged: Damaged) -> None:
+    path = damaged()
+    (path / "aptp.json").unlink()
+    os.mkfifo(path / "aptp.json")
+    with pytest.raises(IntegrityError, match="not a regular file"):
+        Checkpoint.open(path)
+
+
+def test_a_router_that_is_garbage(damaged: Damaged) -> None:
+    path = damaged()
+    (path / "router.safetensors").write_bytes(b"garbage")
+    sign(path)
+    with pytest.raises(CheckpointError, match="does not hold a router"):
+        Checkpoint.open(path).router()
 
 
 def test_swapped_experts(damaged: Damaged) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from aptp.model.gates import GatedUNet
-from aptp.model.sliced import gates_of, scatter, slice_unet
+from aptp.model.sliced import gates_of, slice_unet
+from aptp.model.slicer import scattered_state
 from aptp.presets import PRESETS
 from aptp.space.architecture import Architecture, full, harden
 from aptp.space.discover import discover
@@ -86,7 +87,9 @@ def test_scattering_an_expert_back_gives_the_same_function(geometry: str) -> Non
     architecture = random_architecture(supernet.space, "combined", 5)
     expert = slice_unet(make_unet(geometry, seed=9), architecture)  # weights the dense UNet does not have
     inputs = make_inputs(unet)
-    wide = GatedUNet(scatter(expert, unet), supernet.space)
+    wide = make_unet(geometry)
+    wide.load_state_dict(scattered_state(expert.state_dict(), wide.state_dict(), architecture))
+    wide = GatedUNet(wide, supernet.space)
     masked = wide(**inputs, gates=gates_of(architecture, 2, torch.float64))
     expected = expert(**inputs).sample
     assert (masked - expected).abs().max() <= DOUBLE * expected.std()

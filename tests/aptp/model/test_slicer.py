@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from torch import nn
 
 from aptp.errors import CheckpointError, SpaceError
-from aptp.model.sliced import SlicedUNet, config_of, scatter, slice_unet
+from aptp.model.sliced import SlicedUNet, config_of, slice_unet
 from aptp.model.slicer import index_maps, scattered_state, sliced_shapes
 from aptp.presets import SCHEDULER
 from aptp.space.architecture import Architecture, full, harden
@@ -199,5 +199,6 @@ def test_scatter_refuses_what_does_not_fit(change: str) -> None:
 def test_scatter_keeps_the_dense_weights_elsewhere() -> None:
     unet = make_unet("sd2")
     expert = slice_unet(unet, architecture_of(discover(unet)))
-    for name, tensor in scatter(expert, unet).state_dict().items():
-        assert torch.equal(tensor, unet.state_dict()[name]), name
+    dense = unet.state_dict()
+    for name, tensor in scattered_state(expert.state_dict(), dense, expert.architecture).items():
+        assert torch.equal(tensor, dense[name]), name
