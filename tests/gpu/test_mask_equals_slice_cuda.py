@@ -1,4 +1,4 @@
-"""D1 where it will be trained: masked and sliced UNets agree on a GPU, and fp16 stays finite."""
+"""Masked and sliced UNets agree on a GPU, and fp16 stays finite."""
 
 import numpy as np
 import pytest

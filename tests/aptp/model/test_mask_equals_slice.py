@@ -1,4 +1,4 @@
-"""D1: the gated supernet and the sliced UNet are the same function, per gate kind and combined."""
+"""The gated supernet and the sliced UNet are the same function, per gate kind and combined."""
 
 from functools import cache
 
