@@ -10,12 +10,26 @@ import numpy as np
 import numpy.typing as npt
 
 from .engines.engine import Engine
-from .errors import EngineFailure
+from .errors import EngineFailure, RuntimeFailure
 from .request import Request
 
 Float32 = npt.NDArray[np.float32]
 
 EngineFor = Callable[[str, int, int, int], Engine]  # expert, rows, height, width
+
+
+SMALL = 10**9
+TOGETHER = 8
+
+
+def default_batch(macs: int) -> int:
+    """How many requests share a call where nobody says: 8 below 10^9 `macs`, else 1.
+
+    `macs` are those of one row at the default size, of the largest expert. On two cores, experts of 0.14 and
+    0.23 billion make images 1.1, 1.3 and 1.4 to 1.5 times as fast with 2, 4 and 8 to a call; models a
+    thousand times larger fill the processor with one, and gain nothing.
+    """
+    return TOGETHER if macs < SMALL else 1
 
 
 class Call:
@@ -65,8 +79,22 @@ class Batcher:
         self._running.append(request)
 
     def tick(self) -> list[Request]:
-        """One UNet call for the oldest request and those that fit with it; gives the requests it advanced."""
+        """One UNet call for the oldest request and those that fit with it; gives the requests it was for.
+
+        Each has advanced by a step, or the call failed and has ended them all. Who has ended has left.
+        """
         group = self._group()
+        try:
+            self._advance(group)
+        except RuntimeFailure as failure:
+            for request in group:
+                request.failure = failure
+        for request in group:
+            if request.ended:
+                self._running.remove(request)
+        return group
+
+    def _advance(self, group: list[Request]) -> None:
         if self._call is None or self._call.requests != group:
             self._call = Call(group)
         rows, _, height, width = self._call.sample.shape
@@ -76,9 +104,6 @@ class Batcher:
         share = (time.perf_counter() - start) / len(group)
         for request in group:
             request.seconds += share
-            if request.trajectory.done:
-                self._running.remove(request)
-        return group
 
     def _group(self) -> list[Request]:
         oldest = self._running[0]

@@ -41,10 +41,7 @@ class Cache:
         """
         if model.serve is None or model.weights is None:
             return bundle.model(model)[0]
-        entries = bundle.manifest.files
-        key = hashlib.sha256(
-            f"{entries[model.weights].sha256} {entries[model.serve].sha256}".encode()
-        ).hexdigest()
+        entries, key = bundle.manifest.files, _key(bundle, model)
         folder = self.root / "serve" / key
         # The first look takes no lock: a finished cache may be read-only.
         if self._damage(key, folder) is not None:
@@ -53,6 +50,12 @@ class Cache:
                 with _locked(folder.with_suffix(".lock")):
                     self._publish(bundle, model, key, folder)
         return folder / GRAPH
+
+    def is_unchanged(self, bundle: Bundle, model: Model) -> bool:
+        """Whether the files that `serving_graph` gave last are still the very ones that it checked."""
+        if model.serve is None or model.weights is None:
+            return bundle.files.is_unchanged(model.paths)
+        return self._entries[_key(bundle, model)].is_unchanged((GRAPH, DATA))
 
     def _publish(self, bundle: Bundle, model: Model, key: str, folder: Path) -> None:
         damage = self._damage(key, folder)
@@ -78,9 +81,18 @@ class Cache:
 
 
 def default_folder() -> Path:
-    """Where derived files go if the user names no place."""
+    """Where derived files go if the user names no place. Raises `CacheFailure` for a user without a home."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "aptp"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "aptp"
+    except RuntimeError as error:
+        raise CacheFailure("this user has no home folder; name a folder with --cache") from error
+
+
+def _key(bundle: Bundle, model: Model) -> str:
+    entries = bundle.manifest.files
+    hashes = [entries[path].sha256 for path in (model.weights, model.serve) if path is not None]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def _entry(folder: Path) -> VerifiedFiles:

@@ -14,16 +14,23 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
+        self._arguments: list[str] = []
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse `args` (default: the process's own). Raises `UsageError`."""
-        parsed, unknown = self.parse_known_args(args, namespace)
+        self._arguments = list(sys.argv[1:] if args is None else args)
+        parsed, unknown = self.parse_known_args(self._arguments, namespace)
         if unknown:
             raise UsageError(self._unknown(unknown))
         return parsed
 
     def error(self, message: str) -> NoReturn:
-        """Raise a `UsageError`, so that parsing fails the way everything else does."""
+        """Raise a `UsageError`, so that parsing fails the way everything else does.
+
+        A misspelt option comes first: that a required one is missing may only be what follows from it.
+        """
+        if misspelt := self._misspelt():
+            raise UsageError(self._unknown(misspelt))
         choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
         if choice:
             message += nearest(choice[1], re.findall(r"[\w.-]+", choice[2]))
@@ -33,8 +40,16 @@ class Parser(argparse.ArgumentParser):
         options = [text.partition("=")[0] for text in arguments if text.startswith("-")]
         if not options:
             return f"unexpected argument {arguments[0]!r}; see {self.prog} --help"
-        known = [option for action in self._actions for option in action.option_strings]
-        return f"unknown option {options[0]!r}{nearest(options[0], known)}; see {self.prog} --help"
+        return f"unknown option {options[0]!r}{nearest(options[0], self._known())}; see {self.prog} --help"
+
+    def _misspelt(self) -> list[str]:
+        # What argparse takes for options: not what follows a lone `--`, nor text with a space in it.
+        end = self._arguments.index("--") if "--" in self._arguments else len(self._arguments)
+        words = [text.partition("=")[0] for text in self._arguments[:end] if text.startswith("--")]
+        return [word for word in words if " " not in word and word not in self._known()]
+
+    def _known(self) -> list[str]:
+        return [option for action in self._actions for option in action.option_strings]
 
 
 def run(main: Callable[[], int], failures: tuple[type[Exception], ...] = (RuntimeFailure,)) -> NoReturn:

@@ -7,10 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .bundle.reader import Bundle
-from .bundle.schema import Encoder as Settings
-from .cache import Cache
-from .engines.onnx import open_session
+from .bundle.schema import EncoderEntry
 from .errors import EngineFailure
+from .sessions import Sessions
 from .tokenizer import Tokenizer
 
 KEPT = 64  # encodings; 77 tokens of 1,024 floats are 0.3 MB
@@ -27,11 +26,11 @@ class Encoding(NamedTuple):
 class Encoder:
     """A text encoder with its tokenizer. Remembers the last prompts: negative ones come back."""
 
-    def __init__(self, bundle: Bundle, settings: Settings, cache: Cache, threads: int | None = None) -> None:
-        self.settings = settings
-        self._tokenizer = Tokenizer.load(bundle, settings.tokenizer)
-        self._session = open_session(cache.serving_graph(bundle, settings.model), "cpu", threads=threads)
-        self._session.require(settings.inputs, settings.output)
+    def __init__(self, bundle: Bundle, entry: EncoderEntry, sessions: Sessions) -> None:
+        self.entry = entry
+        self._tokenizer = Tokenizer.load(bundle, entry.tokenizer)
+        self._session = sessions.open(entry.model)
+        self._session.require(entry.inputs, entry.output)
         self._kept: OrderedDict[str, Encoding] = OrderedDict()
 
     def __call__(self, prompt: str) -> Encoding:
@@ -41,12 +40,10 @@ class Encoder:
             return self._kept[prompt]
         tokens = self._tokenizer(prompt)
         inputs = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
-        embedding = self._session.run(
-            self.settings.output, {name: inputs[name] for name in self.settings.inputs}
-        )
+        embedding = self._session.run(self.entry.output, {name: inputs[name] for name in self.entry.inputs})
         if not np.isfinite(embedding).all():
             raise EngineFailure(
-                f"encoder {self.settings.name!r}: the embedding of {prompt[:32]!r} is not finite"
+                f"encoder {self.entry.name!r}: the embedding of {prompt[:32]!r} is not finite"
             )
         self._kept[prompt] = encoding = Encoding(embedding, tokens.mask, tokens.dropped)
         if len(self._kept) > KEPT:

@@ -3,11 +3,13 @@
 RuntimeFailure                   1
 ├── UsageError                   2   a value the caller gave cannot be used (also a ValueError)
 ├── Refused                      3   going on would not be safe
+│   ├── NotABundle                   there is no bundle at the path
 │   ├── ManifestError                the manifest breaks the format's rules
 │   ├── IntegrityError               a file is not the one the manifest lists
 │   └── EnvironmentMismatch          this machine lacks what was asked for
 ├── CodeUnavailable              1   the bundle holds no expert for the code
 ├── CacheFailure                 1   a derived file could not be written
+├── OutputFailure                1   an image could not be written
 └── EngineFailure                1   an engine did not load, did not run, or returned nonsense
 """
 
@@ -33,6 +35,10 @@ class Refused(RuntimeFailure):
     exit_code = 3
 
 
+class NotABundle(Refused):
+    """There is no bundle at the path: nothing, nothing readable, or something else."""
+
+
 class ManifestError(Refused):
     """The manifest breaks the rules of docs/BUNDLE.md."""
 
@@ -51,6 +57,10 @@ class CodeUnavailable(RuntimeFailure):
 
 class CacheFailure(RuntimeFailure):
     """A derived file could not be written."""
+
+
+class OutputFailure(RuntimeFailure):
+    """An image could not be written."""
 
 
 class EngineFailure(RuntimeFailure):

@@ -1,17 +1,16 @@
 """`python -m runtime.generate`: prompts to PNG files, a grid, and a table."""
 
-import json
+import os
 import re
-import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from .album import Album
 from .cli import Parser, run
 from .engines.onnx import PROVIDERS
-from .errors import UsageError
-from .generated import Generated
+from .errors import RuntimeFailure, UsageError
 from .pipeline import Runtime
 
 GRID = "grid.png"
@@ -22,13 +21,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     prompts = _prompts(options)
     folder = Path(options.out)
-    paths = [folder / name for name in _names(prompts, options.seed)]
-    if not options.overwrite:
-        _check_targets([*paths, folder / GRID] if options.grid else paths)
-    images = _generate(options, prompts, folder)
-    _save(images, paths, folder / GRID if options.grid else None)
-    _report(images, paths, as_json=options.json)
-    return 0
+    sheet = folder / GRID if options.grid else None
+    album = Album(prompts, [folder / name for name in _names(prompts, options.seed)], sheet)
+    _check_targets([*album.paths, *([sheet] if sheet else [])], options.overwrite)
+    try:
+        _generate(options, album)
+    except RuntimeFailure:
+        if not album:  # or it is one of those that the album tells of
+            raise
+    finally:  # after an interrupt as well: what is done is kept, and told
+        if album:
+            _finish(album, options.json)
+    return album.exit_code
+
+
+def _finish(album: Album, as_json: bool) -> None:
+    album.save_sheet()
+    if as_json:
+        album.print_json()
+    album.print_table()
 
 
 def _parser() -> Parser:
@@ -52,7 +63,7 @@ def _parser() -> Parser:
         "--provider", choices=PROVIDERS, default="auto", help="what runs the UNet (default: auto)"
     )
     parser.add_argument(
-        "--batch", type=_integer, default=1, help="images that may share a UNet call (default: 1)"
+        "--batch", type=_integer, help="images that may share a UNet call (default: by the experts' size)"
     )
     parser.add_argument("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
     parser.add_argument("--json", action="store_true", help="print results as JSON on standard output")
@@ -87,7 +98,7 @@ def _prompts(options: Namespace) -> list[str]:
     prompts: list[str] = list(options.prompts)
     if options.file is not None:
         try:
-            lines = Path(options.file).read_text(encoding="utf-8").splitlines()
+            lines = Path(options.file).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--prompts {options.file}: cannot be read as UTF-8 text: {error}") from error
         prompts += [line for line in lines if line.strip()]
@@ -104,10 +115,12 @@ def _names(prompts: Sequence[str], seed: int) -> list[str]:
     return names
 
 
-def _check_targets(paths: Sequence[Path]) -> None:
+def _check_targets(paths: Sequence[Path], overwrite: bool) -> None:
     # Before any work: an hour of images must not end in a refusal to write them.
     for path in paths:
-        if path.exists():
+        if os.path.isdir(path):
+            raise UsageError(f"{path}: is a folder, where an image is to be; choose another --out")
+        if os.path.lexists(path) and not overwrite:
             raise UsageError(f"{path}: is there already; add --overwrite, or choose another --out")
 
 
@@ -118,23 +131,27 @@ def _make(folder: Path) -> None:
         raise UsageError(f"--out {folder}: is not a folder that can be made: {error.strerror}") from error
 
 
-def _generate(options: Namespace, prompts: Sequence[str], folder: Path) -> list[Generated]:
+def _generate(options: Namespace, album: Album) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("opening the bundle", total=None)
-        with Runtime.open(
-            options.bundle, provider=options.provider, cache=options.cache, batch=options.batch
-        ) as runtime:
-            _make(folder)
+    console = Console(stderr=True)
+    columns = TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    # Only where someone watches: elsewhere it would leave an empty line.
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with Runtime.open(
+        options.bundle, provider=options.provider, cache=options.cache, batch=options.batch
+    ) as runtime:
+        _make(Path(options.out))
+        task = progress.add_task("", total=None)
 
-            def show(_: int, done: int, rows: int) -> None:
-                progress.update(task, description="steps", total=rows * len(prompts), advance=1)
+        def show(_: int, done: int, rows: int) -> None:
+            progress.start()  # with the first step: a refusal comes before it
+            progress.update(task, total=rows * len(album.prompts), advance=1)
 
-            return runtime.generate(
-                prompts,
+        try:
+            runtime.generate(
+                album.prompts,
                 negative_prompt=options.negative_prompt,
                 seed=options.seed,
                 steps=options.steps,
@@ -143,63 +160,10 @@ def _generate(options: Namespace, prompts: Sequence[str], folder: Path) -> list[
                 solver=options.solver,
                 code=options.code,
                 on_step=show,
+                on_image=album.add,
             )
-
-
-def _save(images: Sequence[Generated], paths: Sequence[Path], sheet: Path | None) -> None:
-    from .images import grid, save_png
-
-    for image, path in zip(images, paths, strict=True):
-        save_png(image, path)
-    if sheet is not None:
-        grid(images).save(sheet)
-
-
-def _report(images: Sequence[Generated], paths: Sequence[Path], *, as_json: bool) -> None:
-    from .images import describe
-
-    if as_json:
-        results = [
-            {"file": str(path), "milliseconds": round(image.milliseconds, 3), **describe(image)}
-            for image, path in zip(images, paths, strict=True)
-        ]
-        sys.stdout.write(json.dumps(results, indent=1) + "\n")
-    _table(images, paths)
-
-
-def _table(images: Sequence[Generated], paths: Sequence[Path]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("prompt", "code", title=f"images in {paths[0].parent}", title_justify="left")
-    table.add_column("margin", justify="right")
-    table.add_column("ms", justify="right")
-    table.add_column("file", overflow="fold")
-    console = Console(stderr=True)
-    for image, path in zip(images, paths, strict=True):
-        choice = image.choice
-        code = "dense" if choice.code is None else str(choice.code)
-        code += f" → {choice.expert}" if choice.fell_back else ""
-        margin = "" if choice.margin is None else f"{choice.margin:.3f}"
-        table.add_row(Text(image.prompt), code, margin, f"{image.milliseconds:.0f}", Text(path.name))
-    console.print(table)
-    for image in images:
-        for warning in _warnings(image):
-            console.print(Text(f"warning: {image.prompt[:48]!r}: {warning}"))
-
-
-def _warnings(image: Generated) -> list[Any]:
-    warnings = []
-    if image.blank:
-        warnings.append("the image is blank: untrained weights, or a broken engine (try --provider cpu)")
-    if image.dropped_tokens:
-        warnings.append(f"the prompt is too long: its last {image.dropped_tokens} tokens were not used")
-    if image.choice.fell_back:
-        warnings.append(
-            f"code {image.choice.code} is not in the bundle: {image.choice.expert} made the image"
-        )
-    return warnings
+        finally:
+            progress.stop()
 
 
 if __name__ == "__main__":

@@ -25,22 +25,29 @@ class Choice:
 class Generated:
     """An image, uint8 [H, W, 3], and how it came to be.
 
-    `seed` is None where the caller gave latents. `milliseconds` is this image's share of the work, without
-    opening engines.
+    `seed` is None where the caller gave latents. `dropped_tokens` counts the prompt's tokens that did not
+    fit, `negative_dropped_tokens` those of the negative prompt (0 without guidance: nothing reads it then).
+    `milliseconds` is this image's share of the work, without opening engines.
     """
 
-    image: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8]
     prompt: str
     choice: Choice
     seed: int | None
     settings: Settings
     dropped_tokens: int
+    negative_dropped_tokens: int
     milliseconds: float
+
+    @property
+    def image(self) -> npt.NDArray[np.uint8]:
+        """An older name of `pixels`."""
+        return self.pixels
 
     @property
     def blank(self) -> bool:
         """Whether the image shows nothing, which is what broken engines most often return."""
-        return int(np.ptp(self.image)) <= BLANK
+        return int(np.ptp(self.pixels)) <= BLANK
 
 
 def to_pixels(decoded: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -1,6 +1,8 @@
-"""Images as files: PNGs that carry their settings, and a labelled grid."""
+"""Images as files: PNGs that carry their settings, and a labelled grid. A file is whole, or not there."""
 
+import io
 import json
+import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +12,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from .errors import OutputFailure
 from .generated import Generated
 
 KEY = "aptp"  # the PNG text chunk that holds the settings, as JSON
@@ -29,15 +32,49 @@ def describe(generated: Generated) -> dict[str, Any]:
         **asdict(generated.choice),
         **asdict(generated.settings),
         "dropped_tokens": generated.dropped_tokens,
+        "negative_dropped_tokens": generated.negative_dropped_tokens,
         "blank": generated.blank,
     }
 
 
 def save_png(generated: Generated, path: Path) -> None:
-    """Write the image, its settings in the text chunk `aptp`. An existing file is replaced."""
+    """Write the image, its settings in the text chunk `aptp`. An existing file is replaced.
+
+    Raises `OutputFailure`.
+    """
     text = PngInfo()
     text.add_text(KEY, json.dumps(describe(generated), sort_keys=True))
-    Image.fromarray(generated.image).save(path, format="PNG", pnginfo=text)
+    _save(Image.fromarray(generated.pixels), path, text)
+
+
+def save_grid(images: Sequence[Generated], path: Path) -> None:
+    """Write all images on one sheet. An existing file is replaced. Raises `OutputFailure`."""
+    _save(grid(images), path)
+
+
+def _save(image: Image.Image, path: Path, text: PngInfo | None = None) -> None:
+    data = io.BytesIO()
+    image.save(data, format="PNG", pnginfo=text)
+    partial = path.with_name(f".{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise OutputFailure(
+            f"{path}: cannot be written: {error.strerror}; make room, or choose another --out"
+        ) from error
+    finally:
+        _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    try:
+        partial.unlink(missing_ok=True)
+    except OSError:
+        return  # whatever kept it from being written keeps it from being there
 
 
 def grid(images: Sequence[Generated]) -> Image.Image:
@@ -69,7 +106,7 @@ def grid(images: Sequence[Generated]) -> Image.Image:
 
 
 def _enlarged(generated: Generated) -> Image.Image:
-    picture = Image.fromarray(generated.image)
+    picture = Image.fromarray(generated.pixels)
     factor = -(-_SIDE // min(picture.size))
     size = picture.width * factor, picture.height * factor
     return picture if factor == 1 else picture.resize(size, Image.Resampling.LANCZOS)

@@ -1,7 +1,6 @@
 """Every graph of an opened bundle: encoders and router at once, experts and decoder when first needed."""
 
 import time
-from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +8,13 @@ import numpy.typing as npt
 from .bundle.reader import Bundle
 from .bundle.schema import Model
 from .cache import Cache
-from .encoding import Encoder, Encoding
+from .encoding import Encoder
 from .engines.engine import Engine
-from .engines.onnx import OnnxEngine, Session, open_session
+from .engines.onnx import OnnxEngine, Session
 from .engines.residency import Bucket, Residency
 from .errors import EngineFailure
 from .router import Route, Router
+from .sessions import Sessions
 
 Float32 = npt.NDArray[np.float32]
 
@@ -22,40 +22,45 @@ _DECODER = "decoder"
 
 
 class Models:
-    """The bundle's graphs, experts and decoder on `provider`; open experts hold up to `memory` bytes."""
+    """The bundle's graphs. Experts and decoder are on `provider`, and hold up to `memory` bytes together."""
 
     def __init__(self, bundle: Bundle, cache: Cache, provider: str, memory: int, threads: int | None) -> None:
-        self._bundle, self._cache, self._provider, self._threads = bundle, cache, provider, threads
-        manifest = bundle.manifest
-        self._inputs = {entry.input: entry.encoder for entry in manifest.conditioning}
-        names = {manifest.router.encoder, *self._inputs.values()}
+        self._manifest, self._provider = bundle.manifest, provider
+        self._sessions = Sessions(bundle, cache, threads)
+        self._inputs = {entry.input: entry.encoder for entry in self._manifest.conditioning}
+        names = {self._manifest.router.encoder, *self._inputs.values()}
         self._encoders = {
-            name: Encoder(bundle, manifest.encoders[name], cache, threads) for name in sorted(names)
+            name: Encoder(bundle, self._manifest.encoders[name], self._sessions) for name in sorted(names)
         }
-        self._router = Router(bundle, cache, threads)
-        self._engines: Residency[OnnxEngine] = Residency(self._open_expert, self._cost, memory)
-        self._decoders: Residency[Session] = Residency(self._open_decoder, self._cost, memory)
+        self._router = Router(self._manifest.router, self._sessions)
+        self._resident: Residency[Session] = Residency(self._open, self._cost, memory)
 
-    def condition(self, prompt: str) -> tuple[dict[str, Float32], int]:
-        """The UNet's conditioning inputs for a prompt, each [1, L, E], and how many tokens were dropped."""
-        encodings = {name: self._encode(encoder, prompt) for name, encoder in self._inputs.items()}
-        dropped = max((encoding.dropped for encoding in encodings.values()), default=0)
-        return {name: encoding.embedding for name, encoding in encodings.items()}, dropped
+    def condition(self, prompt: str) -> dict[str, Float32]:
+        """The UNet's conditioning inputs for a prompt, each [1, L, E]."""
+        return {name: self._encoders[encoder](prompt).embedding for name, encoder in self._inputs.items()}
 
     def route(self, prompt: str) -> Route:
         """The code that a prompt goes to."""
-        return self._router(self._encode(self._bundle.manifest.router.encoder, prompt))
+        return self._router(self._encoders[self._manifest.router.encoder](prompt))
+
+    def dropped_tokens(self, prompt: str, *, routed: bool) -> int:
+        """How many tokens of a prompt do not fit: the most of any encoder that reads it.
+
+        Those are the ones that condition the UNet, and the router's own if the prompt is `routed`.
+        """
+        readers = {*self._inputs.values(), *([self._manifest.router.encoder] if routed else [])}
+        return max((self._encoders[name](prompt).dropped for name in readers), default=0)
 
     def engine(self, expert: str, rows: int, height: int, width: int) -> Engine:
         """The engine for an expert; `rows` 0 leaves the batch open."""
-        return self._engines[Bucket(expert, rows, height, width)]
+        return OnnxEngine(self._resident[Bucket(expert, rows, height, width)])
 
     def decode(self, latents: Float32) -> tuple[Float32, float]:
         """Latents [C, H, W] to an unbounded image [3, scale·H, scale·W], and the seconds it took."""
-        decoder = self._bundle.manifest.decoder
+        decoder = self._manifest.decoder
         scaled = latents[None] / np.float32(decoder.scaling_factor) + np.float32(decoder.shift_factor)
         _, height, width = latents.shape
-        session = self._decoders[Bucket(_DECODER, 1, height, width)]
+        session = self._resident[Bucket(_DECODER, 1, height, width)]
         start = time.perf_counter()
         image: Float32 = session.run("sample", {"latent_sample": scaled})[0]
         expected = (3, height * decoder.scale, width * decoder.scale)
@@ -65,35 +70,30 @@ class Models:
 
     def close(self) -> None:
         """Close the sessions of experts and decoder."""
-        self._engines.clear()
-        self._decoders.clear()
+        self._resident.clear()
 
-    def _encode(self, name: str, prompt: str) -> Encoding:
-        return self._encoders[name](prompt)
-
-    def _open_expert(self, bucket: Bucket) -> OnnxEngine:
-        session = self._open(self._bundle.manifest.experts[bucket.model].model, bucket, "fast")
-        return OnnxEngine(session, list(self._inputs))
-
-    def _open_decoder(self, bucket: Bucket) -> Session:
-        # In float32 everywhere: it runs once per image, and low precision shows as banding.
-        session = self._open(self._bundle.manifest.decoder.model, bucket, "float32")
-        session.require(["latent_sample"], "sample")
-        return session
-
-    def _open(self, model: Model, bucket: Bucket, precision: str) -> Session:
-        pinned: Mapping[str, int] = {"height": bucket.height, "width": bucket.width}
-        overrides = {**pinned, "batch": bucket.rows} if bucket.rows else pinned
-        graph = self._cache.serving_graph(self._bundle, model)
-        session = open_session(
-            graph, self._provider, overrides=overrides, precision=precision, threads=self._threads
+    def _open(self, bucket: Bucket) -> Session:
+        sides = {"height": bucket.height, "width": bucket.width}
+        overrides = {**sides, "batch": bucket.rows} if bucket.rows else sides
+        decodes = bucket.model == _DECODER
+        # The decoder in float32 everywhere: it runs once per image, and low precision shows as banding.
+        session = self._sessions.open(
+            self._model(bucket),
+            self._provider,
+            overrides=overrides,
+            precision="float32" if decodes else "fast",
         )
-        # The engine has opened the files by name: had they been swapped since the check, this one sees it.
-        self._cache.serving_graph(self._bundle, model)
+        if decodes:
+            session.require(["latent_sample"], "sample")
+        else:
+            session.require(["sample", "timestep", *self._inputs], "out_sample")
         return session
+
+    def _model(self, bucket: Bucket) -> Model:
+        manifest = self._manifest
+        return manifest.decoder.model if bucket.model == _DECODER else manifest.experts[bucket.model].model
 
     def _cost(self, bucket: Bucket) -> int:
-        manifest = self._bundle.manifest
-        model = manifest.decoder.model if bucket.model == _DECODER else manifest.experts[bucket.model].model
+        model, files = self._model(bucket), self._manifest.files
         # In memory the weights are float32, twice the float16 of the bundle.
-        return 2 * manifest.files[model.weights].size if model.weights else manifest.files[model.graph].size
+        return 2 * files[model.weights].size if model.weights else files[model.graph].size

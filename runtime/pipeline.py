@@ -10,37 +10,70 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from .batching import Batcher
+from .batching import Batcher, default_batch
 from .bundle.reader import Bundle
 from .bundle.schema import DENSE
 from .cache import Cache
 from .engines.engine import Engine
 from .engines.onnx import choose_provider
 from .engines.residency import default_budget
-from .errors import CodeUnavailable, UsageError
+from .errors import CodeUnavailable, RuntimeFailure, UsageError
 from .generated import Choice, Generated, to_pixels
 from .models import Models
 from .noise import normal
 from .request import Request, constant_plan
 from .router import Route
 from .schedule import Solver, Trajectory
-from .settings import Settings, check_code, check_latents, check_seeds, latents_size, resolve
+from .settings import (
+    Settings,
+    check_code,
+    check_latents,
+    check_limit,
+    check_seeds,
+    latents_size,
+    resolve,
+)
 from .tokenizer import check_prompt
 
 Float32 = npt.NDArray[np.float32]
 OnStep = Callable[[int, int, int], None]  # the image's index, rows done, rows in all
+OnImage = Callable[[int, Generated | RuntimeFailure], None]  # the image's index, and what became of it
 
 
 @dataclass(eq=False, slots=True)
 class _Job:
     """A request and what its reply will say. `seconds` is the time spent on it outside UNet calls."""
 
+    index: int
     prompt: str
     choice: Choice
     seed: int | None
-    dropped: int
+    dropped: tuple[int, int]  # tokens of the prompt and of the negative one
     request: Request
     seconds: float
+
+
+class _Outcomes:
+    """What became of each image; `on_image` hears of it at once."""
+
+    def __init__(self, on_image: OnImage | None) -> None:
+        self._on_image = on_image
+        self._images: dict[int, Generated] = {}
+        self._failures: dict[int, RuntimeFailure] = {}
+
+    def add(self, index: int, outcome: Generated | RuntimeFailure) -> None:
+        if isinstance(outcome, Generated):
+            self._images[index] = outcome
+        else:
+            self._failures[index] = outcome
+        if self._on_image:
+            self._on_image(index, outcome)
+
+    def images(self) -> list[Generated]:
+        """All images in order. Raises the first failure, if there is one."""
+        if self._failures:
+            raise self._failures[min(self._failures)]
+        return [image for _, image in sorted(self._images.items())]
 
 
 class Runtime:
@@ -58,21 +91,24 @@ class Runtime:
         *,
         provider: str = "auto",
         cache: str | Path | None = None,
-        batch: int = 1,
+        batch: int | None = None,
         memory: int | None = None,
         threads: int | None = None,
     ) -> "Runtime":
         """Open the bundle at a path.
 
         `provider` is `auto`, `openvino` or `cpu`; `cache` a folder for derived files; `batch` how many
-        requests may share a UNet call; `memory` the bytes that open engines may hold (default: half of the
-        machine's); `threads` those of one call.
-        Raises `UsageError`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`, `CacheFailure`.
+        requests may share a UNet call (default: what `default_batch` says for the largest expert); `memory`
+        the bytes that the open experts and decoders may hold (default: half of the machine's); `threads`
+        those of one call.
+        Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
+        `CacheFailure`, `EngineFailure`.
         """
         for name, value in (("batch", batch), ("memory", memory), ("threads", threads)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} {value}: give an integer of at least 1")
+            check_limit(value, name)
         opened = Bundle.open(bundle)
+        if batch is None:
+            batch = default_batch(max(expert.macs for expert in opened.manifest.experts.values()))
         chosen = choose_provider(provider)
         budget = default_budget() if memory is None else memory
         return cls(opened, Models(opened, Cache(cache), chosen, budget, threads), batch, chosen)
@@ -106,12 +142,16 @@ class Runtime:
         solver: str | None = None,
         code: int | Literal["dense"] | None = None,
         on_step: OnStep | None = None,
+        on_image: OnImage | None = None,
     ) -> list[Generated]:
         """One image per prompt, in order.
 
         Image i has seed `seed` + i, or the i-th of a sequence; `latents` float32 [C, H, W] or [N, C, H, W]
         replace the noise. `size` is (height, width) in pixels. `code` overrides the router. None: default.
-        Raises `UsageError`, `CodeUnavailable`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
+        The failure of an image does not stop the others: `on_image` gets each image, or its failure, as soon
+        as it is known, and the first failure is raised when all are through.
+        Raises `UsageError`, `CodeUnavailable`, `ManifestError`, `IntegrityError`, `CacheFailure`,
+        `EngineFailure`.
         """
         texts, manifest = _listed(prompts), self.bundle.manifest
         if latents is not None and size is None:
@@ -124,15 +164,21 @@ class Runtime:
             size=size,
             negative_prompt=check_prompt(negative_prompt),
         )
-        expert = check_code(code, manifest.router.codes)
+        expert = self._asked(code)
         seeds = check_seeds(seed, len(texts))
         shape = self._latent_shape(settings)
         given = None if latents is None else check_latents(latents, len(texts), shape)
-        jobs = []
+        course = self._solver(settings.solver).course(settings.steps)
+        jobs, outcomes = [], _Outcomes(on_image)
         for index, prompt in enumerate(texts):
+            own = seeds[index] if given is None else None
             noise = normal(seeds[index], shape) if given is None else given[index]
-            jobs.append(self._job(prompt, seeds[index] if given is None else None, noise, settings, expert))
-        return self._run(jobs, settings, on_step)
+            try:
+                jobs.append(self._job(index, prompt, own, settings, expert, Trajectory(course, noise)))
+            except RuntimeFailure as failure:
+                outcomes.add(index, failure)
+        self._run(jobs, settings, outcomes, on_step)
+        return outcomes.images()
 
     def _latent_shape(self, settings: Settings) -> tuple[int, int, int]:
         manifest = self.bundle.manifest
@@ -140,64 +186,83 @@ class Runtime:
         return manifest.latent.channels, settings.height // scale, settings.width // scale
 
     def _job(
-        self, prompt: str, seed: int | None, noise: Float32, settings: Settings, expert: str | None
+        self,
+        index: int,
+        prompt: str,
+        seed: int | None,
+        settings: Settings,
+        expert: str | None,
+        trajectory: Trajectory,
     ) -> _Job:
         start = time.perf_counter()
-        course = self._solver(settings.solver).course(settings.steps)
-        conditioning, dropped = self._models.condition(prompt)
-        guided = settings.guidance != 1.0
-        negative = self._models.condition(settings.negative_prompt)[0] if guided else None
+        models, text = self._models, settings.negative_prompt
         choice = self._choose(prompt, expert)
-        plan = constant_plan(choice.expert, len(course.rows))
-        request = Request(plan, Trajectory(course, noise), conditioning, negative, settings.guidance)
-        return _Job(prompt, choice, seed, dropped, request, time.perf_counter() - start)
+        dropped = models.dropped_tokens(prompt, routed=expert is None)
+        negative, negative_dropped = None, 0
+        if settings.guidance != 1.0:
+            negative, negative_dropped = models.condition(text), models.dropped_tokens(text, routed=False)
+        plan = constant_plan(choice.expert, len(trajectory.course.rows))
+        request = Request(plan, trajectory, models.condition(prompt), negative, settings.guidance)
+        spent = time.perf_counter() - start
+        return _Job(index, prompt, choice, seed, (dropped, negative_dropped), request, spent)
 
     def _solver(self, name: str) -> Solver:
         if name not in self._solvers:
             self._solvers[name] = Solver.load(self.bundle, name)
         return self._solvers[name]
 
+    def _asked(self, code: int | str | None) -> str | None:
+        expert = check_code(code, self.bundle.manifest.router.codes)
+        if expert is not None and expert not in self.bundle.manifest.experts:
+            raise self._unavailable(expert, "")
+        return expert
+
     def _choose(self, prompt: str, asked: str | None) -> Choice:
-        route = self._models.route(prompt) if asked is None else None
-        name = str(route.code) if route else str(asked)
-        experts, fallback = self.bundle.manifest.experts, self.bundle.manifest.router.fallback
-        expert = name if name in experts else fallback
+        if asked is not None:
+            return Choice(asked, None if asked == DENSE else int(asked), None, False)
+        route, manifest = self._models.route(prompt), self.bundle.manifest
+        name = str(route.code)
+        expert = name if name in manifest.experts else manifest.router.fallback
         if expert is None:
-            built = ", ".join(sorted(experts))
-            raise CodeUnavailable(
-                f"{self.bundle.root}: has no expert for code {name!r} and no fallback; it holds {built}. "
-                f"Build the rest with `python -m export.build --codes all`, or ask for one that is there"
-            )
-        return Choice(
-            expert, None if name == DENSE else int(name), route.margin if route else None, expert != name
+            raise self._unavailable(name, " and no fallback")
+        return Choice(expert, route.code, route.margin, expert != name)
+
+    def _unavailable(self, name: str, more: str) -> CodeUnavailable:
+        built = ", ".join(sorted(self.bundle.manifest.experts))
+        codes = "all,dense" if name == DENSE else "all"
+        return CodeUnavailable(
+            f"{self.bundle.root}: has no expert for code {name!r}{more}; it holds {built}. "
+            f"Build it with `python -m export.build --codes {codes}`, or ask for one that is there"
         )
 
-    def _run(self, jobs: Sequence[_Job], settings: Settings, on_step: OnStep | None) -> list[Generated]:
+    def _run(
+        self, jobs: Sequence[_Job], settings: Settings, outcomes: _Outcomes, on_step: OnStep | None
+    ) -> None:
         batcher = Batcher(self._engine_for, self.batch)
-        index_of = {id(job.request): index for index, job in enumerate(jobs)}
+        job_of = {id(job.request): job for job in jobs}
         # One expert after another: opening an engine costs several steps.
         for job in sorted(jobs, key=lambda job: job.choice.expert):
             batcher.submit(job.request)
-        results: list[Generated | None] = [None] * len(jobs)
         while batcher:
             for request in batcher.tick():
-                index, trajectory = index_of[id(request)], request.trajectory
-                if on_step:
-                    on_step(index, trajectory.position, len(trajectory.course.rows))
-                if trajectory.done:
-                    results[index] = self._finish(jobs[index], settings)
-        return [result for result in results if result is not None]
+                job, trajectory = job_of[id(request)], request.trajectory
+                if on_step and request.failure is None:
+                    on_step(job.index, trajectory.position, len(trajectory.course.rows))
+                if request.ended:
+                    outcomes.add(job.index, self._outcome(job, settings))
 
     def _engine_for(self, expert: str, rows: int, height: int, width: int) -> Engine:
         # An engine per group size would hold the weights once more each: with batching, one serves all.
         return self._models.engine(expert, rows if self.batch == 1 else 0, height, width)
 
-    def _finish(self, job: _Job, settings: Settings) -> Generated:
-        image, seconds = self._models.decode(job.request.result())
+    def _outcome(self, job: _Job, settings: Settings) -> Generated | RuntimeFailure:
+        try:
+            decoded, seconds = self._models.decode(job.request.result())
+            pixels = to_pixels(decoded)
+        except RuntimeFailure as failure:
+            return failure
         spent = job.seconds + job.request.seconds + seconds
-        return Generated(
-            to_pixels(image), job.prompt, job.choice, job.seed, settings, job.dropped, 1000 * spent
-        )
+        return Generated(pixels, job.prompt, job.choice, job.seed, settings, *job.dropped, 1000 * spent)
 
 
 def _listed(prompts: str | Sequence[str]) -> list[str]:

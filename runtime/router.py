@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.reader import Bundle
-from .cache import Cache
+from .bundle.schema import RouterEntry
 from .encoding import Encoding
-from .engines.onnx import open_session
 from .errors import EngineFailure
+from .sessions import Sessions
 
 
 class Route(NamedTuple):
@@ -22,9 +21,9 @@ class Route(NamedTuple):
 class Router:
     """The router's graph, on the CPU provider in float32 whatever serves the UNet."""
 
-    def __init__(self, bundle: Bundle, cache: Cache, threads: int | None = None) -> None:
-        self.settings = bundle.manifest.router
-        self._session = open_session(cache.serving_graph(bundle, self.settings.model), "cpu", threads=threads)
+    def __init__(self, entry: RouterEntry, sessions: Sessions) -> None:
+        self.entry = entry
+        self._session = sessions.open(entry.model)
         self._session.require(["embedding", "attention_mask"], "similarity")
 
     def __call__(self, encoding: Encoding) -> Route:
@@ -32,10 +31,10 @@ class Router:
         similarity = self._session.run(
             "similarity", {"embedding": encoding.embedding, "attention_mask": encoding.mask}
         )
-        codes = self.settings.codes
+        codes = self.entry.codes
         if similarity.shape != (1, codes) or not np.isfinite(similarity).all():
             raise EngineFailure(f"router: gave {similarity.shape} values, not {codes} finite similarities")
-        return choose(similarity[0], self.settings.tie)
+        return choose(similarity[0], self.entry.tie)
 
 
 def choose(similarity: npt.NDArray[np.float32], tie: float) -> Route:

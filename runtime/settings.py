@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.schema import DENSE, Latent, Manifest
+from .bundle.schema import DENSE, GUIDANCE, Latent, Manifest
 from .errors import UsageError, nearest
 
-GUIDANCE = 1000.0
 SEED = 2**64
 
 Float32 = npt.NDArray[np.float32]
@@ -118,6 +117,13 @@ def check_latents(latents: Float32, count: int, shape: tuple[int, int, int]) -> 
     if not np.isfinite(latents).all():
         raise UsageError("latents: hold a value that is not finite")
     return np.broadcast_to(latents, (count, *shape))
+
+
+def check_limit(value: int | None, name: str) -> int | None:
+    """`value` if it is None or an integer of at least 1. Raises `UsageError`."""
+    if value is not None and _integer(value, name) < 1:
+        raise UsageError(f"{name} {value}: give an integer of at least 1")
+    return value
 
 
 def _integer(value: Any, name: str) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .bundle.reader import Bundle
-from .bundle.schema import Tokenizer as Settings
+from .bundle.schema import TokenizerEntry
 from .errors import ManifestError, UsageError
 
 CHARACTERS = 10_000
@@ -44,29 +44,29 @@ def check_prompt(prompt: str) -> str:
 class Tokenizer:
     """A tokenizer file and its frame."""
 
-    def __init__(self, settings: Settings, data: bytes) -> None:
+    def __init__(self, entry: TokenizerEntry, data: bytes) -> None:
         from tokenizers import Tokenizer as Tokenize
 
         try:
             self._tokenize = Tokenize.from_str(data.decode())
         except Exception as error:  # the library raises no narrower type
-            raise ManifestError(f"{settings.file}: is not a tokenizers file: {error}") from error
+            raise ManifestError(f"{entry.file}: is not a tokenizers file: {error}") from error
         self._tokenize.no_padding()
         self._tokenize.no_truncation()
-        self.settings = settings
+        self.entry = entry
 
     @classmethod
-    def load(cls, bundle: Bundle, settings: Settings) -> "Tokenizer":
-        """Read the tokenizer that `settings` name. Raises `IntegrityError`, `ManifestError`."""
-        return cls(settings, bundle.read(settings.file))
+    def load(cls, bundle: Bundle, entry: TokenizerEntry) -> "Tokenizer":
+        """Read the tokenizer that `entry` names. Raises `IntegrityError`, `ManifestError`."""
+        return cls(entry, bundle.read(entry.file))
 
     def __call__(self, prompt: str) -> Tokens:
         """The ids of a prompt, framed by bos and eos, padded, and cut to fit. Raises `UsageError`."""
         found = self._tokenize.encode(check_prompt(prompt), add_special_tokens=False).ids
-        settings = self.settings
-        kept = found[: settings.length - 2]
-        ids = np.full((1, settings.length), settings.pad, np.int64)
-        ids[0, : len(kept) + 2] = [settings.bos, *kept, settings.eos]
-        mask = np.zeros((1, settings.length), np.int64)
+        entry = self.entry
+        kept = found[: entry.length - 2]
+        ids = np.full((1, entry.length), entry.pad, np.int64)
+        ids[0, : len(kept) + 2] = [entry.bos, *kept, entry.eos]
+        mask = np.zeros((1, entry.length), np.int64)
         mask[0, : len(kept) + 2] = 1
         return Tokens(ids, mask, len(found) - len(kept))

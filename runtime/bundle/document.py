@@ -139,11 +139,12 @@ class Fields:
         return self.each(name, lambda _, value, where: build(Fields(value, where, lenient=self.lenient)))
 
     def each(self, name: str, build: Callable[[str, Any, str], T]) -> dict[str, T]:
-        """An object with free keys: `build(key, value, where)` for each."""
+        """An object whose keys are names, under the rule for strings: `build(key, value, where)` for each."""
         value = self.raw(name)
         if not isinstance(value, dict):
             raise self.error(name, f"must be an object, not {_kind(value)}")
-        return {key: build(key, item, f"{self.where}.{name} {key[:64]!a}") for key, item in value.items()}
+        places = {key: f"{self.where}.{name} {key[:64]!a}" for key in value}
+        return {as_text(key, places[key]): build(key, item, places[key]) for key, item in value.items()}
 
     def items(self, name: str, build: Callable[[Any, str], T]) -> tuple[T, ...]:
         """A list of at least one item: `build(value, where)` for each."""

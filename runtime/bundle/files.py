@@ -4,11 +4,12 @@ Refuses paths that could leave the folder, symbolic links at any component, and 
 A check is remembered until the file's device, inode, size, mtime or ctime change.
 """
 
+import errno
 import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -42,8 +43,11 @@ def check_path(path: str, where: str) -> str:
 
 
 @contextmanager
-def open_beneath(root: Path, path: str) -> Iterator[BufferedReader]:
-    """The regular file `path` beneath `root`, open for reading. Raises `ManifestError`, `IntegrityError`."""
+def open_beneath(root: Path, path: str, remedy: str) -> Iterator[BufferedReader]:
+    """The regular file `path` beneath `root`, open for reading; `remedy` ends every refusal.
+
+    Raises `ManifestError`, `IntegrityError`.
+    """
     check_path(path, str(root))
     *folders, name = path.split("/")
     try:
@@ -52,14 +56,20 @@ def open_beneath(root: Path, path: str) -> Iterator[BufferedReader]:
             descriptor = _step(descriptor, folder, _FOLDER)
         descriptor = _step(descriptor, name, _FILE)
     except OSError as error:
-        raise IntegrityError(
-            f"{root}/{path}: cannot be opened without following links: {error.strerror}"
-        ) from error
+        raise IntegrityError(f"{root}/{path}: {_reason(error)}; {remedy}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise IntegrityError(f"{root}/{path}: is not a regular file")
+        raise IntegrityError(f"{root}/{path}: is not a regular file; {remedy}")
     with os.fdopen(descriptor, "rb") as file:
         yield file
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return "is missing"
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return "is a link, or is reached through one or through something that is no folder"
+    return f"cannot be opened: {error.strerror}"
 
 
 def _step(folder: int, name: str, flags: int) -> int:
@@ -79,7 +89,7 @@ class VerifiedFiles:
     def file(self, path: str) -> Path:
         """The place of a file whose bytes were checked, now or earlier and unchanged since."""
         entry = self._entry(path)
-        with open_beneath(self.root, path) as file:
+        with open_beneath(self.root, path, self.remedy) as file:
             stamp = _stamp(file)
             if self._checked.get(path) != stamp:
                 self._check_size(path, os.fstat(file.fileno()).st_size, entry)
@@ -94,7 +104,7 @@ class VerifiedFiles:
     def read(self, path: str) -> bytes:
         """A file's bytes; the very bytes returned are the ones that were checked."""
         entry = self._entry(path)
-        with open_beneath(self.root, path) as file:
+        with open_beneath(self.root, path, self.remedy) as file:
             self._check_size(path, os.fstat(file.fileno()).st_size, entry)
             data = file.read(entry.size + 1)
         self._check_size(path, len(data), entry)
@@ -104,7 +114,7 @@ class VerifiedFiles:
     def chunks(self, path: str, size: int) -> Iterator[bytes]:
         """A file's bytes in pieces of `size`. A wrong file raises only after the last piece."""
         entry, digest, total = self._entry(path), hashlib.sha256(), 0
-        with open_beneath(self.root, path) as file:
+        with open_beneath(self.root, path, self.remedy) as file:
             self._check_size(path, os.fstat(file.fileno()).st_size, entry)
             while total < entry.size and (chunk := file.read(min(size, entry.size - total))):
                 digest.update(chunk)
@@ -113,10 +123,21 @@ class VerifiedFiles:
             self._check_size(path, total + len(file.read(1)), entry)
         self._check_hash(path, digest.hexdigest(), entry)
 
+    def is_unchanged(self, paths: Iterable[str]) -> bool:
+        """Whether these files are still the very ones that `file` checked."""
+        try:
+            return all(self._checked.get(path) == self._now(path) for path in paths)
+        except IntegrityError:
+            return False
+
     def verify(self) -> None:
         """Check every listed file. Raises `IntegrityError` at the first wrong one."""
         for path in sorted(self.entries):
             self.file(path)
+
+    def _now(self, path: str) -> tuple[int, ...]:
+        with open_beneath(self.root, path, self.remedy) as file:
+            return _stamp(file)
 
     def _entry(self, path: str) -> FileEntry:
         if path not in self.entries:

@@ -14,18 +14,19 @@ from .document import Fields, as_integer, as_number, as_text, decode
 from .files import FileEntry, check_path
 from .schema import (
     DENSE,
+    GUIDANCE,
     Conditioning,
     Decoder,
     Defaults,
-    Encoder,
+    EncoderEntry,
     Expert,
     Latent,
     Manifest,
     Model,
-    Router,
+    RouterEntry,
     Schedule,
     Source,
-    Tokenizer,
+    TokenizerEntry,
 )
 
 MAJOR, MINOR = 1, 0
@@ -81,7 +82,7 @@ def _is_newer_minor(version: str) -> bool:
 
 
 def _source(fields: Fields) -> Source:
-    source = Source(fields.text("name"), fields.text("checkpoint"), fields.flag("trained"))
+    source = Source(fields.text("name"), _digest(fields, "checkpoint"), fields.flag("trained"))
     fields.close()
     return source
 
@@ -90,8 +91,8 @@ def _defaults(fields: Fields) -> Defaults:
     defaults = Defaults(
         fields.text("solver"), fields.integer("steps", 1, LIMITS["rows"]), fields.number("guidance")
     )
-    if defaults.guidance < 0:
-        raise fields.error("guidance", "must not be negative")
+    if not 0 <= defaults.guidance <= GUIDANCE:
+        raise fields.error("guidance", f"{defaults.guidance:g} is outside 0 to {GUIDANCE:g}")
     fields.close()
     return defaults
 
@@ -123,6 +124,8 @@ def _model(fields: Fields) -> Model:
         raise fields.error("weights", "must lie in the same folder as the graph")
     if model.serve and not model.weights:
         raise fields.error("serve", "needs weights")
+    if len(set(model.paths)) < len(model.paths):
+        raise ManifestError(f"{fields.where}: names one file twice; graph, weights and serve must differ")
     fields.close()
     return model
 
@@ -134,7 +137,7 @@ def _digest(fields: Fields, name: str) -> str:
     return value
 
 
-def _encoder(fields: Fields) -> Encoder:
+def _encoder(fields: Fields) -> EncoderEntry:
     def input_name(value: Any, where: str) -> str:
         name = as_text(value, where)
         if name not in ENCODER_INPUTS:
@@ -143,7 +146,7 @@ def _encoder(fields: Fields) -> Encoder:
             )
         return name
 
-    encoder = Encoder(
+    encoder = EncoderEntry(
         name=fields.text("name"),
         model=_model(fields.fields("model")),
         inputs=fields.items("inputs", input_name),
@@ -156,15 +159,15 @@ def _encoder(fields: Fields) -> Encoder:
     return encoder
 
 
-def _named(encoders: tuple[Encoder, ...]) -> dict[str, Encoder]:
+def _named(encoders: tuple[EncoderEntry, ...]) -> dict[str, EncoderEntry]:
     result = {encoder.name: encoder for encoder in encoders}
     if len(result) < len(encoders):
         raise ManifestError("manifest.encoders: two encoders have the same name")
     return result
 
 
-def _tokenizer(fields: Fields) -> Tokenizer:
-    tokenizer = Tokenizer(
+def _tokenizer(fields: Fields) -> TokenizerEntry:
+    tokenizer = TokenizerEntry(
         file=check_path(fields.text("file"), f"{fields.where}.file"),
         length=fields.integer("length", 2, LIMITS["length"]),
         bos=fields.integer("bos"),
@@ -183,8 +186,8 @@ def _conditioning(fields: Fields) -> Conditioning:
     return conditioning
 
 
-def _router(fields: Fields) -> Router:
-    router = Router(
+def _router(fields: Fields) -> RouterEntry:
+    router = RouterEntry(
         kind=fields.text("kind", choices=("cosine",)),
         encoder=fields.text("encoder"),
         model=_model(fields.fields("model")),

@@ -1,10 +1,11 @@
 """An opened bundle: its manifest, and its files, each checked before anyone parses it."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
-from ..errors import IntegrityError, ManifestError, UsageError
+from ..errors import IntegrityError, ManifestError, NotABundle
 from .document import BYTES
 from .files import VerifiedFiles, open_beneath
 from .manifest import MANIFEST, SIGNATURE, parse
@@ -23,20 +24,16 @@ class Bundle:
 
     @classmethod
     def open(cls, path: str | Path) -> "Bundle":
-        """Open the bundle at `path`. Raises `UsageError`, `ManifestError`, `IntegrityError`."""
+        """Open the bundle at `path`. Raises `NotABundle`, `ManifestError`, `IntegrityError`."""
         # Resolved once: a link to a bundle may be repointed while this process goes on reading the old one.
-        root = Path(path).resolve()
-        if not root.is_dir():
-            raise UsageError(f"{path}: there is no such folder; {_BUILD}")
-        if not (root / MANIFEST).exists():
-            diffusers = (root / "model_index.json").exists()
-            kind = "a diffusers pipeline or a checkpoint, not a bundle" if diffusers else "not a bundle"
-            source = (
-                "`python -m export.build --codes all --checkpoint DIR --out DIR` builds one"
-                if diffusers
-                else _BUILD
-            )
-            raise ManifestError(f"{path}: has no {MANIFEST}, so it is {kind}; {source}")
+        try:
+            root = Path(path).resolve(strict=True)
+            names = os.listdir(root)
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise NotABundle(f"{path}: cannot be opened as a folder: {reason}; {_BUILD}") from error
+        if MANIFEST not in names:
+            raise NotABundle(f"{path}: has no {MANIFEST}, so it is {_kind(names)}")
         data = _small_file(root, MANIFEST, BYTES)
         _check_signature(root, data)
         return cls(root, parse(data))
@@ -58,8 +55,17 @@ class Bundle:
         self.files.verify()
 
 
+def _kind(names: list[str]) -> str:
+    if "model_index.json" in names:
+        return (
+            "a diffusers pipeline or a checkpoint, not a bundle; "
+            "`python -m export.build --codes all --checkpoint DIR --out DIR` builds one"
+        )
+    return f"not a bundle; {_BUILD}"
+
+
 def _small_file(root: Path, name: str, limit: int) -> bytes:
-    with open_beneath(root, name) as file:
+    with open_beneath(root, name, _REMEDY) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise ManifestError(f"{root}/{name}: more than {limit} bytes")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .files import FileEntry
 
 DENSE = "dense"  # the expert that nothing was pruned from
+GUIDANCE = 1000.0  # the most that a request may ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokenizer:
+class TokenizerEntry:
     """A tokenizer file and the frame its ids are put into, `length` tokens long."""
 
     file: str
@@ -65,14 +66,14 @@ class Tokenizer:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoder:
+class EncoderEntry:
     """A prompt encoder; `inputs` are the tensors it takes, `output` the one that is used."""
 
     name: str
     model: Model
     inputs: tuple[str, ...]
     output: str
-    tokenizer: Tokenizer
+    tokenizer: TokenizerEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Conditioning:
 
 
 @dataclass(frozen=True, slots=True)
-class Router:
+class RouterEntry:
     """Similarities of a prompt to `codes` codes; `fallback` names the expert for a code without one."""
 
     kind: str
@@ -133,9 +134,9 @@ class Manifest:
     source: Source
     defaults: Defaults
     latent: Latent
-    encoders: Mapping[str, Encoder]
+    encoders: Mapping[str, EncoderEntry]
     conditioning: tuple[Conditioning, ...]
-    router: Router
+    router: RouterEntry
     decoder: Decoder
     experts: Mapping[str, Expert]
     schedules: Mapping[str, Schedule]

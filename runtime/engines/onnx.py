@@ -153,8 +153,7 @@ class Session:
 class OnnxEngine:
     """An expert's UNet in one session."""
 
-    def __init__(self, session: Session, conditioning: Sequence[str]) -> None:
-        session.require(["sample", "timestep", *conditioning], "out_sample")
+    def __init__(self, session: Session) -> None:
         self._session = session
 
     def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:

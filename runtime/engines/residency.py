@@ -46,11 +46,6 @@ class Residency(Generic[T]):
         """Bytes that the open engines are expected to hold."""
         return sum(map(self._cost, self._engines))
 
-    @property
-    def buckets(self) -> list[Bucket]:
-        """What is open, least recently used first."""
-        return list(self._engines)
-
     def clear(self) -> None:
         """Close every engine."""
         self._engines.clear()

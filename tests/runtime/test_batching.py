@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.batching import Batcher
+from runtime.batching import SMALL, Batcher, default_batch
 from runtime.errors import EngineFailure
 from runtime.request import Request, constant_plan
 from runtime.schedule import Course, Row, Trajectory
@@ -133,15 +133,28 @@ def test_a_plan_may_change_expert() -> None:
     assert calls == [("dense", 2), ("dense", 1), ("1", 2), ("1", 1)]
 
 
-def test_an_output_of_the_wrong_shape_is_refused() -> None:
+def test_an_output_of_the_wrong_shape_ends_its_requests_alone() -> None:
     class Wrong:
         def run(self, sample: Any, timestep: Any, conditioning: Any) -> Any:
             return sample[:, :1]
 
-    running = Batcher(lambda *_: Wrong())
-    running.submit(spec("0").request())
-    with pytest.raises(EngineFailure, match="expert '0'"):
+    good = FakeEngine("1", [])
+    running = Batcher(lambda expert, *_: good if expert == "1" else Wrong(), batch=2)
+    requests = [spec("0").request(), spec("1").request(), spec("0").request()]
+    for request in requests:
+        running.submit(request)
+    assert running.tick() == [requests[0], requests[2]]
+    while running:
         running.tick()
+    assert requests[1].result().tobytes() == alone(spec("1"))
+    for request in (requests[0], requests[2]):
+        with pytest.raises(EngineFailure, match="expert '0'"):
+            request.result()
+
+
+def test_small_models_share_calls() -> None:
+    assert default_batch(0) == default_batch(SMALL - 1) == 8
+    assert default_batch(SMALL) == 1
 
 
 def test_latents_that_are_not_finite_are_no_result() -> None:

@@ -15,14 +15,14 @@ SETTINGS = Settings("ddim", 4, 2.5, 16, 16, "")
 
 def generated(prompt: str = "a red circle", side: int = 16, choice: Choice | None = None) -> Generated:
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    return Generated(pixels, prompt, choice or Choice("2", 2, 0.125, False), 7, SETTINGS, 0, 12.5)
+    return Generated(pixels, prompt, choice or Choice("2", 2, 0.125, False), 7, SETTINGS, 0, 0, 12.5)
 
 
 def test_a_png_carries_its_settings(tmp_path: Path) -> None:
     image = generated('"quoted" 🙂 \n')
     save_png(image, tmp_path / "image.png")
     with Image.open(tmp_path / "image.png") as file:
-        assert np.array_equal(np.asarray(file), image.image)
+        assert np.array_equal(np.asarray(file), image.pixels)
         settings = json.loads(file.text["aptp"])
     assert settings == describe(image)
     assert settings["prompt"] == '"quoted" 🙂 \n'
@@ -83,4 +83,4 @@ def test_pixels_must_be_finite(value: float) -> None:
 def test_blank(span: int, blank: bool) -> None:
     pixels = np.full((4, 4, 3), 100, np.uint8)
     pixels[0, 0, 0] += span
-    assert Generated(pixels, "", Choice("0", 0, 1.0, False), 0, SETTINGS, 0, 1.0).blank is blank
+    assert Generated(pixels, "", Choice("0", 0, 1.0, False), 0, SETTINGS, 0, 0, 1.0).blank is blank

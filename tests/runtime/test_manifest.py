@@ -62,7 +62,9 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("flag", lambda m: put(m["source"], trained=0), "must be true or false, not a number"),
     ("boolean as integer", lambda m: put(m["defaults"], steps=True), "must be an integer, not a boolean"),
     ("float as integer", lambda m: put(m["defaults"], steps=4.0), "must be an integer, not a number"),
-    ("negative guidance", lambda m: put(m["defaults"], guidance=-1), "guidance: must not be negative"),
+    ("negative guidance", lambda m: put(m["defaults"], guidance=-1), "guidance: -1 is outside 0 to 1000"),
+    ("large guidance", lambda m: put(m["defaults"], guidance=1001), "guidance: 1001 is outside 0 to 1000"),
+    ("checkpoint", lambda m: put(m["source"], checkpoint="0" * 63), "checkpoint: must be 64 lower-case hex"),
     (
         "unknown solver",
         lambda m: put(m["defaults"], solver="ddin"),
@@ -103,6 +105,11 @@ BROKEN: list[tuple[str, Change, str]] = [
         "in the same folder",
     ),
     ("serve alone", lambda m: expert(m)["model"].pop("weights"), "serve: needs weights"),
+    (
+        "serve is the graph",
+        lambda m: put(expert(m)["model"], serve="experts/0/unet/model.onnx"),
+        "experts '0'.model: names one file twice",
+    ),
     ("identity", lambda m: put(expert(m)["model"], identity="A" * 64), "64 lower-case hexadecimal digits"),
     ("odd weights", lambda m: put(m["files"]["experts/0/unet/model.onnx.data"], size=7), "odd size"),
     ("table size", lambda m: put(m["files"]["schedules/ddim.bin"], size=4), r"must have \d+ bytes"),
@@ -122,6 +129,10 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("long string", lambda m: put(m["source"], name="x" * 4097), "1 to 4096 characters"),
     ("nul", lambda m: put(m["source"], name="a\0"), "holds a NUL"),
     ("surrogate", lambda m: put(m["source"], name="\ud800"), "half of a surrogate pair"),
+    ("empty key", lambda m: put(m["producer"], **{"": "1"}), "producer '': must be a string of 1 to 4096"),
+    ("long key", lambda m: put(m["producer"], **{"x" * 4097: "1"}), "must be a string of 1 to 4096"),
+    ("nul in a key", lambda m: put(m["schedules"], **{"a\0": {}}), r"'a\\x00': holds a NUL"),
+    ("surrogate in a key", lambda m: put(m["producer"], **{"\ud800": "1"}), "half of a surrogate pair"),
     ("big integer", lambda m: put(expert(m), macs=2**53 + 1), "beyond 2\\^53"),
     ("depth", lambda m: put(m, x=json.loads("[" * 40 + "]" * 40)), "nested deeper than 32 levels"),
 ]

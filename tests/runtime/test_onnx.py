@@ -69,12 +69,12 @@ def without(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_pinned_dimensions_give_the_same_function(unet: Path) -> None:
-    free = OnnxEngine(open_session(unet, "cpu"), ["encoder_hidden_states"])
+    free = OnnxEngine(open_session(unet, "cpu"))
     pinned = open_session(unet, "cpu", overrides={"batch": 2, "height": 8, "width": 8}, threads=1)
     call = arguments(2)
-    assert np.array_equal(free.run(*call), OnnxEngine(pinned, ["encoder_hidden_states"]).run(*call))
+    assert np.array_equal(free.run(*call), OnnxEngine(pinned).run(*call))
     with pytest.raises(EngineFailure, match="failed while running"):
-        OnnxEngine(pinned, ["encoder_hidden_states"]).run(*arguments(3))
+        OnnxEngine(pinned).run(*arguments(3))
 
 
 def test_a_graph_that_does_not_open(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_graph_that_does_not_open(tmp_path: Path) -> None:
 
 def test_a_graph_with_other_inputs(unet: Path) -> None:
     with pytest.raises(EngineFailure, match="manifest says"):
-        OnnxEngine(open_session(unet, "cpu"), ["text_embeds"])
+        open_session(unet, "cpu").require(["sample", "timestep", "text_embeds"], "out_sample")
 
 
 def test_auto_is_what_there_is() -> None:
@@ -187,7 +187,6 @@ def test_openvino_gives_the_same_function(unet: Path) -> None:
     if not devices:
         pytest.skip(f"no OpenVINO here: {reason}")
     results = [
-        OnnxEngine(open_session(unet, provider), ["encoder_hidden_states"]).run(*arguments(2))
-        for provider in ("cpu", "openvino")
+        OnnxEngine(open_session(unet, provider)).run(*arguments(2)) for provider in ("cpu", "openvino")
     ]
     assert np.abs(results[0] - results[1]).max() < 1e-5

@@ -1,6 +1,6 @@
 """The whole path, against a plain reading of docs/BUNDLE.md."""
 
-from collections.abc import Callable
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import pytest
 
 from runtime import Generated, Runtime
 from runtime.bundle.reader import Bundle
-from runtime.engines.residency import Bucket
-from runtime.errors import CodeUnavailable, EngineFailure, IntegrityError, UsageError
+from runtime.engines.onnx import Session
+from runtime.errors import CodeUnavailable, EngineFailure, IntegrityError, RuntimeFailure, UsageError
+from runtime.generated import Choice
 from runtime.noise import normal
-from tests.bundles import CHANNELS, SCALE, SOLVERS, WORDS, edit, write_bundle
+from tests.bundles import CHANNELS, SOLVERS, WORDS, edit, relist, write_bundle
 
 PROMPTS = ["a red circle", "blue", "", "a small square and a large circle"]
 
@@ -77,7 +78,7 @@ def test_images_follow_the_page(
         expected = oracle(
             bundle, PROMPTS[index], normal(5 + index, (CHANNELS, 8, 8)), steps, guidance, solver
         )
-        difference = np.abs(image.image.astype(int) - expected)
+        difference = np.abs(image.pixels.astype(int) - expected)
         assert difference.max() <= 1
         assert (difference == 0).mean() > 0.999
 
@@ -88,8 +89,8 @@ def test_the_reply(runtime: Runtime) -> None:
     assert [image.seed for image in images] == [7, 8]
     assert [image.dropped_tokens for image in images] == [3, 0]
     for image, route in zip(images, runtime.route(["red " * 9, "blue"]), strict=True):
-        assert image.image.shape == (16, 16, 3)
-        assert image.image.dtype == np.uint8
+        assert image.pixels.shape == (16, 16, 3)
+        assert image.pixels.dtype == np.uint8
         assert (image.choice.code, image.choice.margin) == route
         assert image.choice.expert == str(route.code)
         assert not image.choice.fell_back
@@ -99,7 +100,7 @@ def test_the_reply(runtime: Runtime) -> None:
 
 
 def images_of(results: list[Generated]) -> list[bytes]:
-    return [result.image.tobytes() for result in results]
+    return [result.pixels.tobytes() for result in results]
 
 
 def test_alone_and_in_a_crowd(bundle_path: Path, cache_path: Path, runtime: Runtime) -> None:
@@ -119,8 +120,8 @@ def test_seeds_and_latents(runtime: Runtime) -> None:
 
 
 def test_sizes(runtime: Runtime) -> None:
-    assert runtime.generate("red", size=(16, 24))[0].image.shape == (16, 24, 3)
-    assert runtime.generate("red", latents=np.ones((CHANNELS, 16, 4), np.float32))[0].image.shape == (
+    assert runtime.generate("red", size=(16, 24))[0].pixels.shape == (16, 24, 3)
+    assert runtime.generate("red", latents=np.ones((CHANNELS, 16, 4), np.float32))[0].pixels.shape == (
         32,
         8,
         3,
@@ -129,7 +130,7 @@ def test_sizes(runtime: Runtime) -> None:
 
 def test_the_negative_prompt_steers_only_with_guidance(runtime: Runtime) -> None:
     def made(**options: Any) -> bytes:
-        return runtime.generate("red", code=0, **options)[0].image.tobytes()
+        return runtime.generate("red", code=0, **options)[0].pixels.tobytes()
 
     assert made(negative_prompt="blue") != made()
     assert made(negative_prompt="blue", guidance=1.0) == made(guidance=1.0)
@@ -208,9 +209,19 @@ def test_no_prompts(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize("name", ["batch", "memory", "threads"])
-def test_limits_must_be_positive(bundle_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=f"{name} 0: give an integer of at least 1"):
-        Runtime.open(bundle_path, **{name: 0})
+@pytest.mark.parametrize(
+    ("value", "message"), [(0, "0: give an integer of at least 1"), ("2", "'2': give an")]
+)
+def test_limits_must_be_positive_integers(bundle_path: Path, name: str, value: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} {message}"):
+        Runtime.open(bundle_path, **{name: value})
+
+
+@pytest.mark.parametrize(("macs", "batch"), [(10**8, 8), (10**11, 1)])
+def test_the_largest_expert_decides_how_many_share_a_call(copy_path: Path, macs: int, batch: int) -> None:
+    edit(copy_path, lambda manifest: manifest["experts"]["2"].update(macs=macs))
+    with Runtime.open(copy_path, provider="cpu") as runtime:
+        assert runtime.batch == batch
 
 
 @pytest.fixture
@@ -218,40 +229,134 @@ def partial(tmp_path: Path) -> Path:
     return write_bundle(tmp_path / "partial", experts=["0", "dense"])
 
 
-def test_a_code_without_an_expert_is_refused(partial: Path, tmp_path: Path) -> None:
-    with Runtime.open(partial, provider="cpu", cache=tmp_path) as runtime:
+@pytest.mark.parametrize("fallback", [{}, {"fallback": "0"}])
+@pytest.mark.parametrize(("code", "build"), [(1, "--codes all`"), ("dense", "--codes all,dense`")])
+def test_a_code_that_is_asked_for_is_never_replaced(
+    tmp_path: Path, fallback: dict[str, str], code: int | str, build: str
+) -> None:
+    path = write_bundle(tmp_path / "one", experts=["0"])
+    edit(path, lambda manifest: manifest["router"].update(fallback))
+    with Runtime.open(path, provider="cpu", cache=tmp_path) as runtime:
         with pytest.raises(
-            CodeUnavailable, match="no expert for code '1' and no fallback; it holds 0, dense"
+            CodeUnavailable, match=f"no expert for code '{code}'; it holds 0. Build .* {build}"
         ):
-            runtime.generate("red", code=1)
+            runtime.generate("red", code=code)
         assert runtime.generate("red", code=0)[0].choice.expert == "0"
 
 
-def test_a_code_without_an_expert_falls_back(partial: Path, tmp_path: Path) -> None:
-    edit(partial, lambda manifest: manifest["router"].update(fallback="dense"))
-    with Runtime.open(partial, provider="cpu", cache=tmp_path) as runtime:
-        image = runtime.generate("red", code=1)[0]
-        assert (image.choice.expert, image.choice.code, image.choice.fell_back) == ("dense", 1, True)
-        assert images_of([image]) == images_of(runtime.generate("red", code="dense"))
+@pytest.fixture
+def one(runtime: Runtime, tmp_path: Path) -> Path:
+    """A bundle with the expert of the first prompt and with dense; other prompts have other codes."""
+    routes = runtime.route(PROMPTS)
+    assert {route.code for route in routes[1:]} - {routes[0].code}
+    return write_bundle(tmp_path / "one", experts=[str(routes[0].code), "dense"])
 
 
-def test_memory_bounds_what_is_resident(bundle_path: Path, cache_path: Path) -> None:
+def test_a_code_without_an_expert_falls_back(one: Path, runtime: Runtime, tmp_path: Path) -> None:
+    edit(one, lambda manifest: manifest["router"].update(fallback="dense"))
+    with Runtime.open(one, provider="cpu", cache=tmp_path) as opened:
+        images = opened.generate(PROMPTS)
+        for image, route in zip(images, runtime.route(PROMPTS), strict=True):
+            there = str(route.code) in opened.bundle.manifest.experts
+            expert = str(route.code) if there else "dense"
+            assert image.choice == Choice(expert, route.code, route.margin, not there)
+            again = opened.generate(image.prompt, seed=image.seed or 0, code="dense")
+            assert (images_of(again) == images_of([image])) is not there
+
+
+def test_a_failure_does_not_stop_the_others(one: Path, runtime: Runtime, tmp_path: Path) -> None:
+    heard: dict[int, Generated | RuntimeFailure] = {}
+    with Runtime.open(one, provider="cpu", cache=tmp_path, batch=1) as opened:
+        with pytest.raises(CodeUnavailable, match="no expert for code .* and no fallback"):
+            opened.generate(PROMPTS, on_image=heard.__setitem__)
+        good = opened.generate(PROMPTS[0])
+    assert sorted(heard) == [0, 1, 2, 3]
+    for index, route in enumerate(runtime.route(PROMPTS)):
+        there = str(route.code) in ("dense", good[0].choice.expert)
+        assert isinstance(heard[index], Generated if there else CodeUnavailable)
+    assert isinstance(heard[0], Generated)
+    assert images_of([heard[0]]) == images_of(good)
+
+
+def test_an_expert_that_is_damaged_spoils_only_its_own_images(copy_path: Path, tmp_path: Path) -> None:
+    heard: dict[int, Generated | RuntimeFailure] = {}
+    with Runtime.open(copy_path, provider="cpu", cache=tmp_path / "cache", batch=1) as runtime:
+        codes = [route.code for route in runtime.route(PROMPTS)]
+        (copy_path / f"experts/{codes[0]}/unet/model.onnx.data").write_bytes(b"")
+        with pytest.raises(IntegrityError):
+            runtime.generate(PROMPTS, on_image=heard.__setitem__)
+    kinds = [type(heard[index]) for index in range(len(PROMPTS))]
+    assert kinds == [IntegrityError if code == codes[0] else Generated for code in codes]
+
+
+def test_an_image_is_heard_of_before_the_next_is_made(runtime: Runtime) -> None:
+    order: list[tuple[str, int]] = []
+    runtime.batch, before = 1, runtime.batch
+    try:
+        runtime.generate(
+            ["red", "blue"],
+            code=0,
+            steps=2,
+            on_step=lambda index, *_: order.append(("step", index)),
+            on_image=lambda index, _: order.append(("image", index)),
+        )
+    finally:
+        runtime.batch = before
+    assert order == [*[("step", 0)] * 2, ("image", 0), *[("step", 1)] * 2, ("image", 1)]
+
+
+def test_an_interrupt_is_passed_on(runtime: Runtime) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runtime.generate("red", on_image=interrupt)
+
+
+def test_a_negative_prompt_that_is_cut_says_so(runtime: Runtime) -> None:
+    long = "blue " * 10
+    image = runtime.generate("red", negative_prompt=long)[0]
+    assert (image.dropped_tokens, image.negative_dropped_tokens) == (0, 4)
+    assert runtime.generate("red", negative_prompt=long, guidance=1.0)[0].negative_dropped_tokens == 0
+
+
+def test_what_the_routers_own_encoder_drops_counts(copy_path: Path, tmp_path: Path) -> None:
+    # The other encoder's tokenizer takes a prompt as a single word.
+    whole = json.loads((copy_path / "tokenizer/tokenizer.json").read_bytes())
+    (copy_path / "tokenizer/whole.json").write_text(json.dumps({**whole, "pre_tokenizer": None}))
+    relist(copy_path, "tokenizer/whole.json")
+
+    def change(manifest: dict[str, Any]) -> None:
+        text = manifest["encoders"][0]
+        frame = {**text["tokenizer"], "file": "tokenizer/whole.json"}
+        manifest["encoders"].append({**text, "name": "whole", "tokenizer": frame})
+        manifest["conditioning"][0]["encoder"] = "whole"
+
+    edit(copy_path, change)
+    with Runtime.open(copy_path, provider="cpu", cache=tmp_path / "cache") as runtime:
+        assert runtime.generate("red " * 9)[0].dropped_tokens == 3
+        assert runtime.generate("red " * 9, code=0)[0].dropped_tokens == 0  # nobody asked the router
+
+
+def test_memory_bounds_experts_and_decoder_together(bundle_path: Path, cache_path: Path) -> None:
     with Runtime.open(bundle_path, provider="cpu", cache=cache_path, memory=1) as runtime:
         runtime.generate(["red", "red"], code=1)
-        runtime.generate("red", code=2)
-        assert runtime._models._engines.buckets == [Bucket("2", 2, 8, 8)]
+        resident, manifest = runtime._models._resident, runtime.bundle.manifest
+        assert resident.used == 2 * manifest.files[str(manifest.decoder.model.weights)].size
 
 
-@pytest.mark.parametrize("target", ["_engines", "_decoders"])
-def test_what_is_not_finite_is_no_image(bundle_path: Path, cache_path: Path, target: str) -> None:
-    class Broken:
-        def run(self, *arguments: Any) -> np.ndarray:
-            shape = (1, 3, 8 * SCALE, 8 * SCALE) if target == "_decoders" else arguments[0].shape
-            return np.full(shape, np.nan, np.float32)
+@pytest.mark.parametrize("broken", ["out_sample", "sample"])
+def test_what_is_not_finite_is_no_image(
+    bundle_path: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    run = Session.run
+
+    def poison(session: Session, output: str, inputs: Any) -> Any:
+        result = run(session, output, inputs)
+        return np.full_like(result, np.nan) if output == broken else result
 
     with Runtime.open(bundle_path, provider="cpu", cache=cache_path) as runtime:
-        opened: Callable[[Bucket], Any] = lambda _: Broken()  # noqa: E731
-        getattr(runtime._models, target)._open = opened
+        monkeypatch.setattr(Session, "run", poison)
         with pytest.raises(EngineFailure, match="not finite"):
             runtime.generate("red")
 
@@ -260,22 +365,3 @@ def test_a_constant_image_is_marked(runtime: Runtime, monkeypatch: pytest.Monkey
     flat = np.full((3, 16, 16), 0.3, np.float32)
     monkeypatch.setattr(runtime._models, "decode", lambda _: (flat, 0.0))
     assert runtime.generate("red")[0].blank
-
-
-def test_a_swap_while_an_engine_opens_is_seen(
-    copy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    edit(copy_path, lambda manifest: manifest["experts"]["0"]["model"].pop("serve"))
-    with Runtime.open(copy_path, provider="cpu", cache=tmp_path / "cache") as runtime:
-        from runtime import models
-
-        real = models.open_session
-        weights = copy_path / "experts/0/unet/model.onnx.data"
-
-        def swap(*arguments: Any, **options: Any) -> Any:
-            weights.write_bytes(weights.read_bytes()[::-1])
-            return real(*arguments, **options)
-
-        monkeypatch.setattr(models, "open_session", swap)
-        with pytest.raises(IntegrityError, match=r"experts/0/unet/model.onnx.data"):
-            runtime.generate("red", code=0)

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -6,7 +7,7 @@ import pytest
 
 from runtime.bundle.files import check_path
 from runtime.bundle.reader import Bundle
-from runtime.errors import IntegrityError, ManifestError, UsageError
+from runtime.errors import IntegrityError, NotABundle
 
 
 def test_a_good_bundle_verifies(bundle: Bundle) -> None:
@@ -17,26 +18,45 @@ def test_a_good_bundle_verifies(bundle: Bundle) -> None:
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such folder; `python -m export.build --codes all"):
+    with pytest.raises(NotABundle, match="No such file or directory; `python -m export.build --codes all"):
         Bundle.open(tmp_path / "nowhere")
 
 
 def test_a_file_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="no such folder"):
+    with pytest.raises(NotABundle, match="cannot be opened as a folder: Not a directory"):
         Bundle.open(tmp_path / "file")
 
 
+def test_a_loop_of_links_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(NotABundle, match="loop: cannot be opened as a folder"):
+        Bundle.open(tmp_path / "loop")
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "x/" * 2500, "a\0b"])
+def test_a_name_that_no_folder_has(tmp_path: Path, name: str) -> None:
+    with pytest.raises(NotABundle, match="cannot be opened as a folder"):
+        Bundle.open(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_read(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)  # a process with all rights cannot make such a folder
+    with pytest.raises(NotABundle, match="cannot be opened as a folder: Permission denied"):
+        Bundle.open(bundle_path)
+
+
 def test_a_foreign_folder(tmp_path: Path) -> None:
-    with pytest.raises(
-        ManifestError, match=r"has no manifest.json, so it is not a bundle; `python -m export"
-    ):
+    with pytest.raises(NotABundle, match=r"has no manifest.json, so it is not a bundle; `python -m export"):
         Bundle.open(tmp_path)
 
 
 def test_a_diffusers_folder(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").touch()
-    with pytest.raises(ManifestError, match=r"a diffusers pipeline or a checkpoint.*--checkpoint"):
+    with pytest.raises(NotABundle, match=r"a diffusers pipeline or a checkpoint.*--checkpoint"):
         Bundle.open(tmp_path)
 
 
@@ -58,7 +78,7 @@ def test_a_signature_of_something_else(copy_path: Path) -> None:
 
 def test_a_missing_signature(copy_path: Path) -> None:
     (copy_path / "manifest.sha256").unlink()
-    with pytest.raises(IntegrityError, match=r"manifest.sha256: cannot be opened"):
+    with pytest.raises(IntegrityError, match=r"manifest.sha256: is missing; the bundle is damaged"):
         Bundle.open(copy_path)
 
 
