@@ -1,6 +1,8 @@
 # Everything runs in an environment of its own, made on first use. `make demo` and `make test` need nothing but
-# Python 3.11 to 3.13 and make. PYTHON chooses the interpreter: make demo PYTHON=python3.12
-PYTHON ?= python3
+# Python 3.11 to 3.13 and make. PYTHON chooses the interpreter (make demo PYTHON=python3.12); PIP_ARGS is passed on
+# to pip, for instance to choose an index with the CPU build of torch.
+PYTHON   ?= python3
+PIP_ARGS ?=
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 PART   ?= tests
@@ -37,14 +39,21 @@ sd21: $(VENV)/dev.ready
 	$(RUN) -m bench.unet_step --bundle work/sd21.bundle
 
 clean:
-	rm -rf $(VENV) bundle bundle.* demo out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/demo.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[cpu,build]'
+	$(call install,cpu$(comma)build)
 	touch $@
 
 $(VENV)/dev.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[cpu,build,dev]'
+	$(call install,cpu$(comma)build$(comma)dev)
 	touch $@ $(VENV)/demo.ready
+
+comma := ,
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "$(PYTHON) is not Python 3.11 to 3.13; choose one: make PYTHON=python3.12"; exit 1; }
+	@echo "Installing into $(VENV); torch is the large part."
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --progress-bar on $(PIP_ARGS) --constraint constraints.txt --editable '.[$(1)]'
+endef

@@ -16,20 +16,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from aptp.cli import quieten
 from export import workers
 from export.errors import ExportError, UsageError
 from runtime.cli import Parser, run
 
 GIB = 1 << 30
 ENGINES = ("onnx",)
-# Loading a checkpoint makes these libraries talk, each in every process; what matters reaches the user as
-# errors.
-QUIET = {
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DIFFUSERS_VERBOSITY": "error",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_HUB_OFFLINE": "1",
-}
 # Wide enough for the closing table where there is no terminal to measure.
 PLAIN_WIDTH = 140
 
@@ -60,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The whole command; returns its exit code."""
     options = arguments(argv)
     _check(options)
-    os.environ.update(QUIET)
+    quieten()
     console = Console(stderr=True)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH

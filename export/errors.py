@@ -3,12 +3,12 @@
 ExportError                       1  a build that did not come out whole
 ├── UsageError                    2  an option that cannot be meant
 ├── RefusedError                  3  an input or a place this build will not work with
-│   ├── ScheduleError                a diffusers scheduler that is not a table (DESIGN D6)
+│   ├── ScheduleError                a diffusers scheduler that is not a table
 │   ├── WeightError                  a tensor that float16 cannot hold
 │   └── LockedError                  another build is at work on the same bundle
 ├── DiskFullError                 1  no room for a file; the previous bundle is untouched
 └── PartError                     1  one part of the bundle could not be made
-    ├── ParityError                  its outputs differ from the oracle's (DESIGN D10)
+    ├── ParityError                  its outputs differ from the oracle's
     ├── OutputError                  its outputs are blank, constant or not finite
     └── CrashError                   the process that made it died
 """

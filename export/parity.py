@@ -1,4 +1,4 @@
-"""Owns the parity ladder (DESIGN D10): each rung compares one form of a model with the form before it.
+"""Owns the parity ladder: each rung compares one form of a model with the form before it.
 
 A rung returns its error if that is within `export.tolerances`, and raises ParityError if not; outputs that
 are not finite or constant raise OutputError wherever they appear. Oracles carry the same weight rounding as

@@ -1,4 +1,4 @@
-"""Owns how folders come into being: whole or not at all (DESIGN D9).
+"""Owns how folders come into being: whole or not at all.
 
 A folder is written under a hidden name beside its place, every file and folder is synced to disk, and then it
 is renamed; where something stands already, the two are exchanged in one step. Refuses nothing but a full

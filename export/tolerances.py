@@ -1,4 +1,4 @@
-"""Every tolerance of the parity ladder (DESIGN D10) and what it is measured on; they are nowhere else."""
+"""Every tolerance of the parity ladder and what it is measured on; they are nowhere else."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Builds that are killed, and builds on a full disk (craft.md's B1, B2, B3): the bundle in sight is always
-whole, the same command resumes, and what comes out is what an undisturbed build gives.
+"""Builds that are killed, and builds on a full disk: the bundle in sight is always whole, the same command
+resumes, and what comes out is what an undisturbed build gives.
 """
 
 from __future__ import annotations
