@@ -168,6 +168,22 @@ def test_two_processes_at_once(bundle: Bundle, tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.partial")) == []
 
 
+@pytest.mark.parametrize("name", ["x" * 256, "a/" * 2500])
+def test_a_cache_whose_name_no_folder_has(bundle: Bundle, model: Model, tmp_path: Path, name: str) -> None:
+    with pytest.raises(CacheFailure, match="cannot be written, File name too long"):
+        Cache(tmp_path / name).serving_graph(bundle, model)
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    with pytest.raises(CacheFailure, match="no home folder; name a folder with --cache"):
+        Cache()
+
+
 def test_the_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert Cache().root == Path("/somewhere/aptp")

@@ -34,6 +34,37 @@ def test_bad_arguments(parser: Parser, arguments: list[str], message: str) -> No
         parser.parse_args(arguments)
 
 
+@pytest.fixture
+def strict() -> Parser:
+    """With an option that must be there, and two of which only one may."""
+    parser = Parser(prog="thing")
+    parser.add_argument("--codes", required=True)
+    either = parser.add_mutually_exclusive_group(required=True)
+    either.add_argument("--checkpoint")
+    either.add_argument("--preset")
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--code", "all", "--preset", "x"], r"^unknown option '--code' \(did you mean '--codes'\?\); see"),
+        (["--code=a b", "--preset", "x"], r"unknown option '--code' \(did you mean '--codes'\?\)"),
+        (["--codes", "all", "--presett", "x"], r"unknown option '--presett' \(did you mean '--preset'\?\)"),
+        (["--preset", "x"], "the following arguments are required: --codes"),
+        (["--preset", "x", "--", "--code"], "the following arguments are required: --codes"),
+        (["--preset", "--a b"], "the following arguments are required: --codes"),
+        (["--codes", "all"], "one of the arguments --checkpoint --preset is required"),
+        (["--codes", "a", "--preset", "x", "--checkpoint", "y"], "not allowed with argument"),
+    ],
+)
+def test_a_misspelt_option_is_told_before_what_follows_from_it(
+    strict: Parser, arguments: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        strict.parse_args(arguments)
+
+
 @pytest.mark.parametrize(
     ("failure", "code", "shown"),
     [

@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from runtime.errors import IntegrityError, UsageError
+from runtime import Runtime, images
+from runtime.errors import (
+    CacheFailure,
+    IntegrityError,
+    NotABundle,
+    OutputFailure,
+    RuntimeFailure,
+    UsageError,
+)
 from runtime.generate import main
+from runtime.generated import Generated
 from tests.bundles import edit, write_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +59,7 @@ def test_without_json_nothing_goes_to_stdout(generate: Generate, capsys: pytest.
 
 
 def test_prompts_from_a_file(generate: Generate, tmp_path: Path) -> None:
-    (tmp_path / "prompts.txt").write_text("red\n\nblue 🙂\n", encoding="utf-8")
+    (tmp_path / "prompts.txt").write_text("\ufeffred\n\nblue 🙂\n", encoding="utf-8")
     generate("small", "--prompts", str(tmp_path / "prompts.txt"))
     assert names(tmp_path / "out") == ["000-small-seed0.png", "001-red-seed1.png", "002-blue-seed2.png"]
 
@@ -64,12 +73,95 @@ def test_images_are_not_overwritten(generate: Generate, tmp_path: Path) -> None:
     assert generate("--overwrite", "red") == 0
 
 
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_folder_in_the_place_of_an_image(generate: Generate, tmp_path: Path, more: list[str]) -> None:
+    (tmp_path / "out/000-red-seed0.png").mkdir(parents=True)
+    with pytest.raises(UsageError, match="is a folder, where an image is to be; choose another --out"):
+        generate(*more, "red")
+
+
+def test_one_image_that_fails_takes_no_other_along(
+    generate: Generate, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = images.save_png
+
+    def save(image: Generated, path: Path) -> None:
+        if image.prompt == "blue":
+            raise OutputFailure("the reason")
+        real(image, path)
+
+    monkeypatch.setattr(images, "save_png", save)
+    assert generate("--json", "--grid", "red", "blue", "large") == 1
+    assert names(tmp_path / "out") == ["000-red-seed0.png", "002-large-seed2.png", "grid.png"]
+    captured = capsys.readouterr()
+    results = json.loads(captured.out)
+    assert [result.get("error") for result in results] == [None, "the reason", None]
+    assert "failed" in captured.err
+    assert "error: 'blue': the reason" in captured.err
+
+
+def test_a_code_that_is_not_there_fails_alone(
+    tmp_path: Path, cache_path: Path, runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = ["a red circle", "blue", "", "a small square and a large circle"]
+    codes = [route.code for route in runtime.route(prompts)]
+    bundle = write_bundle(tmp_path / "bundle", experts=[str(codes[0])])
+    places = "--bundle", str(bundle), "--cache", str(cache_path), "--out", str(tmp_path / "out")
+    assert main([*places, *prompts]) == 1
+    made = [index for index, code in enumerate(codes) if code == codes[0]]
+    assert [int(name[:3]) for name in names(tmp_path / "out")] == made
+    assert capsys.readouterr().err.count("no fallback") == len(prompts) - len(made) > 0
+
+
+def test_an_interrupt_keeps_what_is_done(
+    generate: Generate, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = images.save_png
+
+    def save(image: Generated, path: Path) -> None:
+        if image.prompt == "blue":
+            raise KeyboardInterrupt
+        real(image, path)
+
+    monkeypatch.setattr(images, "save_png", save)
+    with pytest.raises(KeyboardInterrupt):
+        generate("--batch", "1", "--code", "0", "red", "blue")
+    assert names(tmp_path / "out") == ["000-red-seed0.png"]
+    assert "000-red-seed0.png" in capsys.readouterr().err
+
+
+def test_a_grid_that_fails_is_told(
+    generate: Generate, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OutputFailure("no sheet")
+
+    monkeypatch.setattr(images, "save_grid", refuse)
+    assert generate("--grid", "red") == 1
+    assert names(tmp_path / "out") == ["000-red-seed0.png"]
+    assert "error: no sheet" in capsys.readouterr().err
+
+
+def test_markup_in_a_path_is_text(
+    bundle_path: Path, cache_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o[/b]x[red]"
+    assert (
+        main(["--bundle", str(bundle_path), "--cache", str(cache_path), "--out", str(out), "[/b] red"]) == 0
+    )
+    shown = "".join(capsys.readouterr().err.split())
+    assert "o[/b]x[red]" in shown
+    assert "[/b]red" in shown
+
+
 def test_warnings(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = write_bundle(tmp_path / "bundle", experts=["dense"])
     edit(bundle, lambda manifest: manifest["router"].update(fallback="dense"))
-    main(["--bundle", str(bundle), "--cache", str(cache_path), "--out", str(tmp_path / "out"), "red " * 8])
+    places = "--bundle", str(bundle), "--cache", str(cache_path), "--out", str(tmp_path / "out")
+    main([*places, "red " * 8, "--negative-prompt", "blue " * 9])
     told = " ".join(capsys.readouterr().err.split())
-    assert "its last 2 tokens were not used" in told
+    assert "the prompt is too long: its last 2 tokens were not used" in told
+    assert "the negative prompt is too long: its last 3 tokens were not used" in told
     assert "is not in the bundle: dense made the image" in told
 
 
@@ -103,10 +195,41 @@ def test_usage(generate: Generate, tmp_path: Path, arguments: list[str], message
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_out_that_is_a_file(generate: Generate, tmp_path: Path) -> None:
-    (tmp_path / "out").touch()
-    with pytest.raises(UsageError, match="is not a folder that can be made"):
-        generate("red")
+LONG = "x" * 256
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "error", "message"),
+    [
+        ("--bundle", "nowhere", NotABundle, "nowhere: cannot be opened as a folder: No such file"),
+        ("--bundle", "file", NotABundle, "Not a directory"),
+        ("--bundle", "foreign", NotABundle, r"has no manifest.json, so it is not a bundle"),
+        ("--bundle", "loop", NotABundle, "cannot be opened as a folder"),
+        ("--bundle", LONG, NotABundle, "File name too long"),
+        ("--out", "file", UsageError, "is not a folder that can be made: File exists"),
+        ("--out", "file/inner", UsageError, "is not a folder that can be made: Not a directory"),
+        ("--out", "loop/inner", UsageError, "is not a folder that can be made: Too many levels"),
+        ("--out", LONG, UsageError, "is not a folder that can be made: File name too long"),
+        ("--cache", LONG, CacheFailure, "cannot be written, File name too long"),
+        ("--cache", "file", CacheFailure, "cannot be written, Not a directory"),
+        ("--prompts", LONG, UsageError, "cannot be read"),
+        ("--prompts", "foreign", UsageError, "cannot be read"),
+        ("--prompts", "latin", UsageError, "cannot be read as UTF-8"),
+    ],
+)
+def test_places(
+    bundle_path: Path, tmp_path: Path, option: str, value: str, error: type[RuntimeFailure], message: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "latin").write_bytes("é".encode("latin-1"))
+    places = {"--bundle": bundle_path, "--out": tmp_path / "out", "--cache": tmp_path / "cache"}
+    arguments = [str(word) for pair in {**places, option: tmp_path / value}.items() for word in pair]
+    with pytest.raises(error, match=message):
+        main([*arguments, "--provider", "cpu", "red"])
+    assert error.exit_code == {NotABundle: 3, UsageError: 2, CacheFailure: 1}[error]
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_a_damaged_bundle_makes_nothing(copy_path: Path, tmp_path: Path) -> None:
@@ -126,8 +249,11 @@ def test_a_damaged_bundle_makes_nothing(copy_path: Path, tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-def process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "runtime.generate", *arguments]
+def process(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, which writes no file longer than `limit` bytes."""
+    bound = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))" if limit else ""
+    code = f"import resource; {bound}\nfrom runtime import cli, generate\ncli.run(generate.main)"
+    command = [sys.executable, *(["-c", code] if limit else ["-m", "runtime.generate"]), *arguments]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(cwd)}
     return subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, env=environment, check=False, timeout=60
@@ -138,9 +264,14 @@ def test_the_process(copy_path: Path, tmp_path: Path) -> None:
     # In a folder with ./bundle, which is what is used when none is named.
     done = process("--json", "--steps", "1", "red", cwd=copy_path.parent)
     assert (done.returncode, len(json.loads(done.stdout))) == (0, 1)
+    full = process("--overwrite", "--grid", "--steps", "1", "red", "blue", cwd=copy_path.parent, limit=100)
+    assert full.returncode == 1
+    assert full.stderr.count(".png: cannot be written: File too large; make room") == 2
+    assert "Traceback" not in full.stderr
+    assert names(copy_path.parent / "out") == ["000-red-seed0.png"]  # of the first run
     (copy_path / "manifest.json").write_bytes(b"{}")
     refused = process("--overwrite", "red", cwd=copy_path.parent)
     assert (refused.returncode, refused.stdout) == (3, "")
-    assert refused.stderr.count("error: ") == 1
-    assert "Traceback" not in refused.stderr
+    assert refused.stderr.startswith("error: ")  # and no empty line before it
+    assert refused.stderr.count("\n") == 1
     assert process("--sed", "1", "red", cwd=tmp_path).returncode == 2

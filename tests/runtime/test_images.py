@@ -1,13 +1,15 @@
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from runtime.errors import EngineFailure
+from runtime.errors import EngineFailure, OutputFailure
 from runtime.generated import Choice, Generated, to_pixels
-from runtime.images import describe, grid, save_png
+from runtime.images import describe, grid, save_grid, save_png
 from runtime.settings import Settings
 
 SETTINGS = Settings("ddim", 4, 2.5, 16, 16, "")
@@ -33,6 +35,42 @@ def test_equal_images_give_equal_files(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         save_png(generated(), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def full(_: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "image.png").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    for save, data in ((save_png, generated()), (save_grid, [generated()])):
+        with pytest.raises(
+            OutputFailure, match=r"image.png: cannot be written: No space left on device; make"
+        ):
+            save(data, tmp_path / "image.png")  # type: ignore[operator]
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("image.png", b"old")]
+
+
+def test_an_interrupt_leaves_no_half_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        save_png(generated(), tmp_path / "image.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("folder", "Is a directory"), ("nowhere/x", "No such file"), ("x" * 256, "too long")],
+)
+def test_a_place_that_takes_no_image(tmp_path: Path, place: str, reason: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputFailure, match=rf"cannot be written: .*{reason}.*; .* another --out"):
+        save_png(generated(), tmp_path / place)
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (3, 3), (4, 2), (6, 3), (12, 4), (16, 4)])

@@ -1,6 +1,8 @@
 import errno
 import hashlib
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,54 @@ def test_a_missing_signature(copy_path: Path) -> None:
 def test_a_link_to_a_bundle_may_be_opened(bundle_path: Path, tmp_path: Path) -> None:
     (tmp_path / "current").symlink_to(bundle_path)
     assert Bundle.open(tmp_path / "current").root == bundle_path.resolve()
+
+
+def missing(file: Path) -> None:
+    file.unlink()
+
+
+def link(file: Path) -> None:
+    file.rename(file.with_name("real"))
+    file.symlink_to("real")
+
+
+def linked_folder(file: Path) -> None:
+    file.parent.rename(file.parent.with_name("real"))
+    file.parent.symlink_to("real")
+
+
+def file_for_folder(file: Path) -> None:
+    shutil.rmtree(file.parent)
+    file.parent.touch()
+
+
+def folder_for_file(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+LINK = "is a link, or is reached through one or through something that is no folder"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (missing, "is missing"),
+        (link, LINK),
+        (linked_folder, LINK),
+        (file_for_folder, LINK),
+        (folder_for_file, "is not a regular file"),
+    ],
+)
+def test_why_a_file_is_refused_and_what_to_do(
+    copy_path: Path, change: Callable[[Path], None], reason: str
+) -> None:
+    bundle = Bundle.open(copy_path)
+    change(copy_path / "router/model.onnx")
+    with pytest.raises(IntegrityError) as refusal:
+        bundle.file("router/model.onnx")
+    remedy = "the bundle is damaged or was changed: build or copy it again"
+    assert str(refusal.value) == f"{copy_path}/router/model.onnx: {reason}; {remedy}"
 
 
 def test_files_that_are_not_listed_are_not_read(bundle: Bundle) -> None:
