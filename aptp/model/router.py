@@ -1,7 +1,7 @@
 """The router as inference sees it: no noise, no dependence on the rest of the batch.
 
-Masked mean of the prompt embedding → one linear map → cosine with each code (the method's predictor and codes,
-noise-free). The caller takes the largest similarity; near-ties go to the lower code.
+Masked mean of the prompt embedding → one linear map → cosine with each code (the method's predictor and
+code table, noise-free). The caller takes the largest similarity; near-ties go to the lower code.
 """
 
 from __future__ import annotations
