@@ -1,26 +1,21 @@
 """What the runtime costs above the engine call: microseconds per request and step, and seconds to import it.
 
-    python bench/runtime_overhead.py [--out FILE]
+    python -m bench.runtime_overhead
 
 The engine does nothing; latents are [4, 64, 64], prompts [77, 1024]: SD 2.1 at 512 px. A sample is one whole
 generation divided by its steps; routing and encoding are not in it, they are engine calls themselves.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from bench.report import save, spread
 from runtime.batching import Batcher
 from runtime.request import Request, constant_plan
 from runtime.schedule import Course, Row, Trajectory
@@ -74,29 +69,23 @@ def import_seconds() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=Path, help="write the raw samples as JSON")
-    options = parser.parse_args()
     cases = [(name, guidance, batch) for name in WINDOWS for guidance in (1.0, 7.5) for batch in (1, 4)]
-    samples: dict[str, list[float]] = {}
-    for _ in range(SAMPLES):  # interleaved, so that a slow moment hits every case
+    steps: dict[str, list[float]] = {}
+    for _ in range(SAMPLES):  # in turns, so that a slow moment hits every case
         for name, guidance, batch in cases:
-            key = f"{name} guidance={guidance:g} batch={batch}"
-            samples.setdefault(key, []).append(sample(WINDOWS[name], guidance, batch))
-    samples["from runtime import Runtime, seconds"] = [import_seconds() for _ in range(10)]
-    environment = {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "steps": STEPS,
-        "latents": SHAPE,
+            key = f"{name}, guidance {guidance:g}, batch {batch}"
+            steps.setdefault(key, []).append(sample(WINDOWS[name], guidance, batch))
+    imports = [import_seconds() for _ in range(10)]
+    overhead = [
+        {"case": key, "median µs": f"{median(values):.1f}", "lowest": f"{min(values):.1f}", "n": len(values)}
+        for key, values in steps.items()
+    ]
+    tables = {
+        f"Above the engine call, per request and step ({STEPS} steps, latents {SHAPE})": overhead,
+        "from runtime import Runtime, fresh process": [{"time": spread(imports), "n": len(imports)}],
     }
-    print(json.dumps(environment))
-    for key, values in samples.items():
-        print(f"{key:36} median {statistics.median(values):9.3f}   min {min(values):9.3f}   n {len(values)}")
-    if options.out:
-        options.out.write_text(json.dumps({"environment": environment, "samples": samples}, indent=1) + "\n")
+    title = "What the runtime costs above its engines"
+    save("runtime_overhead", title, tables, {"µs per step": steps, "import s": imports})
 
 
 if __name__ == "__main__":
