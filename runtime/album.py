@@ -75,12 +75,19 @@ class Album:
             table.add_row(*map(Text, self._row(index)))
         console = Console(stderr=True)
         console.print(table)
-        for index, image in sorted(self.images.items()):
-            for warning in _warnings(image):
-                console.print(Text(f"warning: {self.prompts[index][:48]!r}: {warning}"))
+        for warning in self._warnings():
+            console.print(Text(f"warning: {warning}"), soft_wrap=True)
         for index, failure in sorted(self.failures.items()):
             subject = f"{self.prompts[index][:48]!r}: " if index < len(self.prompts) else ""
             console.print(Text(f"error: {subject}{failure}"), soft_wrap=True)
+
+    def _warnings(self) -> list[str]:
+        images = [image for _, image in sorted(self.images.items())]
+        warnings = [f"{image.prompt[:48]!r}: {warning}" for image in images for warning in _warnings(image)]
+        # All images of a command have the same one.
+        if dropped := max((image.negative_dropped_tokens for image in images), default=0):
+            warnings.append(f"the negative prompt is too long: its last {dropped} tokens were not used")
+        return warnings
 
     def _known(self) -> list[int]:
         return [index for index in range(len(self.prompts)) if index in self.images or index in self.failures]
@@ -112,10 +119,8 @@ def _warnings(image: Generated) -> list[str]:
     warnings = []
     if image.blank:
         warnings.append("the image is blank: untrained weights, or a broken engine (try --provider cpu)")
-    too_long = (("prompt", image.dropped_tokens), ("negative prompt", image.negative_dropped_tokens))
-    for name, dropped in too_long:
-        if dropped:
-            warnings.append(f"the {name} is too long: its last {dropped} tokens were not used")
+    if image.dropped_tokens:
+        warnings.append(f"the prompt is too long: its last {image.dropped_tokens} tokens were not used")
     if image.choice.fell_back:
         warnings.append(
             f"code {image.choice.code} is not in the bundle: {image.choice.expert} made the image"
