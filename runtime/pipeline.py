@@ -101,8 +101,8 @@ class Runtime:
         requests may share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else 1:
         see `default_batch`); `memory` the bytes that the open experts and decoders may hold together
         (default: half of the machine's); `threads` those of one call.
-        An image is the same alone and in a crowd. Between `batch` 1, whose engines are pinned to one
-        request, and the others it may differ by 1 of 255 in a few values (0.02 % on the small default).
+        On the CPU provider an image was the same alone and in a crowd (the small default). Between `batch`
+        1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
         """
