@@ -16,7 +16,7 @@ from tests.bundles import edit
 
 @pytest.fixture
 def swap(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Path]]:
-    """Put other bytes in the place of files just before they are opened, the first `times` times. Gives what is opened."""
+    """Exchange a file before each of the first `times` openings; gives the list of what is opened."""
 
     def install(name: str, times: int) -> list[Path]:
         real, opened = sessions.open_session, []
