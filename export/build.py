@@ -15,15 +15,16 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from aptp.cli import quieten
-from export import workers
-from export.errors import ExportError, UsageError
+from export import site, workers
+from export.errors import ExportError, RefusedError, StorageError, UsageError, nearest
 from runtime.cli import Parser, run
 
 GIB = 1 << 30
 ENGINES = ("onnx",)
-# Wide enough for the closing table where there is no terminal to measure.
+# Wide enough for both tables where there is no terminal to measure.
 PLAIN_WIDTH = 140
 
 
@@ -57,12 +58,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
+    try:
+        return _build(options, console)
+    except OSError as error:
+        raise StorageError(error) from error
+
+
+def _build(options: argparse.Namespace, console: Console) -> int:
     if not options.dry_run:
         workers.warm()
     # Loading torch takes seconds: not before the command line is known to be good, and beside the fork
     # server.
-    from export import report
-    from export.construction import Construction
+    try:
+        from export import report
+        from export.construction import Construction
+    except ModuleNotFoundError as error:
+        raise RefusedError(
+            f"{error.name} is not installed; install `aptp[build]` to build bundles"
+        ) from error
 
     with console.status("reading the checkpoint"):
         construction = Construction.of(options)
@@ -70,9 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _show_plan(construction.plan(), console, options.json)
         return 0
     result = construction.run(console)
-    for note in result.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    console.width = max(console.width, report.WIDTH)
     console.print(report.table(result))
+    for line in report.closing(result):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if options.json:
         sys.stdout.write(json.dumps(report.summary(result), indent=1) + "\n")
     return result.exit_code
@@ -81,15 +95,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> None:
     """Whatever can be said of the options without the checkpoint. Raises UsageError."""
     if options.engine not in ENGINES:
-        raise UsageError(f"--engine: unknown engine {options.engine!r}; known: {', '.join(ENGINES)}")
+        raise UsageError(f"--engine: unknown engine {options.engine!r}; {nearest(options.engine, ENGINES)}")
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: give at least 1")
     if options.memory is None:
         options.memory = min(12.0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / GIB)
     if not 0 < options.memory < float("inf"):
         raise UsageError(f"--memory {options.memory}: give a number of GiB above 0")
-    if options.out.exists() and not options.out.is_dir():
-        raise UsageError(f"--out {options.out}: is there and is not a folder; choose another")
+    options.out = site.place(options.out)
 
 
 def _show_plan(plan: list[tuple[str, str, str]], console: Console, as_json: bool) -> None:
@@ -97,9 +110,9 @@ def _show_plan(plan: list[tuple[str, str, str]], console: Console, as_json: bool
         entries = [{"part": name, "action": action, "why": why} for name, action, why in plan]
         sys.stdout.write(json.dumps(entries, indent=1) + "\n")
         return
-    drawn = Table("part", "action", "why")
+    drawn = Table("part", "action", "why", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for row in plan:
-        drawn.add_row(*row)
+        drawn.add_row(*map(Text, row))
     console.print(drawn)
 
 

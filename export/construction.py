@@ -19,12 +19,12 @@ from rich.console import Console
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.default import default_checkpoint
-from export import assemble, image, manifest, parts, plan, publish, report, staging, workers
+from export import assemble, image, manifest, parts, plan, publish, report, site, staging, workers
 from export.errors import DiskFullError, ExportError, PartError, ScheduleError
 from export.lock import locked
 from export.plan import Part, Spec
 from export.progress import BuildProgress
-from export.report import Result
+from export.report import Failure, Result
 from export.staging import Finished, Record
 from export.workers import Outcome
 from runtime.engines.onnx import choose_provider
@@ -35,7 +35,7 @@ GIB = 1 << 30
 
 @dataclass
 class Construction:
-    """One build. `finished`, `errors` and `notes` fill as it goes."""
+    """One build; `finished`, `failures` and `notes` fill as it goes, `published` tells of a new bundle."""
 
     checkpoint: Checkpoint
     spec: Spec
@@ -43,8 +43,9 @@ class Construction:
     every_solver_asked: bool
     finished: dict[str, Finished] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
-    errors: dict[str, Exception] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    published: bool = False
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Construction:
@@ -54,7 +55,7 @@ class Construction:
         plan.check_pipeline(checkpoint)
         spec = Spec(
             checkpoint=path,
-            out=options.out.absolute(),
+            out=options.out,
             codes=plan.parse_codes(options.codes, len(checkpoint.architectures)),
             solvers=plan.parse_solvers(options.solvers),
             provider=choose_provider(options.provider),
@@ -67,7 +68,7 @@ class Construction:
 
     def plan(self) -> list[tuple[str, str, str]]:
         """For every part: its name, `keep` or `build`, and why."""
-        found = [(part.name, *staging.find(self.spec.out, part, self.spec.provider)) for part in self.parts]
+        found = [(part.name, *staging.find(self.spec.out, part)) for part in (*self.parts, *self._images())]
         return [(name, "keep" if there else "build", why) for name, there, why in found]
 
     def run(self, console: Console) -> Result:
@@ -75,29 +76,34 @@ class Construction:
         altogether.
         """
         start = time.monotonic()
-        with locked(staging.build_folder(self.spec.out) / "lock"):
-            publish.recover(self.spec.out)
+        out = self.spec.out
+        with locked(site.build_folder(out) / site.LOCK):
+            publish.recover(out)
+            publish.recover(site.report_folder(out))
             try:
                 self._build(console)
             finally:
-                staging.sweep(self.spec.out)
+                staging.sweep(out)
             result = self._result(time.monotonic() - start)
-            report.write(result)
-            publish.discard(staging.build_folder(self.spec.out))
+            # A build killed before its report has published already, but left no records to know parts by.
+            if self.published or staging.published_records(out) != result.records:
+                report.write(result)
+            staging.clear(out)
         return result
 
     def _build(self, console: Console) -> None:
         self._take_again()
         missing = [part for part in self.parts if part.name not in self.finished]
-        self._verify(missing)
-        with BuildProgress(console, [*missing, *self._images()]) as progress:
+        unseen = [part for part in self._images() if part.name not in self.finished]
+        self._verify([*missing, *unseen])
+        with BuildProgress(console, [*missing, *unseen]) as progress:
             self._make(missing, progress)
             self._stop_if_useless()
-            self._publish(progress)
+            self._publish([part for part in unseen if f"experts/{part.item}" in self.finished], progress)
 
     def _take_again(self) -> None:
-        for part in self.parts:
-            found, _ = staging.find(self.spec.out, part, self.spec.provider)
+        for part in (*self.parts, *self._images()):
+            found, _ = staging.find(self.spec.out, part)
             if found is not None:
                 self.finished[part.name] = found
                 self.reused.add(part.name)
@@ -111,7 +117,7 @@ class Construction:
         tasks = [workers.Task(part.name, parts.stage, (part, self.spec), part.memory) for part in missing]
         for outcome in self._outcomes(tasks, progress):
             if outcome.result is not None:
-                folder = staging.stage_folder(self.spec.out, outcome.result.key)
+                folder = site.stage_folder(self.spec.out, outcome.result.key)
                 self.finished[outcome.name] = Finished(outcome.result, folder)
 
     def _outcomes(
@@ -124,16 +130,18 @@ class Construction:
         )
         with closing(running):
             for outcome in running:
-                progress.end(outcome.name, outcome.error)
-                if outcome.error is not None:
-                    self._keep(outcome.name, outcome.error)
+                failure = Failure(outcome.stage, outcome.error) if outcome.error else None
+                progress.end(outcome.name, failure)
+                if failure is not None:
+                    self._keep(outcome.name, failure)
                 yield outcome
 
-    def _keep(self, name: str, error: Exception) -> None:
+    def _keep(self, name: str, failure: Failure) -> None:
+        error = failure.error
         if isinstance(error, ScheduleError) and self.every_solver_asked:
             self.notes.append(f"left out: {error}")
             return
-        self.errors[name] = error
+        self.failures[name] = failure
         if isinstance(error, ScheduleError | DiskFullError):
             raise error
         if name in NEEDED:
@@ -143,48 +151,46 @@ class Construction:
         """Raises PartError if no expert or no solver is left to publish."""
         for folder in ("schedules", "experts"):
             if not any(name.startswith(f"{folder}/") for name in self.finished):
-                raise self._fatal(next((n for n in self.errors if n.startswith(folder)), folder))
+                raise self._fatal(next((n for n in self.failures if n.startswith(folder)), folder))
 
     def _fatal(self, name: str) -> Exception:
-        error = self.errors.get(name)
-        if isinstance(error, ExportError) and not isinstance(error, PartError):
-            return error
-        return PartError(f"{name} failed, so there is no bundle to publish: {error or 'nothing was made'}")
+        failure = self.failures.get(name)
+        if failure and isinstance(failure.error, ExportError) and not isinstance(failure.error, PartError):
+            return failure.error
+        return PartError(f"there is no bundle to publish: {name}: {failure or 'nothing was made'}")
 
     def _images(self) -> list[Part]:
         experts = [part for part in self.parts if part.kind == "expert"]
         others = [part for part in self.parts if part.kind != "expert"]
         return [plan.image_part(part, others) for part in experts]
 
-    def _publish(self, progress: BuildProgress) -> None:
+    def _publish(self, unseen: list[Part], progress: BuildProgress) -> None:
         """Assembles, runs the last rung on what was assembled, and publishes the experts that passed."""
-        todo = []
-        for part in self._images():
-            if f"experts/{part.item}" not in self.finished:
-                continue
-            found, _ = staging.find(self.spec.out, part, self.spec.provider)
-            if found is None:
-                todo.append(part)
-            else:
-                self.finished[part.name] = found
-        if not todo and self._is_published():
+        if not unseen and self._is_published():
             return
         size = sum(one.record.size for one in self.finished.values())
         with publish.publishing(self.spec.out, size) as folder:
             self._assemble(folder)
-            tasks = [
-                workers.Task(part.name, image.stage, (part, self.spec, folder), part.memory) for part in todo
-            ]
-            for outcome in self._outcomes(tasks, progress):
-                if outcome.result is None:
-                    self.finished.pop(f"experts/{outcome.name.rpartition('/')[2]}")
-                else:
-                    self.finished[outcome.name] = Finished(outcome.result, folder)
-            if self.errors:
+            if not self._show(unseen, folder, progress):
                 self._stop_if_useless()
                 publish.discard(folder)
                 folder.mkdir()
                 self._assemble(folder)
+        self.published = True
+
+    def _show(self, unseen: list[Part], folder: Path, progress: BuildProgress) -> bool:
+        """Whether every expert's image is right; those of which it is not are finished no more."""
+        tasks = [
+            workers.Task(part.name, image.stage, (part, self.spec, folder), part.memory) for part in unseen
+        ]
+        right = True
+        for outcome in self._outcomes(tasks, progress):
+            if outcome.result is None:
+                del self.finished[f"experts/{outcome.name.rpartition('/')[2]}"]
+                right = False
+            else:
+                self.finished[outcome.name] = Finished(outcome.result, folder)
+        return right
 
     def _records(self) -> dict[str, Record]:
         return {name: self.finished[name].record for name in sorted(self.finished)}
@@ -205,10 +211,10 @@ class Construction:
         return Result(
             spec=self.spec,
             records=self._records(),
-            errors={name: str(error) for name, error in sorted(self.errors.items())},
+            failures=dict(sorted(self.failures.items())),
             reused=frozenset(self.reused),
             notes=tuple(self.notes),
             dense_macs=int(self.checkpoint.cost().dense),
             seconds=seconds,
-            published=True,
+            published=self.published,
         )

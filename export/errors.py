@@ -5,7 +5,8 @@ ExportError                       1  a build that did not come out whole
 ├── RefusedError                  3  an input or a place this build will not work with
 │   ├── ScheduleError                a diffusers scheduler that is not a table
 │   ├── WeightError                  a tensor that float16 cannot hold
-│   └── LockedError                  another build is at work on the same bundle
+│   ├── LockedError                  another build is at work on the same bundle
+│   └── StorageError                 a file or folder that cannot be read or written
 ├── DiskFullError                 1  no room for a file; the previous bundle is untouched
 └── PartError                     1  one part of the bundle could not be made
     ├── ParityError                  its outputs differ from the oracle's
@@ -72,6 +73,14 @@ class LockedError(RefusedError):
         super().__init__(f"{path}: locked by pid {holder}; wait for that build or choose another --out")
         self.path = path
         self.pid = pid
+
+
+class StorageError(RefusedError):
+    """A file or folder that cannot be read or written; made from the system's own error."""
+
+    def __init__(self, error: OSError) -> None:
+        where = f"{error.filename}: " if error.filename else ""
+        super().__init__(f"{where}{error.strerror or error}; see to its place and rights, and run it again")
 
 
 class DiskFullError(ExportError):

@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
-from export import parity, publish, schedules, staging, tolerances, weights
+from export import parity, publish, schedules, site, staging, tolerances, weights
 from export.parts import Report
 from export.plan import Part, Spec
 from export.staging import Record
@@ -24,10 +24,10 @@ def stage(argument: tuple[Part, Spec, Path], report: Report) -> Record:
     """Runs the rung for one expert of the bundle at the given place, and stages its record."""
     part, spec, bundle = argument
     start = time.monotonic()
-    with publish.publishing(staging.stage_folder(spec.out, part.key), part.disk) as folder:
+    with publish.publishing(site.stage_folder(spec.out, part.key), part.disk) as folder:
         error = compare(bundle, part.item, spec, report)
         seconds = time.monotonic() - start
-        record = Record(part.name, part.key, spec.provider, seconds, measures={"image": error})
+        record = Record(part.name, part.key, part.shown_on, seconds, measures={"image": error})
         staging.finish(folder, record)
     return record
 
@@ -41,7 +41,7 @@ def compare(bundle: Path, name: str, spec: Spec, report: Report) -> float:
     report("diffusers", 0.0)
     wanted = _diffusers(spec, name, manifest.defaults.solver, latents, manifest.decoder.scale)
     report("runtime", 0.5)
-    # One thread fewer things to differ by; the provider is the one both languages share.
+    # The rung is about the runtime, in float32 on every machine; rung 3 has held other engines to their own.
     with Runtime.open(bundle, provider="cpu", cache=spec.cache, threads=spec.threads) as runtime:
         (made,) = runtime.generate(
             tolerances.IMAGE_PROMPT,

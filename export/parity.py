@@ -18,6 +18,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from aptp.model.gates import GatedUNet
+from aptp.model.sliced import gates_of
 from aptp.model.slicer import scattered_state
 from aptp.space.architecture import Architecture
 from export import tolerances, weights
@@ -32,7 +33,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def cases(signature: Signature, largest: Mapping[str, int], seed: int = 0) -> list[Feed]:
     """Inputs to compare on: two sizes, one with batch 1 and one with batch 2; one case where no axis is free.
 
-    Integer inputs are drawn below `largest`, by input name; `timestep` is drawn within the training range.
+    Inputs named in `largest` are integers drawn below it; the others are normal.
     """
     steps = signature.multiple
     sizes = [
@@ -99,10 +100,9 @@ def masked_equals_sliced(
     state = scattered_state(expert.state_dict(), dense.state_dict(), architecture)
     dense.load_state_dict(state, assign=True)
     gated = GatedUNet(dense.eval(), architecture.space)
-    code = torch.from_numpy(architecture.keep).float()
     worst = 0.0
     for feed, wanted in zip(feeds, sliced, strict=True):
-        gates = code.expand(len(feed["sample"]), -1)
+        gates = gates_of(architecture, len(feed["sample"]))
         with torch.inference_mode():
             found = check_output(gated(**feed, gates=gates).numpy(), "masked UNet")
         error = float(np.sqrt(np.mean((found - wanted) ** 2)) / wanted.std())

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
-from export import graph, parity, publish, schedules, staging, weights
+from export import graph, parity, publish, schedules, site, staging, weights
 from export.graph import Signature
 from export.plan import Part, Spec
 from export.staging import Record
@@ -54,12 +54,12 @@ def stage(argument: tuple[Part, Spec], report: Report) -> Record:
     """Makes a part and stages it, whole or not at all; returns its record."""
     part, spec = argument
     start = time.monotonic()
-    with publish.publishing(staging.stage_folder(spec.out, part.key), part.disk) as folder:
+    with publish.publishing(site.stage_folder(spec.out, part.key), part.disk) as folder:
         made = make(Job(part, spec, folder, report))
         report("hash", 0.95)
         files = publish.describe(folder)
         seconds = time.monotonic() - start
-        record = Record(part.name, part.key, spec.provider, seconds, files, made.facts, made.measures)
+        record = Record(part.name, part.key, part.shown_on, seconds, files, made.facts, made.measures)
         staging.finish(folder, record)
     return record
 

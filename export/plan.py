@@ -1,8 +1,9 @@
 """Owns what a build consists of: its parts, and the identity by which a finished part is known again.
 
 A part's key is the SHA-256 of everything it is made from: the checkpoint's published hashes, its place in the
-pipeline, this software's own source and the versions of the libraries that write graphs. Nothing else decides
-whether a part is rebuilt: neither times nor the mere existence of a file.
+pipeline, this software's own source and the versions of the libraries that write graphs. The engine that
+parity is shown on changes no byte of a part, so it is not in the key, but a part shown on another is made
+again. Nothing else decides: neither times nor the mere existence of a file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from export.errors import RefusedError, UsageError, nearest
 from export.schedules import SOLVERS
+from runtime.engines.onnx import onnxruntime
 
 PIPELINES = ("StableDiffusionPipeline",)
 LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "diffusers", "transformers")
@@ -56,14 +58,15 @@ class Spec:
 class Part:
     """One unit of work.
 
-    `components` of the checkpoint are read for it; `memory` and `disk` are bytes at the peak, both estimates;
-    `effort` is relative to the others'.
+    `components` of the checkpoint are read for it; parity is `shown_on` an engine, or on none; `memory` and
+    `disk` are bytes at the peak, both estimates; `effort` is relative to the others'.
     """
 
     name: str
     kind: str
     key: str
     components: tuple[str, ...]
+    shown_on: str
     memory: int
     disk: int
     effort: float
@@ -118,7 +121,7 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
     early, and last what is small, so that the processes end together.
     """
     common = {"software": software()}
-    experts = [_expert(checkpoint, name, common) for name in spec.codes]
+    experts = [_expert(checkpoint, name, spec.provider, common) for name in spec.codes]
     shared = [
         _shared(checkpoint, "encoder", "text_encoder", ["text_encoder", "tokenizer"], common),
         _shared(checkpoint, "decoder", "vae_decoder", ["vae", "unet/config.json"], common),
@@ -138,7 +141,8 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
 def image_part(expert: Part, others: list[Part]) -> Part:
     """Rung 4 for one expert: it makes no file, and holds for exactly these parts together."""
     key = _key({"image": expert.key, "with": sorted(part.key for part in others)})
-    return replace(expert, name=f"images/{expert.item}", kind="image", key=key, effort=3.0)
+    name = f"images/{expert.item}"
+    return replace(expert, name=name, kind="image", key=key, shown_on=engine("cpu"), effort=3.0)
 
 
 def software() -> dict[str, str]:
@@ -152,7 +156,15 @@ def software() -> dict[str, str]:
     return {**versions, "source": total.hexdigest()}
 
 
-def _expert(checkpoint: Checkpoint, name: str, common: Mapping[str, Any]) -> Part:
+def engine(provider: str) -> str:
+    """Kind and version of what runs graphs on `provider`."""
+    versions = f"onnxruntime {onnxruntime().__version__}"
+    if provider == "openvino":
+        versions += f", onnxruntime-ep-openvino {importlib.metadata.version('onnxruntime-ep-openvino')}"
+    return f"{provider} ({versions})"
+
+
+def _expert(checkpoint: Checkpoint, name: str, provider: str, common: Mapping[str, Any]) -> Part:
     component = "unet" if name == DENSE else f"experts/{name}"
     key = _key(
         {
@@ -167,7 +179,8 @@ def _expert(checkpoint: Checkpoint, name: str, common: Mapping[str, Any]) -> Par
     # Rung 1 holds the dense UNet twice and the expert once, all in float32.
     size = _float32_bytes(checkpoint, "unet")
     components = tuple(dict.fromkeys((component, "unet")))
-    return Part(f"experts/{name}", "expert", key, components, _BASE_MEMORY + 3 * size, 2 * size, 12.0)
+    memory = _BASE_MEMORY + 3 * size
+    return Part(f"experts/{name}", "expert", key, components, engine(provider), memory, 2 * size, 12.0)
 
 
 def _shared(
@@ -177,12 +190,13 @@ def _shared(
     size = _float32_bytes(checkpoint, components[0])
     effort = {"encoder": 3.0, "decoder": 6.0}.get(kind, 1.0)
     key = _key({**common, "kind": kind, **digests})
-    return Part(name, kind, key, tuple(components), _BASE_MEMORY + 3 * size, 2 * size, effort)
+    shown_on = "" if kind == "tokenizer" else engine("cpu")
+    return Part(name, kind, key, tuple(components), shown_on, _BASE_MEMORY + 3 * size, 2 * size, effort)
 
 
 def _schedule(checkpoint: Checkpoint, solver: str, common: Mapping[str, Any]) -> Part:
     key = _key({**common, "solver": solver, "config": checkpoint.digest("scheduler")})
-    return Part(f"schedules/{solver}", "schedule", key, ("scheduler",), _BASE_MEMORY // 2, 1 << 20, 2.0)
+    return Part(f"schedules/{solver}", "schedule", key, ("scheduler",), "", _BASE_MEMORY // 2, 1 << 20, 2.0)
 
 
 def _float32_bytes(checkpoint: Checkpoint, component: str) -> int:

@@ -22,7 +22,6 @@ class BuildProgress:
         self._console = console
         self._efforts = {part.name: part.effort for part in parts}
         self._shares = dict.fromkeys(self._efforts, 0.0)
-        self._stages: dict[str, str] = {}
         self._start = time.monotonic()
         columns = (
             TextColumn("{task.description}"),
@@ -57,13 +56,13 @@ class BuildProgress:
         else:
             self._line(f"{name}: {stage}")
 
-    def end(self, name: str, error: Exception | None) -> None:
-        """Part `name` is finished, or has failed with `error`."""
+    def end(self, name: str, failure: object | None) -> None:
+        """Part `name` is finished, or has failed as `failure` tells."""
         self._shares[name] = 1.0
         if self._bars and name in self._tasks:
             self._bars.remove_task(self._tasks.pop(name))
-        if error is not None:
-            self._line(f"{name}: FAILED: {error}")
+        if failure is not None:
+            self._line(f"{name}: {failure}")
         elif not self._bars:
             self._line(f"{name}: done")
 
@@ -84,4 +83,4 @@ class BuildProgress:
         if done < 0.02:
             return "time left unknown"
         left = (time.monotonic() - self._start) * (1 - done) / done
-        return f"about {left:.0f} s left"
+        return f"about {left:.0f} s left" if left < 100 else f"about {left / 60:.0f} min left"

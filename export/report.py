@@ -16,24 +16,41 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from export import plan, publish, staging
+from export import plan, publish, site
 from export.plan import Spec
 from export.staging import Record
 
 # The rungs of the parity ladder, by the names under which `export.parts` and `export.image` record their
 # errors.
 RUNGS = ("masked", "onnx", "engine", "image")
-COLUMNS = ("code", "parameters", "MACs", "of dense", "bytes", *RUNGS, "seconds", "state")
+COLUMNS = ("code", "params", "MACs", "share", "bytes", *RUNGS, "seconds", "state")
+# What the closing table needs at least, so that no number is cut.
+WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What kept a part from the bundle, and the stage it came in."""
+
+    stage: str
+    error: Exception
+
+    def __str__(self) -> str:
+        return f"FAILED at {self.stage}: {self.error}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a build ended: records of the parts that are in the bundle, and what was said of the others."""
+    """How a build ended: records of the parts that are in the bundle, and what was said of the others.
+
+    `published` is false where the bundle there was right already.
+    """
 
     spec: Spec
     records: Mapping[str, Record]
-    errors: Mapping[str, str]
+    failures: Mapping[str, Failure]
     reused: frozenset[str]
     notes: tuple[str, ...]
     dense_macs: int
@@ -42,7 +59,7 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.errors else 0
+        return 1 if self.failures else 0
 
 
 def rows(result: Result) -> list[tuple[str, ...]]:
@@ -52,56 +69,80 @@ def rows(result: Result) -> list[tuple[str, ...]]:
 
 def _row(result: Result, code: str) -> tuple[str, ...]:
     name, image = f"experts/{code}", f"images/{code}"
-    error = result.errors.get(name) or result.errors.get(image)
     record = result.records.get(name)
     if record is None:
-        return (code, *["-"] * (len(COLUMNS) - 2), f"FAILED: {error}")
-    last = result.records.get(image)
-    measures = {**record.measures, **(last.measures if last else {})}
+        failure = result.failures.get(name) or result.failures[image]
+        return (code, *["-"] * (len(COLUMNS) - 2), f"FAILED: {failure.stage}")
+    last = result.records[image]
+    measures = {**record.measures, **last.measures}
     macs = record.facts["macs"]
-    seconds = record.seconds + (last.seconds if last else 0.0)
     return (
         code,
-        f"{record.facts['parameters']:,}",
-        f"{macs / 1e9:.3f} G",
+        _scaled(record.facts["parameters"]),
+        _scaled(macs),
         f"{macs / result.dense_macs:.3f}",
-        f"{record.size:,}",
-        *(f"{measures[rung]:.1e}" if rung in measures else "-" for rung in RUNGS),
-        f"{seconds:.1f}",
+        f"{_scaled(record.size)}B",
+        *(_error(measures[rung]) if rung in measures else "-" for rung in RUNGS),
+        f"{record.seconds + last.seconds:.1f}",
         "cached" if name in result.reused else "built",
     )
 
 
+def _scaled(count: int) -> str:
+    """407.0 M"""
+    for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= scale:
+            return f"{count / scale:.1f} {prefix}"
+    return f"{count} "
+
+
+def _error(value: float) -> str:
+    """1.2e-6"""
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if value else "0"
+
+
 def table(result: Result) -> Table:
-    """The closing table."""
-    drawn = Table(*COLUMNS)
+    """The closing table, at most `WIDTH` wide but for its last column."""
+    drawn = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in COLUMNS[:-1]:
+        drawn.add_column(name, justify="right", no_wrap=True)
+    drawn.add_column(COLUMNS[-1], overflow="fold")
     for row in rows(result):
-        drawn.add_row(*row)
+        drawn.add_row(*map(Text, row))
     return drawn
+
+
+def closing(result: Result) -> list[str]:
+    """What to say below the table."""
+    failures = [f"{name}: {failure}" for name, failure in result.failures.items()]
+    state = "is published" if result.published else "is up to date"
+    rest = "; run the same command again to build the rest" if failures else ""
+    return [*failures, *result.notes, f"{result.spec.out} {state}{rest}"]
 
 
 def summary(result: Result) -> dict[str, Any]:
     """The report as one JSON object; `parts` are the records that a later build takes parts again by."""
-    codes = [
-        dict(zip(("code", "parameters", "macs"), _numbers(result, code), strict=True))
-        for code in result.spec.codes
-    ]
     return {
         "bundle": str(result.spec.out),
         "published": result.published,
         "exit_code": result.exit_code,
         "seconds": round(result.seconds, 2),
-        "codes": codes,
-        "errors": dict(result.errors),
+        "codes": [_numbers(result, code) for code in result.spec.codes],
+        "failures": {
+            name: {"stage": failure.stage, "error": str(failure.error)}
+            for name, failure in result.failures.items()
+        },
         "notes": list(result.notes),
         "environment": environment(result.spec),
         "parts": [asdict(record) for record in result.records.values()],
     }
 
 
-def _numbers(result: Result, code: str) -> tuple[Any, ...]:
+def _numbers(result: Result, code: str) -> dict[str, Any]:
     record = result.records.get(f"experts/{code}")
-    return (code, record.facts["parameters"], record.facts["macs"]) if record else (code, None, None)
+    facts = record.facts if record else {}
+    return {"code": code, "parameters": facts.get("parameters"), "macs": facts.get("macs")}
 
 
 def environment(spec: Spec) -> dict[str, Any]:
@@ -130,9 +171,9 @@ def _processor() -> str:
 
 def write(result: Result) -> None:
     """Writes report.json and report.md to `<out>.report`, whole or not at all."""
-    with publish.publishing(staging.report_folder(result.spec.out), 1 << 20) as folder:
+    with publish.publishing(site.report_folder(result.spec.out), 1 << 20) as folder:
         text = json.dumps(summary(result), indent=1, ensure_ascii=False)
-        (folder / staging.REPORT).write_text(text + "\n", encoding="utf-8")
+        (folder / site.REPORT).write_text(text + "\n", encoding="utf-8")
         (folder / "report.md").write_text(markdown(result), encoding="utf-8")
 
 
@@ -145,6 +186,6 @@ def markdown(result: Result) -> str:
         "|---" * len(COLUMNS) + "|",
     ]
     lines += ["| " + " | ".join(row) + " |" for row in rows(result)]
-    lines += ["", *(f"- {note}" for note in result.notes), ""]
+    lines += ["", *(f"- {said}" for said in closing(result)), ""]
     lines += [f"- {key}: {value}" for key, value in environment(result.spec).items()]
     return "\n".join(lines) + "\n"

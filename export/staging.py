@@ -1,7 +1,7 @@
 """Owns what is already there: parts finished by an interrupted build, and those of the bundle published
 before.
 
-A part is taken again only if its key is the one wanted, it was checked on the same provider, and every file
+A part is taken again only if its key is the one wanted, parity was shown on the same engine, and every file
 has the recorded hash. Finished parts lie in `<out>.build/parts/<key>` with a record; a bundle's records lie
 in its report.
 """
@@ -17,18 +17,20 @@ from typing import Any
 from export import publish
 from export.manifest import read_manifest
 from export.plan import Part
+from export.site import PARTS, REPORT, build_folder, report_folder, stage_folder
 
 RECORD = "part.json"
-REPORT = "report.json"
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished part: `files` as in the manifest, `facts` for it, `measures` for the report."""
+    """A finished part: `files` as in the manifest, `facts` for it, `measures` for the report, and the engine
+    that parity was `shown_on`.
+    """
 
     name: str
     key: str
-    provider: str
+    shown_on: str
     seconds: float = 0.0
     files: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -48,25 +50,15 @@ class Finished:
     folder: Path
 
 
-def build_folder(out: Path) -> Path:
-    """Where a build of `out` keeps what it has finished."""
-    return out.with_name(out.name + ".build")
-
-
-def report_folder(out: Path) -> Path:
-    """Where measurements of the bundle `out` lie."""
-    return out.with_name(out.name + ".report")
-
-
-def stage_folder(out: Path, key: str) -> Path:
-    """Where a finished part is staged."""
-    return build_folder(out) / "parts" / key
-
-
 def sweep(out: Path) -> None:
     """Removes the unfinished parts that killed processes left."""
-    for leftover in (build_folder(out) / "parts").glob(".*.tmp"):
+    for leftover in (build_folder(out) / PARTS).glob(".*.tmp"):
         publish.discard(leftover)
+
+
+def clear(out: Path) -> None:
+    """Removes all finished parts, which are in the bundle now."""
+    publish.discard(build_folder(out) / PARTS)
 
 
 def finish(folder: Path, record: Record) -> None:
@@ -74,16 +66,16 @@ def finish(folder: Path, record: Record) -> None:
     (folder / RECORD).write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
 
 
-def find(out: Path, part: Part, provider: str) -> tuple[Finished | None, str]:
+def find(out: Path, part: Part) -> tuple[Finished | None, str]:
     """The finished part if there is one, and in a few words where it is or why it has to be made."""
     folder = stage_folder(out, part.key)
     staged = _read(folder / RECORD)
-    if staged is not None and _serves(staged, part, provider) and publish.matches(folder, staged.files):
+    if staged is not None and _serves(staged, part) and publish.matches(folder, staged.files):
         return Finished(staged, folder), "staged by an earlier run"
-    return _published(out, part, provider)
+    return _published(out, part)
 
 
-def _published(out: Path, part: Part, provider: str) -> tuple[Finished | None, str]:
+def _published(out: Path, part: Part) -> tuple[Finished | None, str]:
     manifest, record = read_manifest(out), published_records(out).get(part.name)
     if manifest is None:
         return None, "no bundle yet" if not out.exists() else "the bundle there is damaged or another version"
@@ -91,8 +83,8 @@ def _published(out: Path, part: Part, provider: str) -> tuple[Finished | None, s
         return None, "not in the bundle, or without a parity record"
     if record.key != part.key:
         return None, "its inputs have changed"
-    if record.provider != provider:
-        return None, f"checked on provider {record.provider}, not {provider}"
+    if record.shown_on != part.shown_on:
+        return None, f"parity was shown on {record.shown_on}, not {part.shown_on}"
     if any(manifest["files"].get(name) != entry for name, entry in record.files.items()):
         return None, "the bundle and its report disagree"
     if not publish.matches(out, record.files):
@@ -116,8 +108,8 @@ def _read(path: Path) -> Record | None:
         return None
 
 
-def _serves(record: Record, part: Part, provider: str) -> bool:
-    return (record.name, record.key, record.provider) == (part.name, part.key, provider)
+def _serves(record: Record, part: Part) -> bool:
+    return (record.name, record.key, record.shown_on) == (part.name, part.key, part.shown_on)
 
 
 def gather(folder: Path, finished: Iterable[Finished]) -> dict[str, Any]:

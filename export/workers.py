@@ -14,7 +14,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -26,6 +26,8 @@ from runtime.errors import RuntimeFailure
 
 # What every process needs; loaded once in the server, shared by all.
 _PRELOAD = ["export.parts", "export.image"]
+# What multiprocessing gives as the exit code when its fork server was killed.
+_LOST = 255
 
 T = TypeVar("T")
 Report = Callable[[str, float], None]
@@ -43,9 +45,10 @@ class Task(Generic[T]):
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """What became of a task: a result or an error."""
+    """What became of a task: a result, or an error and the stage it came in."""
 
     name: str
+    stage: str
     result: T | None = None
     error: Exception | None = None
 
@@ -55,8 +58,9 @@ class _Running:
     task: Task[Any]
     process: BaseProcess
     pipe: Connection
+    stage: str = "start"
     result: Any = None
-    error: Exception | None = field(default=None)
+    error: Exception | None = None
 
 
 def warm() -> None:
@@ -152,12 +156,13 @@ def _listen(one: _Running, progress: Callable[[str, str, float], None]) -> None:
         while one.pipe.poll():
             kind, value = one.pipe.recv()
             if kind == "stage":
+                one.stage = value[0]
                 progress(one.task.name, *value)
             elif kind == "error":
                 one.error = value
             else:
                 one.result = value
-    except EOFError:
+    except (EOFError, OSError):  # closed, or cut off in the middle of a message
         one.process.join()
 
 
@@ -168,10 +173,12 @@ def _outcome(one: _Running, progress: Callable[[str, str, float], None]) -> Outc
     code = one.process.exitcode
     if one.error is None and code != 0:
         one.error = CrashError(_ending(code))
-    return Outcome(one.task.name, one.result, one.error)
+    return Outcome(one.task.name, one.stage, one.result, one.error)
 
 
 def _ending(code: int | None) -> str:
+    if code == _LOST:
+        return "its process was lost with the server that started it; run the same command again"
     if code is None or code >= 0:
         return f"its process ended with exit code {code}"
     name = signal.Signals(-code).name
