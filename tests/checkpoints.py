@@ -1,8 +1,10 @@
-"""A checkpoint small enough to build in seconds, and ways to change it as a training run would."""
+"""A checkpoint small enough to build in seconds, its bundle, and ways to change it as training would."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from aptp.checkpoint import record as records
 from aptp.checkpoint.integrity import list_files
 from aptp.create import create
 from aptp.presets import PRESETS, Preset
+from export import build, publish
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 MINI = Preset(
@@ -58,6 +61,37 @@ def write_mini(folder: Path) -> Path:
         patch.setitem(PRESETS, "mini", MINI)
         create(folder, preset="mini", budgets=(0.6, 0.8))
     return folder
+
+
+@cache
+def mini_checkpoint(base: Path) -> Path:
+    """The checkpoint below a test session's folder, made once; not to be changed."""
+    return write_mini(base / "mini" / "checkpoint")
+
+
+@cache
+def build_mini(base: Path) -> Path:
+    """The bundle of all its codes, made once; not to be changed."""
+    out = base / "built" / "bundle"
+    assert build.main(command(mini_checkpoint(base), out)) == 0
+    return out
+
+
+def command(checkpoint: Path, out: Path, *more: str, codes: str = "all") -> list[str]:
+    """The arguments of `export.build` for its quickest build."""
+    words = ["--codes", codes, "--checkpoint", str(checkpoint), "--out", str(out), "--provider", "cpu"]
+    return [*words, "--solvers", "ddim", "--cache", str(out.parent / "cache"), *more]
+
+
+def copy_bundle(bundle: Path, folder: Path) -> Path:
+    """A bundle and its report in another folder."""
+    shutil.copytree(bundle.with_name("bundle.report"), folder / "bundle.report")
+    return Path(shutil.copytree(bundle, folder / "bundle"))
+
+
+def content(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file in a folder."""
+    return {name: entry["sha256"] for name, entry in publish.describe(folder).items()}
 
 
 def change_weight(checkpoint: Path, component: str, value: float) -> None:

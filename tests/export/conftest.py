@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import write_mini
+from tests.checkpoints import mini_checkpoint
 
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory) -> Path:
     """A checkpoint with two codes; not to be changed."""
-    return write_mini(tmp_path_factory.mktemp("mini") / "checkpoint")
+    return mini_checkpoint(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture

@@ -10,18 +10,13 @@ import pytest
 
 from aptp.errors import CheckpointError, IntegrityError
 from export import build, publish
-from export.errors import LockedError, RefusedError, ScheduleError, UsageError
+from export.errors import LockedError, RefusedError, ScheduleError, StorageError, UsageError
 from export.lock import locked
 from runtime.bundle.reader import Bundle
 from runtime.pipeline import Runtime
-from tests.checkpoints import change_weight, sign
+from tests.checkpoints import build_mini, change_weight, command, content, copy_bundle, sign
 
 pytestmark = pytest.mark.timeout(300)
-
-
-def command(checkpoint, out, *more, codes="all"):
-    words = ["--codes", codes, "--checkpoint", str(checkpoint), "--out", str(out), "--provider", "cpu"]
-    return [*words, "--solvers", "ddim", "--cache", str(out.parent / "cache"), *more]
 
 
 def plan(capsys, checkpoint, out, **options):
@@ -31,22 +26,15 @@ def plan(capsys, checkpoint, out, **options):
 
 
 @pytest.fixture(scope="module")
-def built(mini, tmp_path_factory):
+def built(tmp_path_factory):
     """A bundle of all codes; not to be changed."""
-    out = tmp_path_factory.mktemp("built") / "bundle"
-    assert build.main(command(mini, out)) == 0
-    return out
+    return build_mini(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
 def bundle(built, tmp_path):
     """A copy of `built`, with its report, to change."""
-    shutil.copytree(built.with_name("bundle.report"), tmp_path / "bundle.report")
-    return shutil.copytree(built, tmp_path / "bundle")
-
-
-def content(folder):
-    return {name: entry["sha256"] for name, entry in publish.describe(folder).items()}
+    return copy_bundle(built, tmp_path)
 
 
 def test_a_bundle_verifies_and_makes_images(built):
@@ -88,6 +76,25 @@ def test_an_unchanged_build_publishes_nothing(mini, bundle, capsys):
     before = bundle.stat().st_ino
     assert build.main(command(mini, bundle)) == 0
     assert bundle.stat().st_ino == before
+    assert "up to date" in capsys.readouterr().err
+
+
+def test_a_lost_report_of_a_published_bundle_is_written_again(mini, bundle):
+    """As after a kill between the two: the parts are staged still."""
+    parts = bundle.with_name("bundle.build") / "parts"
+    report = json.loads((bundle.with_name("bundle.report") / "report.json").read_text())
+    for part in report["parts"]:
+        for name in part["files"]:
+            publish.place(bundle / name, parts / part["key"] / name)
+        (parts / part["key"]).mkdir(parents=True, exist_ok=True)
+        (parts / part["key"] / "part.json").write_text(json.dumps(part))
+    shutil.rmtree(bundle.with_name("bundle.report"))
+    before = bundle.stat().st_ino
+    assert build.main(command(mini, bundle)) == 0
+    assert bundle.stat().st_ino == before
+    again = json.loads((bundle.with_name("bundle.report") / "report.json").read_text())
+    assert again["parts"] == report["parts"]
+    assert not parts.parent.exists()
 
 
 def test_touched_files_are_not_changed_files(checkpoint, bundle, capsys):
@@ -99,7 +106,7 @@ def test_touched_files_are_not_changed_files(checkpoint, bundle, capsys):
 def test_exactly_what_changed_is_rebuilt(checkpoint, bundle, capsys):
     change_weight(checkpoint, "experts/1", 0.25)
     actions = plan(capsys, checkpoint, bundle)
-    assert [name for name, action in actions.items() if action == "build"] == ["experts/1"]
+    assert [name for name, action in actions.items() if action == "build"] == ["experts/1", "images/1"]
 
 
 def test_a_damaged_file_of_the_bundle_is_made_again(mini, bundle, capsys):
@@ -111,22 +118,29 @@ def test_a_damaged_file_of_the_bundle_is_made_again(mini, bundle, capsys):
     assert [name for name, action in actions.items() if action == "build"] == ["router"]
 
 
-def test_another_provider_or_version_changes_what_it_should(mini, bundle, capsys, monkeypatch):
+def test_another_version_of_a_library_changes_everything(mini, bundle, capsys, monkeypatch):
     monkeypatch.setattr("export.plan.importlib.metadata.version", lambda name: "0.0")
     assert set(plan(capsys, mini, bundle).values()) == {"build"}
+
+
+def test_another_engine_has_to_show_parity_anew(mini, bundle, capsys, monkeypatch):
+    monkeypatch.setattr("export.plan.engine", lambda provider: f"{provider} (onnxruntime 0.0)")
+    actions = plan(capsys, mini, bundle)
+    assert [name for name, action in actions.items() if action == "keep"] == ["tokenizer", "schedules/ddim"]
 
 
 def test_one_bad_code_costs_that_code_alone(checkpoint, bundle, capsys):
     change_weight(checkpoint, "experts/1", 1e6)
     assert build.main(command(checkpoint, bundle)) == 1
     said = capsys.readouterr().err
-    assert "conv_in.weight" in said
-    assert "float16" in said
+    assert "experts/1: FAILED at load: tensor conv_in.weight holds 1e+06; float16 reaches" in said
+    assert "\n   1       -" in said
+    assert "FAILED: load" in said
     opened = Bundle.open(bundle)
     opened.verify()
     assert set(opened.manifest.experts) == {"0"}
     actions = plan(capsys, checkpoint, bundle)
-    assert [name for name, action in actions.items() if action == "build"] == ["experts/1"]
+    assert [name for name, action in actions.items() if action == "build"] == ["experts/1", "images/1"]
 
 
 def test_another_build_of_the_same_gives_the_same_bytes_and_dense_is_the_fallback(mini, built, tmp_path):
@@ -163,10 +177,11 @@ def test_options_out_of_range_are_usage_errors(mini, tmp_path, words, said):
         build.main(command(mini, tmp_path / "bundle", "--dry-run", *words))
 
 
-def test_an_output_that_is_a_file_is_a_usage_error(mini, tmp_path):
-    (tmp_path / "bundle").write_text("")
-    with pytest.raises(UsageError, match="not a folder"):
-        build.main(command(mini, tmp_path / "bundle"))
+def test_a_place_that_cannot_be_written_is_refused(mini, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="Not a directory") as caught:
+        build.main(command(mini, tmp_path / "file" / "bundle"))
+    assert caught.value.exit_code == 3
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path):
@@ -213,9 +228,8 @@ def test_a_second_build_is_told_who_is_at_work(mini, bundle):
 
 
 def test_paths_may_hold_anything(mini, built, tmp_path):
-    odd = tmp_path / "a 'b\";\n$(c)"
-    odd.mkdir()
-    shutil.copytree(built.with_name("bundle.report"), odd / "bundle.report")
-    shutil.copytree(built, odd / "bundle")
-    assert build.main(command(mini, odd / "bundle", codes="0")) == 0
-    assert set(Bundle.open(odd / "bundle").manifest.experts) == {"0"}
+    odd = tmp_path / "a 'b\";\n$(c) o[" / "b]x"  # the slash makes it a closing tag to rich
+    odd.mkdir(parents=True)
+    out = copy_bundle(built, odd)
+    assert build.main(command(mini, out, codes="0")) == 0
+    assert set(Bundle.open(out).manifest.experts) == {"0"}

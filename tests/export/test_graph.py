@@ -7,7 +7,6 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from torch import nn
 
 from export import graph, parity, weights
@@ -57,26 +56,9 @@ def test_both_heads_compute_what_the_module_computes(module, signature, folder):
     assert not (folder / weights.SERVE_WEIGHTS).exists()
 
 
-def test_a_unet_of_diffusers_is_traced_with_free_axes(tmp_path, signature):
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        layers_per_block=1,
-        mid_block_type=None,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=2,
-        cross_attention_dim=WIDTH,
-    )
-    expert = graph.ExpertGraph(unet).eval()
-    weights.round_to_half(expert)
-    graph.write_graph(expert, signature, tmp_path)
-    feeds = parity.cases(signature, {})
-    assert {feed["sample"].shape[0] for feed in feeds} == {1, 2}
-    assert len({feed["sample"].shape[2:] for feed in feeds}) == 2
-    parity.graph_equals_module(tmp_path, signature, feeds, parity.outputs(expert, feeds), threads=1)
+def test_cases_vary_every_free_axis(signature):
+    one, two = (feed["sample"].shape for feed in parity.cases(signature, {}))
+    assert all(a != b for axis, (a, b) in enumerate(zip(one, two, strict=True)) if axis != 1)
 
 
 def test_the_data_file_is_float16_on_whole_pages_and_serves_at_twice_the_offset(module, folder):

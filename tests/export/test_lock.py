@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from export import lock
 from export.errors import LockedError
 from export.lock import locked
 
@@ -53,3 +54,17 @@ def test_it_is_released_at_the_end(tmp_path):
     for _ in range(2):
         with locked(tmp_path / "deep" / "lock"):
             pass
+        assert not (tmp_path / "deep").exists()
+
+
+def test_a_lock_that_its_holder_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    path, real = tmp_path / "lock", lock._lock
+
+    def late(file, path):
+        monkeypatch.setattr(lock, "_lock", real)
+        path.unlink()
+        real(file, path)
+
+    monkeypatch.setattr(lock, "_lock", late)
+    with locked(path):
+        assert path.read_text() == str(os.getpid())

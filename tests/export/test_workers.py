@@ -27,6 +27,7 @@ def fail_typed(argument, report):
 
 
 def die(argument, report):
+    report("crashing", 0.5)
     os.kill(os.getpid(), argument)
 
 
@@ -65,6 +66,7 @@ def test_a_crash_costs_one_part_and_names_its_signal(number):
     outcomes, _ = run([Task("crash", die, number, 1), Task("other", succeed, 1, 1)])
     assert isinstance(outcomes["crash"].error, CrashError)
     assert number.name in str(outcomes["crash"].error)
+    assert outcomes["crash"].stage == "crashing"
     assert outcomes["other"].result == 2
 
 

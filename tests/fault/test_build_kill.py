@@ -17,10 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from export import publish
-from export.staging import build_folder
+from export.site import build_folder
 from runtime.bundle.reader import Bundle
-from tests.checkpoints import change_weight, write_mini
+from tests.checkpoints import (
+    build_mini,
+    change_weight,
+    command,
+    content,
+    copy_bundle,
+    mini_checkpoint,
+)
 
 pytestmark = pytest.mark.timeout(600)
 MARK = "APTP_TEST_BUILD"
@@ -59,8 +65,7 @@ ALL_STAGES = (
 
 
 def words(checkpoint: Path, out: Path) -> list[str]:
-    options = ["--codes", "0", "--solvers", "ddim", "--provider", "cpu", "--cache", str(out.parent / "cache")]
-    return [*options, "--checkpoint", str(checkpoint), "--out", str(out)]
+    return command(checkpoint, out, codes="0")
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
@@ -78,10 +83,6 @@ def finish(arguments: list[str]) -> tuple[int, str]:
 
 def build(checkpoint: Path, out: Path) -> tuple[int, str]:
     return finish([sys.executable, "-m", "export.build", *words(checkpoint, out)])
-
-
-def content(folder: Path) -> dict[str, str]:
-    return {name: entry["sha256"] for name, entry in publish.describe(folder).items()}
 
 
 def survivors() -> list[int]:
@@ -115,11 +116,6 @@ class Change:
     new: dict[str, str]
     seconds: float
 
-    def copy_old(self, folder: Path) -> Path:
-        """The published bundle and its report in `folder`."""
-        shutil.copytree(self.old.with_name("bundle.report"), folder / "bundle.report")
-        return Path(shutil.copytree(self.old, folder / "bundle"))
-
     def check_after_kill(self, out: Path) -> None:
         """Nothing is left running, and what is in sight is the old bundle or the new one."""
         wait_for_children()
@@ -136,11 +132,12 @@ class Change:
 
 @pytest.fixture(scope="module")
 def change(tmp_path_factory) -> Change:
-    checkpoint = write_mini(tmp_path_factory.mktemp("mini") / "checkpoint")
-    old = tmp_path_factory.mktemp("old") / "bundle"
-    assert build(checkpoint, old)[0] == 0
+    base = tmp_path_factory.getbasetemp()
+    old = build_mini(base)
+    checkpoint = tmp_path_factory.mktemp("changed") / "checkpoint"
+    shutil.copytree(mini_checkpoint(base), checkpoint)
     change_weight(checkpoint, "experts/0", 0.25)
-    undisturbed = Change(old, checkpoint, {}, 0.0).copy_old(tmp_path_factory.mktemp("new"))
+    undisturbed = copy_bundle(old, tmp_path_factory.mktemp("new"))
     began = time.monotonic()
     assert build(checkpoint, undisturbed)[0] == 0
     return Change(old, checkpoint, content(undisturbed), time.monotonic() - began)
@@ -148,7 +145,7 @@ def change(tmp_path_factory) -> Change:
 
 def kill_at_random_times(change: Change, folder: Path, kills: int, seed: int) -> None:
     draw = random.Random(seed)
-    out = change.copy_old(folder)
+    out = copy_bundle(change.old, folder)
     for _ in range(kills):
         before = staged(out)
         with start([sys.executable, "-m", "export.build", *words(change.checkpoint, out)]) as process:
@@ -175,7 +172,7 @@ def test_a_build_killed_sixty_times_resumes(change, tmp_path):
 @pytest.mark.parametrize("stages", [STAGES, pytest.param(ALL_STAGES, marks=pytest.mark.fault)])
 def test_a_build_killed_at_each_stage_of_publication_resumes(change, tmp_path, stages):
     """One bundle, killed at one stage after another; only the first run makes parts."""
-    out = change.copy_old(tmp_path)
+    out = copy_bundle(change.old, tmp_path)
     made: dict[str, int] = {}
     for stage in stages:
         code, said = finish([sys.executable, "-c", AT, stage, *words(change.checkpoint, out)])
@@ -188,7 +185,7 @@ def test_a_build_killed_at_each_stage_of_publication_resumes(change, tmp_path, s
 
 
 def test_a_full_disk_leaves_the_previous_bundle(change, tmp_path):
-    out = change.copy_old(tmp_path)
+    out = copy_bundle(change.old, tmp_path)
     code, said = finish([sys.executable, "-c", ON_A_FULL_DISK, *words(change.checkpoint, out)])
     assert code == 1, said
     assert "no space left" in said
