@@ -34,10 +34,10 @@ def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPi
 
     def filled(module: nn.Module) -> Any:
         randomise(module, generator)
-        return module.to(dtype).eval()
+        return module.eval()
 
-    unet = filled(_empty(UNet2DConditionModel, **preset.unet))
-    vae = filled(_empty(AutoencoderKL, **preset.vae))
+    unet = filled(_empty(UNet2DConditionModel, dtype, **preset.unet))
+    vae = filled(_empty(AutoencoderKL, dtype, **preset.vae))
     tokenizer = make_tokenizer(preset.tokens)
     scheduler = DDIMScheduler.from_config({**SCHEDULER, "prediction_type": preset.prediction})
     special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
@@ -45,7 +45,7 @@ def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPi
         CLIPTextConfig(**config, **special, max_position_embeddings=preset.tokens)
         for config in preset.text_encoders
     ]
-    encoders: list[Any] = [filled(CLIPTextModel(configs[0]))]
+    encoders: list[Any] = [filled(CLIPTextModel(configs[0]).to(dtype))]
     parts = {
         "unet": unet,
         "vae": vae,
@@ -57,7 +57,10 @@ def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPi
         return StableDiffusionPipeline(
             **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
         )
-    second = {"text_encoder_2": filled(CLIPTextModelWithProjection(configs[1])), "tokenizer_2": tokenizer}
+    second = {
+        "text_encoder_2": filled(CLIPTextModelWithProjection(configs[1]).to(dtype)),
+        "tokenizer_2": tokenizer,
+    }
     return StableDiffusionXLPipeline(**parts, **second)
 
 
@@ -91,8 +94,8 @@ def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:
     return pipeline
 
 
-def _empty(kind: Any, **config: Any) -> nn.Module:
+def _empty(kind: Any, dtype: torch.dtype, **config: Any) -> nn.Module:
     """The module with memory but without its default initialisation, which takes longer than ours."""
     with torch.device("meta"):
-        module = kind(**config)
-    return module.to_empty(device="cpu")  # type: ignore[no-any-return]
+        module: nn.Module = kind(**config)
+    return nn.Module.to(module, dtype).to_empty(device="cpu")
