@@ -51,8 +51,8 @@ def compare(bundle: Path, name: str, spec: Spec, report: Report) -> float:
             guidance=tolerances.IMAGE_GUIDANCE,
             code="dense" if name == DENSE else int(name),
         )
-    parity.check_output(made.image.astype(np.float32), "runtime")
-    return parity.same_image(made.image, wanted)
+    parity.check_output(made.pixels.astype(np.float32), "runtime")
+    return parity.same_image(made.pixels, wanted)
 
 
 def _side(latent: Any) -> int:

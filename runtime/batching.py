@@ -1,4 +1,4 @@
-"""Batching at the step: which requests share the next UNet call (DESIGN D8).
+"""Batching at the step: which requests share the next UNet call.
 
 Pure logic over arrays made once; engines are handed in. Requests join and leave between any two calls.
 """

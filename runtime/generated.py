@@ -40,11 +40,6 @@ class Generated:
     milliseconds: float
 
     @property
-    def image(self) -> npt.NDArray[np.uint8]:
-        """An older name of `pixels`."""
-        return self.pixels
-
-    @property
     def blank(self) -> bool:
         """Whether the image shows nothing, which is what broken engines most often return."""
         return int(np.ptp(self.pixels)) <= BLANK

@@ -44,7 +44,7 @@ def test_a_bundle_verifies_and_makes_images(built):
     assert bundle.manifest.experts["0"].macs < bundle.manifest.experts["1"].macs
     with Runtime.open(built, provider="cpu", cache=built.parent / "cache") as runtime:
         (made,) = runtime.generate("a red circle", steps=2)
-    assert made.image.shape == (32, 32, 3)
+    assert made.pixels.shape == (32, 32, 3)
 
 
 def test_nothing_is_left_beside_it_but_the_report(built):
