@@ -70,7 +70,7 @@ def _model(record: Record) -> dict[str, str]:
 
 
 def _expert(record: Record) -> dict[str, Any]:
-    return {"model": _model(record), "parameters": record.facts["parameters"], "macs": record.facts["macs"]}
+    return {"model": _model(record), **record.facts}
 
 
 def _schedule(name: str, record: Record) -> dict[str, Any]:

@@ -99,16 +99,21 @@ def _expert(job: Job, checkpoint: Checkpoint) -> Made:
     if job.spec.provider == "openvino":
         job.report("autocast", 0.15)
         autocast = measures["autocast"] = parity.autocast_error(module, feeds, wanted)
-    facts = {"parameters": sum(p.numel() for p in unet.parameters()), "macs": _macs(checkpoint, name)}
+    facts: dict[str, Any] = {
+        "parameters": sum(p.numel() for p in unet.parameters()),
+        "macs": _macs(checkpoint, name),
+    }
     del unet
     folder = job.place(f"experts/{name}/unet")
     measures |= _graph(job, module, signature, folder, feeds, wanted)
     del module
     if job.spec.provider == "openvino":
         job.report("engine beside autocast", 0.9)
-        measures["engine"] = parity.engine_beside_autocast(
+        measures["engine"], passed = parity.engine_beside_autocast(
             folder, signature, feeds, wanted, autocast, job.spec.threads
         )
+        if passed:
+            facts["reduced_precision"] = ["openvino"]
     return Made(facts, measures)
 
 

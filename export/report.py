@@ -118,7 +118,17 @@ def closing(result: Result) -> list[str]:
     failures = [f"{name}: {failure}" for name, failure in result.failures.items()]
     state = "is published" if result.published else "is up to date"
     rest = "; run the same command again to build the rest" if failures else ""
-    return [*failures, *result.notes, f"{result.spec.out} {state}{rest}"]
+    return [*failures, *_slowed(result), *result.notes, f"{result.spec.out} {state}{rest}"]
+
+
+def _slowed(result: Result) -> list[str]:
+    """Which experts serve in float32 because the engine's own precision did not pass, with both errors."""
+    return [
+        f"{name} serves in float32: the engine's own precision errs by "
+        f"{_error(record.measures['engine'])}, PyTorch's autocast by {_error(record.measures['autocast'])}"
+        for name, record in result.records.items()
+        if "engine" in record.measures and "reduced_precision" not in record.facts
+    ]
 
 
 def summary(result: Result) -> dict[str, Any]:

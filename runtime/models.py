@@ -76,18 +76,27 @@ class Models:
         sides = {"height": bucket.height, "width": bucket.width}
         overrides = {**sides, "batch": bucket.rows} if bucket.rows else sides
         decodes = bucket.model == _DECODER
-        # The decoder in float32 everywhere: it runs once per image, and low precision shows as banding.
         session = self._sessions.open(
             self._model(bucket),
             self._provider,
             overrides=overrides,
-            precision="float32" if decodes else "fast",
+            precision=self._precision(bucket),
         )
         if decodes:
             session.require(["latent_sample"], "sample")
         else:
             session.require(["sample", "timestep", *self._inputs], "out_sample")
         return session
+
+    def _precision(self, bucket: Bucket) -> str:
+        """`fast` only for experts that have shown it does them no harm (BUNDLE.md, "reduced_precision").
+
+        The decoder runs once per image, and low precision shows as banding.
+        """
+        if bucket.model == _DECODER:
+            return "float32"
+        expert = self._manifest.experts[bucket.model]
+        return "fast" if self._provider in expert.reduced_precision else "float32"
 
     def _model(self, bucket: Bucket) -> Model:
         manifest = self._manifest

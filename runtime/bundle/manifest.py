@@ -219,7 +219,12 @@ def _expert(fields: Fields) -> Expert:
         model=_model(fields.fields("model")),
         parameters=fields.integer("parameters"),
         macs=fields.integer("macs"),
+        reduced_precision=(
+            fields.items("reduced_precision", as_text) if fields.has("reduced_precision") else ()
+        ),
     )
+    if len(set(expert.reduced_precision)) < len(expert.reduced_precision):
+        raise fields.error("reduced_precision", "names a provider twice")
     fields.close()
     return expert
 

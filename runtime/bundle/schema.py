@@ -108,11 +108,15 @@ class Decoder:
 
 @dataclass(frozen=True, slots=True)
 class Expert:
-    """One UNet: `parameters`, and `macs` of one call at the default size."""
+    """One UNet: `parameters`, and `macs` of one call at the default size.
+
+    `reduced_precision` names the providers that may run it at their own precision; all others use float32.
+    """
 
     model: Model
     parameters: int
     macs: int
+    reduced_precision: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,12 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("decoder scale", lambda m: put(m["decoder"], scale=0), "0 is outside 1 to"),
     ("scaling factor", lambda m: put(m["decoder"], scaling_factor=0), "must not be zero"),
     ("no experts", lambda m: put(m, experts={}), "at least one expert"),
+    (
+        "a provider twice",
+        lambda m: put(expert(m), reduced_precision=["openvino", "openvino"]),
+        "names a provider twice",
+    ),
+    ("no provider", lambda m: put(expert(m), reduced_precision=[1]), "reduced_precision"),
     ("code too high", lambda m: put(m["experts"], **{"4": expert(m)}), "'4' is not 'dense' nor a code of 4"),
     ("leading zero", lambda m: put(m["experts"], **{"00": expert(m)}), "'00' is not 'dense'"),
     ("unlisted file", lambda m: m["files"].pop("experts/0/unet/serve.onnx"), "experts '0': names the file"),
