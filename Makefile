@@ -34,9 +34,9 @@ gpu: $(VENV)/dev.ready
 
 # The whole path on SD 2.1's true geometry with random weights: 4 experts and dense, about 15 GB of disk.
 sd21: $(VENV)/dev.ready
-	test -f work/sd21/aptp.json || $(RUN) -m aptp.new --preset sd21 --size 512x512 --out work/sd21
-	$(RUN) -m export.build --checkpoint work/sd21 --codes all,dense --out work/sd21.bundle
-	$(RUN) -m bench.unet_step --bundle work/sd21.bundle
+	test -f sd21/checkpoint/aptp.json || $(RUN) -m aptp.new --preset sd21 --size 512x512 --out sd21/checkpoint
+	$(RUN) -m export.build --checkpoint sd21/checkpoint --codes all,dense --out sd21/bundle
+	$(RUN) -m bench.unet_step --bundle sd21/bundle
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
