@@ -69,7 +69,7 @@ def words(checkpoint: Path, out: Path) -> list[str]:
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
-    environment = {**os.environ, MARK: "1"}
+    environment = {**os.environ, MARK: str(os.getpid())}
     return subprocess.Popen(
         arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
     )
@@ -86,11 +86,11 @@ def build(checkpoint: Path, out: Path) -> tuple[int, str]:
 
 
 def survivors() -> list[int]:
-    """Processes of a build that are still there."""
-    found = []
+    """Processes of this test run's builds that are still there."""
+    mark, found = f"{MARK}={os.getpid()}".encode(), []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and f"{MARK}=1".encode() in (entry / "environ").read_bytes().split(b"\0"):
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
                 found.append(int(entry.name))
     return found
 
