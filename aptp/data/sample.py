@@ -1,0 +1,28 @@
+"""What every source of training data gives: captioned images by position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Sample:
+    """``image``: uint8 [H, W, 3]. ``metadata``: whatever else the source knows."""
+
+    caption: str
+    image: npt.NDArray[np.uint8]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Captioned images, endless: every position from 0 has a sample, the same in every run and process.
+
+    That alone makes a resumed run see what an unbroken one would have seen: the position is its whole state.
+    """
+
+    def __getitem__(self, position: int) -> Sample: ...
