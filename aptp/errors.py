@@ -4,6 +4,7 @@
     ├── UsageError                exit 2   an argument is wrong (also a ValueError)
     │   ├── SpaceError                     a UNet cannot be pruned this way, or a code does not fit its space
     │   └── BudgetError                    no architecture of the space has the cost asked for
+    ├── TrainingError             exit 1   a run cannot go on: its loss is no longer a number
     ├── StorageError              exit 1   the disk is full or cannot be written
     └── Refused                   exit 3
         ├── CheckpointError                the folder is not a checkpoint, or its parts do not fit together
@@ -31,6 +32,10 @@ class SpaceError(UsageError):
 
 
 class BudgetError(UsageError):
+    pass
+
+
+class TrainingError(AptpError):
     pass
 
 

@@ -35,6 +35,8 @@ MAY_IMPORT = {
     "aptp.space": {"aptp.space", "aptp.errors"},
     "aptp.model": {"aptp.model", "aptp.space", "aptp.errors", "kernels"},
     "aptp.checkpoint": {"aptp.checkpoint", "aptp.model", "aptp.space", "aptp.errors"},
+    "aptp.data": {"aptp.data", "aptp.errors"},
+    "aptp.training": {"aptp.training", "aptp.data", "aptp.model", "aptp.space", "aptp.errors"},
     "aptp": {"aptp", "kernels"},
     "export": {
         *("export", "kernels", "runtime"),

@@ -1,0 +1,76 @@
+"""The resume state of a training run: one safetensors file, replaced whole or not at all.
+
+Its header says what the run was, so that another run's state is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from aptp.errors import IntegrityError, StorageError, UsageError
+
+NAME = "state.safetensors"
+FREE = ("steps", "decay")  # what may change between legs: how long the run is to be
+
+
+def save(
+    folder: Path, step: int, identity: Mapping[str, Any], tensors: Mapping[str, Mapping[str, torch.Tensor]]
+) -> None:
+    """Writes groups of named tensors after ``step`` steps. Raises StorageError; the old state then stays."""
+    flat = {
+        f"{group}/{name}": tensor.detach().cpu().contiguous()
+        for group, named in tensors.items()
+        for name, tensor in named.items()
+    }
+    scratch = folder / f"{NAME}.new"
+    try:
+        save_file(flat, scratch, {"step": str(step), "identity": json.dumps(identity)})
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        scratch.replace(folder / NAME)
+    except (OSError, SafetensorError) as error:
+        scratch.unlink(missing_ok=True)
+        raise StorageError(f"the resume state cannot be written to {folder}: {error}") from error
+
+
+def load(folder: Path, identity: Mapping[str, Any]) -> tuple[int, dict[str, dict[str, torch.Tensor]]] | None:
+    """(steps done, groups of tensors), or None where no run was started.
+
+    Raises IntegrityError for a damaged file and UsageError where the run was another one.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata()
+            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise IntegrityError(f"{path} is damaged ({error}); remove it to start over") from error
+    _check(path, json.loads(header["identity"]), identity)
+    groups: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in flat.items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = tensor
+    return int(header["step"]), groups
+
+
+def _check(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    differing = [
+        f"{key} was {saved.get(key)!r} and is now {asked.get(key)!r}"
+        for key in sorted(saved.keys() | asked.keys())
+        if key not in FREE and saved.get(key) != asked.get(key)
+    ]
+    if differing:
+        raise UsageError(
+            f"{path} belongs to another run: {'; '.join(differing)}. Give the same options to go on, "
+            "or another --out to start afresh"
+        )
