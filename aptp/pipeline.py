@@ -4,6 +4,7 @@ local folder.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,42 @@ def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPi
         randomise(module, generator)
         return module.eval()
 
-    unet = filled(_empty(UNet2DConditionModel, dtype, **preset.unet))
-    vae = filled(_empty(AutoencoderKL, dtype, **preset.vae))
+    return _assembled(
+        preset,
+        filled(_empty(AutoencoderKL, dtype, **preset.vae)),
+        filled(_empty(UNet2DConditionModel, dtype, **preset.unet)),
+        lambda kind, config: filled(kind(config).to(dtype)),
+    )
+
+
+def untrained_pipeline(preset: Preset, seed: int) -> DiffusionPipeline:
+    """A pipeline to train, float32: its weights are drawn from ``seed`` as its libraries initialise them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _assembled(
+            preset,
+            AutoencoderKL(**preset.vae),
+            UNet2DConditionModel(**preset.unet),
+            lambda kind, config: kind(config),
+        )
+
+
+def _assembled(
+    preset: Preset, vae: Any, unet: Any, encoder: Callable[[Any, CLIPTextConfig], Any]
+) -> DiffusionPipeline:
     tokenizer = make_tokenizer(preset.tokens)
-    scheduler = DDIMScheduler.from_config({**SCHEDULER, "prediction_type": preset.prediction})
+    scheduler = DDIMScheduler.from_config(
+        {**SCHEDULER, **preset.scheduler, "prediction_type": preset.prediction}
+    )
     special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     configs = [
         CLIPTextConfig(**config, **special, max_position_embeddings=preset.tokens)
         for config in preset.text_encoders
     ]
-    encoders: list[Any] = [filled(CLIPTextModel(configs[0]).to(dtype))]
     parts = {
         "unet": unet,
         "vae": vae,
-        "text_encoder": encoders[0],
+        "text_encoder": encoder(CLIPTextModel, configs[0]),
         "tokenizer": tokenizer,
         "scheduler": scheduler,
     }
@@ -58,7 +81,7 @@ def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPi
             **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
         )
     second = {
-        "text_encoder_2": filled(CLIPTextModelWithProjection(configs[1]).to(dtype)),
+        "text_encoder_2": encoder(CLIPTextModelWithProjection, configs[1]),
         "tokenizer_2": tokenizer,
     }
     return StableDiffusionXLPipeline(**parts, **second)

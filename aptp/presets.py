@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Config = dict[str, Any]
@@ -10,7 +10,10 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Preset:
-    """One pipeline's geometry; ``size`` is the side of the image it is made for, in pixels."""
+    """One pipeline's geometry; ``size`` is the side of the image it is made for, in pixels.
+
+    ``scheduler``: what its scheduler has beside SCHEDULER.
+    """
 
     size: int
     unet: Config
@@ -18,6 +21,7 @@ class Preset:
     text_encoders: tuple[Config, ...]
     prediction: str
     tokens: int = 77
+    scheduler: Config = field(default_factory=dict)
 
 
 SCHEDULER: Config = {
@@ -75,6 +79,9 @@ PRESETS: dict[str, Preset] = {
     "tiny": Preset(
         size=64,
         prediction="v_prediction",
+        tokens=32,
+        # The last timestep is pure noise and the first one drawn: else plain black or white cannot be drawn.
+        scheduler={"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"},
         unet={
             "sample_size": 16,
             "block_out_channels": (64, 96, 128),
@@ -86,8 +93,9 @@ PRESETS: dict[str, Preset] = {
             "use_linear_projection": True,
         },
         vae={
-            "block_out_channels": (32, 64, 64),
+            "block_out_channels": (16, 32, 64),
             "layers_per_block": 1,
+            "norm_num_groups": 8,
             "latent_channels": 4,
             "down_block_types": ("DownEncoderBlock2D",) * 3,
             "up_block_types": ("UpDecoderBlock2D",) * 3,

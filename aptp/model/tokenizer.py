@@ -16,16 +16,19 @@ from transformers import CLIPTokenizer
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 END_OF_WORD = "</w>"
 
-WORDS = """ a an the of in on at with and or to from by is are no not one two three four five six small
-large tiny big medium left right above below next between behind under over top bottom centre corner side
-edge middle near far red orange yellow green blue purple pink brown black white grey gray cyan magenta gold
-silver dark light bright plain striped dotted checked circle square triangle star cross ring heart diamond
-hexagon circles squares triangles stars crosses rings hearts diamonds hexagons shape shapes colour color
-background texture word words written text letters sign reading says image picture photo photograph painting
-drawing sketch illustration portrait view scene style detailed man woman person people child children girl
-boy cat dog bird horse car train boat house street city tree trees flower flowers mountain river sea sky sun
-moon snow forest beach table chair room window door kitchen food pizza cake book clock standing sitting
-walking running holding wearing looking riding playing
+WORDS = """
+a an the of in on at with and or to from by is are no not one two three four five six small large tiny
+big medium left right above below next between behind under over top bottom centre corner side edge
+middle near far red orange yellow green blue purple pink brown black white grey gray cyan magenta gold
+silver dark light bright plain striped dotted checked circle square triangle star cross ring heart
+diamond hexagon circles squares triangles stars crosses rings hearts diamonds hexagons shape shapes
+colour color background texture word words written text letters sign reading says image picture photo
+photograph painting drawing sketch illustration portrait view scene style detailed man woman person
+people child children girl boy cat dog bird horse car train boat house street city tree trees flower
+flowers mountain river sea sky sun moon snow forest beach table chair room window door kitchen food pizza
+cake book clock standing sitting walking running holding wearing looking riding playing hello open stop
+exit sale love home tea milk fish lion bear wolf fox cow pig ant bee rain wind fire lake road ship taxi
+bus map key lamp cup hat pen art jazz zoo quiz yes
 """.split()  # noqa: SIM905 (a word list reads better as text)
 
 

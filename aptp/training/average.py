@@ -32,6 +32,10 @@ class Average:
         finally:
             self._copy(kept)
 
+    def settle(self) -> None:
+        """The parameters become the average, for good."""
+        self._copy(self.values)
+
     @torch.no_grad()
     def _copy(self, values: Mapping[str, torch.Tensor]) -> None:
         for name, parameter in self._parameters.items():

@@ -12,7 +12,7 @@ DROPPED = 0.1  # share of captions that are replaced by the empty one
 
 
 class Encoded(NamedTuple):
-    """``hidden``: [B, T, E], what cross-attention reads; ``mask``: bool [B, T], True at tokens of the text."""
+    """``hidden``: [B, T, E], what cross-attention reads; ``mask``: bool [B, T], True where there is text."""
 
     hidden: torch.Tensor
     mask: torch.Tensor

@@ -77,7 +77,8 @@ def arrange(rng: Random, scene: Scene) -> Layout:
     """A picture of ``scene``: what its caption leaves open is drawn at random."""
     background = scene.background or _background(rng)
     if scene.tier == "word":
-        assert scene.word and scene.colour
+        assert scene.word
+        assert scene.colour
         row = ROWS.index(scene.place) if scene.place else rng.randrange(3)
         x, y = (at + rng.uniform(-1, 1) * WORD_JITTER for at in (SIDE / 2, _middle(row)))
         return Layout(background, word=scene.word, colour=scene.colour, x=x, y=y)

@@ -39,7 +39,8 @@ class Scenes:
         shares: Mapping[str, float] = SHARES,
         words: Sequence[str] = WRITTEN,
     ) -> None:
-        assert split in SPLITS and set(shares) <= set(TIERS)
+        assert split in SPLITS
+        assert set(shares) <= set(TIERS)
         self._split, self._seed, self._words = split, seed, words
         self._tiers, self._weights = tuple(shares), tuple(shares.values())
 

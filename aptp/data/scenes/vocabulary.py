@@ -45,9 +45,11 @@ RELATIONS = {  # name: whether side by side (else one over the other), and wheth
 GROUNDS = {"white": 235, "grey": 128, "black": 20}  # background: grey level
 TEXTURES = ("plain", "striped", "dotted", "checked")
 
-WRITTEN = """ hello open stop exit sale love home tea milk cake book tree moon fish bird lion bear wolf fox cow
-pig ant bee cat dog sun sky sea rain snow wind fire lake road ship taxi bus car map key door lamp cup hat pen
-art jazz zoo quiz yes """.split()  # noqa: SIM905 (a word list reads better as text)
+WRITTEN = """
+hello open stop exit sale love home tea milk cake book tree moon fish bird lion bear wolf fox cow pig ant
+bee cat dog sun sky sea rain snow wind fire lake road ship taxi bus car map key door lamp cup hat pen art
+jazz zoo quiz yes
+""".split()  # noqa: SIM905 (a word list reads better as text)
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 MAX_LETTERS = 5

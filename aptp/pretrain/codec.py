@@ -1,0 +1,52 @@
+"""Learning the default's VAE: reconstruct the picture through a small, nearly noise-free latent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from aptp.data.batches import Batch
+from aptp.training.learner import Learner
+from aptp.training.recipe import Recipe
+
+RECIPE = Recipe(steps=3500, batch=32, rate=2e-3, warmup=100, decay=1500)
+
+SQUARED = 2.0  # weight of the squared beside the absolute error
+DIVERGENCE = 1e-4  # weight of the KL divergence, per latent number
+FIRST_LOGVAR = -6.0  # so that posterior noise does not drown the latents before they carry anything
+
+
+class CodecLearner(Learner):
+    """Of an AutoencoderKL; flat shapes need neither a perceptual nor an adversarial loss."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.vae = vae
+        channels = vae.config.latent_channels
+        with torch.no_grad():
+            vae.quant_conv.weight[channels:].mul_(0.1)
+            vae.quant_conv.bias[channels:].fill_(FIRST_LOGVAR)
+
+    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        images = batch.images.to(self.vae.device)
+        posterior = self.vae.encode(images).latent_dist
+        noise = torch.randn(posterior.mean.shape, generator=rng).to(posterior.mean)
+        latents = posterior.mean + posterior.std * noise  # [B, C, H / f, W / f]
+        error = self.vae.decode(latents).sample.float() - images
+        divergence = posterior.kl().mean() / latents[0].numel()
+        absolute, squared = error.abs().mean(), error.square().mean()
+        return {
+            "loss": absolute + SQUARED * squared + DIVERGENCE * divergence,
+            "absolute": absolute,
+            "squared": squared,
+            "divergence": divergence,
+        }
+
+
+@torch.no_grad()
+def scaling_factor(vae: Any, batches: Iterable[Batch]) -> float:
+    """What brings latents to unit standard deviation, as diffusion training expects (LDM, section G)."""
+    means = [vae.encode(batch.images.to(vae.device)).latent_dist.mean for batch in batches]
+    return float(1 / torch.cat(means).std())

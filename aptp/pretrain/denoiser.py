@@ -1,0 +1,53 @@
+"""Learning the default's UNet: v-prediction on latents, the text encoder learning along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from aptp.data.batches import Batch
+from aptp.pretrain.layout import LayoutHead, answers
+from aptp.training.conditioning import TextEncoding, drop
+from aptp.training.latents import encode
+from aptp.training.learner import Learner
+from aptp.training.noising import Noising
+from aptp.training.recipe import Recipe
+
+RECIPE = Recipe(steps=30_000, batch=64, rate=1e-3, warmup=200, decay=8_000, average=0.999)
+
+LAYOUT = 0.1  # weight of the layout loss
+
+
+class DenoiserLearner(Learner):
+    """Of a pipeline's UNet and text encoder; its VAE is frozen.
+
+    A head asks for the layout at the last attention of the last-but-one up block, whose feature has half the
+    latent's resolution.
+    """
+
+    def __init__(self, pipeline: DiffusionPipeline) -> None:
+        super().__init__()
+        self.unet, self.encoder = pipeline.unet, pipeline.text_encoder
+        self.vae = pipeline.vae.requires_grad_(False).eval()
+        self.text = TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
+        self.noising = Noising(pipeline.scheduler.config)
+        asked = self.unet.up_blocks[-2].attentions[-1]
+        self.head = LayoutHead(asked.proj_out.out_features)
+        asked.register_forward_hook(self._keep)
+        self._feature: torch.Tensor | None = None
+
+    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        latents = encode(self.vae, batch.images, rng)
+        noised = self.noising.draw(latents, rng)
+        captions = drop(batch.captions, rng)
+        output = self.unet(noised.sample, noised.timesteps, self.text(captions).hidden, return_dict=False)[0]
+        denoising = noised.loss(output)
+        assert self._feature is not None
+        feature = self._feature.permute(0, 2, 3, 1)  # [B, CELLS, CELLS, C]
+        layout = self.head.loss(feature, answers([sample["layout"] for sample in batch.metadata]))
+        return {"loss": denoising + LAYOUT * layout, "denoising": denoising, "layout": layout}
+
+    def _keep(self, module: Any, args: Any, output: Any) -> None:
+        self._feature = output[0]

@@ -1,0 +1,84 @@
+"""The three runs of pretraining in order, each starting from what the one before has learned."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.models.attention_processor import AttnProcessor
+
+from aptp.checkpoint.integrity import check_target
+from aptp.data.batches import batches
+from aptp.data.scenes.source import Scenes
+from aptp.errors import UsageError, nearest
+from aptp.pipeline import untrained_pipeline
+from aptp.presets import PRESETS
+from aptp.pretrain import codec, denoiser, text
+from aptp.training.learner import Learner
+from aptp.training.loop import Leg, Training
+from aptp.training.recipe import Recipe
+
+SCENE_PRESETS = ("tiny",)
+MEASURED = 16  # batches the latents' scale is measured on
+
+
+def pretrain(preset: str, out: Path, folder: Path, leg: Leg, steps: int | None = None, seed: int = 0) -> bool:
+    """Trains and writes the pipeline to ``out``, float16; False where the leg ended first.
+
+    ``folder`` keeps the runs. Raises UsageError, TrainingError, IntegrityError and StorageError.
+    """
+    if preset not in SCENE_PRESETS:
+        raise UsageError(f"scenes cannot train preset '{preset}'{nearest(preset, SCENE_PRESETS)}")
+    check_target(out)
+    runs = _Runs(untrained_pipeline(PRESETS[preset], seed), folder, leg, seed)
+    recipe = denoiser.RECIPE if steps is None else replace(denoiser.RECIPE, steps=steps)
+    if not (runs.vae(codec.RECIPE) and runs.text(text.RECIPE) and runs.unet(recipe)):
+        return False
+    runs.pipeline.to(torch.float16).save_pretrained(out)
+    return True
+
+
+class _Runs:
+    """One pipeline through its runs; each returns whether it is finished."""
+
+    def __init__(self, pipeline: DiffusionPipeline, folder: Path, leg: Leg, seed: int) -> None:
+        self.pipeline, self._folder, self._leg, self._seed = pipeline, folder, leg, seed
+        self._ends = time.monotonic() + 60 * leg.minutes
+        # The fused kernels are made for large models; at this size the plain products train faster.
+        pipeline.unet.set_attn_processor(AttnProcessor())
+        pipeline.vae.set_attn_processor(AttnProcessor())
+
+    def vae(self, recipe: Recipe) -> bool:
+        vae = self.pipeline.vae
+        finished = self._run("vae", codec.CodecLearner(vae), recipe)
+        if finished:
+            measured = islice(batches(Scenes(seed=self._seed), recipe.batch), MEASURED)
+            vae.register_to_config(scaling_factor=codec.scaling_factor(vae, measured))
+        return finished
+
+    def text(self, recipe: Recipe) -> bool:
+        return self._run(
+            "text", text.TextLearner(self.pipeline.tokenizer, self.pipeline.text_encoder), recipe
+        )
+
+    def unet(self, recipe: Recipe) -> bool:
+        return self._run("unet", denoiser.DenoiserLearner(self.pipeline), recipe)
+
+    def _run(self, name: str, learner: Learner, recipe: Recipe) -> bool:
+        left = max(0.0, self._ends - time.monotonic()) / 60
+        training = Training(
+            learner,
+            Scenes(seed=self._seed),
+            replace(recipe, seed=self._seed),
+            self._folder / name,
+            replace(self._leg, minutes=left),
+            identity={"stage": name},
+        )
+        finished = training.run(name)
+        if finished and training.average:
+            training.average.settle()
+        return finished

@@ -1,0 +1,42 @@
+"""Teaching the default's text encoder what captions mean, before any picture is denoised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from aptp.data.batches import Batch
+from aptp.pretrain.layout import CELLS, LayoutHead, answers
+from aptp.training.conditioning import TextEncoding
+from aptp.training.learner import Learner
+from aptp.training.recipe import Recipe
+
+RECIPE = Recipe(steps=4000, batch=128, rate=1e-3, warmup=100, decay=2000)
+
+HEADS = 4
+
+
+class TextLearner(Learner):
+    """Of a text encoder whose hidden states a single attention layer must be able to lay out in space.
+
+    One layer, because the UNet's cross-attention is one: what it must bind has to be bound in the text.
+    """
+
+    def __init__(self, tokenizer: Any, encoder: Any) -> None:
+        super().__init__()
+        width = encoder.config.hidden_size
+        self.encoder = encoder
+        self.text = TextEncoding(tokenizer, encoder)
+        self.places = nn.Parameter(torch.randn(CELLS * CELLS, width) * width**-0.5)
+        self.reader = nn.TransformerDecoderLayer(
+            width, HEADS, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.head = LayoutHead(width)
+
+    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+        hidden = self.text(batch.captions).hidden  # [B, T, E]
+        places = self.places.expand(len(batch.captions), -1, -1)
+        read = self.reader(places, hidden).unflatten(1, (CELLS, CELLS))
+        return {"loss": self.head.loss(read, answers([sample["layout"] for sample in batch.metadata]))}
