@@ -1,0 +1,72 @@
+"""`python -m aptp.finetune`: stage 2, the experts of a checkpoint; owns the command line alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from aptp.cli import Parser, quieten, run
+from aptp.errors import UsageError
+
+DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to it."
+
+
+def _arguments() -> argparse.Namespace:
+    from aptp.training.options import add_options
+
+    parser = Parser(prog="python -m aptp.finetune", description=DESCRIPTION)
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="what aptp.train made")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
+    parser.add_argument("--codes", default="all", help="the experts to train: all, or 0,2")
+    parser.add_argument("--data", default="scenes", help="captioned images: scenes")
+    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
+    add_options(parser)
+    arguments: argparse.Namespace = parser.parse_args()
+    return arguments
+
+
+def _codes(text: str, count: int) -> list[int]:
+    if text == "all":
+        return list(range(count))
+    try:
+        codes = sorted({int(code) for code in text.split(",")})
+    except ValueError as error:
+        raise UsageError(f"--codes '{text}' is neither 'all' nor a list such as 0,2") from error
+    if codes[0] < 0 or codes[-1] >= count:
+        raise UsageError(f"--codes {text}: the checkpoint has codes 0 to {count - 1}")
+    return codes
+
+
+def main() -> int:
+    arguments = _arguments()
+    console = Console(stderr=True)
+    with console.status("starting"):
+        quieten()
+        from aptp.checkpoint.reader import Checkpoint
+        from aptp.finetune.learner import Weights
+        from aptp.finetune.stage import RECIPE, finetune
+        from aptp.training.options import leg_of, recipe_of, run_folder
+
+        checkpoint = Checkpoint.open(arguments.checkpoint)
+    finished = finetune(
+        checkpoint,
+        arguments.out,
+        _codes(arguments.codes, len(checkpoint.record.codes)),
+        data=arguments.data,
+        recipe=recipe_of(arguments, RECIPE),
+        weights=Weights(),
+        leg=leg_of(arguments),
+        folder=run_folder(arguments),
+        recompute=arguments.recompute,
+    )
+    if not finished:
+        return 1
+    ready = f"{arguments.out} is ready; next: python -m export.build --checkpoint {arguments.out} --codes all"
+    console.print(ready, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,108 @@
+"""Stage 2 from checkpoint to checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from aptp.checkpoint.integrity import check_target
+from aptp.checkpoint.reader import Checkpoint
+from aptp.checkpoint.writer import write_checkpoint
+from aptp.data.named import open_source
+from aptp.finetune.learner import ExpertLearner, Weights
+from aptp.model.sliced import SlicedUNet
+from aptp.pipeline import classic_attention, read_pipeline
+from aptp.training.loop import Leg, Training
+from aptp.training.recipe import Recipe
+from aptp.version import __version__
+
+RECIPE = Recipe(steps=8_000, batch=64, rate=5e-4, warmup=200, decay=4_000, average=0.999)
+
+
+def finetune(
+    checkpoint: Checkpoint,
+    out: Path,
+    codes: Sequence[int],
+    *,
+    data: str,
+    recipe: Recipe,
+    weights: Weights,
+    leg: Leg,
+    folder: Path,
+    recompute: bool = False,
+) -> bool:
+    """Trains the experts of ``codes`` and writes a checkpoint with them and all others to ``out``.
+
+    False where the leg ended first: the same call goes on from the state in ``folder``. ``recompute``: trade
+    time for memory by gradient checkpointing. Raises UsageError, TrainingError, Refused and StorageError.
+    """
+    check_target(out)
+    checkpoint.verify()
+    experts = {code: _expert(checkpoint, code, recompute) for code in codes}
+    pipeline = read_pipeline(checkpoint.path, torch.float32)
+    classic_attention(pipeline.unet, pipeline.vae, *experts.values())
+    training = Training(
+        ExpertLearner(pipeline, checkpoint.router(), experts, weights),
+        open_source(data, seed=recipe.seed),
+        recipe,
+        folder,
+        leg,
+        identity={
+            "stage": "finetune",
+            "codes": list(codes),
+            "data": data,
+            "weights": asdict(weights),
+            "checkpoint": checkpoint.digest(),
+        },
+    )
+    if not training.run("experts " + ", ".join(map(str, codes))):
+        return False
+    if training.average:
+        training.average.settle()
+    _write(checkpoint, out, experts, data, recipe)
+    return True
+
+
+def _expert(checkpoint: Checkpoint, code: int, recompute: bool) -> SlicedUNet:
+    expert = checkpoint.expert(str(code))
+    assert isinstance(expert, SlicedUNet)
+    if recompute:
+        expert.enable_gradient_checkpointing()
+    return expert
+
+
+def _write(
+    checkpoint: Checkpoint, out: Path, experts: dict[int, SlicedUNet], data: str, recipe: Recipe
+) -> None:
+    stored = read_pipeline(checkpoint.path, None)
+    made = {
+        "made_by": "aptp.finetune",
+        "aptp": __version__,
+        "codes": sorted(experts),
+        "data": data,
+        "recipe": recipe.identity(),
+        "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
+    }
+
+    def expert(code: int) -> SlicedUNet:
+        if code not in experts:
+            kept = checkpoint.expert(str(code), stored.unet.dtype)
+            assert isinstance(kept, SlicedUNet)
+            return kept
+        tuned: SlicedUNet = experts[code].to("cpu", stored.unet.dtype).eval()
+        return tuned
+
+    write_checkpoint(
+        out,
+        replace(checkpoint.record, provenance=made, trained=True),
+        stored,
+        [
+            (code.budget, architecture)
+            for code, architecture in zip(checkpoint.record.codes, checkpoint.architectures, strict=True)
+        ],
+        checkpoint.router(),
+        expert=expert,
+    )
