@@ -17,6 +17,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.models.attention_processor import AttnProcessor
 from safetensors import SafetensorError
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -85,6 +86,15 @@ def _assembled(
         "tokenizer_2": tokenizer,
     }
     return StableDiffusionXLPipeline(**parts, **second)
+
+
+def classic_attention(*models: Any) -> None:
+    """Plain products and a softmax on the CPU, where they train small models a third faster than the fused
+    kernels, whose backward pass is slow there.
+    """
+    if not torch.cuda.is_available():
+        for model in models:
+            model.set_attn_processor(AttnProcessor())
 
 
 def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.model.router import TIE
 from aptp.version import __version__
 from export import weights
 from export.plan import LIBRARIES
@@ -15,7 +16,6 @@ from export.staging import Record
 STEPS, GUIDANCE = 25, 7.5
 # In order of preference for a request that names none.
 DEFAULT_SOLVERS = ("ddim", "dpmpp_2m", "euler", "unipc", "pndm")
-TIE = 1e-5
 # Latents may be this many times larger than the default along a side; below two steps the deepest level is
 # one pixel.
 _LARGEST = 4

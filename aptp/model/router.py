@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+TIE = 1e-5  # similarities closer than this are equal
+
 
 class Router(nn.Module):
     """``weight`` [D, E] and ``bias`` [D]: the architecture predictor; ``codes`` [K, D]: the code table."""
@@ -28,3 +30,9 @@ class Router(nn.Module):
         pooled = (embedding * mask).sum(1) / mask.sum(1)  # [B, E]
         predicted = F.normalize(self.predictor(pooled), dim=-1)
         return predicted @ F.normalize(self.codes, dim=-1).T
+
+    def route(self, embedding: Tensor, attention_mask: Tensor) -> Tensor:
+        """The code [B] of each prompt: the nearest, of several within TIE the lowest."""
+        similarities = self(embedding, attention_mask)
+        nearest: Tensor = similarities >= similarities.amax(1, keepdim=True) - TIE
+        return nearest.int().argmax(1)

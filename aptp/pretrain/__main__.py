@@ -1,12 +1,12 @@
 """`python -m aptp.pretrain`: the dense pipeline of the default, from nothing but the scene renderer.
 
-Three runs one after another (VAE, text encoder, UNet), each resumable; owns the command line alone.
+Three runs one after another (VAE, text encoder, UNet), each resumable; owns the command line alone. What is
+learned can be changed for the UNet; the two small runs before it are fixed.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 from rich.console import Console
@@ -17,20 +17,12 @@ DESCRIPTION = "Train the small default pipeline on rendered scenes: VAE, text en
 
 
 def _arguments() -> argparse.Namespace:
+    from aptp.training.options import add_options
+
     parser = Parser(prog="python -m aptp.pretrain", description=DESCRIPTION)
     parser.add_argument("--preset", default="tiny", help="geometry to train; scenes fit 'tiny' alone")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pipeline folder to make")
-    parser.add_argument(
-        "--run", type=Path, metavar="DIR", help="resume states and records; <out>.run unless given"
-    )
-    parser.add_argument("--steps", type=int, help="of the UNet's run")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--minutes", type=float, default=math.inf, help="stop after so long; the same command goes on"
-    )
-    parser.add_argument("--workers", type=int, default=0, help="processes that render ahead")
-    parser.add_argument("--precision", default="bf16", choices=("bf16", "no"), help="of autocast")
-    parser.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
+    add_options(parser)
     arguments: argparse.Namespace = parser.parse_args()
     return arguments
 
@@ -39,17 +31,12 @@ def main() -> int:
     arguments = _arguments()
     console = Console(stderr=True)
     quieten()
+    from aptp.pretrain import denoiser
     from aptp.pretrain.pipeline import pretrain
-    from aptp.training.loop import Leg
+    from aptp.training.options import leg_of, recipe_of, run_folder
 
-    leg = Leg(
-        minutes=arguments.minutes,
-        workers=arguments.workers,
-        precision=arguments.precision,
-        tensorboard=arguments.tensorboard,
-    )
-    folder = arguments.run or arguments.out.with_name(arguments.out.name + ".run")
-    if not pretrain(arguments.preset, arguments.out, folder, leg, arguments.steps, arguments.seed):
+    recipe = recipe_of(arguments, denoiser.RECIPE)
+    if not pretrain(arguments.preset, arguments.out, run_folder(arguments), leg_of(arguments), recipe):
         return 1
     console.print(
         f"{arguments.out} is ready; next: python -m aptp.train --from {arguments.out} --out checkpoint",

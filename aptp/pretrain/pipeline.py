@@ -9,13 +9,12 @@ from pathlib import Path
 
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.models.attention_processor import AttnProcessor
 
 from aptp.checkpoint.integrity import check_target
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.errors import UsageError, nearest
-from aptp.pipeline import untrained_pipeline
+from aptp.pipeline import classic_attention, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text
 from aptp.training.learner import Learner
@@ -26,16 +25,16 @@ SCENE_PRESETS = ("tiny",)
 MEASURED = 16  # batches the latents' scale is measured on
 
 
-def pretrain(preset: str, out: Path, folder: Path, leg: Leg, steps: int | None = None, seed: int = 0) -> bool:
-    """Trains and writes the pipeline to ``out``, float16; False where the leg ended first.
+def pretrain(preset: str, out: Path, folder: Path, leg: Leg, recipe: Recipe) -> bool:
+    """Trains and writes the pipeline to ``out``, float16; False where the leg ended first. ``recipe``: the
+    UNet's; its seed is that of all three runs.
 
     ``folder`` keeps the runs. Raises UsageError, TrainingError, IntegrityError and StorageError.
     """
     if preset not in SCENE_PRESETS:
         raise UsageError(f"scenes cannot train preset '{preset}'{nearest(preset, SCENE_PRESETS)}")
     check_target(out)
-    runs = _Runs(untrained_pipeline(PRESETS[preset], seed), folder, leg, seed)
-    recipe = denoiser.RECIPE if steps is None else replace(denoiser.RECIPE, steps=steps)
+    runs = _Runs(untrained_pipeline(PRESETS[preset], recipe.seed), folder, leg, recipe.seed)
     if not (runs.vae(codec.RECIPE) and runs.text(text.RECIPE) and runs.unet(recipe)):
         return False
     runs.pipeline.to(torch.float16).save_pretrained(out)
@@ -48,9 +47,7 @@ class _Runs:
     def __init__(self, pipeline: DiffusionPipeline, folder: Path, leg: Leg, seed: int) -> None:
         self.pipeline, self._folder, self._leg, self._seed = pipeline, folder, leg, seed
         self._ends = time.monotonic() + 60 * leg.minutes
-        # The fused kernels are made for large models; at this size the plain products train faster.
-        pipeline.unet.set_attn_processor(AttnProcessor())
-        pipeline.vae.set_attn_processor(AttnProcessor())
+        classic_attention(pipeline.unet, pipeline.vae)
 
     def vae(self, recipe: Recipe) -> bool:
         vae = self.pipeline.vae

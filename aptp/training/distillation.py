@@ -18,7 +18,7 @@ EPSILON = 1e-6  # keeps a block that is silent in the teacher from dividing by z
 
 @contextmanager
 def recorded(unet: UNet2DConditionModel) -> Iterator[list[Tensor]]:
-    """Within, the list fills with the output [B, C, H, W] of each block of ``unet`` as it runs: down, mid, up.
+    """Within, the list fills with the output [B, C, H, W] of each down, mid and up block of ``unet``.
 
     Calls within follow one another in it; it is the caller's to clear.
     """

@@ -151,12 +151,11 @@ class Training:
         if not self._accelerator.is_main_process:
             return
         moments = self._optimizer.state_dict()["state"]
-        groups = {
+        moving = {f"{i}/{key}": value for i in moments for key, value in moments[i].items()}
+        groups: dict[str, Mapping[str, torch.Tensor]] = {
             "parameters": self._parameters,
             "average": self.average.values if self.average else {},
-            "optimizer": {
-                f"{i}/{key}": value for i, entry in moments.items() for key, value in entry.items()
-            },
+            "optimizer": moving,
         }
         state.save(self._folder, self.done, self._identity, groups)
 
