@@ -104,7 +104,7 @@ def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:
     try:
         pipeline = DiffusionPipeline.from_pretrained(
             folder,
-            torch_dtype=dtype,
+            dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             safety_checker=None,

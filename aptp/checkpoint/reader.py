@@ -138,10 +138,10 @@ class Checkpoint:
         return self._load(CLIPTextModel, "text_encoder", dtype=dtype)
 
     def vae(self, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
-        return self._load(AutoencoderKL, "vae", torch_dtype=dtype)
+        return self._load(AutoencoderKL, "vae", dtype=dtype)
 
     def dense(self, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
-        return self._load(UNet2DConditionModel, "unet", torch_dtype=dtype)
+        return self._load(UNet2DConditionModel, "unet", dtype=dtype)
 
     def expert(self, name: str, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
         """The UNet of code ``name`` ("0", "1", …), or the dense one for "dense". Raises CheckpointError for
@@ -156,7 +156,7 @@ class Checkpoint:
         folder = f"experts/{name}"
         self.verify(folder)
         self._check_expert(name, folder)
-        return SlicedUNet.from_pretrained(self.path / folder, torch_dtype=dtype).eval()
+        return SlicedUNet.from_pretrained(self.path / folder, dtype=dtype).eval()
 
     def router(self) -> Router:
         """The router in float32."""

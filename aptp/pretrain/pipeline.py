@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -51,21 +52,23 @@ class _Runs:
 
     def vae(self, recipe: Recipe) -> bool:
         vae = self.pipeline.vae
-        finished = self._run("vae", codec.CodecLearner(vae), recipe)
+        finished = self._run("vae", lambda: codec.CodecLearner(vae), recipe)
         if finished:
             measured = islice(batches(Scenes(seed=self._seed), recipe.batch), MEASURED)
             vae.register_to_config(scaling_factor=codec.scaling_factor(vae, measured))
         return finished
 
     def text(self, recipe: Recipe) -> bool:
-        return self._run(
-            "text", text.TextLearner(self.pipeline.tokenizer, self.pipeline.text_encoder), recipe
-        )
+        tokenizer, encoder = self.pipeline.tokenizer, self.pipeline.text_encoder
+        return self._run("text", lambda: text.TextLearner(tokenizer, encoder), recipe)
 
     def unet(self, recipe: Recipe) -> bool:
-        return self._run("unet", denoiser.DenoiserLearner(self.pipeline), recipe)
+        return self._run("unet", lambda: denoiser.DenoiserLearner(self.pipeline), recipe)
 
-    def _run(self, name: str, learner: Learner, recipe: Recipe) -> bool:
+    def _run(self, name: str, made: Callable[[], Learner], recipe: Recipe) -> bool:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)  # the heads a learner brings along
+            learner = made()
         left = max(0.0, self._ends - time.monotonic()) / 60
         training = Training(
             learner,

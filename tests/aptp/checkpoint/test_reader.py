@@ -42,7 +42,7 @@ def test_everything_a_checkpoint_holds(checkpoint: Path) -> None:
     opened = Checkpoint.open(checkpoint)
     assert opened.pipeline == "StableDiffusionPipeline"
     assert (opened.vae_scale, opened.latent_size, opened.latent_multiple) == (4, (16, 16), 4)
-    assert opened.tokenizer["length"] == opened.text_encoder().config.max_position_embeddings == 77
+    assert opened.tokenizer["length"] == opened.text_encoder().config.max_position_embeddings == 32
     assert opened.scheduler_config()["prediction_type"] == "v_prediction"
     assert opened.vae().config.latent_channels == 4
     cost = opened.cost()
