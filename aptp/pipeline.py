@@ -18,7 +18,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from diffusers.models.attention_processor import AttnProcessor
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -27,6 +27,7 @@ from aptp.model.initial import randomise
 from aptp.model.tokenizer import make_tokenizer
 from aptp.presets import SCHEDULER, Preset
 
+STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 
 
@@ -98,13 +99,16 @@ def classic_attention(*models: Any) -> None:
 
 
 def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:
-    """The pipeline in a local diffusers folder, safetensors only. Raises CheckpointError otherwise."""
+    """The pipeline in a local diffusers folder, safetensors only; by default as its UNet is stored.
+
+    Raises CheckpointError for anything else.
+    """
     if not (folder / "model_index.json").is_file():
         raise CheckpointError(f"{folder} is not a diffusers pipeline folder: it has no model_index.json")
     try:
         pipeline = DiffusionPipeline.from_pretrained(
             folder,
-            dtype=dtype,
+            dtype=dtype or stored_dtype(folder),
             use_safetensors=True,
             local_files_only=True,
             safety_checker=None,
@@ -132,3 +136,12 @@ def _empty(kind: Any, dtype: torch.dtype, **config: Any) -> nn.Module:
     with torch.device("meta"):
         module: nn.Module = kind(**config)
     return nn.Module.to(module, dtype).to_empty(device="cpu")
+
+
+def stored_dtype(folder: Path) -> torch.dtype | None:
+    """Of the UNet in a diffusers folder; None where its file says nothing known."""
+    for path in sorted((folder / "unet").glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                return STORED.get(file.get_slice(name).get_dtype())
+    return None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
 
 from aptp.checkpoint.integrity import list_files, published
+from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import CodeRecord, Record, digest
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, slice_unet
@@ -46,14 +50,42 @@ def write_checkpoint(
             unet.save_pretrained(draft / "experts" / str(i), safe_serialization=True)
             del unet
         progress("index")
-        described = replace(
-            record,
-            codes=tuple(CodeRecord(budget, **architecture.to_json()) for budget, architecture in codes),
-            files=list_files(draft),
-        )
-        index = described.to_json()
-        (draft / "aptp.json").write_bytes(index)
-        (draft / "aptp.sha256").write_text(digest(index))
+        listed = tuple(CodeRecord(budget, **architecture.to_json()) for budget, architecture in codes)
+        _write_index(draft, replace(record, codes=listed))
+
+
+def rewrite_experts(
+    checkpoint: Checkpoint, out: Path, experts: Mapping[int, SlicedUNet], provenance: Mapping[str, Any]
+) -> None:
+    """Publishes at ``out`` the same checkpoint with other weights for some ``experts``, by code.
+
+    They are stored in the dtype they have. Everything else is copied byte for byte.
+    """
+    checkpoint.verify()
+    with published(out) as draft:
+        replaced = tuple(f"experts/{code}/" for code in experts)
+        for name in checkpoint.record.files:
+            if not name.startswith(replaced):
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(checkpoint.path / name, draft / name)
+        for code, unet in experts.items():
+            unet.save_pretrained(draft / "experts" / str(code), safe_serialization=True)
+        _write_index(draft, replace(checkpoint.record, trained=True, provenance=provenance))
+
+
+def _write_index(draft: Path, record: Record) -> None:
+    _forget_origin(draft)
+    index = replace(record, files=list_files(draft)).to_json()
+    (draft / "aptp.json").write_bytes(index)
+    (draft / "aptp.sha256").write_text(digest(index))
+
+
+def _forget_origin(draft: Path) -> None:
+    """Takes out of every config the folder it was loaded from: the same weights make the same files."""
+    for path in [draft / "model_index.json", *draft.rglob("config.json")]:
+        config = json.loads(path.read_bytes())
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def untrained_router(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from aptp.checkpoint.integrity import check_target
 from aptp.checkpoint.reader import Checkpoint
-from aptp.checkpoint.writer import write_checkpoint
+from aptp.checkpoint.writer import rewrite_experts
 from aptp.data.named import open_source
 from aptp.finetune.learner import ExpertLearner, Weights
 from aptp.model.sliced import SlicedUNet
-from aptp.pipeline import classic_attention, read_pipeline
+from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
 from aptp.version import __version__
@@ -62,7 +63,9 @@ def finetune(
         return False
     if training.average:
         training.average.settle()
-    _write(checkpoint, out, experts, data, recipe)
+    stored = stored_dtype(checkpoint.path)
+    tuned = {code: expert.to("cpu", stored).eval() for code, expert in experts.items()}
+    rewrite_experts(checkpoint, out, tuned, _provenance(checkpoint, codes, data, recipe))
     return True
 
 
@@ -74,35 +77,14 @@ def _expert(checkpoint: Checkpoint, code: int, recompute: bool) -> SlicedUNet:
     return expert
 
 
-def _write(
-    checkpoint: Checkpoint, out: Path, experts: dict[int, SlicedUNet], data: str, recipe: Recipe
-) -> None:
-    stored = read_pipeline(checkpoint.path, None)
-    made = {
+def _provenance(
+    checkpoint: Checkpoint, codes: Sequence[int], data: str, recipe: Recipe
+) -> Mapping[str, Any]:
+    return {
         "made_by": "aptp.finetune",
         "aptp": __version__,
-        "codes": sorted(experts),
+        "codes": list(codes),
         "data": data,
         "recipe": recipe.identity(),
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
     }
-
-    def expert(code: int) -> SlicedUNet:
-        if code not in experts:
-            kept = checkpoint.expert(str(code), stored.unet.dtype)
-            assert isinstance(kept, SlicedUNet)
-            return kept
-        tuned: SlicedUNet = experts[code].to("cpu", stored.unet.dtype).eval()
-        return tuned
-
-    write_checkpoint(
-        out,
-        replace(checkpoint.record, provenance=made, trained=True),
-        stored,
-        [
-            (code.budget, architecture)
-            for code, architecture in zip(checkpoint.record.codes, checkpoint.architectures, strict=True)
-        ],
-        checkpoint.router(),
-        expert=expert,
-    )

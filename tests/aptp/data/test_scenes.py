@@ -1,4 +1,4 @@
-"""Scenes: captions and pictures that agree, splits that share nothing, positions that always hold the same."""
+"""Scenes: captions and pictures that agree, splits that share nothing, positions that hold the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layout questions: right answers for known pictures, and a loss that falls to zero when they are given."""
+"""The layout questions: right answers for known pictures, and a loss that they bring to zero."""
 
 from __future__ import annotations
 
