@@ -27,6 +27,7 @@ SIZE_STATED, PLACE_STATED, BACKGROUND_STATED = 0.6, 0.7, 0.5
 MARGIN = 1  # pixels between a thing and the edge of the image
 JITTER = 3  # pixels a thing may lie off the middle of its place
 WORD_JITTER = 1  # the same for words, which fill more of the image
+WORD_ROWS = (13, 32, 49)  # where the middle of a word lies, so that nothing of a letter is cut off
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def arrange(rng: Random, scene: Scene) -> Layout:
         assert scene.word
         assert scene.colour
         row = ROWS.index(scene.place) if scene.place else rng.randrange(3)
-        x, y = (at + rng.uniform(-1, 1) * WORD_JITTER for at in (SIDE / 2, _middle(row)))
+        x, y = (at + rng.uniform(-1, 1) * WORD_JITTER for at in (SIDE / 2, WORD_ROWS[row]))
         return Layout(background, word=scene.word, colour=scene.colour, x=x, y=y)
     arranged = {"single": _one, "count": _several, "pair": _two}[scene.tier](rng, scene)
     return Layout(background, tuple(arranged))

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from aptp.data.scenes.compose import Layout, Mark, arrange, compose
+from aptp.data.scenes.compose import WORD_JITTER, WORD_ROWS, Layout, Mark, arrange, compose
 from aptp.data.scenes.render import render
 from aptp.data.scenes.scene import TIERS, Background, Scene, Thing, caption
 from aptp.data.scenes.source import HELD_OUT, Scenes, split_of
@@ -150,6 +150,7 @@ def test_backgrounds_all_look_different():
 @pytest.mark.parametrize("word", WRITTEN)
 def test_written_words_fit(word):
     assert 3 <= len(word) <= MAX_LETTERS
-    image = render(Layout(PLAIN, word=word, colour="blue"))
-    edge = np.concatenate([image[:, 0], image[:, -1]])
-    assert (edge == image[0, 0]).all(), "letters touch the edge"
+    for y in (WORD_ROWS[0] - WORD_JITTER, WORD_ROWS[-1] + WORD_JITTER):
+        image = render(Layout(PLAIN, word=word, colour="blue", x=SIDE / 2 + WORD_JITTER, y=y))
+        edges = np.concatenate([image[:, 0], image[:, -1], image[0], image[-1]])
+        assert (edges == edges[0]).all(), "letters touch the edge"
