@@ -13,7 +13,7 @@ from aptp.training.conditioning import TextEncoding
 from aptp.training.learner import Learner
 from aptp.training.recipe import Recipe
 
-RECIPE = Recipe(steps=4000, batch=128, rate=1e-3, warmup=100, decay=2000)
+RECIPE = Recipe(steps=2000, batch=128, rate=1e-3, warmup=100, decay=1000)
 
 HEADS = 4
 
