@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from aptp.data.batches import Batch, batches
 from aptp.data.sample import Source
 from aptp.errors import TrainingError
-from aptp.training import state
+from aptp.training import curves, state
 from aptp.training.average import Average
 from aptp.training.journal import Journal
 from aptp.training.learner import Learner, generator
@@ -33,6 +33,7 @@ class Leg:
     """``minutes``: stop after so long, to be resumed. ``workers``: processes that load data ahead.
 
     ``precision``: of autocast, ``bf16`` or ``no``. ``save_every``: seconds between resume states.
+    ``tensorboard``, ``plot``: also record for TensorBoard, draw the curves at the end of the leg.
     """
 
     minutes: float = math.inf
@@ -40,6 +41,7 @@ class Leg:
     precision: str = "bf16"
     save_every: float = 300.0
     tensorboard: bool = False
+    plot: bool = False
 
 
 class Training:
@@ -114,6 +116,8 @@ class Training:
                         f"{title}: stopped after step {self.done}; the same command goes on from here"
                     )
                     break
+        if self._leg.plot:
+            curves.draw(self._folder)
         return self.finished
 
     def _batches(self) -> Iterator[Batch]:

@@ -27,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     leg.add_argument("--precision", default="bf16", choices=("bf16", "no"), help="of autocast")
     leg.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="resume states")
     leg.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
+    leg.add_argument("--plot", action="store_true", help="draw curves.png beside the record")
 
 
 def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
@@ -44,6 +45,7 @@ def leg_of(arguments: argparse.Namespace) -> Leg:
         precision=arguments.precision,
         save_every=arguments.save_every,
         tensorboard=arguments.tensorboard,
+        plot=arguments.plot,
     )
 
 
