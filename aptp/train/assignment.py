@@ -1,0 +1,71 @@
+"""Which code each prompt of a batch goes to, so that every code gets its share; and the prices that keep
+those shares when prompts come one at a time.
+
+Optimal transport is POT's; this module owns what is asked of it. No gradient passes through.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import ot  # type: ignore[import-untyped]
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor
+
+Floats = NDArray[np.float64]
+
+
+class Transport(NamedTuple):
+    """``plan``: [B, K], of total mass 1. ``prices``: [K]; a prompt goes where score + price is largest."""
+
+    plan: Floats
+    prices: Floats
+
+
+def sinkhorn(scores: Floats, epsilon: float, iterations: int) -> Transport:
+    """Entropic transport of B prompts to K codes of equal share, by ``scores`` [B, K]: ``iterations`` times
+    the codes' masses are set, then the prompts'.
+    """
+    rows, columns = _uniform(scores)
+    plan, log = ot.sinkhorn(
+        rows, columns, -scores, epsilon, numItermax=iterations, stopThr=0, warn=False, log=True
+    )
+    return Transport(plan, epsilon * np.log(log["v"]))
+
+
+def exact(scores: Floats) -> Transport:
+    """Unregularised transport of B prompts to K codes of equal share: the assignment of the largest total
+    score, and its dual prices.
+    """
+    rows, columns = _uniform(scores)
+    plan, log = ot.emd(rows, columns, -scores, log=True)
+    return Transport(plan, log["v"])
+
+
+def array(scores: Tensor) -> Floats:
+    found: Floats = scores.detach().double().cpu().numpy()
+    return found
+
+
+def gathered(local: Tensor) -> Tensor:
+    """The rows of every process [processes · B, …], in order; only the local ones carry a gradient."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return local
+    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, local.detach().contiguous())
+    parts[dist.get_rank()] = local
+    return torch.cat(parts)
+
+
+def own(everyone: Tensor, count: int) -> Tensor:
+    """This process's ``count`` rows of what `gathered` gave."""
+    rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return everyone[rank * count : (rank + 1) * count]
+
+
+def _uniform(scores: Floats) -> tuple[Floats, Floats]:
+    prompts, codes = scores.shape
+    return np.full(prompts, 1 / prompts), np.full(codes, 1 / codes)

@@ -1,0 +1,103 @@
+"""The budget: what the loss counts as cost, and the last adjustment that meets it exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aptp.errors import BudgetError
+from aptp.space.architecture import THRESHOLD, Architecture, harden
+from aptp.space.cost import LinearCost
+from aptp.space.groups import Kind, Space
+from aptp.space.macs import module_macs
+
+HALVINGS = 40
+TOLERANCE = 0.01  # of the target
+
+
+@dataclass(frozen=True)
+class Budget:
+    """``target``: share of dense ``cost`` aimed at; where ``prunable``, both are counted, as published,
+    without what no gate can save. Raises BudgetError where that leaves nothing.
+    """
+
+    cost: LinearCost
+    target: float
+    prunable: bool = False
+
+    def __post_init__(self) -> None:
+        if self.aim <= 0:
+            floor = self.cost.base / self.cost.dense
+            raise BudgetError(
+                f"a budget of {self.target} cannot be met: {floor:.3f} of the dense cost is never pruned"
+            )
+
+    @property
+    def aim(self) -> float:
+        """The value of `ratios` aimed at."""
+        return (self.target * self.cost.dense - self._spared) / (self.cost.dense - self._spared)
+
+    def ratios(self, gates: Tensor) -> Tensor:
+        """The cost [N] of each row of ``gates`` [N, D], as a share of what is counted of dense."""
+        return (self.cost(gates) - self._spared) / (self.cost.dense - self._spared)
+
+    @property
+    def _spared(self) -> float:
+        return self.cost.base if self.prunable else 0.0
+
+
+def published_cost(config: Mapping[str, Any], cost: LinearCost, height: int, width: int) -> LinearCost:
+    """``cost`` as the published code counts it: one text token, and cross-attention's products charged as
+    self-attention's (N × N). ``cost`` itself is `mac_cost` with one token.
+    """
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config)
+    macs = module_macs(unet, height, width, 1)
+    per_gate = cost.per_gate.copy()
+    for group, columns in cost.space.columns():
+        if group.kind is Kind.CROSS_ATTENTION:
+            beside = group.module.removesuffix("attn2") + "attn1"
+            per_gate[columns] += (macs[beside] - macs[group.module]) / group.gates
+    return replace(cost, per_gate=per_gate)
+
+
+def fit(
+    cost: LinearCost, logits: NDArray[np.float64], target: float, *, align: int = 1
+) -> tuple[Architecture, ...]:
+    """The architectures of codes whose mean cost is ``target`` of dense, as near as their gates allow.
+
+    One number is added to all ``logits`` [K, D] (gates above 0 are kept), found by bisection: which gates go
+    first, and how the codes differ, stays as it was learned. Raises BudgetError where that cannot bring the
+    mean within ``TOLERANCE``.
+    """
+    reach = float(np.abs(logits).max()) + 1.0
+    low, high = -reach, reach
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if _mean_cost(cost, _hardened(cost.space, logits + middle, align)) < target * cost.dense:
+            low = middle
+        else:
+            high = middle
+    found = [_hardened(cost.space, logits + shift, align) for shift in (low, high)]
+    best = min(found, key=lambda codes: abs(_mean_cost(cost, codes) - target * cost.dense))
+    reached = _mean_cost(cost, best) / cost.dense
+    if abs(reached - target) > TOLERANCE * target:
+        raise BudgetError(
+            f"the codes cannot be brought to {target:.3f} of dense; the nearest is {reached:.3f}"
+        )
+    return best
+
+
+def _hardened(space: Space, logits: NDArray[np.float64], align: int) -> tuple[Architecture, ...]:
+    return tuple(harden(space, code + THRESHOLD, align=align) for code in logits)
+
+
+def _mean_cost(cost: LinearCost, codes: Sequence[Architecture]) -> float:
+    return float(np.mean([cost.of(code) for code in codes]))

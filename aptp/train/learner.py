@@ -1,0 +1,99 @@
+"""Stage 1: the predictor and the codes learn which gates of a frozen UNet a prompt can do without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from torch import Tensor, nn
+
+from aptp.data.batches import Batch
+from aptp.model.gates import GatedUNet
+from aptp.train import losses
+from aptp.train.budget import Budget
+from aptp.train.placement import PublishedGates
+from aptp.train.policy import Choice, Policy
+from aptp.train.prompts import pooled
+from aptp.training.conditioning import TextEncoding, drop
+from aptp.training.distillation import block_distance, output_distance, recorded
+from aptp.training.latents import encode
+from aptp.training.learner import Learner
+from aptp.training.noising import Noised, Noising
+
+
+class CodeLearner(Learner):
+    """Trains ``policy`` against a frozen pipeline, whose UNet is student (gated) and teacher (all open)."""
+
+    def __init__(self, pipeline: DiffusionPipeline, policy: Policy, budget: Budget) -> None:
+        super().__init__()
+        self.policy = policy
+        self._budget = budget
+        gating = GatedUNet if policy.method.exact_placement else PublishedGates
+        self.supernet = _frozen(gating(pipeline.unet, policy.space))
+        self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
+        self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
+        self._noising = Noising(pipeline.scheduler.config)
+
+    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """Draws, in this order: latents, timesteps and noise, dropped captions, Gumbel noise."""
+        method = self.policy.method
+        latents = encode(self.vae, batch.images, rng)
+        noised = self._noising.draw(latents, rng)
+        # Prompts are routed in float32 when they are served, so that is how routing is learned.
+        with torch.autocast(latents.device.type, enabled=False):
+            context, embedding = self._read(batch.captions, rng)
+            choice = self.policy(embedding, step < method.warm_up, rng)
+        terms = self._of_images(noised, context, choice.gates)
+        with torch.autocast(latents.device.type, enabled=False):
+            ratios = self._budget.ratios(choice.built)
+            terms |= self._of_architectures(ratios, choice.vectors, embedding)
+        total = sum(getattr(method.weights, name) * term for name, term in terms.items())
+        return {"loss": total, **terms, **_figures(ratios, choice, method.codes)}
+
+    @torch.no_grad()
+    def _read(self, captions: Sequence[str], rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What the UNet sees [B, T, E], some captions emptied, and what is routed [B, E], none of them."""
+        encoded = self._text(captions)
+        gone = torch.tensor([not kept for kept in drop(captions, rng, self.policy.method.dropped)])
+        empty = self._text([""]).hidden
+        return torch.where(gone.to(empty.device)[:, None, None], empty, encoded.hidden), pooled(encoded)
+
+    def _of_images(self, noised: Noised, context: Tensor, gates: Tensor) -> dict[str, Tensor]:
+        """Loss terms of the UNet under ``gates`` [B, D], with itself under open gates for a teacher."""
+        inputs = (noised.sample, noised.timesteps, context)
+        with recorded(self.supernet.unet) as blocks:
+            with torch.no_grad():
+                dense = self.supernet(*inputs, gates=torch.ones_like(gates))
+            taught = blocks.copy()
+            blocks.clear()
+            output = self.supernet(*inputs, gates=gates)
+        relative = self.policy.method.relative_blocks
+        return {
+            "diffusion": noised.loss(output),
+            "output": output_distance(output, dense),
+            "blocks": block_distance(blocks, taught, relative=relative),
+        }
+
+    def _of_architectures(self, ratios: Tensor, vectors: Tensor, embedding: Tensor) -> dict[str, Tensor]:
+        """Loss terms of costs [N], and of prompts as they are compared [B, D] and read [B, E]."""
+        read, temperature = self.policy.predictor.standard(embedding), self.policy.method.contrast_temperature
+        return {
+            "budget": losses.budget_loss(ratios, self._budget.aim),
+            "contrast": losses.contrast_loss(vectors, read, temperature),
+            "deviation": losses.deviation_loss(ratios),
+            "largest": losses.largest_loss(ratios),
+        }
+
+
+def _figures(ratios: Tensor, choice: Choice, codes: int) -> dict[str, Tensor]:
+    """What is logged beside the terms; shares of what the budget counts, and of the batch."""
+    found = {"cheapest": ratios.min(), "mean": ratios.mean(), "dearest": ratios.max()}
+    if choice.assigned is not None:
+        found["largest_share"] = choice.assigned.bincount(minlength=codes).max() / len(choice.assigned)
+    return {name: value.detach() for name, value in found.items()}
+
+
+def _frozen(module: nn.Module) -> Any:
+    return module.requires_grad_(False).eval()

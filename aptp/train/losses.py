@@ -1,0 +1,39 @@
+"""The loss terms of stage 1 that are about architectures; those about images are in `aptp.training`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from aptp.train.assignment import gathered
+
+
+def budget_loss(ratios: Tensor, target: float) -> Tensor:
+    """|log(mean ratio / target)|: as hard above the budget as below. ``ratios`` [N]: shares of dense cost."""
+    return torch.log(gathered(ratios).mean() / target).abs()
+
+
+def contrast_loss(architectures: Tensor, embeddings: Tensor, temperature: float) -> Tensor:
+    """Prompts that mean alike should be pruned alike: binary cross-entropy, over all B × B pairs, between
+    the row-wise softmax of cosines of ``architectures`` [B, D] and that of ``embeddings`` [B, E].
+    """
+    wanted = _neighbours(gathered(embeddings.detach()), temperature)
+    found = _neighbours(gathered(architectures), temperature)
+    # A softmax may round to 0 or 1, whose logarithm torch clamps; its gradient stays finite.
+    return F.binary_cross_entropy(found.clamp(0, 1), wanted.clamp(0, 1))
+
+
+def deviation_loss(ratios: Tensor) -> Tensor:
+    """−std of ``ratios`` [N]: codes should differ in cost."""
+    return -gathered(ratios).std() if gathered(ratios).numel() > 1 else ratios.sum() * 0
+
+
+def largest_loss(ratios: Tensor) -> Tensor:
+    """1 − the largest of ``ratios`` [N]: one code should be near dense."""
+    return 1 - gathered(ratios).max()
+
+
+def _neighbours(vectors: Tensor, temperature: float) -> Tensor:
+    unit = F.normalize(vectors, dim=1)
+    return torch.softmax(unit @ unit.T / temperature, dim=1)  # [B, B]

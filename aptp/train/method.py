@@ -1,0 +1,155 @@
+"""What stage 1 does, choice by choice: the published method, our corrections of it, and their presets.
+
+Owns the names under which a choice can be made; an unknown one is refused. Every correction is one field,
+so that an ablation changes one field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from aptp.errors import UsageError, nearest
+from aptp.space.draw import check_budget
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the loss terms (the published ones by default)."""
+
+    diffusion: float = 1.0
+    output: float = 0.2
+    blocks: float = 0.2
+    budget: float = 2.0
+    contrast: float = 100.0
+    deviation: float = 0.1
+    largest: float = 0.1
+
+
+@dataclass(frozen=True)
+class Method:
+    """The published method, as its defaults say; `PRESETS` holds ours.
+
+    Corrections (published → ours):
+
+    - ``hard``: the UNet runs under hard gates with straight-through gradients, so it learns what it serves;
+    - ``exact_placement``: gates act where mask equals slice, not before a norm that cancels them;
+    - ``true_macs``: the budget is in MACs that exist (cross-attention at its true key length) and in shares
+      of all of them;
+    - ``noise``: whether scores get Gumbel noise in training; ``noisy_codes``: whether the experts are one
+      noisy sample, instead of what the scores say;
+    - ``ordered_depth``: whether sublayers can only be dropped in a fixed order, innermost first;
+    - ``task_gradient``: the predictor goes on learning from the task after ``warm_up``;
+    - ``linear_routing``: a prompt's score for a code is linear in its embedding, as a served router's is,
+      not the cosine of two hardened gate vectors;
+    - ``balanced``: each code keeps its share of prompts when prompts come one at a time;
+    - ``exact_transport``: prompts are assigned by exact optimal transport, which balances a batch to the
+      prompt, not by ``iterations`` of Sinkhorn at ``epsilon``;
+    - ``centred``: the predictor reads embeddings less their mean, at unit mean square length;
+    - ``relative_blocks``: block distillation in units of each block's own power;
+    - ``fitted``: when learning is done all scores are shifted by one number, so that the mean budget is met;
+    - ``align``: kept channels are rounded up to a multiple of this while they are learned.
+
+    ``budget``: share of dense MACs aimed at. ``offset`` and ``temperature``: a gate is
+    sigmoid((score + offset) / temperature). ``warm_up``: steps in which the predictor's own vector gates the
+    UNet. ``dropped``: share of captions the UNet (not the router) sees emptied.
+    """
+
+    codes: int = 8
+    budget: float = 0.6
+    hard: bool = False
+    exact_placement: bool = False
+    true_macs: bool = False
+    noise: bool = True
+    noisy_codes: bool = True
+    ordered_depth: bool = True
+    task_gradient: bool = False
+    linear_routing: bool = False
+    balanced: bool = False
+    exact_transport: bool = False
+    centred: bool = False
+    relative_blocks: bool = False
+    fitted: bool = False
+    align: int = 1
+    offset: float = 3.0
+    temperature: float = 0.4
+    warm_up: int = 500
+    epsilon: float = 0.05
+    iterations: int = 3
+    contrast_temperature: float = 0.03
+    dropped: float = 0.0
+    weights: Weights = field(default_factory=Weights)
+
+    def __post_init__(self) -> None:
+        check_budget(self.budget)
+        for name in ("codes", "align", "iterations"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("temperature", "epsilon", "contrast_temperature"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not 0 <= self.dropped < 1:
+            raise UsageError(f"dropped is {self.dropped}; it must be a share in [0, 1)")
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the run it resumes."""
+        return asdict(self)
+
+
+PRESETS: dict[str, Method] = {
+    "paper": Method(),
+    "tiny": Method(
+        codes=4,
+        hard=True,
+        exact_placement=True,
+        true_macs=True,
+        noise=False,
+        noisy_codes=False,
+        ordered_depth=False,
+        task_gradient=True,
+        linear_routing=True,
+        balanced=True,
+        exact_transport=True,
+        centred=True,
+        relative_blocks=True,
+        fitted=True,
+        offset=1.0,
+        temperature=1.0,
+        warm_up=0,
+        dropped=0.1,
+    ),
+}
+
+
+def method(preset: str, changes: Sequence[str] = ()) -> Method:
+    """The preset of that name with ``changes``, each ``name=value`` (``weights.budget=1``, ``hard=false``).
+
+    Raises UsageError, with the nearest name, for what does not exist or is not of its field's type.
+    """
+    if preset not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise UsageError(f"unknown preset '{preset}'{nearest(preset, PRESETS)}; choose from {known}")
+    found = PRESETS[preset]
+    for change in changes:
+        name, separator, value = change.partition("=")
+        if not separator:
+            raise UsageError(f"'{change}' is not a change to the method: write name=value")
+        group, dot, term = name.partition(".")
+        if dot and group == "weights":
+            found = replace(found, weights=_changed(found.weights, term, value))
+        else:
+            found = _changed(found, name, value)
+    return found
+
+
+def _changed(settings: Any, name: str, text: str) -> Any:
+    known = [item.name for item in fields(settings) if item.name != "weights"]
+    if name not in known:
+        raise UsageError(f"the method has no setting '{name}'{nearest(name, known)}")
+    kind = type(getattr(settings, name))
+    try:
+        value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{name}={text}: it must be a {kind.__name__}") from error
+    return replace(settings, **{name: value})

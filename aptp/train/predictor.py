@@ -1,0 +1,52 @@
+"""What stage 1 trains: the architecture predictor and the table of codes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from aptp.space.groups import Space
+
+
+class Predictor(nn.Module):
+    """Prompt embeddings [B, E] to scores [B, D]: one linear map, orthogonal for each width group and for the
+    depth gates together, bias zero.
+
+    ``centre`` [E] is subtracted from embeddings, which are then divided by ``spread``; both are constants.
+    """
+
+    centre: Tensor
+
+    def __init__(self, space: Space, centre: Tensor, spread: float, rng: torch.Generator) -> None:
+        super().__init__()
+        width = centre.numel()
+        self.weight = nn.Parameter(torch.empty(space.size, width))
+        self.bias = nn.Parameter(torch.zeros(space.size))
+        self.register_buffer("centre", centre, persistent=False)
+        self.spread = spread
+        groups = [columns for _, columns in space.columns()] + [slice(space.width_gates, space.size)]
+        with torch.no_grad():
+            for columns in groups:
+                nn.init.orthogonal_(self.weight[columns], generator=rng)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return nn.functional.linear(self.standard(embedding), self.weight, self.bias)
+
+    def standard(self, embedding: Tensor) -> Tensor:
+        return (embedding - self.centre) / self.spread
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """(weight [D, E], bias [D]) of the same map on embeddings as they are."""
+        weight = self.weight.detach() / self.spread
+        return weight, self.bias.detach() - weight @ self.centre
+
+
+def orthogonal_codes(codes: int, size: int, rng: torch.Generator) -> nn.Parameter:
+    """[K, D] with orthonormal rows."""
+    return nn.Parameter(nn.init.orthogonal_(torch.empty(codes, size), generator=rng))
+
+
+def standard(embeddings: Tensor) -> tuple[Tensor, float]:
+    """(mean [E], root mean square length of what is left) of ``embeddings`` [N, E]."""
+    centre = embeddings.mean(0)
+    return centre, float((embeddings - centre).square().sum(1).mean().sqrt())
