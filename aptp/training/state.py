@@ -9,15 +9,15 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from aptp.errors import IntegrityError, StorageError, UsageError
 
 NAME = "state.safetensors"
+DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64"}
 FREE = ("steps", "decay")  # what may change between legs: how long the run is to be
 
 
@@ -25,20 +25,32 @@ def save(
     folder: Path, step: int, identity: Mapping[str, Any], tensors: Mapping[str, Mapping[str, torch.Tensor]]
 ) -> None:
     """Writes groups of named tensors after ``step`` steps. Raises StorageError; the old state then stays."""
-    flat = {
-        f"{group}/{name}": tensor.detach().cpu().contiguous()
-        for group, named in tensors.items()
-        for name, tensor in named.items()
-    }
+    flat = {f"{group}/{name}": t.detach() for group, named in tensors.items() for name, t in named.items()}
     scratch = folder / f"{NAME}.new"
     try:
-        save_file(flat, scratch, {"step": str(step), "identity": json.dumps(identity)})
-        with scratch.open("rb") as file:
+        with scratch.open("wb") as file:
+            _write(file, flat, {"step": str(step), "identity": json.dumps(identity)})
+            file.flush()
             os.fsync(file.fileno())
         scratch.replace(folder / NAME)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         scratch.unlink(missing_ok=True)
         raise StorageError(f"the resume state cannot be written to {folder}: {error}") from error
+
+
+def _write(file: BinaryIO, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """One tensor after another: the library's own writer would hold a second copy of all of them at once."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        shape = list(tensor.shape)
+        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for tensor in tensors.values():
+        file.write(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def load(folder: Path, identity: Mapping[str, Any]) -> tuple[int, dict[str, dict[str, torch.Tensor]]] | None:
