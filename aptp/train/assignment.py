@@ -18,31 +18,29 @@ from torch import Tensor
 Floats = NDArray[np.float64]
 
 
-class Transport(NamedTuple):
+class Exact(NamedTuple):
     """``plan``: [B, K], of total mass 1. ``prices``: [K]; a prompt goes where score + price is largest."""
 
     plan: Floats
     prices: Floats
 
 
-def sinkhorn(scores: Floats, epsilon: float, iterations: int) -> Transport:
-    """Entropic transport of B prompts to K codes of equal share, by ``scores`` [B, K]: ``iterations`` times
-    the codes' masses are set, then the prompts'.
+def sinkhorn(scores: Floats, epsilon: float, iterations: int) -> Floats:
+    """The entropic plan [B, K] from B prompts to K codes of equal share, by ``scores`` [B, K]: ``iterations``
+    times the codes' masses are set, then the prompts'.
     """
     rows, columns = _uniform(scores)
-    plan, log = ot.sinkhorn(
-        rows, columns, -scores, epsilon, numItermax=iterations, stopThr=0, warn=False, log=True
-    )
-    return Transport(plan, epsilon * np.log(log["v"]))
+    plan: Floats = ot.sinkhorn(rows, columns, -scores, epsilon, numItermax=iterations, stopThr=0, warn=False)
+    return plan
 
 
-def exact(scores: Floats) -> Transport:
-    """Unregularised transport of B prompts to K codes of equal share: the assignment of the largest total
+def exact(scores: Floats) -> Exact:
+    """Unregularised transport from B prompts to K codes of equal share: the assignment of the largest total
     score, and its dual prices.
     """
     rows, columns = _uniform(scores)
     plan, log = ot.emd(rows, columns, -scores, log=True)
-    return Transport(plan, log["v"])
+    return Exact(plan, log["v"])
 
 
 def array(scores: Tensor) -> Floats:

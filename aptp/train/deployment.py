@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from aptp.model.router import Router
 from aptp.model.sliced import gates_of
 from aptp.space.architecture import Architecture, harden
+from aptp.space.cost import LinearCost
 from aptp.train import assignment
-from aptp.train.budget import Budget, fit
+from aptp.train.budget import fit
 from aptp.train.policy import ROUTING_SEED, Policy
 from aptp.train.relaxation import Gates, gumbel
 
@@ -52,7 +53,8 @@ class Deployment:
             weight = weight * scale.unsqueeze(1)
             bias = bias * scale + torch.linalg.pinv(codes) @ self.prices.double()
         else:
-            weight, bias, codes = _imitated(embeddings, self.routes(embeddings), len(self.architectures))
+            weight, bias = _imitated(embeddings, self.routes(embeddings), self.vectors.shape)
+            codes = torch.eye(*self.vectors.shape)
         router = Router(weight.shape[1], weight.shape[0], codes.shape[0])
         router.load_state_dict(
             {"predictor.weight": weight.float(), "predictor.bias": bias.float(), "codes": codes.float()}
@@ -61,8 +63,9 @@ class Deployment:
 
 
 @torch.no_grad()
-def deploy(policy: Policy, budget: Budget, embeddings: Tensor, rng: torch.Generator) -> Deployment:
-    """``embeddings`` [N, E]: training prompts, on which prices are set so that all codes get as many of them.
+def deploy(policy: Policy, cost: LinearCost, embeddings: Tensor, rng: torch.Generator) -> Deployment:
+    """``cost``: what serving pays, in which codes are fitted to their mean budget. ``embeddings`` [N, E]:
+    training prompts, on which prices are set so that all codes get as many of them.
 
     ``rng`` draws the sample of the codes that the published method serves.
     """
@@ -71,7 +74,7 @@ def deploy(policy: Policy, budget: Budget, embeddings: Tensor, rng: torch.Genera
     gates = policy.relaxation(policy.codes, noise)
     if method.fitted:
         logits = policy.relaxation.logits(policy.codes, noise).double().cpu().numpy()
-        architectures = fit(budget.cost, logits, method.budget, align=method.align)
+        architectures = fit(cost, logits, method.budget, align=method.align)
     else:
         soft = gates.soft.double().cpu().numpy()
         architectures = tuple(harden(policy.space, code, align=method.align) for code in soft)
@@ -97,10 +100,12 @@ def _fits(policy: Policy, vectors: Tensor, embeddings: Tensor) -> Tensor:
 
 
 @torch.enable_grad()
-def _imitated(embeddings: Tensor, routes: Tensor, codes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Weight [K, E], bias [K] and codes [K, K] of the linear router nearest to ``routes`` [N]: multinomial
-    logistic regression on standardised embeddings, folded back onto embeddings as they are.
+def _imitated(embeddings: Tensor, routes: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Weight [D, E] and bias [D] of the linear map nearest to ``routes`` [N], whose first K outputs are the
+    codes' scores (``shape`` is (K, D)): multinomial logistic regression on standardised embeddings, folded
+    back onto embeddings as they are.
     """
+    codes, size = shape
     found = embeddings.double().cpu()
     centre, spread = found.mean(0), found.std(0) + 1e-6
     inputs, labels = (found - centre) / spread, routes.cpu()
@@ -116,7 +121,8 @@ def _imitated(embeddings: Tensor, routes: Tensor, codes: int) -> tuple[Tensor, T
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     folded = weight.detach() / spread
-    return folded, bias.detach() - folded @ centre, torch.eye(codes, dtype=torch.float64)
+    padding = (0, size - codes)
+    return F.pad(folded, (0, 0, *padding)), F.pad(bias.detach() - folded @ centre, padding)
 
 
 @dataclass(frozen=True)
@@ -132,11 +138,11 @@ class Usage:
     agreement: float
 
 
-def usage(deployment: Deployment, router: Router, budget: Budget, embeddings: Tensor) -> Usage:
-    """How the served ``router`` spreads the prompts ``embeddings`` [N, E]."""
+def usage(deployment: Deployment, router: Router, cost: LinearCost, embeddings: Tensor) -> Usage:
+    """How the served ``router`` spreads the prompts ``embeddings`` [N, E]; ``cost`` is what serving pays."""
     served = served_routes(router, embeddings)
     use = np.bincount(served.numpy(), minlength=len(deployment.architectures)) / len(served)
-    costs = np.array([budget.cost.of(code) for code in deployment.architectures]) / budget.cost.dense
+    costs = np.array([cost.of(code) for code in deployment.architectures]) / cost.dense
     own = deployment.routes(embeddings.to(deployment.vectors)).cpu()
     agreement = float((served == own).float().mean())
     return Usage(tuple(use.tolist()), tuple(costs.tolist()), float(use @ costs), agreement)
@@ -146,5 +152,4 @@ def usage(deployment: Deployment, router: Router, budget: Budget, embeddings: Te
 def served_routes(router: Router, embeddings: Tensor) -> Tensor:
     """The code [N] of each pooled prompt [N, E]. Pooling one token gives that token."""
     tokens = embeddings.float().cpu().unsqueeze(1)
-    similarities: Tensor = router(tokens, torch.ones(tokens.shape[:2], dtype=torch.int64))
-    return similarities.argmax(1)
+    return router.route(tokens, torch.ones(tokens.shape[:2], dtype=torch.int64))

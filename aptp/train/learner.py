@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from aptp.train.placement import PublishedGates
 from aptp.train.policy import Choice, Policy
 from aptp.train.prompts import pooled
 from aptp.training.conditioning import TextEncoding, drop
-from aptp.training.distillation import block_distance, output_distance, recorded
+from aptp.training.distillation import block_distances, output_distances, recorded
 from aptp.training.latents import encode
 from aptp.training.learner import Learner
 from aptp.training.noising import Noised, Noising
@@ -45,12 +45,11 @@ class CodeLearner(Learner):
         with torch.autocast(latents.device.type, enabled=False):
             context, embedding = self._read(batch.captions, rng)
             choice = self.policy(embedding, step < method.warm_up, rng)
-        terms = self._of_images(noised, context, choice.gates)
+        terms = self._of_images(noised, context, choice)
         with torch.autocast(latents.device.type, enabled=False):
             ratios = self._budget.ratios(choice.built)
             terms |= self._of_architectures(ratios, choice.vectors, embedding)
-        total = sum(getattr(method.weights, name) * term for name, term in terms.items())
-        return {"loss": total, **terms, **_figures(ratios, choice, method.codes)}
+        return {"loss": self._sum(terms), **terms, **_figures(ratios, choice, method.codes)}
 
     @torch.no_grad()
     def _read(self, captions: Sequence[str], rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -60,21 +59,34 @@ class CodeLearner(Learner):
         empty = self._text([""]).hidden
         return torch.where(gone.to(empty.device)[:, None, None], empty, encoded.hidden), pooled(encoded)
 
-    def _of_images(self, noised: Noised, context: Tensor, gates: Tensor) -> dict[str, Tensor]:
-        """Loss terms of the UNet under ``gates`` [B, D], with itself under open gates for a teacher."""
+    def _of_images(self, noised: Noised, context: Tensor, choice: Choice) -> dict[str, Tensor]:
+        """Loss terms of the UNet under the chosen gates, with itself under open gates for a teacher."""
         inputs = (noised.sample, noised.timesteps, context)
         with recorded(self.supernet.unet) as blocks:
+
+            def distances(gates: Tensor) -> dict[str, Tensor]:
+                blocks.clear()
+                output = self.supernet(*inputs, gates=gates)
+                return {
+                    "diffusion": noised.weights * output_distances(output, noised.target),
+                    "output": output_distances(output, dense),
+                    "blocks": block_distances(blocks, taught, relative=self.policy.method.relative_blocks),
+                }
+
             with torch.no_grad():
-                dense = self.supernet(*inputs, gates=torch.ones_like(gates))
-            taught = blocks.copy()
-            blocks.clear()
-            output = self.supernet(*inputs, gates=gates)
-        relative = self.policy.method.relative_blocks
-        return {
-            "diffusion": noised.loss(output),
-            "output": output_distance(output, dense),
-            "blocks": block_distance(blocks, taught, relative=relative),
-        }
+                dense = self.supernet(*inputs, gates=torch.ones_like(choice.gates))
+                taught = blocks.copy()
+                rival = distances(choice.rival.gates) if choice.rival else None
+            # Last, because gradient checkpointing runs it again under the gates that were set last.
+            own = distances(choice.gates)
+        terms = {name: each.mean() for name, each in own.items()}
+        if rival and choice.rival:
+            terms["gain"] = losses.gain_loss(choice.rival.lead, self._sum(own) - self._sum(rival))
+        return terms
+
+    def _sum(self, terms: Mapping[str, Tensor]) -> Tensor:
+        weighted = [getattr(self.policy.method.weights, name) * term for name, term in terms.items()]
+        return torch.stack(weighted).sum(0)
 
     def _of_architectures(self, ratios: Tensor, vectors: Tensor, embedding: Tensor) -> dict[str, Tensor]:
         """Loss terms of costs [N], and of prompts as they are compared [B, D] and read [B, E]."""

@@ -34,6 +34,19 @@ def largest_loss(ratios: Tensor) -> Tensor:
     return 1 - gathered(ratios).max()
 
 
+def gain_loss(lead: Tensor, gain: Tensor) -> Tensor:
+    """A prompt's score for a code should say what it gains there: mean squared error between the ``lead`` [B]
+    of a rival code's score and the ``gain`` [B], by how much the rival's loss was lower on the same noise, in
+    units of the batch's root mean square.
+
+    Scores learned so make the transport an assignment of the largest total gain. They never saturate, and
+    what a prompt would lose elsewhere is measured, which a gradient at the gates it has cannot tell: where
+    nothing is missing it is zero.
+    """
+    power = gain.detach().square().mean().sqrt().clamp(min=torch.finfo(torch.float32).tiny)
+    return (lead - gain.detach() / power).square().mean()
+
+
 def _neighbours(vectors: Tensor, temperature: float) -> Tensor:
     unit = F.normalize(vectors, dim=1)
     return torch.softmax(unit @ unit.T / temperature, dim=1)  # [B, B]

@@ -12,6 +12,7 @@ from typing import Any
 
 from aptp.errors import UsageError, nearest
 from aptp.space.draw import check_budget
+from aptp.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Weights:
     contrast: float = 100.0
     deviation: float = 0.1
     largest: float = 0.1
+    gain: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Method:
     - ``noise``: whether scores get Gumbel noise in training; ``noisy_codes``: whether the experts are one
       noisy sample, instead of what the scores say;
     - ``ordered_depth``: whether sublayers can only be dropped in a fixed order, innermost first;
-    - ``task_gradient``: the predictor goes on learning from the task after ``warm_up``;
+    - ``task_gradient``: the predictor goes on learning from the task after ``warm_up``: a prompt's scores
+      learn what it gains, under a rival code drawn at random, over its own;
     - ``linear_routing``: a prompt's score for a code is linear in its embedding, as a served router's is,
       not the cosine of two hardened gate vectors;
     - ``balanced``: each code keeps its share of prompts when prompts come one at a time;
@@ -119,6 +122,15 @@ PRESETS: dict[str, Method] = {
         warm_up=0,
         dropped=0.1,
     ),
+}
+
+
+RECIPES: dict[str, Recipe] = {
+    # The rate is the published 2e-4 times the square root of the batch.
+    "paper": Recipe(
+        steps=5_000, batch=128, rate=2e-4 * 128**0.5, warmup=100, betas=(0.9, 0.999), weight_decay=0.0
+    ),
+    "tiny": Recipe(steps=2_000, batch=64, rate=1e-2, warmup=20, decay=1_000, weight_decay=0.0),
 }
 
 

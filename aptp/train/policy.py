@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aptp.errors import TrainingError
 from aptp.space.groups import Space
-from aptp.train import assignment
+from aptp.train.assignment import array, exact, gathered, own, sinkhorn
 from aptp.train.method import Method
 from aptp.train.predictor import Predictor, orthogonal_codes
 from aptp.train.relaxation import Relaxation, gumbel
@@ -21,16 +23,26 @@ from aptp.train.similarity import Similarity
 ROUTING_SEED = 0  # of the one noise sample that the published code adds wherever prompts are routed
 
 
+class Rival(NamedTuple):
+    """Another code for each prompt, drawn at random: its hard ``gates`` [B, D], without gradient, and the
+    ``lead`` [B] of its score over that of the prompt's own code, with the predictor's gradient.
+    """
+
+    gates: Tensor
+    lead: Tensor
+
+
 class Choice(NamedTuple):
     """``gates``: [B, D], what each sample of the UNet runs under. ``built``: [N, D], the hard gates that the
-    budget is taken over. ``vectors``: [B, D], what the contrastive loss compares. ``assigned``: [B] codes, or
-    None in the warm-up.
+    budget is taken over. ``vectors``: [B, D], what the contrastive loss compares. ``assigned``: [B] codes;
+    None in the warm-up. ``rival``: where the predictor learns from the task.
     """
 
     gates: Tensor
     built: Tensor
     vectors: Tensor
-    assigned: Tensor | None
+    assigned: Tensor | None = None
+    rival: Rival | None = None
 
 
 class Policy(nn.Module):
@@ -53,42 +65,43 @@ class Policy(nn.Module):
         """``embedding``: pooled prompts [B, E]."""
         scores = self.predictor(embedding)  # [B, D]
         needed = warming_up or not self.method.linear_routing
-        own = self.relaxation(scores, self._noise(scores, rng)) if needed else None
-        vectors = self.similarity.prompts(scores, own)
+        gated = self.relaxation(scores, self._noise(scores, rng)) if needed else None
+        vectors = self.similarity.prompts(scores, gated)
         if warming_up:
-            assert own is not None, "made above"
+            assert gated is not None, "made above"
+            gates = gated.hard if self.method.hard else gated.soft
             # The codes take part with nothing, so that every process of a run has a gradient for them.
-            gates = own.hard if self.method.hard else own.soft
-            return Choice(gates + 0 * self.codes.sum(), own.hard, vectors, None)
+            return Choice(gates + 0 * self.codes.sum(), gated.hard, vectors)
         codes = self.relaxation(self.codes, self._noise(self.codes, rng))
         fits = vectors @ self.similarity.codes(codes).detach().T  # [B, K]
-        plan, prices = self._transport(fits)
-        assigned = plan.argmax(1)
+        assigned = self._plan(fits).argmax(1)
         gates = (codes.hard if self.method.hard else codes.soft)[assigned]
-        if self.method.task_gradient:
-            gates = gates + self._mixture(fits, prices) @ codes.hard.detach()
         built = codes.hard if self.method.balanced else codes.hard[assigned]
-        return Choice(gates, built, vectors, assigned)
+        compared = self.method.task_gradient and self.method.codes > 1
+        rival = self._rival(fits, assigned, codes.hard.detach(), rng) if compared else None
+        return Choice(gates, built, vectors, assigned, rival)
 
-    def _transport(self, fits: Tensor) -> tuple[Tensor, Tensor]:
-        """The plan's rows for the local prompts [B, K], and the prices [K]."""
-        everyone = assignment.array(assignment.gathered(fits.detach()))
-        found = (
-            assignment.exact(everyone)
+    def _plan(self, fits: Tensor) -> Tensor:
+        """The transport plan's rows for the local prompts [B, K]; of every process's prompts together."""
+        everyone = array(gathered(fits.detach()))
+        if not np.isfinite(everyone).all():
+            raise TrainingError(
+                "prompts have scores for codes that are not numbers; the last resume state is from before. "
+                "Lower the learning rate, in a new --out"
+            )
+        plan = (
+            exact(everyone).plan
             if self.method.exact_transport
-            else assignment.sinkhorn(everyone, self.method.epsilon, self.method.iterations)
+            else sinkhorn(everyone, self.method.epsilon, self.method.iterations)
         )
-        plan = torch.from_numpy(found.plan).to(fits)
-        return assignment.own(plan, fits.shape[0]), torch.from_numpy(found.prices).to(fits)
+        return own(torch.from_numpy(plan).to(fits), fits.shape[0])
 
-    def _mixture(self, fits: Tensor, prices: Tensor) -> Tensor:
-        """Zero [B, K], with the gradient of softly assigning each prompt at those prices.
-
-        A prompt for which the loss would fall under another code's gates (to first order) then moves towards
-        that code; the prices see to it that another prompt makes room.
-        """
-        soft = torch.softmax((fits + prices) / self.method.epsilon, dim=1)
-        return soft - soft.detach()
+    def _rival(self, fits: Tensor, assigned: Tensor, built: Tensor, rng: torch.Generator) -> Rival:
+        codes = fits.shape[1]
+        ahead = torch.randint(1, codes, assigned.shape, generator=rng).to(assigned)
+        rival = (assigned + ahead) % codes
+        scores = [fits.gather(1, code.unsqueeze(1)).squeeze(1) for code in (rival, assigned)]
+        return Rival(built[rival], scores[0] - scores[1])
 
     def _noise(self, like: Tensor, rng: torch.Generator) -> Tensor | None:
         return gumbel(like.shape, rng).to(like) if self.method.noise else None

@@ -38,7 +38,7 @@ def recorded(unet: UNet2DConditionModel) -> Iterator[list[Tensor]]:
 
 def output_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference, in float32."""
-    return (student.float() - teacher.detach().float()).square().mean()
+    return output_distances(student, teacher).mean()
 
 
 def block_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, relative: bool) -> Tensor:
@@ -47,9 +47,19 @@ def block_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, rela
     ``relative``: each in units of the teacher's mean square there. Activations grow with depth, and without
     it the few loudest blocks are the whole loss.
     """
+    return block_distances(student, teacher, relative=relative).mean()
+
+
+def output_distances(student: Tensor, teacher: Tensor) -> Tensor:
+    """`output_distance` of each sample, [B]."""
+    return (student.float() - teacher.detach().float()).square().flatten(1).mean(1)
+
+
+def block_distances(student: Sequence[Tensor], teacher: Sequence[Tensor], *, relative: bool) -> Tensor:
+    """`block_distance` of each sample, [B]; the teacher's power is that of the whole batch."""
     assert len(student) == len(teacher) > 0, "both are the blocks of one geometry"
     distances = []
     for mine, theirs in zip(student, teacher, strict=True):
         power = theirs.detach().float().square().mean() + EPSILON if relative else 1.0
-        distances.append(output_distance(mine, theirs) / power)
-    return torch.stack(distances).mean()
+        distances.append(output_distances(mine, theirs) / power)
+    return torch.stack(distances).mean(0)

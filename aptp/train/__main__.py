@@ -1,0 +1,107 @@
+"""`python -m aptp.train`: stage 1, the router and the codes of a pipeline; owns the command line alone."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from aptp.cli import Parser, quieten, run
+from aptp.errors import UsageError
+
+if TYPE_CHECKING:
+    from aptp.train.deployment import Usage
+    from aptp.training.recipe import Recipe
+
+DESCRIPTION = "Learn which parts of a dense pipeline a prompt can do without: a router and K codes."
+
+
+def _arguments() -> argparse.Namespace:
+    from aptp.training.options import add_options
+
+    parser = Parser(prog="python -m aptp.train", description=DESCRIPTION)
+    parser.add_argument(
+        "--from", dest="source", type=Path, required=True, metavar="DIR", help="a local diffusers folder"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
+    parser.add_argument("--preset", default="tiny", help="the method: tiny (ours) or paper (as published)")
+    parser.add_argument("--codes", metavar="K", help="how many codes")
+    parser.add_argument("--budget", metavar="P", help="mean share of the dense MACs")
+    parser.add_argument(
+        "--set", dest="changes", action="append", default=[], metavar="NAME=VALUE", help="of the method"
+    )
+    parser.add_argument("--size", metavar="HxW", help="pixels the budget holds at (the pipeline's own)")
+    parser.add_argument("--data", default="scenes", help="captioned images: scenes")
+    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
+    add_options(parser)
+    arguments: argparse.Namespace = parser.parse_args()
+    for name in ("codes", "budget"):
+        if getattr(arguments, name) is not None:
+            arguments.changes.append(f"{name}={getattr(arguments, name)}")
+    return arguments
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    try:
+        height, width = (int(side) for side in text.split("x"))
+    except ValueError as error:
+        raise UsageError(f"--size '{text}' is not HxW in pixels, such as 512x512") from error
+    if min(height, width) < 1:
+        raise UsageError(f"--size '{text}': both sides must be at least 1 pixel")
+    return height, width
+
+
+def _usual(preset: str, steps: int | None) -> Recipe:
+    """The preset's recipe; a run of another length falls to rest over the same share of it."""
+    from aptp.train.method import RECIPES
+
+    usual = RECIPES[preset]
+    return replace(usual, decay=round(usual.decay * steps / usual.steps)) if steps else usual
+
+
+def main() -> int:
+    arguments = _arguments()
+    console = Console(stderr=True)
+    with console.status("starting"):
+        quieten()
+        from aptp.train.method import method
+        from aptp.train.stage import Task, train
+        from aptp.training.options import leg_of, recipe_of, run_folder
+
+    task = Task(
+        arguments.source,
+        arguments.data,
+        method(arguments.preset, arguments.changes),
+        recipe_of(arguments, _usual(arguments.preset, arguments.steps)),
+        _size(arguments.size),
+    )
+    found = train(
+        task, arguments.out, run_folder(arguments), leg_of(arguments), recompute=arguments.recompute
+    )
+    if found is None:
+        return 1
+    _report(console, arguments.out, found)
+    return 0
+
+
+def _report(console: Console, out: Path, found: Usage) -> None:
+    table = Table("code", "of dense", "of held-out prompts")
+    for code, (cost, share) in enumerate(zip(found.costs, found.use, strict=True)):
+        table.add_row(str(code), f"{cost:.3f}", f"{share:.3f}")
+    console.print(table)
+    for line in (
+        f"mean budget of held-out prompts as the router sends them: {found.budget:.4f} of dense",
+        f"the router sends {found.agreement:.1%} of them where the method's own rule does",
+        f"{out} is ready; next: python -m aptp.finetune --checkpoint {out} --codes all --out …",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,175 @@
+"""Stage 1 from a dense pipeline to a checkpoint: router and codes, and experts sliced but not yet tuned."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+
+from aptp.checkpoint.integrity import check_target, list_files
+from aptp.checkpoint.reader import Checkpoint
+from aptp.checkpoint.record import Record
+from aptp.checkpoint.writer import write_checkpoint
+from aptp.data.named import open_source
+from aptp.errors import UsageError
+from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
+from aptp.space.cost import LinearCost, mac_cost
+from aptp.space.discover import discover
+from aptp.space.groups import Space
+from aptp.train.budget import Budget, published_cost
+from aptp.train.deployment import Usage, deploy, usage
+from aptp.train.learner import CodeLearner
+from aptp.train.method import Method
+from aptp.train.policy import Policy
+from aptp.train.predictor import standard
+from aptp.train.prompts import embeddings
+from aptp.training.conditioning import TextEncoding
+from aptp.training.learner import generator
+from aptp.training.loop import Leg, Training
+from aptp.training.recipe import Recipe
+from aptp.version import __version__
+
+CENTRING, PRICING, HELD_OUT = 1024, 8192, 4096  # prompts that centre, price, and measure
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned: ``source``, a diffusers folder, on ``data``; ``size`` is the (height, width) in
+    pixels at which the budget holds, by default the pipeline's own.
+    """
+
+    source: Path
+    data: str
+    method: Method
+    recipe: Recipe
+    size: tuple[int, int] | None = None
+
+
+def train(task: Task, out: Path, folder: Path, leg: Leg, *, recompute: bool = False) -> Usage | None:
+    """Learns router and codes and writes a checkpoint to ``out``; how it spreads held-out prompts.
+
+    None where the leg ended first: the same call goes on from the state in ``folder``. ``recompute``: trade
+    time for memory by gradient checkpointing. Raises UsageError, TrainingError, Refused and StorageError.
+    """
+    check_target(out)
+    pipeline = _pipeline(task.source, recompute)
+    size = _size(pipeline, task.size)
+    cost, counted = costs(pipeline, discover(pipeline.unet), size, task.method)
+    policy = _policy(task, pipeline, cost.space)
+    learner = CodeLearner(pipeline, policy, counted)
+    source = open_source(task.data, seed=task.recipe.seed)
+    training = Training(learner, source, task.recipe, folder, leg, identity=_identity(task, size))
+    if not training.run("codes"):
+        return None
+    learner.to("cpu")
+    return _publish(task, out, pipeline, policy, (size, cost))
+
+
+def _policy(task: Task, pipeline: DiffusionPipeline, space: Space) -> Policy:
+    centre, spread = torch.zeros(int(pipeline.text_encoder.config.hidden_size)), 1.0
+    if task.method.centred:
+        text = TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
+        source = open_source(task.data, seed=task.recipe.seed)
+        centre, spread = standard(embeddings(text, source, CENTRING))
+    return Policy(space, task.method, centre, spread, task.recipe.seed)
+
+
+def _publish(
+    task: Task,
+    out: Path,
+    pipeline: DiffusionPipeline,
+    policy: Policy,
+    budgeted: tuple[tuple[int, int], LinearCost],
+) -> Usage:
+    """``budgeted``: the size in pixels at which the budget holds, and true MACs there."""
+    size, cost = budgeted
+    text, seed = TextEncoding(pipeline.tokenizer, pipeline.text_encoder), task.recipe.seed
+    seen = embeddings(text, open_source(task.data, seed=seed), PRICING)
+    unseen = embeddings(text, open_source(task.data, seed=seed, split="test"), HELD_OUT)
+    deployment = deploy(policy, cost, seen, generator(seed, task.recipe.steps))
+    router = deployment.router(seen)
+    found = usage(deployment, router, cost, unseen)
+    stored = stored_dtype(task.source)
+    if stored is not None:
+        pipeline.to(stored)
+    codes = list(zip(found.costs, deployment.architectures, strict=True))
+    write_checkpoint(out, _record(task, size, cost.space, found), pipeline, codes, router)
+    return found
+
+
+def costs(
+    pipeline: DiffusionPipeline, space: Space, size: tuple[int, int], method: Method
+) -> tuple[LinearCost, Budget]:
+    """True MACs at ``size`` pixels, and what the method's budget loss counts."""
+    config, scale = dict(pipeline.unet.config), pipeline.vae_scale_factor
+    height, width = size[0] // scale, size[1] // scale
+    true = mac_cost(config, space, height, width, int(pipeline.tokenizer.model_max_length))
+    if method.true_macs:
+        return true, Budget(true, method.budget)
+    single = mac_cost(config, space, height, width, 1)
+    counted = published_cost(config, single, height, width)
+    return true, Budget(counted, method.budget, prunable=True)
+
+
+def _pipeline(source: Path, recompute: bool) -> DiffusionPipeline:
+    pipeline = read_pipeline(source, torch.float32)
+    if not isinstance(pipeline, StableDiffusionPipeline):
+        raise UsageError(
+            f"{source} is a {type(pipeline).__name__}; stage 1 trains pipelines with one text encoder"
+        )
+    classic_attention(pipeline.unet, pipeline.vae)
+    if recompute:
+        pipeline.unet.enable_gradient_checkpointing()
+    return pipeline
+
+
+def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[int, int]:
+    scale, side = pipeline.vae_scale_factor, pipeline.unet.config.sample_size
+    sides = (side, side) if isinstance(side, int) else tuple(side)
+    size = asked or (sides[0] * scale, sides[1] * scale)
+    if size[0] % scale or size[1] % scale:
+        raise UsageError(f"size {size[0]}x{size[1]}: both sides must be multiples of {scale} pixels")
+    return size
+
+
+def _identity(task: Task, size: tuple[int, int]) -> Mapping[str, Any]:
+    """What makes the run itself, beside its recipe: the weights it starts from, above all."""
+    lines = [
+        f"{entry.sha256} {part}/{name}\n"
+        for part in PARTS
+        for name, entry in list_files(task.source / part).items()
+    ]
+    return {
+        "stage": "train",
+        "method": task.method.identity(),
+        "data": task.data,
+        "size": list(size),
+        "source": hashlib.sha256("".join(lines).encode()).hexdigest(),
+    }
+
+
+def _record(task: Task, size: tuple[int, int], space: Space, found: Usage) -> Record:
+    known = Checkpoint.open(task.source).record if (task.source / "aptp.json").exists() else None
+    return Record(
+        name=known.name if known else task.source.name,
+        trained=known.trained if known else True,
+        size=size,
+        depth=tuple(gate.module for gate in space.depths),
+        feed_forward_gates=space.feed_forward_gates,
+        codes=(),
+        provenance={
+            "made_by": "aptp.train",
+            "aptp": __version__,
+            "codes": "learned; experts are slices, not fine-tuned",
+            "data": task.data,
+            "method": task.method.identity(),
+            "recipe": task.recipe.identity(),
+            "held_out": asdict(found),
+        },
+    )
