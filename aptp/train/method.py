@@ -92,6 +92,8 @@ class Method:
         for name in ("temperature", "epsilon", "contrast_temperature"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.warm_up < 0:
+            raise UsageError(f"warm_up is {self.warm_up}; it must be a number of steps")
         if not 0 <= self.dropped < 1:
             raise UsageError(f"dropped is {self.dropped}; it must be a share in [0, 1)")
 
