@@ -76,9 +76,7 @@ def test_one_process_gathers_its_own() -> None:
 
 
 def _member(rank: int, port: int) -> None:
-    dist.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
-    )
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     try:
         local = torch.full((2, 3), float(rank), requires_grad=True)
         everyone = gathered(local)

@@ -26,7 +26,10 @@ def rows(vectors: Tensor, temperature: float) -> list[list[float]]:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), temperature=st.sampled_from([0.3, 1.0]))
 def test_contrast(seed: int, temperature: float) -> None:
-    architectures, embeddings = torch.randn(5, 7, generator=rng(seed)), torch.randn(5, 4, generator=rng(seed + 1))
+    architectures, embeddings = (
+        torch.randn(5, 7, generator=rng(seed)),
+        torch.randn(5, 4, generator=rng(seed + 1)),
+    )
     total = 0.0
     for found, wanted in zip(rows(architectures, temperature), rows(embeddings, temperature), strict=True):
         for p, q in zip(found, wanted, strict=True):
@@ -84,5 +87,7 @@ def test_gain() -> None:
     unit = math.sqrt((9 + 16) / 3)
     expected = ((0.5 - 3 / unit) ** 2 + (-1 + 4 / unit) ** 2 + 4) / 3
     assert gain_loss(lead, gain).item() == pytest.approx(expected, rel=1e-6)
-    assert gain_loss(lead, 1000 * gain).item() == pytest.approx(expected, rel=1e-6)  # whatever the loss's unit
+    assert gain_loss(lead, 1000 * gain).item() == pytest.approx(
+        expected, rel=1e-6
+    )  # whatever the loss's unit
     assert gain_loss(lead, 0 * gain).item() == pytest.approx(5.25 / 3)

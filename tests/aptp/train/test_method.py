@@ -10,7 +10,13 @@ from aptp.train.method import PRESETS, RECIPES, Method, method
 
 def test_paper_is_the_published_method() -> None:
     paper = method("paper")
-    assert (paper.codes, paper.budget, paper.offset, paper.temperature, paper.warm_up) == (8, 0.6, 3, 0.4, 500)
+    assert (paper.codes, paper.budget, paper.offset, paper.temperature, paper.warm_up) == (
+        8,
+        0.6,
+        3,
+        0.4,
+        500,
+    )
     assert (paper.epsilon, paper.iterations, paper.contrast_temperature) == (0.05, 3, 0.03)
     weights = paper.weights
     assert (weights.diffusion, weights.output, weights.blocks, weights.budget) == (1, 0.2, 0.2, 2)

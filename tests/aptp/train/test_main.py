@@ -1,0 +1,96 @@
+"""The command line of stage 1."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aptp.cli import run
+from aptp.train import __main__ as command
+from aptp.train import stage
+from aptp.train.deployment import Usage
+from aptp.train.method import PRESETS, RECIPES
+from aptp.train.stage import Task
+
+FOUND = Usage(use=(0.5, 0.5), costs=(0.4, 0.8), budget=0.6, agreement=1.0)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the stage was asked for; it does nothing."""
+    seen: dict[str, Any] = {"answer": FOUND}
+
+    def train(task: Task, out: Path, folder: Path, leg: Any, **options: Any) -> Usage | None:
+        seen.update(task=task, out=out, folder=folder, leg=leg, **options)
+        return seen["answer"]
+
+    monkeypatch.setattr(stage, "train", train)
+    return seen
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["aptp.train", "--from", "dense", "--out", "made", *words])
+    with pytest.raises(SystemExit) as stop:
+        run(command.main)
+    return int(stop.value.code or 0)
+
+
+def test_defaults(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch) == 0
+    assert asked["task"] == Task(Path("dense"), "scenes", PRESETS["tiny"], RECIPES["tiny"])
+    assert (asked["out"], asked["folder"]) == (Path("made"), Path("made.run"))
+    said = capsys.readouterr().err
+    assert "0.6000 of dense" in said
+    assert "100.0%" in said
+    assert "python -m aptp.finetune --checkpoint made" in said
+
+
+def test_changes(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "--preset paper --codes 6 --budget 0.7 --set hard=true --set weights.contrast=5 --size 64x32"
+    assert call(monkeypatch, *words.split(), "--steps", "50", "--seed", "3", "--recompute") == 0
+    task = asked["task"]
+    assert (task.method.codes, task.method.budget, task.method.hard) == (6, 0.7, True)
+    assert task.method.weights.contrast == 5
+    assert task.size == (64, 32)
+    assert (task.recipe.steps, task.recipe.seed, task.recipe.batch) == (50, 3, 128)
+    assert asked["recompute"] is True
+
+
+def test_a_shorter_run_falls_to_rest_over_the_same_share(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(monkeypatch, "--steps", "100")
+    assert asked["task"].recipe.decay == 50
+
+
+def test_a_leg_that_ended_first(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked["answer"] = None
+    assert call(monkeypatch, "--minutes", "1") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--preset", "papre"], "did you mean 'paper'"),
+        (["--set", "hrad=true"], "did you mean 'hard'"),
+        (["--codes", "many"], "codes=many: it must be a int"),
+        (["--budget", "2"], "budget 2.0 is not in"),
+        (["--size", "64"], "--size '64' is not HxW"),
+        (["--size", "0x64"], "at least 1 pixel"),
+        (["--steps", "0"], "steps is 0"),
+        (["--codez", "4"], "unknown option '--codez'; did you mean '--codes'"),
+    ],
+)
+def test_mistakes(
+    asked: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    assert call(monkeypatch, *words) == 2
+    assert message in capsys.readouterr().err
+    assert "task" not in asked

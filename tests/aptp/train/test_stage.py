@@ -1,0 +1,127 @@
+"""Stage 1 from a dense folder to a checkpoint that stage 2 and the export can read."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from aptp.checkpoint.reader import Checkpoint
+from aptp.errors import SpaceError, UsageError
+from aptp.train import stage
+from aptp.train.deployment import Usage
+from aptp.train.method import RECIPES
+from aptp.train.stage import Task, train
+from aptp.training import journal
+from aptp.training.loop import Leg
+from tests.aptp.train.spaces import ours, theirs
+
+SHORT = replace(RECIPES["tiny"], steps=4, batch=4, warmup=1, decay=1)
+PLAIN = Leg(precision="no")
+TASK = Task(Path(), "scenes", ours(warm_up=1), SHORT)
+
+
+@pytest.fixture(autouse=True)
+def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, count in (("CENTRING", 32), ("PRICING", 256), ("HELD_OUT", 64)):
+        monkeypatch.setattr(stage, name, count)
+
+
+def result(task: Task, folder: Path, leg: Leg = PLAIN, name: str = "out") -> Usage | None:
+    return train(task, folder / name, folder / f"{name}.run", leg)
+
+
+def same(one: Checkpoint, other: Checkpoint) -> bool:
+    states = [made.router().state_dict() for made in (one, other)]
+    return one.architectures == other.architectures and all(
+        torch.equal(states[0][name], states[1][name]) for name in states[0]
+    )
+
+
+def test_what_it_leaves(dense: Path, tmp_path: Path) -> None:
+    found = result(replace(TASK, source=dense), tmp_path)
+    assert found is not None
+    made = Checkpoint.open(tmp_path / "out")
+    made.verify()
+    cost = made.cost()
+    for k, (code, architecture) in enumerate(zip(made.record.codes, made.architectures, strict=True)):
+        assert code.budget == pytest.approx(cost.of(architecture) / cost.dense)
+        assert code.budget == found.costs[k]
+        assert made.expert(str(k)).dtype == torch.float32  # as asked; stored as the dense one is
+    assert sum(found.costs) / 4 == pytest.approx(0.6, rel=0.01)
+    assert found.agreement == 1
+    assert made.record.size == (32, 32)
+    assert made.record.trained
+    provenance = made.record.provenance
+    assert provenance["method"]["hard"] is True
+    assert provenance["recipe"]["steps"] == 4
+    assert provenance["held_out"]["budget"] == found.budget
+    assert str(tmp_path) not in json.dumps(provenance)
+
+
+def test_the_published_method_runs_through(dense: Path, tmp_path: Path) -> None:
+    task = replace(TASK, source=dense, method=theirs(warm_up=2), size=(64, 64))
+    found = result(task, tmp_path)
+    assert found is not None
+    assert 0 < found.agreement <= 1
+    made = Checkpoint.open(tmp_path / "out")
+    made.verify()
+    assert made.record.size == (64, 64)
+
+
+def test_legs_of_one_step_equal_one_leg(dense: Path, tmp_path: Path) -> None:
+    task = replace(TASK, source=dense, method=theirs(warm_up=2))
+    result(task, tmp_path, name="whole")
+    legs = 1
+    while result(task, tmp_path, replace(PLAIN, minutes=0), "parts") is None:
+        assert not (tmp_path / "parts").exists()
+        legs += 1
+    assert legs == 4
+    assert same(*(Checkpoint.open(tmp_path / name) for name in ("whole", "parts")))
+    lines = [journal.read(tmp_path / f"{name}.run") for name in ("whole", "parts")]
+    assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
+
+
+def test_another_run_s_state_is_refused(dense: Path, tmp_path: Path) -> None:
+    task = replace(TASK, source=dense)
+    assert result(task, tmp_path, replace(PLAIN, minutes=0)) is None
+    for other in (replace(task, method=ours(align=2)), replace(task, size=(64, 64))):
+        with pytest.raises(UsageError, match="belongs to another run: (method|size) was"):
+            result(other, tmp_path)
+
+
+def test_a_checkpoint_is_a_source_too_and_keeps_its_name(dense: Path, tmp_path: Path) -> None:
+    result(replace(TASK, source=dense), tmp_path, name="first")
+    once = replace(SHORT, steps=1)
+    result(replace(TASK, source=tmp_path / "first", recipe=once), tmp_path, name="second")
+    assert Checkpoint.open(tmp_path / "second").record.name == "mini"
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "message"),
+    [((33, 32), UsageError, "multiples of 2 pixels"), ((34, 32), SpaceError, "multiples of 2")],
+)
+def test_sizes_that_cannot_be(
+    dense: Path, tmp_path: Path, size: Sequence[int], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        result(replace(TASK, source=dense, size=tuple(size)), tmp_path)
+
+
+def test_an_occupied_target_is_refused_before_hours_are_spent(dense: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes").touch()
+    with pytest.raises(UsageError, match="not empty"):
+        result(replace(TASK, source=dense), tmp_path)
+    assert not (tmp_path / "out.run").exists()
+
+
+def test_pipelines_with_two_text_encoders_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = type("StableDiffusionXLPipeline", (), {})()
+    monkeypatch.setattr(stage, "read_pipeline", lambda *_: two)
+    with pytest.raises(UsageError, match="one text encoder"):
+        result(replace(TASK, source=tmp_path), tmp_path)
