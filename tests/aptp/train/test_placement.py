@@ -14,7 +14,7 @@ from tests.geometries import make_inputs, make_unet
 
 
 def leak(kind: Kind) -> float:
-    """Of the masked UNet from the sliced one, half of one kind's gates closed: the largest, in output stds."""
+    """How far masked is from sliced with half of one kind's gates closed, in output stds."""
     unet, masked = make_unet("sd2"), make_unet("sd2")
     supernet = PublishedGates(masked, discover(masked))
     scores = np.ones(supernet.space.size)
