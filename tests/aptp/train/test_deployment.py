@@ -1,5 +1,7 @@
 """What is served: the same whenever it is read, balanced, and routed alike by every form of the router."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
@@ -128,3 +130,22 @@ def test_two_codes_alike_share_their_prompts_by_the_lower() -> None:
     measured = usage(found, found.router(prompts(SEEN)), small()[1], prompts(500, seed=9))
     assert measured.use[1] == 0
     assert sum(measured.use) == pytest.approx(1)
+
+
+FLAGS = [item.name for item in fields(Method) if isinstance(getattr(ours(), item.name), bool)]
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("base", [ours(warm_up=1), theirs(warm_up=1)], ids=["ours", "theirs"])
+def test_every_correction_can_be_made_or_undone_alone(base: Method, flag: str) -> None:
+    method = replace(base, **{flag: not getattr(base, flag)})
+    made = trained(method)
+    for step in (0, 1):
+        choice = made(prompts(8), step < method.warm_up, rng())
+        assert choice.gates.shape == (8, small()[0].size)
+        assert torch.isfinite(choice.gates).all()
+    found = deploy(made, small()[1], prompts(512), rng())
+    measured = usage(found, found.router(prompts(512)), small()[1], prompts(512, seed=9))
+    assert sum(measured.use) == pytest.approx(1)
+    if method.linear_routing:
+        assert measured.agreement == 1
