@@ -1,0 +1,75 @@
+"""One evaluation: every subject on the same captions and the same start noise, judged and written down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aptp.data.sample import Sample
+from aptp.errors import StorageError
+from aptp.evaluate.examination import examine, reference
+from aptp.evaluate.frechet import Features, frechet
+from aptp.evaluate.judge.reader import Judge
+from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.pictures import grid, save_routes
+from aptp.evaluate.report import Report, Result
+from aptp.evaluate.subjects import MIXED, RENDER, Subjects
+
+Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
+Progress = Callable[[str, int], None]  # told a subject, and how many of its pictures are there
+
+
+class Evaluation:
+    """Of some of a checkpoint's ``subjects``, on ``samples``. Renders are always judged beside them."""
+
+    def __init__(
+        self, subjects: Subjects, judge: Judge, names: Sequence[str], samples: Sequence[Sample]
+    ) -> None:
+        self._subjects, self._judge, self._samples = subjects, judge, samples
+        self._names = [*(name for name in names if name != RENDER), RENDER]
+        self._pictures: dict[str, Pictures] = {}
+
+    def run(self, about: Mapping[str, Any], progress: Progress = lambda name, done: None) -> Report:
+        """Draws and judges; ``about`` goes into the report as it is."""
+        results = {name: self._result(name, progress) for name in self._names}
+        mixture = Mixture.of(self._subjects, self._samples) if MIXED in self._names else None
+        return Report(about, results, mixture)
+
+    def save(self, report: Report, folder: Path) -> None:
+        """Writes `report.json`, `report.md`, a sheet of samples per subject and, of a mixture, `routes.png`.
+
+        Raises StorageError.
+        """
+        try:
+            (folder / "report.json").write_text(report.to_json())
+            (folder / "report.md").write_text(report.to_markdown())
+            for name, pictures in self._pictures.items():
+                grid(report.results[name].verdicts, pictures).save(folder / f"samples-{name}.png")
+            if report.mixture:
+                save_routes(report.mixture, folder / "routes.png")
+        except OSError as error:
+            raise StorageError(f"the report cannot be written to {folder} ({error.strerror})") from error
+
+    def _result(self, name: str, progress: Progress) -> Result:
+        start, done = time.monotonic(), 0
+
+        def drawn(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(name, done)
+
+        pictures = self._subjects.draw(name, self._samples, drawn)
+        seconds = time.monotonic() - start
+        self._pictures[name] = pictures
+        distance = frechet(self._judge.features(pictures), self._reference)
+        return Result(examine(self._judge, self._samples, pictures), distance, seconds)
+
+    @cached_property
+    def _reference(self) -> Features:
+        return reference(self._judge)

@@ -1,0 +1,77 @@
+"""How a checkpoint's router spreads captions over its experts, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aptp.data.sample import Sample
+from aptp.data.scenes.scene import Scene
+from aptp.evaluate import routing
+from aptp.evaluate.rates import bootstrap
+from aptp.evaluate.subjects import Subjects
+
+Mean = tuple[float, float, float]  # with the ends of its 95 % interval
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """``codes``: of each sample. ``budgets``: each code's share of the dense UNet's true MACs.
+
+    ``by_tier`` and ``by_things``: captions per code, by tier and by the number of things that are not words.
+    ``changed``: captions whose code depends on the batch they are in.
+    """
+
+    codes: list[int]
+    budgets: list[float]
+    by_tier: dict[str, list[int]]
+    by_things: dict[str, list[int]]
+    changed: int
+
+    @classmethod
+    def of(cls, subjects: Subjects, samples: Sequence[Sample]) -> Mixture:
+        captions = [sample.caption for sample in samples]
+        scenes: list[Scene] = [sample.metadata["scene"] for sample in samples]
+        codes = subjects.codes(captions)
+        checkpoint, parts = subjects.checkpoint, subjects.parts
+        cost = checkpoint.cost()
+        budgets = [cost.of(architecture) / cost.dense for architecture in checkpoint.architectures]
+        router = checkpoint.router()
+        return cls(
+            codes,
+            budgets,
+            routing.crossed(codes, [scene.tier for scene in scenes], len(budgets)),
+            _by_things(codes, scenes, len(budgets)),
+            routing.changed_by_batch(router, parts.text_encoder, parts.tokenizer, captions, codes),
+        )
+
+    @property
+    def counts(self) -> list[int]:
+        """Captions per code."""
+        return [self.codes.count(code) for code in range(len(self.budgets))]
+
+    def budget(self, counts: Sequence[int]) -> Mean:
+        """The mean cost, as a share of dense, of captions that went to the codes so often."""
+        values = np.repeat(self.budgets, counts)
+        return (float(values.mean()), *bootstrap(values.tolist()))
+
+    @property
+    def information(self) -> float:
+        """Bits that a caption's code tells of its tier."""
+        return routing.mutual_information(list(self.by_tier.values()))
+
+    @property
+    def information_by_chance(self) -> float:
+        return routing.chance_information(list(self.by_tier.values()))
+
+
+def _by_things(codes: Sequence[int], scenes: Sequence[Scene], count: int) -> dict[str, list[int]]:
+    asked = sorted(
+        (scene.count if scene.tier == "count" else len(scene.things), code)
+        for scene, code in zip(scenes, codes, strict=True)
+        if scene.things
+    )
+    names = [f"{things} thing{'s' if things > 1 else ''}" for things, _ in asked]
+    return routing.crossed([code for _, code in asked], names, count)

@@ -1,0 +1,80 @@
+"""An evaluation to look at: sample pictures with their verdicts, and where captions are routed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from aptp.data.scenes.scene import TIERS
+from aptp.data.scenes.vocabulary import SIDE
+from aptp.evaluate.examination import Verdict
+from aptp.evaluate.mixture import Mixture
+
+SHOWN = 8  # of each tier
+SCALE = 3
+LINE = 13  # pixels between lines of text
+LINES = 5
+CHARACTERS = 30  # of a line under a picture
+GAP = 8
+RIGHT, WRONG, TEXT = (20, 120, 40), (190, 30, 30), (40, 40, 40)
+
+
+def grid(verdicts: Sequence[Verdict], pictures: npt.NDArray[np.uint8]) -> Image.Image:
+    """The first pictures of each tier, a row each: caption below, then ``shown`` or what is not, and what was
+    read instead.
+    """
+    rows = [[i for i, each in enumerate(verdicts) if each.scene.tier == tier][:SHOWN] for tier in TIERS]
+    width, height = SIDE * SCALE + GAP, SIDE * SCALE + GAP + LINE * LINES
+    columns = max(map(len, rows))
+    sheet = Image.new("RGB", (columns * width + GAP, len(rows) * height + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=LINE - 2)
+    for row, numbers in enumerate(rows):
+        for column, number in enumerate(numbers):
+            x, y = GAP + column * width, GAP + row * height
+            picture = Image.fromarray(pictures[number]).resize((SIDE * SCALE,) * 2, Image.Resampling.NEAREST)
+            sheet.paste(picture, (x, y))
+            for i, (line, colour) in enumerate(_lines(verdicts[number])[:LINES]):
+                draw.text((x, y + SIDE * SCALE + LINE * i), line, colour, font)
+    return sheet
+
+
+def save_routes(mixture: Mixture, path: Path) -> None:
+    """A bar per tier and per amount to draw, divided by code, the cheapest code lowest."""
+    groups = {**mixture.by_tier, **mixture.by_things}
+    shares = np.array([[count / sum(counts) for count in counts] for counts in groups.values()])  # [G, K]
+    figure = Figure(figsize=(1.1 * len(groups) + 2, 4), layout="constrained")
+    axes = figure.add_subplot()
+    below = np.zeros(len(groups))
+    for code in np.argsort(mixture.budgets):
+        label = f"code {code}: {mixture.budgets[code]:.2f} of dense"
+        axes.bar(list(groups), shares[:, code], bottom=below, label=label)
+        below += shares[:, code]
+    axes.set_ylabel("share of captions")
+    axes.set_ylim(0, 1)
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=120)
+
+
+def _lines(verdict: Verdict) -> list[tuple[str, tuple[int, int, int]]]:
+    missing = [name for name, value in verdict.score.items() if value < 1 and name not in ("all", "both")]
+    lines = [(line, TEXT) for line in wrap(verdict.sample.caption, CHARACTERS)]
+    if verdict.score["all"]:
+        return [*lines, ("shown", RIGHT)]
+    fault = f"{_seen(verdict)}: not {', '.join(missing or ['alone'])}"
+    return [*lines, *((line, WRONG) for line in wrap(fault, CHARACTERS))]
+
+
+def _seen(verdict: Verdict) -> str:
+    """What the judge reads, in short."""
+    reading = verdict.reading
+    things = [f"{thing.colour} {thing.shape}" for thing in reading.detections]
+    words = [f'"{reading.lettering.text}"'] if reading.lettering else []
+    return " + ".join([*things, *words]) or "nothing"

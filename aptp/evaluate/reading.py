@@ -1,0 +1,34 @@
+"""What a picture shows, as the judge reads it: no caption, no certainty, only what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aptp.data.scenes.scene import Background
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A thing and its centre, in pixels from the top left."""
+
+    shape: str
+    colour: str
+    size: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """Written letters; ``row`` is one of the vocabulary's ROWS."""
+
+    text: str
+    colour: str
+    row: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    background: Background
+    detections: tuple[Detection, ...] = ()
+    lettering: Lettering | None = None

@@ -1,0 +1,172 @@
+"""An evaluation as files: every verdict as JSON, the figures with their intervals as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aptp.checkpoint.reader import DENSE
+from aptp.data.scenes.scene import TIERS
+from aptp.evaluate.examination import EVERY_TIER, Verdict, bindings, differences, rates
+from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.rates import Rate
+from aptp.evaluate.subjects import MIXED
+
+
+@dataclass(frozen=True)
+class Result:
+    """One subject's verdicts, its FD-scenes, and how long drawing took."""
+
+    verdicts: Sequence[Verdict]
+    distance: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """``about``: what was evaluated, with what, how. ``results``: by subject, renders among them."""
+
+    about: Mapping[str, Any]
+    results: Mapping[str, Result]
+    mixture: Mixture | None = None
+
+    def to_json(self) -> str:
+        """Everything, each picture's reading and score included."""
+        body = {
+            "about": dict(self.about),
+            "subjects": {name: _summary(result) for name, result in self.results.items()},
+            "routing": _routing(self.mixture) if self.mixture else None,
+            "pictures": self._pictures(),
+        }
+        return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+
+    def to_markdown(self) -> str:
+        sections = [
+            "\n".join(f"- {name}: {value}" for name, value in self.about.items()),
+            self.table(),
+            "Shares with 95 % intervals (Wilson's, wider than need be for letters). `render` is the picture "
+            "that the caption was made for: what the judge misses there is the judge's fault.",
+            _bindings(self.results),
+        ]
+        if {MIXED, DENSE} <= set(self.results):
+            sections.append(_against(self.results[MIXED], self.results[DENSE]))
+        if self.mixture:
+            sections.append(_mixture(self.mixture))
+        return "# Evaluation\n\n" + "\n\n".join(sections) + "\n"
+
+    def table(self) -> str:
+        """Markdown: a row per tier and measure, a column per subject."""
+        found = {name: rates(result.verdicts) for name, result in self.results.items()}
+        first = next(iter(found.values()))
+        rows = [["tier", "measure", "n", *found]]
+        for tier in (EVERY_TIER, *TIERS):
+            for measure, rate in first.get(tier, {}).items():
+                shares = [_share(each[tier][measure]) for each in found.values()]
+                rows.append([tier, measure, str(rate.count), *shares])
+        distances = [f"{result.distance:.3f}" for result in self.results.values()]
+        rows.append(["", "FD-scenes", str(len(next(iter(self.results.values())).verdicts)), *distances])
+        return _markdown(rows)
+
+    def _pictures(self) -> list[dict[str, Any]]:
+        columns = [result.verdicts for result in self.results.values()]
+        codes = self.mixture.codes if self.mixture else [None] * len(columns[0])
+        return [
+            {
+                "number": number,
+                "caption": verdicts[0].sample.caption,
+                "scene": asdict(verdicts[0].scene),
+                "code": codes[number],
+                "subjects": {
+                    name: {
+                        "reading": asdict(verdict.reading),
+                        "score": verdict.score,
+                        "binding": dict(verdict.binding),
+                    }
+                    for name, verdict in zip(self.results, verdicts, strict=True)
+                },
+            }
+            for number, verdicts in enumerate(zip(*columns, strict=True))
+        ]
+
+
+def _summary(result: Result) -> dict[str, Any]:
+    return {
+        "fd_scenes": result.distance,
+        "seconds": result.seconds,
+        "binding": bindings(result.verdicts),
+        "rates": {
+            tier: {
+                measure: {**asdict(rate), "share": rate.share, "interval": rate.interval}
+                for measure, rate in measures.items()
+            }
+            for tier, measures in rates(result.verdicts).items()
+        },
+    }
+
+
+def _routing(mixture: Mixture) -> dict[str, Any]:
+    groups = {"all": mixture.counts, **mixture.by_tier, **mixture.by_things}
+    return {
+        "budgets": mixture.budgets,
+        "counts": groups,
+        "mean_budget": {name: mixture.budget(counts) for name, counts in groups.items()},
+        "information_bits": mixture.information,
+        "information_by_chance_bits": mixture.information_by_chance,
+        "changed_by_batch": mixture.changed,
+    }
+
+
+def _bindings(results: Mapping[str, Result]) -> str:
+    """Where pairs differ in an attribute: whether each thing has its own, or the other's."""
+    rows = [["pairs", "of", *results]]
+    for attribute in ("shape", "colour"):
+        counts = {name: bindings(result.verdicts)[attribute] for name, result in results.items()}
+        for kind in ("right", "swapped", "other"):
+            total = next(iter(counts.values())).total()
+            rates_ = [_share(Rate(count[kind], count.total())) for count in counts.values()]
+            rows.append([f"{attribute} {kind}", str(total), *rates_])
+    return "## Binding\n\n" + _markdown(rows)
+
+
+def _against(mixed: Result, dense: Result) -> str:
+    found = differences(mixed.verdicts, dense.verdicts)
+    rows = [["measure, every tier", "mixed − dense"]]
+    rows += [
+        [measure, f"{mean:+.3f} ({low:+.3f} … {high:+.3f})"] for measure, (mean, low, high) in found.items()
+    ]
+    note = "On the same captions and start noise; intervals by bootstrap over pictures."
+    return f"## The mixture against dense\n\n{_markdown(rows)}\n\n{note}"
+
+
+def _mixture(mixture: Mixture) -> str:
+    codes = range(len(mixture.budgets))
+    rows = [["captions", "n", *(f"code {code}" for code in codes), "mean budget"]]
+    rows.append(["budget", "", *(f"{budget:.3f}" for budget in mixture.budgets), ""])
+    groups = {"all": mixture.counts, **mixture.by_tier, **mixture.by_things}
+    for name, counts in groups.items():
+        total = sum(counts)
+        mean, low, high = mixture.budget(counts)
+        shares = [f"{count / total:.3f}" for count in counts]
+        rows.append([name, str(total), *shares, f"{mean:.3f} ({low:.3f}–{high:.3f})"])
+    lines = [
+        "## Routing",
+        _markdown(rows),
+        "Budgets are shares of the dense UNet's true MACs; intervals by bootstrap.",
+        f"A caption's code tells {mixture.information:.3f} bits of its tier "
+        f"({mixture.information_by_chance:.3f} would be chance). "
+        f"{mixture.changed} of {len(mixture.codes)} captions get another code in batches of other sizes and "
+        "orders.",
+    ]
+    return "\n\n".join(lines)
+
+
+def _share(rate: Rate) -> str:
+    low, high = rate.interval
+    return f"{rate.share:.3f} ({low:.3f}–{high:.3f})" if rate.count else "–"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
