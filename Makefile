@@ -7,7 +7,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PART   ?= tests
 
-.PHONY: demo test check fault slow gpu sd21 clean
+.PHONY: demo test check fault slow gpu sd21 default clean
 
 demo: $(VENV)/demo.ready
 	$(RUN) -m export.build --codes all --out bundle
@@ -37,6 +37,17 @@ sd21: $(VENV)/dev.ready
 	test -f sd21/checkpoint/aptp.json || $(RUN) -m aptp.new --preset sd21 --size 512x512 --out sd21/checkpoint
 	$(RUN) -m export.build --checkpoint sd21/checkpoint --codes all,dense --out sd21/bundle
 	$(RUN) -m bench.unet_step --bundle sd21/bundle
+
+# The default from nothing but the renderer, below runs/: a day on two cores. TRAIN is passed on to every training
+# command (make default TRAIN="--minutes 120"); the same command goes on where the last one stopped.
+default: export MALLOC_MMAP_MAX_ = 0
+default: export MALLOC_TRIM_THRESHOLD_ = 17179869184
+default: export MALLOC_TOP_PAD_ = 67108864
+default: $(VENV)/dev.ready
+	test -d runs/dense || $(RUN) -m aptp.pretrain --out runs/dense $(TRAIN)
+	test -d runs/routed || $(RUN) -m aptp.train --from runs/dense --preset tiny --data scenes --out runs/routed $(TRAIN)
+	test -d runs/tuned || $(RUN) -m aptp.finetune --checkpoint runs/routed --data scenes --out runs/tuned $(TRAIN)
+	$(RUN) -m aptp.evaluate --checkpoint runs/tuned --out runs/report
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

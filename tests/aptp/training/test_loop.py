@@ -149,6 +149,5 @@ def test_a_damaged_state_is_refused_by_name(tmp_path):
 
 
 def test_a_record_for_tensorboard_on_request(tmp_path):
-    pytest.importorskip("tensorboard")
     start(tmp_path, leg=replace(PLAIN, tensorboard=True)).run("toy")
     assert list((tmp_path / "tensorboard").iterdir())
