@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import ot  # type: ignore[import-untyped]
+import ot
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray

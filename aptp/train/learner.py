@@ -90,11 +90,11 @@ class CodeLearner(Learner):
 
     def _of_architectures(self, ratios: Tensor, vectors: Tensor, embedding: Tensor) -> dict[str, Tensor]:
         """Loss terms of costs [N], and of prompts as they are compared [B, D] and read [B, E]."""
-        read, temperature = self.policy.predictor.standard(embedding), self.policy.method.contrast_temperature
+        method, read = self.policy.method, self.policy.predictor.standard(embedding)
         return {
             "budget": losses.budget_loss(ratios, self._budget.aim),
-            "contrast": losses.contrast_loss(vectors, read, temperature),
-            "deviation": losses.deviation_loss(ratios),
+            "contrast": losses.contrast_loss(vectors, read, method.contrast_temperature),
+            "deviation": losses.deviation_loss(ratios, method.spread),
             "largest": losses.largest_loss(ratios),
         }
 

@@ -24,9 +24,11 @@ def contrast_loss(architectures: Tensor, embeddings: Tensor, temperature: float)
     return F.binary_cross_entropy(found.clamp(0, 1), wanted.clamp(0, 1))
 
 
-def deviation_loss(ratios: Tensor) -> Tensor:
-    """−std of ``ratios`` [N]: codes should differ in cost."""
-    return -gathered(ratios).std() if gathered(ratios).numel() > 1 else ratios.sum() * 0
+def deviation_loss(ratios: Tensor, spread: float) -> Tensor:
+    """Codes should differ in cost: |std − ``spread``| of ``ratios`` [N]; −std, as published, for spread 0."""
+    everyone = gathered(ratios)
+    deviation = everyone.std() if everyone.numel() > 1 else everyone.sum() * 0
+    return (deviation - spread).abs() if spread else -deviation
 
 
 def largest_loss(ratios: Tensor) -> Tensor:

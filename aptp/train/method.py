@@ -52,6 +52,8 @@ class Method:
     - ``centred``: the predictor reads embeddings less their mean, at unit mean square length;
     - ``relative_blocks``: block distillation in units of each block's own power;
     - ``fitted``: when learning is done all scores are shifted by one number, so that the mean budget is met;
+    - ``spread``: the standard deviation that the codes' shares of dense should have, from both sides; at 0
+      it is pushed up without bound, until the dearest code is dense and the others pay for it;
     - ``align``: kept channels are rounded up to a multiple of this while they are learned.
 
     ``budget``: share of dense MACs aimed at. ``offset`` and ``temperature``: a gate is
@@ -74,6 +76,7 @@ class Method:
     centred: bool = False
     relative_blocks: bool = False
     fitted: bool = False
+    spread: float = 0.0
     align: int = 1
     offset: float = 3.0
     temperature: float = 0.4
@@ -92,6 +95,8 @@ class Method:
         for name in ("temperature", "epsilon", "contrast_temperature"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not 0 <= self.spread < 1:
+            raise UsageError(f"spread is {self.spread}; it must be a share in [0, 1)")
         if self.warm_up < 0:
             raise UsageError(f"warm_up is {self.warm_up}; it must be a number of steps")
         if not 0 <= self.dropped < 1:
@@ -119,6 +124,8 @@ PRESETS: dict[str, Method] = {
         centred=True,
         relative_blocks=True,
         fitted=True,
+        spread=0.1,
+        weights=Weights(deviation=1.0, largest=0.0),
         offset=1.0,
         temperature=1.0,
         warm_up=0,

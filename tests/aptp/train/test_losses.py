@@ -71,15 +71,18 @@ def test_deviation_and_largest() -> None:
     ratios = torch.tensor([0.2, 0.6, 0.7])
     mean = 0.5
     std = math.sqrt(sum((r - mean) ** 2 for r in (0.2, 0.6, 0.7)) / 2)
-    assert deviation_loss(ratios).item() == pytest.approx(-std)
+    assert deviation_loss(ratios, 0.0).item() == pytest.approx(-std)
+    assert deviation_loss(ratios, 0.1).item() == pytest.approx(std - 0.1)
+    assert deviation_loss(ratios, 0.5).item() == pytest.approx(0.5 - std)
     assert largest_loss(ratios).item() == pytest.approx(0.3)
 
 
 def test_codes_of_equal_cost_have_a_gradient_that_is_a_number() -> None:
     for count in (1, 4):
         ratios = torch.full((count,), 0.5, requires_grad=True)
-        (gradient,) = torch.autograd.grad(deviation_loss(ratios), ratios)
-        assert torch.equal(gradient, torch.zeros(count))
+        for spread in (0.0, 0.1):
+            (gradient,) = torch.autograd.grad(deviation_loss(ratios, spread), ratios)
+            assert torch.equal(gradient, torch.zeros(count))
 
 
 def test_gain() -> None:

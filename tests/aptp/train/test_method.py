@@ -56,6 +56,7 @@ def test_changes_take_their_field_s_type() -> None:
         ("epsilon=nan", "epsilon is nan"),
         ("contrast_temperature=-1", "above 0"),
         ("dropped=1", "a share in"),
+        ("spread=-0.1", "spread is -0.1"),
         ("warm_up=-1", "warm_up is -1"),
     ],
 )
