@@ -2,9 +2,9 @@
 
     python -m bench.training [--steps 20]
 
-Each learner runs its usual batch under bf16 autocast, as `aptp.pretrain`, `aptp.train` and `aptp.finetune` do. The
-floor of a step is its floating-point operations (torch's counter, forward and backward) over this machine's
-measured rate for a large bfloat16 matrix product. Set the allocator as docs/TRAINING.md says.
+Each learner runs its usual batch under bf16 autocast, as the commands do. The floor of a step is its
+floating-point operations (torch's counter, forward and backward) over this machine's measured rate for a
+large bfloat16 matrix product. Set the allocator as docs/TRAINING.md says.
 """
 
 import argparse

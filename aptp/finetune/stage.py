@@ -77,9 +77,7 @@ def _expert(checkpoint: Checkpoint, code: int, recompute: bool) -> SlicedUNet:
     return expert
 
 
-def _provenance(
-    checkpoint: Checkpoint, codes: Sequence[int], data: str, recipe: Recipe
-) -> Mapping[str, Any]:
+def _provenance(checkpoint: Checkpoint, codes: Sequence[int], data: str, recipe: Recipe) -> Mapping[str, Any]:
     return {
         "made_by": "aptp.finetune",
         "aptp": __version__,

@@ -25,9 +25,7 @@ def short(monkeypatch):
 
 
 def files(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_legs_of_one_step_make_the_same_pipeline_as_one(tmp_path):
