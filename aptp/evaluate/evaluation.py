@@ -8,9 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from aptp.data.sample import Sample
 from aptp.errors import StorageError
 from aptp.evaluate.examination import examine, reference
@@ -18,10 +15,10 @@ from aptp.evaluate.frechet import Features, frechet
 from aptp.evaluate.judge.reader import Judge
 from aptp.evaluate.mixture import Mixture
 from aptp.evaluate.pictures import grid, save_routes
+from aptp.evaluate.reading import Pictures
 from aptp.evaluate.report import Report, Result
 from aptp.evaluate.subjects import MIXED, RENDER, Subjects
 
-Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
 Progress = Callable[[str, int], None]  # told a subject, and how many of its pictures are there
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from aptp.data.sample import Sample
 from aptp.data.scenes.scene import TIERS, Scene
@@ -15,7 +14,7 @@ from aptp.data.scenes.source import Scenes
 from aptp.evaluate.frechet import Features
 from aptp.evaluate.judge.reader import Judge
 from aptp.evaluate.rates import Rate, bootstrap
-from aptp.evaluate.reading import Reading
+from aptp.evaluate.reading import Pictures, Reading
 from aptp.evaluate.score import Score, binding, score
 
 EVERY_TIER = "every tier"
@@ -25,8 +24,6 @@ ORDER = (
 )
 REFERENCE = 2000  # renders that FD-scenes compares with, of all tiers alike
 REFERENCE_SEED = 1 << 20  # of those; captions are drawn from other seeds
-
-Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
 
 
 @dataclass(frozen=True)

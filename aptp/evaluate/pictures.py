@@ -7,7 +7,6 @@ from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
@@ -15,6 +14,7 @@ from aptp.data.scenes.scene import TIERS
 from aptp.data.scenes.vocabulary import SIDE
 from aptp.evaluate.examination import Verdict
 from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.reading import Pictures
 
 SHOWN = 8  # of each tier
 SCALE = 3
@@ -25,7 +25,7 @@ GAP = 8
 RIGHT, WRONG, TEXT = (20, 120, 40), (190, 30, 30), (40, 40, 40)
 
 
-def grid(verdicts: Sequence[Verdict], pictures: npt.NDArray[np.uint8]) -> Image.Image:
+def grid(verdicts: Sequence[Verdict], pictures: Pictures) -> Image.Image:
     """The first pictures of each tier, a row each: caption below, then ``shown`` or what is not, and what was
     read instead.
     """

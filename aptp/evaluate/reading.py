@@ -1,10 +1,15 @@
-"""What a picture shows, as the judge reads it: no caption, no certainty, only what is there."""
+"""Pictures, and what one shows as the judge reads it: no caption, no certainty, only what is there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from aptp.data.scenes.scene import Background
+
+Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
 
 
 @dataclass(frozen=True)

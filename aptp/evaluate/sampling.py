@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from aptp.data.scenes.vocabulary import SIDE
-
-Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
+from aptp.evaluate.reading import Pictures
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from diffusers import DDIMScheduler
 from transformers import CLIPTokenizer
@@ -18,12 +17,11 @@ from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.data.sample import Sample
 from aptp.data.scenes.vocabulary import SIDE
 from aptp.errors import CheckpointError, UsageError, nearest
+from aptp.evaluate.reading import Pictures
 from aptp.evaluate.routing import routes
 from aptp.evaluate.sampling import Parts, Settings, sample
 
 MIXED, RENDER, VAE = "mixed", "render", "vae"
-
-Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
 Progress = Callable[[int], None]  # told how many more pictures are there
 
 

@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("steps", "pictures"):
         if getattr(arguments, name) < 1:
             raise UsageError(f"--{name} {getattr(arguments, name)}: give at least 1")
+    if arguments.out and not arguments.out.parent.is_dir():
+        raise UsageError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
     console = Console(stderr=True)
     quieten()
     from aptp.evaluate.judge import accuracy

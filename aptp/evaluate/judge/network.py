@@ -38,7 +38,7 @@ class Outputs(NamedTuple):
 
 
 class JudgeNetwork(nn.Module):
-    """Pictures [B, 3, 64, 64] in −1 … 1 to Outputs; 0.6 M parameters."""
+    """Pictures [B, 3, 64, 64] in −1 … 1 to Outputs; 0.7 M parameters."""
 
     def __init__(self) -> None:
         super().__init__()

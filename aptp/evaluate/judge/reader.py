@@ -15,12 +15,10 @@ from aptp.data.scenes.vocabulary import SIDE
 from aptp.errors import IntegrityError, StorageError, UsageError
 from aptp.evaluate.judge.decoding import readings
 from aptp.evaluate.judge.network import COARSE, JudgeNetwork, Outputs
-from aptp.evaluate.reading import Reading
+from aptp.evaluate.reading import Pictures, Reading
 
 WEIGHTS = Path(__file__).parent / "judge.safetensors"
 BATCH = 100
-
-Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
 
 
 class Judge:

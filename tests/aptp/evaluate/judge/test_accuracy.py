@@ -90,3 +90,8 @@ def test_the_command_measures_and_trains(tmp_path, monkeypatch, capsys):
 def test_bad_options(option):
     with pytest.raises(UsageError, match=f"{option} 0: give at least 1"):
         main([option, "0"])
+
+
+def test_a_place_that_is_not_there_is_found_out_before_training(tmp_path):
+    with pytest.raises(UsageError, match="there is no folder"):
+        main(["--out", str(tmp_path / "nowhere" / "judge.safetensors")])
