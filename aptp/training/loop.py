@@ -64,7 +64,11 @@ class Training:
         """
         self.recipe, self._leg, self._folder, self._source = recipe, leg or Leg(), folder, source
         self._identity = {**recipe.identity(), **(identity or {})}
-        self._accelerator = Accelerator(mixed_precision=self._leg.precision)
+        # accelerate's own mixed precision is one setting for the whole process; this is one for the leg.
+        self._accelerator = Accelerator(mixed_precision="no")
+        self._autocast = torch.autocast(
+            self._accelerator.device.type, torch.bfloat16, enabled=self._leg.precision == "bf16"
+        )
         self._parameters = learner.trained()
         optimizer = torch.optim.AdamW(
             self._parameters.values(),
@@ -135,7 +139,8 @@ class Training:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         rng = generator(self.recipe.seed, self.done, self._accelerator.process_index)
-        terms = self._model(batch, self.done, rng)
+        with self._autocast:
+            terms = self._model(batch, self.done, rng)
         figures = {name: value.item() for name, value in terms.items()}
         if not math.isfinite(figures["loss"]):
             raise TrainingError(
