@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,9 +15,9 @@ from aptp.data.named import open_source
 from aptp.finetune.learner import ExpertLearner, Weights
 from aptp.model.sliced import SlicedUNet
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
+from aptp.training import provenance
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
-from aptp.version import __version__
 
 RECIPE = Recipe(steps=8_000, batch=64, rate=5e-4, warmup=200, decay=4_000, average=0.999)
 
@@ -65,7 +64,14 @@ def finetune(
         training.average.settle()
     stored = stored_dtype(checkpoint.path)
     tuned = {code: expert.to("cpu", stored).eval() for code, expert in experts.items()}
-    rewrite_experts(checkpoint, out, tuned, _provenance(checkpoint, codes, data, recipe))
+    told = {
+        **provenance.origin("aptp.finetune"),
+        **provenance.account(folder, recipe),
+        "codes": list(codes),
+        "data": data,
+        "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
+    }
+    rewrite_experts(checkpoint, out, tuned, told)
     return True
 
 
@@ -75,14 +81,3 @@ def _expert(checkpoint: Checkpoint, code: int, recompute: bool) -> SlicedUNet:
     if recompute:
         expert.enable_gradient_checkpointing()
     return expert
-
-
-def _provenance(checkpoint: Checkpoint, codes: Sequence[int], data: str, recipe: Recipe) -> Mapping[str, Any]:
-    return {
-        "made_by": "aptp.finetune",
-        "aptp": __version__,
-        "codes": list(codes),
-        "data": data,
-        "recipe": recipe.identity(),
-        "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
-    }

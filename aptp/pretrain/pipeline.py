@@ -7,17 +7,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 
-from aptp.checkpoint.integrity import check_target
+from aptp.checkpoint.integrity import check_target, published
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.errors import UsageError, nearest
 from aptp.pipeline import classic_attention, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text
+from aptp.training import provenance
 from aptp.training.learner import Learner
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
@@ -38,7 +40,9 @@ def pretrain(preset: str, out: Path, folder: Path, leg: Leg, recipe: Recipe) -> 
     runs = _Runs(untrained_pipeline(PRESETS[preset], recipe.seed), folder, leg, recipe.seed)
     if not (runs.vae(codec.RECIPE) and runs.text(text.RECIPE) and runs.unet(recipe)):
         return False
-    runs.pipeline.to(torch.float16).save_pretrained(out)
+    with published(out) as draft:
+        runs.pipeline.to(torch.float16).save_pretrained(draft)
+        provenance.write(draft, {**provenance.origin("aptp.pretrain"), "runs": runs.accounts})
     return True
 
 
@@ -47,6 +51,7 @@ class _Runs:
 
     def __init__(self, pipeline: DiffusionPipeline, folder: Path, leg: Leg, seed: int) -> None:
         self.pipeline, self._folder, self._leg, self._seed = pipeline, folder, leg, seed
+        self.accounts: dict[str, Any] = {}
         self._ends = time.monotonic() + 60 * leg.minutes
         classic_attention(pipeline.unet, pipeline.vae)
 
@@ -69,16 +74,11 @@ class _Runs:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)  # the heads a learner brings along
             learner = made()
-        left = max(0.0, self._ends - time.monotonic()) / 60
-        training = Training(
-            learner,
-            Scenes(seed=self._seed),
-            replace(recipe, seed=self._seed),
-            self._folder / name,
-            replace(self._leg, minutes=left),
-            identity={"stage": name},
-        )
+        recipe, folder = replace(recipe, seed=self._seed), self._folder / name
+        leg = replace(self._leg, minutes=max(0.0, self._ends - time.monotonic()) / 60)
+        training = Training(learner, Scenes(seed=self._seed), recipe, folder, leg, identity={"stage": name})
         finished = training.run(name)
         if finished and training.average:
             training.average.settle()
+        self.accounts[name] = provenance.account(folder, recipe)
         return finished

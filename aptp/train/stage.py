@@ -28,11 +28,11 @@ from aptp.train.method import Method
 from aptp.train.policy import Policy
 from aptp.train.predictor import standard
 from aptp.train.prompts import embeddings
+from aptp.training import provenance
 from aptp.training.conditioning import TextEncoding
 from aptp.training.learner import generator
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
-from aptp.version import __version__
 
 CENTRING, PRICING, HELD_OUT = 1024, 8192, 4096  # prompts that centre, price, and measure
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -68,7 +68,8 @@ def train(task: Task, out: Path, folder: Path, leg: Leg, *, recompute: bool = Fa
     if not training.run("codes"):
         return None
     learner.to("cpu")
-    return _publish(task, out, pipeline, policy, (size, cost))
+    told = {**provenance.origin("aptp.train"), **provenance.account(folder, task.recipe)}
+    return _publish(task, out, pipeline, policy, (size, cost), told)
 
 
 def _policy(task: Task, pipeline: DiffusionPipeline, space: Space) -> Policy:
@@ -86,8 +87,11 @@ def _publish(
     pipeline: DiffusionPipeline,
     policy: Policy,
     budgeted: tuple[tuple[int, int], LinearCost],
+    told: Mapping[str, Any],
 ) -> Usage:
-    """``budgeted``: the size in pixels at which the budget holds, and true MACs there."""
+    """``budgeted``: the size in pixels at which the budget holds, and true MACs there. ``told``: what is
+    known of the run.
+    """
     size, cost = budgeted
     text, seed = TextEncoding(pipeline.tokenizer, pipeline.text_encoder), task.recipe.seed
     seen = embeddings(text, open_source(task.data, seed=seed), PRICING)
@@ -99,7 +103,9 @@ def _publish(
     if stored is not None:
         pipeline.to(stored)
     codes = list(zip(found.costs, deployment.architectures, strict=True))
-    write_checkpoint(out, _record(task, size, cost.space, found), pipeline, codes, router)
+    write_checkpoint(
+        out, _record(task, size, cost.space, {**told, "held_out": asdict(found)}), pipeline, codes, router
+    )
     return found
 
 
@@ -154,7 +160,7 @@ def _identity(task: Task, size: tuple[int, int]) -> Mapping[str, Any]:
     }
 
 
-def _record(task: Task, size: tuple[int, int], space: Space, found: Usage) -> Record:
+def _record(task: Task, size: tuple[int, int], space: Space, told: Mapping[str, Any]) -> Record:
     known = Checkpoint.open(task.source).record if (task.source / "aptp.json").exists() else None
     return Record(
         name=known.name if known else task.source.name,
@@ -164,12 +170,10 @@ def _record(task: Task, size: tuple[int, int], space: Space, found: Usage) -> Re
         feed_forward_gates=space.feed_forward_gates,
         codes=(),
         provenance={
-            "made_by": "aptp.train",
-            "aptp": __version__,
+            **told,
             "codes": "learned; experts are slices, not fine-tuned",
             "data": task.data,
             "method": task.method.identity(),
-            "recipe": task.recipe.identity(),
-            "held_out": asdict(found),
+            "from": known.provenance if known else provenance.read(task.source),
         },
     )
