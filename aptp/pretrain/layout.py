@@ -14,7 +14,17 @@ from torch import nn
 from torch.nn import functional
 
 from aptp.data.scenes.compose import Layout
-from aptp.data.scenes.vocabulary import COLOURS, GROUNDS, SHAPES, SIDE, SIZES, TEXTURES, WRITTEN
+from aptp.data.scenes.letters import ends
+from aptp.data.scenes.vocabulary import (
+    COLOURS,
+    GROUNDS,
+    LETTERS,
+    SHAPES,
+    SIDE,
+    SIZES,
+    TEXTURES,
+    WRITTEN,
+)
 
 CELLS = 8  # along one side
 UNASKED = -1  # where a question has no answer: the colour of a thing where there is none
@@ -27,9 +37,10 @@ QUESTIONS = {
     "word": len(WRITTEN),
     "ground": len(GROUNDS),
     "texture": len(TEXTURES),
+    "letter": len(LETTERS),
 }
-LETTERS = len(SHAPES) + 1
-LETTER_BOX = (5.5, 9.0)  # half the width of one letter and half the height of a line, in pixels
+LETTERED = len(SHAPES) + 1  # the cover of a cell with letters
+HALF_LINE = 9.0  # half the height of a line of letters, in pixels
 
 Answers = dict[str, torch.Tensor]  # question: int64 [B, CELLS, CELLS]
 
@@ -52,11 +63,14 @@ def _answers(layout: Layout) -> Answers:
         cells["colour"][covered] = list(COLOURS).index(mark.colour)
         cells["size"][covered] = list(SIZES).index(mark.size)
     if layout.word:
-        width, height = LETTER_BOX
-        covered = ((x - layout.x).abs() <= width * len(layout.word)) & ((y - layout.y).abs() <= height)
-        cells["cover"][covered] = LETTERS
+        starts = layout.x - ends(layout.word)[-1] / 2 + torch.tensor(ends(layout.word))
+        letter = torch.bucketize(x.contiguous(), starts) - 1  # of the word
+        covered = (letter >= 0) & (letter < len(layout.word)) & ((y - layout.y).abs() <= HALF_LINE)
+        spelled = torch.tensor([LETTERS.index(one) for one in layout.word])
+        cells["cover"][covered] = LETTERED
         cells["colour"][covered] = list(COLOURS).index(layout.colour)
         cells["word"][covered] = WRITTEN.index(layout.word)
+        cells["letter"][covered] = spelled[letter[covered]]
     return cells
 
 

@@ -14,11 +14,13 @@ from diffusers import DiffusionPipeline
 
 from aptp.checkpoint.integrity import check_target, published
 from aptp.data.batches import batches
+from aptp.data.sample import Source
 from aptp.data.scenes.source import Scenes
 from aptp.errors import UsageError, nearest
 from aptp.pipeline import classic_attention, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text
+from aptp.pretrain.curriculum import Curriculum
 from aptp.training import provenance
 from aptp.training.learner import Learner
 from aptp.training.loop import Leg, Training
@@ -68,15 +70,19 @@ class _Runs:
         return self._run("text", lambda: text.TextLearner(tokenizer, encoder), recipe)
 
     def unet(self, recipe: Recipe) -> bool:
-        return self._run("unet", lambda: denoiser.DenoiserLearner(self.pipeline), recipe)
+        source = Curriculum(seed=self._seed)
+        return self._run("unet", lambda: denoiser.DenoiserLearner(self.pipeline), recipe, source)
 
-    def _run(self, name: str, made: Callable[[], Learner], recipe: Recipe) -> bool:
+    def _run(
+        self, name: str, made: Callable[[], Learner], recipe: Recipe, source: Source | None = None
+    ) -> bool:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)  # the heads a learner brings along
             learner = made()
         recipe, folder = replace(recipe, seed=self._seed), self._folder / name
         leg = replace(self._leg, minutes=max(0.0, self._ends - time.monotonic()) / 60)
-        training = Training(learner, Scenes(seed=self._seed), recipe, folder, leg, identity={"stage": name})
+        scenes = source or Scenes(seed=self._seed)
+        training = Training(learner, scenes, recipe, folder, leg, identity={"stage": name})
         finished = training.run(name)
         if finished and training.average:
             training.average.settle()

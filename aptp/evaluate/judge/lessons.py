@@ -12,6 +12,7 @@ from random import Random
 
 from aptp.data.sample import Sample, Source
 from aptp.data.scenes.compose import MARGIN, WORD_ROWS, Layout, Mark
+from aptp.data.scenes.letters import ends
 from aptp.data.scenes.render import LETTER_HEIGHT, render
 from aptp.data.scenes.scene import Background
 from aptp.data.scenes.source import Scenes
@@ -25,7 +26,6 @@ from aptp.data.scenes.vocabulary import (
     SIZES,
     TEXTURES,
 )
-from aptp.evaluate.judge.letters import ends
 
 MIN_LETTERS = 3
 SPACE = SIDE - 4  # pixels a string may take, so that all its letters are in the picture

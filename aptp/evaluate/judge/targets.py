@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from aptp.data.scenes.compose import Layout
+from aptp.data.scenes.letters import ends
 from aptp.data.scenes.vocabulary import (
     COLOURS,
     GROUNDS,
@@ -20,7 +21,6 @@ from aptp.data.scenes.vocabulary import (
     SIZES,
     TEXTURES,
 )
-from aptp.evaluate.judge.letters import ends
 from aptp.evaluate.judge.network import BLANK, CELL, GRID, READS
 
 SPREAD = 4.0  # pixels: a centre between cells has to stay above one half in the nearest of them

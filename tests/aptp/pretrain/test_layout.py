@@ -7,12 +7,12 @@ import torch
 
 from aptp.data.scenes.compose import Layout, Mark
 from aptp.data.scenes.scene import Background
-from aptp.data.scenes.vocabulary import COLOURS, SHAPES, WRITTEN
-from aptp.pretrain.layout import CELLS, LETTERS, QUESTIONS, UNASKED, LayoutHead, answers
+from aptp.data.scenes.vocabulary import COLOURS, LETTERS, SHAPES, WRITTEN
+from aptp.pretrain.layout import CELLS, LETTERED, QUESTIONS, UNASKED, LayoutHead, answers
 
 GREY = Background("grey", "dotted")
 CIRCLE = Layout(GREY, (Mark("circle", "blue", "small", 12, 52),))
-WORD = Layout(GREY, word="cat", colour="pink", x=32, y=12)
+WORD = Layout(GREY, word="cat", colour="pink", x=33, y=12)
 
 
 def test_a_thing_covers_its_cells_and_no_others():
@@ -26,10 +26,11 @@ def test_a_thing_covers_its_cells_and_no_others():
 
 def test_letters_cover_the_words_row():
     right = answers([WORD])
-    covered = (right["cover"][0] == LETTERS).nonzero().tolist()
+    covered = (right["cover"][0] == LETTERED).nonzero().tolist()
     assert covered == [[row, column] for row in (0, 1, 2) for column in (2, 3, 4, 5)]
     assert right["word"][0].max() == WRITTEN.index("cat")
     assert (right["word"][0] >= 0).sum() == len(covered)
+    assert [LETTERS[letter] for letter in right["letter"][0][1, 2:6]] == list("ccat")
 
 
 def test_the_background_is_asked_everywhere():

@@ -7,10 +7,10 @@ from random import Random
 import numpy as np
 import pytest
 
+from aptp.data.scenes.letters import ends
 from aptp.data.scenes.render import render
 from aptp.data.scenes.vocabulary import COLOURS, LETTERS, SHAPES, SIDE, SIZES, WRITTEN
 from aptp.evaluate.judge.lessons import MAX_THINGS, Jumbles, Lessons, jumble, strings
-from aptp.evaluate.judge.letters import ends
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from PIL import ImageFont
 
 from aptp.data.scenes.render import LETTER_HEIGHT, SCALE
 
 
-def ends(text: str) -> list[float]:
+@lru_cache(maxsize=4096)
+def ends(text: str) -> tuple[float, ...]:
     """Where each letter ends, in pixels from the start of the first, which is the first entry."""
-    return [_font().getlength(text[:n]) / SCALE for n in range(len(text) + 1)]
+    return tuple(_font().getlength(text[:n]) / SCALE for n in range(len(text) + 1))
 
 
 @cache
