@@ -1,4 +1,4 @@
-"""The curriculum: the plain stream first, other shares from a position on, and no memory of what was asked."""
+"""The curriculum: the plain stream first, other shares from a position on, and no memory of who asked."""
 
 from __future__ import annotations
 
