@@ -29,6 +29,12 @@ from aptp.finetune.learner import ExpertLearner, Weights
 from aptp.pipeline import classic_attention, read_pipeline, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text
+from aptp.space.discover import discover
+from aptp.train.learner import CodeLearner
+from aptp.train.method import PRESETS as METHODS
+from aptp.train.method import RECIPES
+from aptp.train.policy import Policy
+from aptp.train.stage import costs
 from aptp.training import journal
 from aptp.training.learner import Learner, generator
 from aptp.training.loop import Training
@@ -56,6 +62,12 @@ def learners(folder: Path) -> dict[str, tuple[Callable[[], Learner], Recipe]]:
         classic_attention(made.unet, made.vae)
         return made
 
+    def codes() -> Learner:
+        made, method = pipeline(), METHODS["tiny"]
+        cost, budget = costs(made, discover(made.unet), (PRESETS["tiny"].size,) * 2, method)
+        centre = torch.zeros(made.text_encoder.config.hidden_size)
+        return CodeLearner(made, Policy(cost.space, method, centre, 1.0, 0), budget)
+
     def experts() -> Learner:
         create(folder / "checkpoint", preset="tiny")
         checkpoint = Checkpoint.open(folder / "checkpoint")
@@ -71,6 +83,7 @@ def learners(folder: Path) -> dict[str, tuple[Callable[[], Learner], Recipe]]:
             text.RECIPE,
         ),
         "UNet": (lambda: denoiser.DenoiserLearner(pipeline()), denoiser.RECIPE),
+        "stage 1": (codes, RECIPES["tiny"]),
         "stage 2, four experts": (experts, finetuning.RECIPE),
     }
 
