@@ -31,6 +31,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--experts", default="dense,mixed", help="who draws: dense, mixed, 0, 1, …; as ceilings vae, render"
     )
     parser.add_argument("--per-tier", type=int, default=200, metavar="N", help="captions of each tier")
+    parser.add_argument("--routed", type=int, default=2000, metavar="N", help="captions to look at routes on")
     parser.add_argument("--steps", type=int, default=25, help="of DDIM")
     parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0, help="draws captions and start noise")
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         raise Refused(f"{error.name} is not installed; install aptp[eval] to evaluate") from error
     from aptp.checkpoint.reader import Checkpoint
-    from aptp.evaluate.examination import held_out
+    from aptp.evaluate.examination import held_out, unseen
     from aptp.evaluate.judge.reader import WEIGHTS, Judge
     from aptp.evaluate.sampling import Settings
     from aptp.evaluate.subjects import Subjects
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     judge = Judge.load(arguments.judge or WEIGHTS)
     _make(arguments.out)
     samples = held_out(arguments.per_tier, arguments.seed)
-    evaluation = Evaluation(subjects, judge, names, samples)
+    evaluation = Evaluation(subjects, judge, names, samples, unseen(arguments.routed, arguments.seed))
     about = _about(arguments, subjects.checkpoint, len({each.caption for each in samples}))
     report = evaluation.run(about, _progress(console, len(samples)))
     evaluation.save(report, arguments.out)
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Raises UsageError for what can be known to be wrong without the checkpoint."""
-    for option, least in (("per_tier", 2), ("steps", 1), ("batch", 1), ("seed", 0)):
+    for option, least in (("per_tier", 2), ("routed", 2), ("steps", 1), ("batch", 1), ("seed", 0)):
         value = getattr(arguments, option)
         if value < least:
             raise UsageError(f"--{option.replace('_', '-')} {value}: give at least {least}")

@@ -23,20 +23,29 @@ Progress = Callable[[str, int], None]  # told a subject, and how many of its pic
 
 
 class Evaluation:
-    """Of some of a checkpoint's ``subjects``, on ``samples``. Renders are always judged beside them."""
+    """Of some of a checkpoint's ``subjects``, on ``samples``; of its routes, on ``routed``, whose tiers come
+    as often as in training. Renders are always judged beside the subjects.
+    """
 
     def __init__(
-        self, subjects: Subjects, judge: Judge, names: Sequence[str], samples: Sequence[Sample]
+        self,
+        subjects: Subjects,
+        judge: Judge,
+        names: Sequence[str],
+        samples: Sequence[Sample],
+        routed: Sequence[Sample],
     ) -> None:
-        self._subjects, self._judge, self._samples = subjects, judge, samples
+        self._subjects, self._judge, self._samples, self._routed = subjects, judge, samples, routed
         self._names = [*(name for name in names if name != RENDER), RENDER]
         self._pictures: dict[str, Pictures] = {}
 
     def run(self, about: Mapping[str, Any], progress: Progress = lambda name, done: None) -> Report:
         """Draws and judges; ``about`` goes into the report as it is."""
         results = {name: self._result(name, progress) for name in self._names}
-        mixture = Mixture.of(self._subjects, self._samples) if MIXED in self._names else None
-        return Report(about, results, mixture)
+        if MIXED not in self._names:
+            return Report(about, results)
+        codes = self._subjects.codes([sample.caption for sample in self._samples])
+        return Report(about, results, codes, Mixture.of(self._subjects, self._routed))
 
     def save(self, report: Report, folder: Path) -> None:
         """Writes `report.json`, `report.md`, a sheet of samples per subject and, of a mixture, `routes.png`.

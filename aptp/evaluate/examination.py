@@ -47,6 +47,12 @@ def held_out(per_tier: int, seed: int = 0) -> list[Sample]:
     return [scenes[i] for scenes in tiers for i in range(per_tier)]
 
 
+def unseen(count: int, seed: int = 0) -> list[Sample]:
+    """``count`` scenes whose captions no training sees, with tiers as often as training has them."""
+    scenes = Scenes("test", seed=seed)
+    return [scenes[i] for i in range(count)]
+
+
 def examine(judge: Judge, samples: Sequence[Sample], pictures: Pictures) -> list[Verdict]:
     """The verdict on each of ``pictures``, drawn to the captions of ``samples``."""
     scenes: list[Scene] = [sample.metadata["scene"] for sample in samples]

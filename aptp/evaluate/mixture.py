@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from aptp.data.sample import Sample
-from aptp.data.scenes.scene import Scene
+from aptp.data.scenes.scene import TIERS, Scene
 from aptp.evaluate import routing
 from aptp.evaluate.rates import bootstrap
 from aptp.evaluate.subjects import Subjects
@@ -18,7 +19,8 @@ Mean = tuple[float, float, float]  # with the ends of its 95 % interval
 
 @dataclass(frozen=True)
 class Mixture:
-    """``codes``: of each sample. ``budgets``: each code's share of the dense UNet's true MACs.
+    """``codes``: of each sample. ``budgets``: each code's share of the dense UNet's true MACs. ``target``:
+    the mean budget that training aimed at, if the checkpoint tells.
 
     ``by_tier`` and ``by_things``: captions per code, by tier and by the number of things that are not words.
     ``changed``: captions whose code depends on the batch they are in.
@@ -29,6 +31,7 @@ class Mixture:
     by_tier: dict[str, list[int]]
     by_things: dict[str, list[int]]
     changed: int
+    target: float | None = None
 
     @classmethod
     def of(cls, subjects: Subjects, samples: Sequence[Sample]) -> Mixture:
@@ -42,9 +45,10 @@ class Mixture:
         return cls(
             codes,
             budgets,
-            routing.crossed(codes, [scene.tier for scene in scenes], len(budgets)),
+            _by_tier(codes, scenes, len(budgets)),
             _by_things(codes, scenes, len(budgets)),
             routing.changed_by_batch(router, parts.text_encoder, parts.tokenizer, captions, codes),
+            target(checkpoint.record.provenance),
         )
 
     @property
@@ -65,6 +69,20 @@ class Mixture:
     @property
     def information_by_chance(self) -> float:
         return routing.chance_information(list(self.by_tier.values()))
+
+
+def target(provenance: Mapping[str, Any]) -> float | None:
+    """The budget of the training that made the codes, in however many steps the checkpoint came from it."""
+    while provenance:
+        if "method" in provenance:
+            return float(provenance["method"]["budget"])
+        provenance = provenance.get("from", {})
+    return None
+
+
+def _by_tier(codes: Sequence[int], scenes: Sequence[Scene], count: int) -> dict[str, list[int]]:
+    found = routing.crossed(codes, [scene.tier for scene in scenes], count)
+    return {tier: found[tier] for tier in TIERS if tier in found}
 
 
 def _by_things(codes: Sequence[int], scenes: Sequence[Scene], count: int) -> dict[str, list[int]]:

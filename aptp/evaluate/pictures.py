@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
@@ -46,20 +47,30 @@ def grid(verdicts: Sequence[Verdict], pictures: Pictures) -> Image.Image:
 
 
 def save_routes(mixture: Mixture, path: Path) -> None:
-    """A bar per tier and per amount to draw, divided by code, the cheapest code lowest."""
+    """A bar per tier and per amount to draw, divided by code: the cheapest lowest and lightest. Above each
+    stands its mean budget.
+    """
     groups = {**mixture.by_tier, **mixture.by_things}
-    shares = np.array([[count / sum(counts) for count in counts] for counts in groups.values()])  # [G, K]
-    figure = Figure(figsize=(1.1 * len(groups) + 2, 4), layout="constrained")
+    counts = np.array(list(groups.values()))  # [G, K]
+    shares = counts / counts.sum(1, keepdims=True)
+    apart = len(mixture.by_tier) - 0.5
+    places = np.arange(len(groups)) + 0.5 * (np.arange(len(groups)) > apart)
+    figure = Figure(figsize=(1.1 * len(groups) + 2.5, 4), layout="constrained")
     axes = figure.add_subplot()
     below = np.zeros(len(groups))
-    for code in np.argsort(mixture.budgets):
+    shades = colormaps["viridis_r"](np.linspace(0.1, 0.85, len(mixture.budgets)))
+    for code, shade in zip(np.argsort(mixture.budgets), shades, strict=True):
         label = f"code {code}: {mixture.budgets[code]:.2f} of dense"
-        axes.bar(list(groups), shares[:, code], bottom=below, label=label)
+        axes.bar(places, shares[:, code], bottom=below, label=label, color=shade)
         below += shares[:, code]
+    for place, budget in zip(places, shares @ np.array(mixture.budgets), strict=True):
+        axes.text(place, 1.01, f"{budget:.2f}", ha="center", va="bottom")
+    axes.set_xticks(places, list(groups))
     axes.set_ylabel("share of captions")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.08)
+    axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.savefig(path, dpi=120)
 
 

@@ -26,10 +26,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """``about``: what was evaluated, with what, how. ``results``: by subject, renders among them."""
+    """``about``: what was evaluated, with what, how. ``results``: by subject, renders among them. ``codes``:
+    where the captions drawn to are routed. ``mixture``: how captions in general are.
+    """
 
     about: Mapping[str, Any]
     results: Mapping[str, Result]
+    codes: Sequence[int] | None = None
     mixture: Mixture | None = None
 
     def to_json(self) -> str:
@@ -71,7 +74,7 @@ class Report:
 
     def _pictures(self) -> list[dict[str, Any]]:
         columns = [result.verdicts for result in self.results.values()]
-        codes = self.mixture.codes if self.mixture else [None] * len(columns[0])
+        codes = self.codes or [None] * len(columns[0])
         return [
             {
                 "number": number,
@@ -110,6 +113,7 @@ def _routing(mixture: Mixture) -> dict[str, Any]:
     groups = {"all": mixture.counts, **mixture.by_tier, **mixture.by_things}
     return {
         "budgets": mixture.budgets,
+        "target": mixture.target,
         "counts": groups,
         "mean_budget": {name: mixture.budget(counts) for name, counts in groups.items()},
         "information_bits": mixture.information,
@@ -153,13 +157,23 @@ def _mixture(mixture: Mixture) -> str:
     lines = [
         "## Routing",
         _markdown(rows),
-        "Budgets are shares of the dense UNet's true MACs; intervals by bootstrap.",
+        _realised(mixture),
         f"A caption's code tells {mixture.information:.3f} bits of its tier "
         f"({mixture.information_by_chance:.3f} would be chance). "
         f"{mixture.changed} of {len(mixture.codes)} captions get another code in batches of other sizes and "
         "orders.",
     ]
     return "\n\n".join(lines)
+
+
+def _realised(mixture: Mixture) -> str:
+    line = "Budgets are shares of the dense UNet's true MACs; intervals by bootstrap."
+    if mixture.target is None:
+        return line
+    mean = mixture.budget(mixture.counts)[0]
+    return (
+        f"{line} Training aimed at {mixture.target:.3f}; {mean:.4f} is {mean / mixture.target - 1:+.1%} off."
+    )
 
 
 def _share(rate: Rate) -> str:

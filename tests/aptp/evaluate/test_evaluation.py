@@ -6,6 +6,7 @@ import math
 import pytest
 from PIL import Image
 
+from aptp.data.scenes.scene import TIERS
 from aptp.errors import IntegrityError, StorageError, UsageError
 from aptp.evaluate.__main__ import main
 
@@ -15,7 +16,7 @@ SUBJECTS = ("dense", "mixed", "render")
 @pytest.fixture(scope="module")
 def report(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "deep"
-    options = ["--per-tier", "3", "--steps", "1", "--experts", "dense,mixed"]
+    options = ["--per-tier", "3", "--routed", "40", "--steps", "1", "--experts", "dense,mixed"]
     assert main(["--checkpoint", str(folder), "--out", str(out), *options]) == 0
     return out
 
@@ -37,15 +38,19 @@ def test_everything_is_in_the_json(report):
 
 
 def test_routing_adds_up(report):
-    body = json.loads((report / "report.json").read_text())
-    routing, codes = body["routing"], [picture["code"] for picture in body["pictures"]]
-    assert routing["counts"]["all"] == [codes.count(0), codes.count(1)]
-    assert sum(routing["counts"]["word"]) == 3
-    assert sum(sum(counts) for name, counts in routing["counts"].items() if "thing" in name) == 9
+    routing = json.loads((report / "report.json").read_text())["routing"]
+    counts = routing["counts"]
+    assert sum(counts["all"]) == 40
+    assert [sum(column) for column in zip(*(counts[tier] for tier in TIERS), strict=True)] == counts["all"]
+    things = sum(sum(each) for name, each in counts.items() if "thing" in name)
+    assert things == 40 - sum(counts["word"])
+    assert list(counts) == ["all", *TIERS, "1 thing", "2 things", "3 things", "4 things"]
     mean, low, high = routing["mean_budget"]["all"]
-    assert mean == pytest.approx(sum(routing["budgets"][code] for code in codes) / 12)
+    spent = sum(n * budget for n, budget in zip(counts["all"], routing["budgets"], strict=True))
+    assert mean == pytest.approx(spent / 40)
     assert low <= mean <= high
     assert routing["budgets"] == pytest.approx([0.5, 0.8], abs=0.01)
+    assert routing["target"] is None
     assert routing["changed_by_batch"] == 0
     assert 0 <= routing["information_bits"] <= 1
 
@@ -77,6 +82,7 @@ def test_there_are_pictures(report):
     ("options", "message"),
     [
         (["--per-tier", "1"], "--per-tier 1: give at least 2"),
+        (["--routed", "0"], "--routed 0: give at least 2"),
         (["--steps", "0"], "--steps 0: give at least 1"),
         (["--batch", "0"], "--batch 0"),
         (["--seed", "-1"], "--seed -1"),
