@@ -74,7 +74,7 @@ class Report:
 
     def _pictures(self) -> list[dict[str, Any]]:
         columns = [result.verdicts for result in self.results.values()]
-        codes = self.codes or [None] * len(columns[0])
+        codes: Sequence[int | None] = self.codes or [None] * len(columns[0])
         return [
             {
                 "number": number,
