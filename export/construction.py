@@ -50,7 +50,7 @@ class Construction:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Construction:
         """The build that the command line asks for. Raises UsageError, RefusedError and aptp's errors."""
-        path = options.checkpoint or default_checkpoint(options.cache)
+        path = options.checkpoint or default_checkpoint()
         checkpoint = Checkpoint.open(path)
         plan.check_pipeline(checkpoint)
         spec = Spec(

@@ -13,7 +13,6 @@ import torch
 from aptp.checkpoint.integrity import list_files, published
 from aptp.checkpoint.reader import Checkpoint
 from aptp.create import create
-from aptp.default import default_checkpoint
 from aptp.errors import CheckpointError, SpaceError, StorageError, UsageError
 
 
@@ -104,13 +103,6 @@ def test_a_pipeline_index_that_says_nothing(tmp_path: Path) -> None:
         create(tmp_path / "out", source=tmp_path)
 
 
-def test_a_damaged_default_is_made_again(tmp_path: Path) -> None:
-    folder = default_checkpoint(tmp_path)
-    (folder / "unet" / "config.json").write_text("{}")
-    assert default_checkpoint(tmp_path) == folder
-    Checkpoint.open(folder).verify()
-
-
 def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not a diffusers pipeline folder"):
         create(tmp_path / "out", source=tmp_path)
@@ -149,14 +141,6 @@ def test_arguments_that_are_wrong(options: dict[str, object], message: str, tmp_
 def test_latents_that_do_not_halve(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match="multiples of 4"):
         create(tmp_path / "out", preset="tiny", size=(68, 64))
-
-
-def test_the_default_is_made_once(tmp_path: Path) -> None:
-    folder = default_checkpoint(tmp_path)
-    stamp = (folder / "aptp.json").stat().st_mtime_ns
-    assert default_checkpoint(tmp_path) == folder
-    assert (folder / "aptp.json").stat().st_mtime_ns == stamp
-    assert len(Checkpoint.open(folder).record.codes) == 4
 
 
 @pytest.mark.parametrize(
