@@ -38,7 +38,7 @@ def tuned(checkpoint: Checkpoint, steps: int, folder: Path) -> Checkpoint:
 
 
 def evaluated(checkpoint: Checkpoint, per_tier: int, names: list[str]) -> Report:
-    subjects = Subjects(checkpoint, Settings())
+    subjects = Subjects(checkpoint, Settings(guidance=checkpoint.record.guidance))
     return Evaluation(subjects, Judge.load(WEIGHTS), names, held_out(per_tier), unseen(2000)).run({})
 
 
