@@ -13,7 +13,7 @@ from export import weights
 from export.plan import LIBRARIES
 from export.staging import Record
 
-STEPS, GUIDANCE = 25, 7.5
+STEPS = 25
 # In order of preference for a request that names none.
 DEFAULT_SOLVERS = ("ddim", "dpmpp_2m", "euler", "unipc", "pndm")
 # Latents may be this many times larger than the default along a side; below two steps the deepest level is
@@ -41,7 +41,7 @@ def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any
             "checkpoint": checkpoint.digest(),
             "trained": checkpoint.record.trained,
         },
-        "defaults": _defaults(schedules),
+        "defaults": {**_defaults(schedules), "guidance": checkpoint.record.guidance},
         "latent": _latent(checkpoint),
         "encoders": [encoder],
         "conditioning": [{"input": "encoder_hidden_states", "encoder": "text"}],
@@ -87,11 +87,7 @@ def _router(checkpoint: Checkpoint, record: Record, experts: Mapping[str, Any]) 
 def _defaults(schedules: Mapping[str, Any]) -> dict[str, Any]:
     solver = next(name for name in DEFAULT_SOLVERS if name in schedules)
     offered = [steps for steps, rows in enumerate(schedules[solver]["rows"], start=1) if rows]
-    return {
-        "solver": solver,
-        "steps": min(offered, key=lambda steps: abs(steps - STEPS)),
-        "guidance": GUIDANCE,
-    }
+    return {"solver": solver, "steps": min(offered, key=lambda steps: abs(steps - STEPS))}
 
 
 def _latent(checkpoint: Checkpoint) -> dict[str, int]:

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -60,6 +61,7 @@ def write_mini(folder: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "mini", MINI)
         create(folder, preset="mini", budgets=(0.6, 0.8))
+    sign(folder, guidance=3.0)
     return folder
 
 
@@ -104,11 +106,11 @@ def change_weight(checkpoint: Path, component: str, value: float) -> None:
     sign(checkpoint)
 
 
-def sign(checkpoint: Path) -> None:
-    """Writes the index anew over whatever the folder holds."""
+def sign(checkpoint: Path, **changes: Any) -> None:
+    """Writes the index anew over whatever the folder holds, with ``changes`` to its fields."""
     index = checkpoint / "aptp.json"
     record = records.parse(index.read_bytes())
     files = list_files(checkpoint, skip=("aptp.json", "aptp.sha256"))
-    data = replace(record, files=files).to_json()
+    data = replace(record, files=files, **changes).to_json()
     index.write_bytes(data)
     (checkpoint / "aptp.sha256").write_text(records.digest(data))

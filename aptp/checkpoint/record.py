@@ -15,6 +15,7 @@ from aptp.errors import CheckpointError, nearest
 
 FORMAT, VERSION = "aptp-checkpoint", "1.0"
 MAX_BYTES = 16 << 20
+GUIDANCE, MAX_GUIDANCE = 7.5, 1000.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class CodeRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """What `aptp.json` says. ``size`` is the (height, width) in pixels the codes were budgeted at."""
+    """What `aptp.json` says. ``size`` is the (height, width) in pixels the codes were budgeted at,
+    ``guidance`` the scale that images are drawn with unless a request says otherwise.
+    """
 
     name: str
     trained: bool
@@ -40,6 +43,7 @@ class Record:
     depth: tuple[str, ...]
     feed_forward_gates: int
     codes: tuple[CodeRecord, ...]
+    guidance: float = GUIDANCE
     router: str = "cosine"
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
@@ -73,6 +77,7 @@ def parse(data: bytes) -> Record:
         depth=tuple(_list(body, "depth", str)),
         feed_forward_gates=_typed(body, "feed_forward_gates", int),
         codes=tuple(_code(i, code) for i, code in enumerate(_list(body, "codes", dict))),
+        guidance=_guidance(body),
         router=_router(body),
         provenance=_typed(body, "provenance", dict),
         files={check_path(name): _entry(name, entry) for name, entry in _typed(body, "files", dict).items()},
@@ -127,6 +132,15 @@ def _size(body: Mapping[str, Any]) -> tuple[int, int]:
     if len(size) != 2 or min(size) < 1:
         raise CheckpointError(f"aptp.json: 'size' must be [height, width] in pixels, found {size!r:.60}")
     return size[0], size[1]
+
+
+def _guidance(body: Mapping[str, Any]) -> float:
+    scale: Any = body.get("guidance")
+    if type(scale) not in (int, float) or not 0 <= scale <= MAX_GUIDANCE:
+        raise CheckpointError(
+            f"aptp.json: 'guidance' must be a number from 0 to {MAX_GUIDANCE:g}, found {scale!r:.60}"
+        )
+    return float(scale)
 
 
 def _router(body: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--per-tier", type=int, default=200, metavar="N", help="captions of each tier")
     parser.add_argument("--routed", type=int, default=2000, metavar="N", help="captions to look at routes on")
     parser.add_argument("--steps", type=int, default=25, help="of DDIM")
-    parser.add_argument("--guidance", type=float, default=4.0)
+    parser.add_argument("--guidance", type=float, help="default: the checkpoint's")
     parser.add_argument("--seed", type=int, default=0, help="draws captions and start noise")
     parser.add_argument("--batch", type=int, default=50, help="pictures drawn at once")
     parser.add_argument("--judge", type=Path, metavar="FILE", help="default: the one in this package")
@@ -56,14 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     from aptp.evaluate.sampling import Settings
     from aptp.evaluate.subjects import Subjects
 
+    checkpoint = Checkpoint.open(arguments.checkpoint)
+    if arguments.guidance is None:
+        arguments.guidance = checkpoint.record.guidance
     settings = Settings(arguments.steps, arguments.guidance, arguments.seed, arguments.batch)
-    subjects = Subjects(Checkpoint.open(arguments.checkpoint), settings)
+    subjects = Subjects(checkpoint, settings)
     names = subjects.chosen(arguments.experts)
     judge = Judge.load(arguments.judge or WEIGHTS)
     _make(arguments.out)
     samples = held_out(arguments.per_tier, arguments.seed)
     evaluation = Evaluation(subjects, judge, names, samples, unseen(arguments.routed, arguments.seed))
-    about = _about(arguments, subjects.checkpoint, len({each.caption for each in samples}))
+    about = _about(arguments, checkpoint, len({each.caption for each in samples}))
     report = evaluation.run(about, _progress(console, len(samples)))
     evaluation.save(report, arguments.out)
     sys.stdout.write(report.table() + "\n")
@@ -77,7 +80,7 @@ def _check(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, option)
         if value < least:
             raise UsageError(f"--{option.replace('_', '-')} {value}: give at least {least}")
-    if not 0 <= arguments.guidance < math.inf:
+    if arguments.guidance is not None and not 0 <= arguments.guidance < math.inf:
         raise UsageError(f"--guidance {arguments.guidance}: give a number from 0 up")
 
 

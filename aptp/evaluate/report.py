@@ -35,14 +35,16 @@ class Report:
     codes: Sequence[int] | None = None
     mixture: Mixture | None = None
 
-    def to_json(self) -> str:
-        """Everything, each picture's reading and score included."""
-        body = {
-            "about": dict(self.about),
+    def summary(self) -> dict[str, Any]:
+        """Every figure, without the pictures they are made of; JSON as it is."""
+        return {
             "subjects": {name: _summary(result) for name, result in self.results.items()},
             "routing": _routing(self.mixture) if self.mixture else None,
-            "pictures": self._pictures(),
         }
+
+    def to_json(self) -> str:
+        """Everything, each picture's reading and score included."""
+        body = {"about": dict(self.about), **self.summary(), "pictures": self._pictures()}
         return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
 
     def to_markdown(self) -> str:

@@ -21,6 +21,7 @@ DESCRIPTION = "Learn which parts of a dense pipeline a prompt can do without: a 
 
 
 def _arguments() -> argparse.Namespace:
+    from aptp.checkpoint.record import GUIDANCE
     from aptp.training.options import add_options
 
     parser = Parser(prog="python -m aptp.train", description=DESCRIPTION)
@@ -35,6 +36,9 @@ def _arguments() -> argparse.Namespace:
         "--set", dest="changes", action="append", default=[], metavar="NAME=VALUE", help="of the method"
     )
     parser.add_argument("--size", metavar="HxW", help="pixels the budget holds at (the pipeline's own)")
+    parser.add_argument(
+        "--guidance", type=float, default=GUIDANCE, metavar="G", help="that images are drawn with by default"
+    )
     parser.add_argument("--data", default="scenes", help="captioned images: scenes")
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
     add_options(parser)
@@ -80,6 +84,7 @@ def main() -> int:
         method(arguments.preset, arguments.changes),
         recipe_of(arguments, _usual(arguments.preset, arguments.steps)),
         _size(arguments.size),
+        arguments.guidance,
     )
     found = train(
         task, arguments.out, run_folder(arguments), leg_of(arguments), recompute=arguments.recompute

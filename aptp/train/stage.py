@@ -13,7 +13,7 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
 from aptp.checkpoint.integrity import check_target, list_files
 from aptp.checkpoint.reader import Checkpoint
-from aptp.checkpoint.record import Record
+from aptp.checkpoint.record import GUIDANCE, MAX_GUIDANCE, Record
 from aptp.checkpoint.writer import write_checkpoint
 from aptp.data.named import open_source
 from aptp.errors import UsageError
@@ -41,7 +41,8 @@ PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 @dataclass(frozen=True)
 class Task:
     """What is to be learned: ``source``, a diffusers folder, on ``data``; ``size`` is the (height, width) in
-    pixels at which the budget holds, by default the pipeline's own.
+    pixels at which the budget holds, by default the pipeline's own. ``guidance``: the scale images are to be
+    drawn with by default.
     """
 
     source: Path
@@ -49,6 +50,11 @@ class Task:
     method: Method
     recipe: Recipe
     size: tuple[int, int] | None = None
+    guidance: float = GUIDANCE
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.guidance <= MAX_GUIDANCE:
+            raise UsageError(f"guidance {self.guidance}: give a number from 0 to {MAX_GUIDANCE:g}")
 
 
 def train(task: Task, out: Path, folder: Path, leg: Leg, *, recompute: bool = False) -> Usage | None:
@@ -169,6 +175,7 @@ def _record(task: Task, size: tuple[int, int], space: Space, told: Mapping[str, 
         depth=tuple(gate.module for gate in space.depths),
         feed_forward_gates=space.feed_forward_gates,
         codes=(),
+        guidance=task.guidance,
         provenance={
             **told,
             "codes": "learned; experts are slices, not fine-tuned",

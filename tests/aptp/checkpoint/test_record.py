@@ -20,6 +20,7 @@ RECORD = Record(
     depth=("up_blocks.0.resnets.1",),
     feed_forward_gates=32,
     codes=(CodeRecord(0.5, {"a": "101"}, {"up_blocks.0.resnets.1": True}),),
+    guidance=3.0,
     provenance={"seed": 0},
     files={"unet/config.json": FileEntry(3, "0" * 64)},
 )
@@ -51,6 +52,10 @@ def test_writing_is_deterministic() -> None:
         ({"size": [64]}, r"'size' must be \[height, width\]"),
         ({"size": [64, 0]}, r"'size' must be \[height, width\]"),
         ({"depth": [1]}, "'depth' must hold strs"),
+        ({"guidance": "7"}, "'guidance' must be a number from 0 to 1000"),
+        ({"guidance": True}, "'guidance' must be a number"),
+        ({"guidance": -1}, "'guidance' must be a number"),
+        ({"guidance": 1001}, "'guidance' must be a number"),
         ({"router": "gumbel"}, "unknown router 'gumbel'"),
         ({"codes": [{"budget": 1.0}]}, "code 0 must have budget, widths and depths"),
         ({"codes": [{"budget": 0, "widths": {}, "depths": {}}]}, r"not in \(0, 1\]"),

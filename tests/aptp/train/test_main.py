@@ -80,6 +80,7 @@ def test_a_leg_that_ended_first(asked: dict[str, Any], monkeypatch: pytest.Monke
         (["--budget", "2"], "budget 2.0 is not in"),
         (["--size", "64"], "--size '64' is not HxW"),
         (["--size", "0x64"], "at least 1 pixel"),
+        (["--guidance", "-1"], "guidance -1.0: give a number from 0"),
         (["--steps", "0"], "steps is 0"),
         (["--codez", "4"], "unknown option '--codez'; did you mean '--codes'"),
     ],

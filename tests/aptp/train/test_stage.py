@@ -20,7 +20,7 @@ from tests.aptp.train.spaces import ours, theirs
 
 SHORT = replace(RECIPES["tiny"], steps=4, batch=4, warmup=1, decay=1)
 PLAIN = Leg(precision="no")
-TASK = Task(Path(), "scenes", ours(warm_up=1), SHORT)
+TASK = Task(Path(), "scenes", ours(warm_up=1), SHORT, guidance=3.0)
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,7 @@ def test_what_it_leaves(dense: Path, tmp_path: Path) -> None:
     assert found.agreement == 1
     assert made.record.size == (32, 32)
     assert made.record.trained
+    assert made.record.guidance == 3
     provenance = made.record.provenance
     assert provenance["method"]["hard"] is True
     assert provenance["recipe"]["steps"] == 4
