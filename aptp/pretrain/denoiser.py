@@ -15,7 +15,7 @@ from aptp.training.learner import Learner
 from aptp.training.noising import Noising
 from aptp.training.recipe import Recipe
 
-RECIPE = Recipe(steps=15_000, batch=64, rate=1e-3, warmup=200, decay=5_200, average=0.999)
+RECIPE = Recipe(steps=13_500, batch=64, rate=1e-3, warmup=200, decay=4_500, average=0.999)
 
 LAYOUT = 0.1  # weight of the layout loss
 
