@@ -45,7 +45,7 @@ default ablation: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 default ablation: export MALLOC_TOP_PAD_ = 67108864
 default: $(VENV)/dev.ready
 	test -d runs/dense || $(RUN) -m aptp.pretrain --out runs/dense $(TRAIN)
-	test -d runs/routed || $(RUN) -m aptp.train --from runs/dense --preset tiny --data scenes --guidance 3 \
+	test -d runs/routed || $(RUN) -m aptp.train --from runs/dense --preset tiny --data scenes --guidance 2 \
 	  --out runs/routed $(TRAIN)
 	test -d runs/tuned || $(RUN) -m aptp.finetune --checkpoint runs/routed --data scenes --out runs/tuned $(TRAIN)
 	$(RUN) -m aptp.evaluate --checkpoint runs/tuned --out runs/report
@@ -53,7 +53,7 @@ default: $(VENV)/dev.ready
 # Stage 1 as published against ours, on the default's own dense pipeline and from as many steps; after `make default`.
 ablation: $(VENV)/dev.ready
 	test -d runs/paper || $(RUN) -m aptp.train --from runs/dense --preset paper --codes 4 --set warm_up=200 \
-	  --steps 2000 --batch 64 --guidance 3 --out runs/paper $(TRAIN)
+	  --steps 2000 --batch 64 --guidance 2 --out runs/paper $(TRAIN)
 	$(RUN) -m bench.ablation runs/paper runs/routed
 
 clean:

@@ -39,7 +39,7 @@ def test_letters_end_where_their_ink_does():
     for word in WRITTEN:
         found = ends(word)
         assert len(found) == len(word) + 1
-        assert found == sorted(found)
+        assert list(found) == sorted(found)
     from aptp.data.scenes.compose import Layout
     from aptp.data.scenes.scene import Background
 
