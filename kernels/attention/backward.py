@@ -1,6 +1,6 @@
 """The backward kernels: gradients of q, k and v, given that of the output.
 
-With P = softmax(scale · q kᵀ) from the sums that the forward pass kept, dP = grad · vᵀ, and δ from `gates.py`:
+With P = softmax(scale · q kᵀ), from the sums that the forward pass kept, dP = grad · vᵀ, and δ of `gates.py`:
 
     dv = gate · Pᵀ grad,  dS = P ∘ (gate · dP − δ),  dq = scale · dS k,  dk = scale · dSᵀ q
 
@@ -20,7 +20,7 @@ import triton.language as tl
 from torch import Tensor, float32
 from torch.library import wrap_triton
 
-from kernels.attention.forward import locate
+from kernels.attention.forward import live_part, own_head
 from kernels.attention.gates import deltas_and_gates
 from kernels.attention.launch import by_token, common, even
 from kernels.attention.reference import LOG2_E
@@ -45,7 +45,8 @@ def _to_keys(
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """dk and dv of BLOCK_N keys over one part of the queries, ``walk`` of them. EVEN: BLOCK_M divides N_Q."""
-    b, h, gate, keys = locate(gates, lengths, g_b, N_K, LENGTHS)
+    b, h = own_head()
+    gate, keys = live_part(gates, lengths, b, h, g_b, N_K, LENGTHS)
     blocks = tl.cdiv(N_K, BLOCK_N)
     part, first_key = tl.program_id(0) // blocks, tl.program_id(0) % blocks * BLOCK_N
     columns = first_key + tl.arange(0, BLOCK_N)
@@ -101,11 +102,12 @@ def _to_queries(
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """dq of BLOCK_M queries. EVEN: BLOCK_N divides the keys."""
-    b, h, gate, keys = locate(gates, lengths, g_b, N_K, LENGTHS)
+    b, h = own_head()
+    gate, keys = live_part(gates, lengths, b, h, g_b, N_K, LENGTHS)
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     head = (b * N_Q * HEADS + h) * D
     to_q = zero_rows(BLOCK_M, D, MAIN)
-    if (gate == 0) | (keys <= 0):
+    if (gate == 0) | (keys == 0):
         store_rows(dq + head, rows, HEADS * D, N_Q, to_q, D, MAIN)
         return
     q_rows = load_rows(q + b * q_b + h * q_h, rows, q_n, N_Q, True, D, MAIN)
@@ -143,7 +145,7 @@ def gradients(
     scale: float,
     straight_through: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """As `reference.gradients`, by the kernels, with what `attend` made. The caller has checked the arguments."""
+    """As `reference.gradients`, by the kernels, with what `attend` made. The caller has checked all."""
     batch, heads, queries, _ = q.shape
     grad = grad.transpose(1, 2).contiguous().transpose(1, 2)
     arguments = (q, k, v, gates, lengths, scale)
@@ -165,5 +167,5 @@ def gradients(
         EVEN=queries % tile.queries == 0, **common(*arguments, tile),
     )  # fmt: skip
     if parts > 1:
-        to_k, to_v = (x.unflatten(0, (parts, batch)).sum(0).to(q.dtype) for x in (to_k, to_v))
+        to_k, to_v = (x.view(parts, batch, *x.shape[1:]).sum(0).to(q.dtype) for x in (to_k, to_v))
     return to_q, to_k, to_v, to_gates

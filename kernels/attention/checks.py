@@ -30,7 +30,7 @@ def split_heads(name: str, x: Tensor, gates: Tensor) -> Tensor:
         raise ValueError(
             f"{name} {list(x.shape)} is not [B, N, H·D] for the H heads of gates {list(gates.shape)} [B, H]"
         )
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
 
 
 def _check_tensor(name: str, x: Tensor, q: Tensor) -> None:

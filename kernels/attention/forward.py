@@ -4,11 +4,11 @@ One program makes one block of one head's output, with the online softmax of Fla
 Gimelshein 2018; Dao 2023): a running maximum and sum per query, in float32 and base 2, so that SD 2.1's
 logits, which overflow float16, stay finite.
 
-Traffic per live head, in elements: q and out once (N_q·D each), k and v once per block of queries from L2
-and once from memory (N_k·D each), and 4 bytes per query for the sums that the backward pass reads. Operations:
-4·N_q·N_k·D. A closed head costs the launch of its programs, one load of its gate and the zeros it writes:
-its q, k and v are never read. Programs of closed heads cannot be left out of the grid, because their number
-is known to the GPU only and asking for it would stall the CPU; the hardware hands their places to live ones.
+Traffic per live head, in elements: q and out once (N_q·D each), k and v once from memory (N_k·D each) and
+once per block of queries from L2, and 4 bytes per query for the sums that the backward pass reads.
+Operations: 4·N_q·N_k·D. A closed head costs the launch of its programs, one load of its gate in each, and
+the zeros it writes: its q, k and v are never read. Its programs cannot be left out of the grid, because only
+the GPU knows how many there are and asking would stall the CPU; the hardware hands their places to live ones.
 
 Keys and values come through pointers. Descriptors made on the host for Hopper's bulk copies are not carried
 into a compiled graph by `triton_op`, and made in the kernel they cost each program a store and a fence.
@@ -27,14 +27,19 @@ from kernels.attention.tiles import choose
 
 
 @triton.jit
-def locate(gates, lengths, g_b, N_K, LENGTHS: tl.constexpr):
-    """This program's sample and head (64 bits: offsets start with them), gate, and number of live keys."""
-    b, h = tl.program_id(2).to(tl.int64), tl.program_id(1).to(tl.int64)
+def own_head():
+    """This program's sample and head, with 64 bits, because offsets of heads start with them."""
+    return tl.program_id(2).to(tl.int64), tl.program_id(1).to(tl.int64)
+
+
+@triton.jit
+def live_part(gates, lengths, b, h, g_b, N_K, LENGTHS: tl.constexpr):
+    """The gate of head h of sample b, and how many keys the sample has; a head is closed if either is 0."""
     gate = tl.load(gates + b * g_b + h).to(tl.float32)
     keys = N_K
     if LENGTHS:
-        keys = tl.minimum(tl.load(lengths + b).to(tl.int32), N_K)
-    return b, h, gate, keys
+        keys = tl.maximum(tl.minimum(tl.load(lengths + b).to(tl.int32), N_K), 0)
+    return gate, keys
 
 
 @triton.jit
@@ -84,11 +89,12 @@ def _attend(
     EVEN: tl.constexpr, LENGTHS: tl.constexpr, SCALE: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    b, h, gate, keys = locate(gates, lengths, g_b, N_K, LENGTHS)
+    b, h = own_head()
+    gate, keys = live_part(gates, lengths, b, h, g_b, N_K, LENGTHS)
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     out += (b * N_Q * HEADS + h) * D
     sums += (b * HEADS + h) * N_Q
-    if (gate == 0) | (keys <= 0):
+    if (gate == 0) | (keys == 0):
         store_rows(out, rows, HEADS * D, N_Q, zero_rows(BLOCK_M, D, MAIN), D, MAIN)
         tl.store(sums + rows, tl.zeros([BLOCK_M], tl.float32), mask=rows < N_Q)
         return

@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor, float32
 from torch.library import wrap_triton
 
-from kernels.attention.forward import attend_head, locate
+from kernels.attention.forward import attend_head, live_part, own_head
 from kernels.attention.launch import Arguments, common, even
 from kernels.attention.rows import load_rows, sum_of_products
 from kernels.attention.tiles import choose
@@ -26,10 +26,12 @@ from kernels.attention.tiles import choose
 
 @triton.jit
 def _to_deltas(
-    out, grad, gates, deltas, shares, g_b, HEADS, N_Q, D: tl.constexpr, MAIN: tl.constexpr, BLOCK_M: tl.constexpr
+    out, grad, gates, deltas, shares, g_b, HEADS, N_Q,
+    D: tl.constexpr, MAIN: tl.constexpr, BLOCK_M: tl.constexpr,
 ):  # fmt: skip
     """δ of BLOCK_M queries, and their sum over the gate: this block's share of dgate, 0 if closed."""
-    b, h, gate, _ = locate(gates, gates, g_b, 0, False)
+    b, h = own_head()
+    gate = tl.load(gates + b * g_b + h).to(tl.float32)
     share = shares + (b * HEADS + h) * tl.num_programs(0) + tl.program_id(0)
     if gate == 0:
         tl.store(share, 0.0)
@@ -48,9 +50,10 @@ def _to_closed_gates(
     EVEN: tl.constexpr, LENGTHS: tl.constexpr, SCALE: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """A closed gate's dgate = Σ grad ∘ softmax(scale · q kᵀ) v: this block's share, in place of the 0 there."""
-    b, h, gate, keys = locate(gates, lengths, g_b, N_K, LENGTHS)
-    if (gate != 0) | (keys <= 0):
+    """A closed gate's dgate, Σ grad ∘ softmax(scale · q kᵀ) v: this block's share, over the 0 there."""
+    b, h = own_head()
+    gate, keys = live_part(gates, lengths, b, h, g_b, N_K, LENGTHS)
+    if (gate != 0) | (keys == 0):
         return
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     queries = load_rows(q + b * q_b + h * q_h, rows, q_n, N_Q, True, D, MAIN)
@@ -65,7 +68,7 @@ def _to_closed_gates(
 def deltas_and_gates(
     grad: Tensor, out: Tensor, arguments: Arguments, straight_through: bool
 ) -> tuple[Tensor, Tensor]:
-    """δ [B, H, N_q], undefined where the head is closed, and dgate [B, H]; ``grad`` is laid out as ``out``."""
+    """δ [B, H, N_q], undefined where a head is closed, and dgate [B, H]; ``grad`` is laid out as ``out``."""
     q, k, _, gates, lengths, _ = arguments
     batch, heads, queries, width = q.shape
     tile = choose("forward", q, k)

@@ -1,4 +1,4 @@
-"""What all launches share: memory laid out by token, and the arguments that every kernel over q, k, v takes."""
+"""What all launches share: memory laid out by token, and the arguments of every kernel over q, k and v."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from kernels.attention.reference import LOG2_E
 from kernels.attention.tiles import Tile, precision
-
 
 # q, k, v, gates, lengths, scale
 Arguments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, float]
@@ -32,13 +31,27 @@ def common(
     q: Tensor, k: Tensor, v: Tensor, gates: Tensor, lengths: Tensor | None, scale: float, tile: Tile
 ) -> dict[str, Any]:
     """Tensors, strides, sizes and constants by the names that the kernels give them."""
-    names = [f"{tensor}_{axis}" for tensor in "qkv" for axis in "bhn"]
-    strides = dict(zip(names, (*q.stride()[:3], *k.stride()[:3], *v.stride()[:3]), strict=True))
+    sizes = {"HEADS": q.shape[1], "N_Q": q.shape[2], "N_K": k.shape[2], "D": q.shape[3]}
+    strides = {
+        f"{name}_{axis}": x.stride(place)
+        for name, x in {"q": q, "k": k, "v": v}.items()
+        for place, axis in enumerate("bhn")
+    }
     return {
-        **{"q": q, "k": k, "v": v, "gates": gates, "lengths": gates if lengths is None else lengths},
+        "q": q,
+        "k": k,
+        "v": v,
+        "gates": gates,
+        "g_b": gates.stride(0),
         **strides,
-        **{"g_b": gates.stride(0), "HEADS": q.shape[1], "N_Q": q.shape[2], "N_K": k.shape[2]},
-        **{"LENGTHS": lengths is not None, "SCALE": scale * LOG2_E, "PRECISION": precision(q.dtype)},
-        **{"D": q.shape[3], "MAIN": tile.main, "BLOCK_M": tile.queries, "BLOCK_N": tile.keys},
-        **{"num_warps": tile.warps, "num_stages": tile.stages},
+        **sizes,
+        "lengths": gates if lengths is None else lengths,  # some pointer; it is not read
+        "LENGTHS": lengths is not None,
+        "SCALE": scale * LOG2_E,
+        "PRECISION": precision(q.dtype, q.shape[3]),
+        "MAIN": tile.main,
+        "BLOCK_M": tile.queries,
+        "BLOCK_N": tile.keys,
+        "num_warps": tile.warps,
+        "num_stages": tile.stages,
     }

@@ -26,7 +26,7 @@ try:
 except ModuleNotFoundError as missing:
     if missing.name != "triton":
         raise
-    define: Callable[..., Any] = custom_op
+    define: Callable[..., Callable[[Callable[..., Any]], Any]] = custom_op
 else:
     define = triton_op
 
@@ -62,14 +62,13 @@ def gated_attention(
     Returns [B, H, N_q, D] (laid out in memory by token) or [B, N_q, H·D], as q came, in q's dtype.
     Raises ValueError for what does not fit or is not supported, before anything runs.
     """
-    options = {"lengths": lengths, "scale": scale, "straight_through": straight_through}
-    if q.ndim == 3:
-        split = (split_heads(name, x, gates) for name, x in {"q": q, "k": k, "v": v}.items())
-        return gated_attention(*split, gates, **options).transpose(1, 2).flatten(2)
+    joined = q.ndim == 3
+    if joined:
+        q, k, v = (split_heads(name, x, gates) for name, x in {"q": q, "k": k, "v": v}.items())
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     check(q, k, v, gates, lengths, scale)
     out: Tensor = _forward(q, k, v, gates, lengths, scale, straight_through)[0]
-    return out
+    return out.transpose(1, 2).flatten(2) if joined else out
 
 
 def on_gpu(x: Tensor) -> bool:
@@ -105,22 +104,21 @@ def _backward(
     scale: float,
     straight_through: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    options = {"scale": scale, "straight_through": straight_through}
     if on_gpu(q):
-        return gradients(grad, q, k, v, gates, lengths, out=out, sums=sums, **options)
-    return reference.gradients(grad, q, k, v, gates, lengths, **options)
+        return gradients(
+            grad, q, k, v, gates, lengths, out=out, sums=sums, scale=scale, straight_through=straight_through
+        )
+    return reference.gradients(grad, q, k, v, gates, lengths, scale=scale, straight_through=straight_through)
 
 
-@_forward.register_fake
-def _(q: Tensor, k: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+def _empty_output(q: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
     return by_token(q), q.new_empty(q.shape[:3], dtype=torch.promote_types(q.dtype, torch.float32))
 
 
-@_backward.register_fake
-def _(
-    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, gates: Tensor, *rest: Any
+def _empty_gradients(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, gates: Tensor, *others: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return by_token(q), by_token(k), by_token(v), torch.empty_like(gates, memory_format=torch.contiguous_format)
+    return by_token(q), by_token(k), by_token(v), gates.new_empty(gates.shape)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -129,9 +127,11 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.mark_non_differentiable(output[1])
 
 
-def _gradients(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, grad: Tensor, of_sums: Tensor | None) -> tuple[Tensor | None, ...]:
     found = _backward(grad, *ctx.saved_tensors, ctx.scale, ctx.straight_through)
     return *found, None, None, None
 
 
-_forward.register_autograd(_gradients, setup_context=_keep)
+_forward.register_fake(_empty_output)
+_backward.register_fake(_empty_gradients)
+_forward.register_autograd(_differentiate, setup_context=_keep)

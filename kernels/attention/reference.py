@@ -61,8 +61,8 @@ def gradients(
     if straight_through:
         silent = silent & (gates != 0)  # what is left has no keys
     to_gate = pulled.sum((2, 3)).masked_fill(silent, 0)
-    found = ((slopes @ wide_k).to(q.dtype), (slopes.mT @ wide_q).to(k.dtype), to_v.to(v.dtype))
-    return *(_by_token(x) for x in found), to_gate.to(gates.dtype)
+    to_q, to_k, to_v = (_by_token(x.to(q.dtype)) for x in (slopes @ wide_k, slopes.mT @ wide_q, to_v))
+    return to_q, to_k, to_v, to_gate.to(gates.dtype)
 
 
 def _weights(

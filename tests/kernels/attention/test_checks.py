@@ -38,7 +38,7 @@ REFUSED: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "lengths' stride": ("lengths have stride", lambda a: {"lengths": torch.ones(4, dtype=torch.int32)[::2]}),
     "scale": ("must be positive", lambda a: {"scale": 0.0}),
     "heads do not divide": ("not .B, N, H·D", lambda a: {"q": torch.zeros(2, 4, 33)}),
-    "no gates to tell heads by": ("not .B, N, H·D", lambda a: {"q": torch.zeros(2, 4, 64), "gates": torch.ones(2)}),
+    "heads unknown": ("not .B, N, H·D", lambda a: {"q": torch.zeros(2, 4, 64), "gates": torch.ones(2)}),
 }
 
 

@@ -72,7 +72,9 @@ def test_by_token_without_copies(device: str) -> None:
     assert torch.equal(found, given.attended().transpose(1, 2).flatten(2))
 
 
-@pytest.mark.parametrize("gates", [((0.0, 0.0), (0.0, 0.0)), ((0.0, 0.0), (1.0, 1.0)), ((-0.0, 1.0), (1.0, 1.0))])
+@pytest.mark.parametrize(
+    "gates", [((0.0, 0.0), (0.0, 0.0)), ((0.0, 0.0), (1.0, 1.0)), ((-0.0, 1.0), (1.0, 1.0))]
+)
 def test_closed_heads_are_zero_and_never_read(gates: tuple[tuple[float, ...], ...], device: str) -> None:
     given = problem(10, 20, gates=gates, device=device)
     wanted = given.expected()
