@@ -14,12 +14,13 @@ from statistics import median
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("numpy", "onnxruntime", "onnxruntime-ep-openvino", "openvino", "torch", "diffusers")
+PACKAGES = ("numpy", "onnxruntime", "onnxruntime-ep-openvino", "openvino", "torch", "triton", "diffusers")
 
 
 def environment() -> dict[str, Any]:
     """The machine and software these numbers hold for."""
     return {
+        **_gpu(),
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
@@ -71,6 +72,14 @@ def _cpu() -> str:
             flags = row
     extras = [x for x in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {x}" in flags]
     return f"{name} ({', '.join(extras)})"
+
+
+def _gpu() -> dict[str, str]:
+    torch = sys.modules.get("torch")  # a benchmark without torch has no use for one
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    major, minor = torch.cuda.get_device_capability()
+    return {"gpu": f"{torch.cuda.get_device_name()} ({major}.{minor}, CUDA {torch.version.cuda})"}
 
 
 def _version(name: str) -> str | None:

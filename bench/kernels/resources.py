@@ -53,6 +53,7 @@ class Resources:
     shared: int  # KiB per program
     programs: int  # on a multiprocessor at once
     products: str  # wgmma, mma or fma
+    serial: bool  # whether wgmma products wait for one another
 
 
 def every(capability: tuple[int, int]) -> Iterator[Resources]:
@@ -68,8 +69,14 @@ def compiled(
     """For shapes that divide into whole blocks and tensors that are aligned as torch allocates them."""
     function = FUNCTIONS[kernel]
     constants = {
-        **{"EVEN": True, "LENGTHS": False, "SCALE": 0.1, "D": width, "MAIN": tile.main},
-        **{"BLOCK_M": tile.queries, "BLOCK_N": tile.keys, "PRECISION": precision(dtype, width)},
+        "EVEN": True,
+        "LENGTHS": False,
+        "SCALE": 0.1,
+        "D": width,
+        "MAIN": tile.main,
+        "BLOCK_M": tile.queries,
+        "BLOCK_N": tile.keys,
+        "PRECISION": precision(dtype, width),
     }
     signature = {name: _type(name, constants, TYPES[dtype]) for name in function.arg_names}
     aligned = {
@@ -80,10 +87,8 @@ def compiled(
     places = {(function.arg_names.index(name),): value for name, value in constants.items()}
     target = GPUTarget("cuda", 10 * capability[0] + capability[1], 32)
     options = {"num_warps": tile.warps, "num_stages": tile.stages}
-    built = triton.compile(
-        ASTSource(function, signature, places, aligned), target=target, options=options
-    )
-    registers, spilled = _used(built.asm["cubin"])
+    built = triton.compile(ASTSource(function, signature, places, aligned), target=target, options=options)
+    registers, spilled, serial = _assembled(built.asm["ptx"], capability)
     threads, shared = 32 * tile.warps, built.metadata.shared / 1024
     fitting = (REGISTERS // (registers * threads), THREADS // threads, SHARED[capability] // (shared + 1))
     found = re.search(r"wgmma\.mma_async|mma\.sync", built.asm["ptx"])
@@ -98,6 +103,7 @@ def compiled(
         round(shared),
         int(min(fitting)),
         found[0].split(".")[0] if found else "fma",
+        serial,
     )
 
 
@@ -107,15 +113,20 @@ def _type(name: str, constants: dict[str, object], of_tensors: str) -> str:
     return (POINTERS[name] or f"*{of_tensors}") if name in POINTERS else "i32"
 
 
-def _used(cubin: bytes) -> tuple[int, int]:
-    """Registers and bytes of stack, as the disassembler that comes with Triton reads them."""
-    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
+def _assembled(ptx: str, capability: tuple[int, int]) -> tuple[int, int, bool]:
+    """Registers, bytes of stack, and whether Hopper's products wait for one another: what ptxas says."""
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/ptxas"
+    architecture = f"sm_{capability[0]}{capability[1]}{'a' * (capability == (9, 0))}"
+    with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
+        file.write(ptx)
         file.flush()
-        done = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True)
-    registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", done.stdout).groups()  # type: ignore[union-attr]
-    return int(registers), int(stack)
+        command = [tool, f"-arch={architecture}", "-v", file.name, "-o", "/dev/null"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    registers = re.search(r"Used (\d+) registers", said)
+    stack = re.search(r"(\d+) bytes stack frame", said)
+    assert registers is not None, said
+    assert stack is not None, said
+    return int(registers[1]), int(stack[1]), "are serialized" in said
 
 
 def main() -> None:
@@ -127,7 +138,8 @@ def main() -> None:
     if not isinstance(forward._attend, triton.JITFunction):
         sys.exit("The kernels are interpreted here; run this with TRITON_INTERPRET=0")
     for row in every((major, minor)):
-        print(json.dumps(asdict(row)) if options.json else "  ".join(map(str, asdict(row).values())), flush=True)
+        values = asdict(row)
+        print(json.dumps(values) if options.json else "  ".join(map(str, values.values())), flush=True)
 
 
 if __name__ == "__main__":

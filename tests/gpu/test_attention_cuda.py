@@ -11,14 +11,10 @@ from tests.kernels.attention.problems import FORWARD, GRADIENTS, error, problem
 from tests.kernels.attention.test_backward import (  # noqa: F401
     test_a_closed_gate_gets_its_derivative_when_asked,
     test_a_walk_in_parts_is_the_same_sum,
-    test_any_gates_and_lengths as test_gradients_of_any_gates_and_lengths,
     test_closed_heads_get_zeros_and_are_never_read,
-    test_every_head_dim_and_dtype as test_gradients_of_every_head_dim_and_dtype,
     test_gradients_in_any_layout,
     test_keys_beyond_a_samples_length_get_zeros_and_are_never_read,
-    test_logits_that_overflow_float16 as test_gradients_of_logits_that_overflow_float16,
     test_the_same_bits_every_time,
-    test_ugly_shapes as test_gradients_of_ugly_shapes,
 )
 from tests.kernels.attention.test_forward import (  # noqa: F401
     test_any_gates_and_lengths,

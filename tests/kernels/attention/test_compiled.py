@@ -1,4 +1,4 @@
-"""What compilers make of the kernels, without a GPU: in child processes, because here they are interpreted."""
+"""What compilers make of the kernels, without a GPU: in child processes, for here they are interpreted."""
 
 import json
 import os
@@ -28,6 +28,7 @@ def test_the_table_fits_its_architectures(capability: str) -> None:
         assert row["programs"] >= 1, row
         if row["dtype"] != "fp32":
             assert row["spilled"] == 0, row
+            assert not row["serial"], row
             assert row["products"] == ("wgmma" if capability == "9.0" else "mma"), row
 
 
