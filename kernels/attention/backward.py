@@ -22,7 +22,7 @@ from torch.library import wrap_triton
 
 from kernels.attention.forward import live_part, own_head
 from kernels.attention.gates import deltas_and_gates
-from kernels.attention.launch import by_token, common, even
+from kernels.attention.launch import by_token, common, even, summed
 from kernels.attention.reference import LOG2_E
 from kernels.attention.rows import add_mixed, inner, keep_rows, load_rows, scale_rows, store_rows, zero_rows
 from kernels.attention.tiles import choose, walked
@@ -167,5 +167,5 @@ def gradients(
         EVEN=queries % tile.queries == 0, **common(*arguments, tile),
     )  # fmt: skip
     if parts > 1:
-        to_k, to_v = (x.view(parts, batch, *x.shape[1:]).sum(0).to(q.dtype) for x in (to_k, to_v))
+        to_k, to_v = (summed(x, parts, q.dtype) for x in (to_k, to_v))
     return to_q, to_k, to_v, to_gates

@@ -10,8 +10,8 @@ Operations: 4·N_q·N_k·D. A closed head costs the launch of its programs, one 
 the zeros it writes: its q, k and v are never read. Its programs cannot be left out of the grid, because only
 the GPU knows how many there are and asking would stall the CPU; the hardware hands their places to live ones.
 
-Keys and values come through pointers. Descriptors made on the host for Hopper's bulk copies are not carried
-into a compiled graph by `triton_op`, and made in the kernel they cost each program a store and a fence.
+Keys and values come through pointers. Hopper's bulk copies would need descriptors: made on the host, they
+are lost when torch (2.13) traces a `triton_op`; made in the kernel, each program pays for building its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def live_part(gates, lengths, b, h, g_b, N_K, LENGTHS: tl.constexpr):
     gate = tl.load(gates + b * g_b + h).to(tl.float32)
     keys = N_K
     if LENGTHS:
-        keys = tl.maximum(tl.minimum(tl.load(lengths + b).to(tl.int32), N_K), 0)
+        keys = tl.maximum(tl.minimum(tl.load(lengths + b), N_K), 0).to(tl.int32)
     return gate, keys
 
 

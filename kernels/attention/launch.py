@@ -22,6 +22,12 @@ def by_token(x: Tensor, parts: int = 1, dtype: torch.dtype | None = None) -> Ten
     return x.new_empty((parts * batch, rows, heads, width), dtype=dtype or x.dtype).transpose(1, 2)
 
 
+def summed(x: Tensor, parts: int, dtype: torch.dtype) -> Tensor:
+    """The sum of what `by_token` laid out in ``parts``, laid out like one of them."""
+    by_rows = x.transpose(1, 2).unflatten(0, (parts, -1))  # [parts, B, N, H, D]
+    return by_rows.sum(0).to(dtype).transpose(1, 2)
+
+
 def even(lengths: Tensor | None, rows: int, block: int) -> bool:
     """Whether every block of ``rows`` is whole, for every sample."""
     return lengths is None and rows % block == 0

@@ -26,9 +26,10 @@ def attend(
     ``q`` [B, H, N_q, D], ``k`` and ``v`` [B, H, N_k, D], ``gates`` [B, H], ``lengths`` [B] or None for all
     keys. Differentiable; the second output, which is 0 where the head is closed, is not meant to be.
     """
-    weights, sums, closed = _weights(q, k, gates, lengths, scale)
-    mixed = weights @ v.to(weights.dtype)
-    out = (mixed * gates[:, :, None, None].to(weights.dtype)).masked_fill(closed, 0)
+    wide_q, wide_k, wide_v = _widened(q, k, v, lengths)
+    weights, sums, empty = _softmax(wide_q, wide_k, lengths, scale)
+    closed = empty | (gates == 0)[:, :, None, None]
+    out = (gates[:, :, None, None].to(weights.dtype) * (weights @ wide_v)).masked_fill(closed, 0)
     return _by_token(out.to(q.dtype)), sums.masked_fill(closed[..., 0], 0)
 
 
@@ -50,34 +51,46 @@ def gradients(
         dv = gate · Pᵀ grad,  dS = gate · P ∘ (dP − rowsum(P ∘ dP)),  dq = scale · dS k,  dk = scale · dSᵀ q
         dgate = Σ P ∘ dP, which for a gate of zero is given with ``straight_through`` and is 0 without
     """
-    weights, _, closed = _weights(q, k, gates, lengths, scale)
-    grad, wide_q, wide_k, wide_v = (x.to(weights.dtype) for x in (grad, q, k, v))
-    gate = gates[:, :, None, None].to(weights.dtype)
+    wide_q, wide_k, wide_v = _widened(q, k, v, lengths)
+    weights, _, empty = _softmax(wide_q, wide_k, lengths, scale)
+    grad, gate = grad.to(weights.dtype), gates[:, :, None, None].to(weights.dtype)
+    closed = empty | (gates == 0)[:, :, None, None]
     along = grad @ wide_v.mT  # dP [B, H, N_q, N_k]
     pulled = (weights * along).sum(-1, keepdim=True)
-    slopes = (gate * weights * (along - pulled)).masked_fill(closed, 0) * scale
-    to_v = (gate * (weights.mT @ grad)).masked_fill(closed, 0)
-    silent = closed[:, :, 0, 0]
-    if straight_through:
-        silent = silent & (gates != 0)  # what is left has no keys
-    to_gate = pulled.sum((2, 3)).masked_fill(silent, 0)
-    to_q, to_k, to_v = (_by_token(x.to(q.dtype)) for x in (slopes @ wide_k, slopes.mT @ wide_q, to_v))
-    return to_q, to_k, to_v, to_gate.to(gates.dtype)
+    slopes = scale * gate * weights * (along - pulled)
+    found = (slopes @ wide_k, slopes.mT @ wide_q, gate * (weights.mT @ grad))
+    to_q, to_k, to_v = (_by_token(x.masked_fill(closed, 0).to(q.dtype)) for x in found)
+    silent = empty if straight_through else closed
+    to_gates = pulled.sum((2, 3)).masked_fill(silent[:, :, 0, 0], 0)
+    return to_q, to_k, to_v, to_gates.to(gates.dtype)
 
 
-def _weights(
-    q: Tensor, k: Tensor, gates: Tensor, lengths: Tensor | None, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """softmax [B, H, N_q, N_k], log2 of its sums [B, H, N_q], and which heads are closed [B, H, 1, 1]."""
-    wide = torch.promote_types(q.dtype, torch.float32)
-    closed = gates[:, :, None, None] == 0
-    logits = scale * (q.to(wide) @ k.to(wide).mT)
+def _widened(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """In the dtype of the sums; keys and values beyond their sample's length are zeros."""
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     if lengths is not None:
-        beyond = torch.arange(k.shape[2], device=k.device) >= lengths[:, None]  # [B, N_k]
-        empty = lengths[:, None, None, None] <= 0
-        logits = logits.masked_fill(beyond[:, None, None], -torch.inf).masked_fill(empty, 0)
-        closed = closed | empty
-    return logits.softmax(-1), logits.logsumexp(-1) * LOG2_E, closed
+        beyond = _beyond(k, lengths)[:, None, :, None]
+        k, v = k.masked_fill(beyond, 0), v.masked_fill(beyond, 0)
+    return q, k, v
+
+
+def _softmax(q: Tensor, k: Tensor, lengths: Tensor | None, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The weights [B, H, N_q, N_k], log2 of their sums [B, H, N_q], and which samples have no keys
+    [B, 1, 1, 1], whose weights mean nothing.
+    """
+    logits = scale * (q @ k.mT)
+    if lengths is None:
+        empty = torch.zeros((q.shape[0], 1, 1, 1), dtype=torch.bool, device=q.device)
+    else:
+        empty = (lengths <= 0)[:, None, None, None]
+        logits = logits.masked_fill(_beyond(k, lengths)[:, None, None] & ~empty, -torch.inf)
+    return logits.softmax(-1), logits.logsumexp(-1) * LOG2_E, empty
+
+
+def _beyond(k: Tensor, lengths: Tensor) -> Tensor:
+    """[B, N_k]"""
+    return torch.arange(k.shape[2], device=k.device) >= lengths[:, None]
 
 
 def _by_token(x: Tensor) -> Tensor:

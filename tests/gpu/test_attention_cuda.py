@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from kernels.attention.op import gated_attention
 from tests.kernels.attention.problems import FORWARD, GRADIENTS, error, problem
@@ -30,14 +29,11 @@ from tests.kernels.attention.test_forward import (  # noqa: F401
     test_scale,
     test_ugly_shapes,
 )
+from tests.kernels.attention.test_op import INDUCTORS_OWN, Module, attend
 
 pytestmark = pytest.mark.gpu
 
 SD21 = [(4096, 4096), (9216, 9216), (1024, 1024), (4096, 77), (144, 144), (64, 64)]
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
-    return gated_attention(q, k, v, gates, straight_through=True)
 
 
 @pytest.mark.parametrize(("queries", "keys"), SD21)
@@ -51,6 +47,7 @@ def test_shapes_of_sd21(queries: int, keys: int, dtype: torch.dtype, device: str
         assert error(one, other) <= GRADIENTS[dtype]
 
 
+@pytest.mark.filterwarnings(INDUCTORS_OWN)
 def test_compiled_without_a_break_forward_and_backward(device: str) -> None:
     given = problem(200, 77, 64, dtype=torch.bfloat16, device=device)
     results = []
@@ -61,11 +58,8 @@ def test_compiled_without_a_break_forward_and_backward(device: str) -> None:
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.filterwarnings(INDUCTORS_OWN)
 def test_packaged_ahead_of_time(device: str, tmp_path: Path) -> None:
-    class Module(torch.nn.Module):
-        def forward(self, q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
-            return gated_attention(q, k, v, gates)
-
     given = problem(200, 77, 64, dtype=torch.bfloat16, device=device)
     program = torch.export.export(Module(), given.tensors)
     path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "attention.pt2"))

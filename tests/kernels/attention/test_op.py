@@ -1,5 +1,7 @@
 """The operator as torch sees it, with the CPU's kernel: the reference."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,14 @@ from torch import Tensor
 from kernels.attention import op
 from kernels.attention.op import gated_attention
 from tests.kernels.attention.problems import Problem, problem
+
+# The compiler still uses what the rest of torch deprecates.
+INDUCTORS_OWN = "ignore:.*(torch.jit|LeafSpec).*is deprecated"
+
+
+class Module(torch.nn.Module):
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
+        return gated_attention(q, k, v, gates)
 
 
 def small() -> Problem:
@@ -28,6 +38,16 @@ def test_torch_accepts_the_registration_of_its_gradient() -> None:
     out, sums = op._forward(*given.tensors, None, 0.1, True)
     arguments = (out, *given.tensors, None, out, sums, 0.1, True)
     torch.library.opcheck(op._backward, arguments, test_utils=("test_schema", "test_faketensor"))
+
+
+def test_torch_accepts_what_the_kernels_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(op, "on_gpu", lambda x: True)
+    given = problem(600, 9, gates=((1.0, 0.0),))  # enough queries to be walked over in parts
+    out, sums = op._forward(*given.tensors, None, 0.1, True)
+    checks = ("test_schema", "test_faketensor")
+    torch.library.opcheck(op._forward, (*given.tensors, None, 0.1, True), test_utils=checks)
+    arguments = (out, *given.tensors, None, out, sums, 0.1, True)
+    torch.library.opcheck(op._backward, arguments, test_utils=checks)
 
 
 def test_gradients_agree_with_finite_differences() -> None:
@@ -54,10 +74,6 @@ def test_kernels_and_reference_are_one_operator(device: str, monkeypatch: pytest
 
 
 def test_exported_it_stays_an_operator() -> None:
-    class Module(torch.nn.Module):
-        def forward(self, q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
-            return gated_attention(q, k, v, gates)
-
     given = small()
     program = torch.export.export(Module(), given.tensors)
     called = [node.target for node in program.graph.nodes if node.op == "call_function"]
@@ -67,6 +83,18 @@ def test_exported_it_stays_an_operator() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.filterwarnings(INDUCTORS_OWN)
+def test_packaged_ahead_of_time(tmp_path: Path) -> None:
+    given = problem(20, 9, gates=((1.0, 0.0, 0.5),))
+    program = torch.export.export(Module(), given.tensors)
+    path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "attention.pt2"))
+    found = torch._inductor.aoti_load_package(path)(*given.tensors)
+    torch.testing.assert_close(found, gated_attention(*given.tensors))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings(INDUCTORS_OWN)
 def test_compiled_without_a_break_forward_and_backward() -> None:
     given = problem(20, 9, gates=((1.0, 0.0, 0.5),))
     compiled = torch.compile(attend, fullgraph=True)

@@ -60,3 +60,22 @@ def test_straight_through_gives_closed_gates_the_derivative_at_zero() -> None:
     )
     slope = ((up - down) * grad).sum() / 2e-6
     assert found[0, 1].item() == pytest.approx(slope.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("straight_through", [False, True])
+def test_what_is_closed_or_beyond_may_hold_anything(straight_through: bool) -> None:
+    given = problem(5, 7, gates=((1.0, 0.0), (0.0, 1.0), (0.0, 1.0)), lengths=[3, 9, 0]).wide()
+    grad = torch.ones_like(given.q)
+    options = {"scale": SCALE, "straight_through": straight_through}
+    wanted = reference.gradients(grad, *given.tensors, given.lengths, **options)
+    for x in (given.k, given.v):
+        x[0, :, 3:] = torch.nan
+        x[2] = torch.nan
+    if not straight_through:
+        for x in (given.q, given.k, given.v):
+            x[given.gates == 0] = torch.nan
+    found = reference.gradients(grad, *given.tensors, given.lengths, **options)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+    assert (found[3][2] == 0).all()  # no keys, no gradient
+    assert reference.attend(*given.tensors, given.lengths, SCALE)[0].isfinite().all()
