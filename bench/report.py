@@ -31,9 +31,15 @@ def environment() -> dict[str, Any]:
     }
 
 
-def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]], samples: Any) -> None:
-    """Writes `bench/results/<name>.json` with everything and `<name>.md` with the tables, and prints the
-    latter.
+def save(
+    name: str,
+    title: str,
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    samples: Any,
+    pictures: Sequence[str] = (),
+) -> None:
+    """Writes `bench/results/<name>.json` with everything and `<name>.md` with the tables and ``pictures``,
+    files beside it, and prints the latter.
     """
     command = "python -m " + " ".join([f"bench.{name.partition('.')[0]}", *sys.argv[1:]])
     body = {"environment": environment(), "command": command, "tables": tables, "samples": samples}
@@ -42,6 +48,8 @@ def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]
     lines = [f"# {title}", "", f"`{command}`", "", *(f"- {k}: {v}" for k, v in environment().items())]
     for heading, rows in tables.items():
         lines += ["", f"## {heading}", "", *_table(rows)]
+    for picture in pictures:
+        lines += ["", f"![{picture}]({picture})"]
     (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

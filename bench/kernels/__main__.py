@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from bench.kernels.contenders import BACKENDS, Inputs, contenders, live_heads, ours
+from bench.kernels.contenders import BACKENDS, Inputs, contenders, error, live_heads, ours
 from bench.kernels.shapes import Ceiling, Shape, attentions
 from bench.kernels.timing import Timed, ceilings, in_turns
 from bench.report import RESULTS, save, spread
@@ -32,6 +32,8 @@ BATCHES = (1, 4, 16)
 FRACTIONS = (1.0, 0.75, 0.5, 0.25)
 MANY_WAVES = 8  # from here on closed heads must cost next to nothing
 COMPILED = {Shape(4096, 4096, 5, 64), Shape(1024, 1024, 10, 64)}  # at batch 4: compiling takes minutes
+
+LIVE, CROSSOVER = "kernels.live.png", "kernels.crossover.png"
 
 Row = dict[str, Any]
 
@@ -71,6 +73,15 @@ def worth() -> list[Row]:
         row = {"pixels": size, "of all MACs": f"{share:.1%}", "largest": str(largest)}
         rows.append({**row, "the largest's share of that": f"{each:.0%}"})
     return rows
+
+
+def errors() -> list[Row]:
+    """No speed without parity: every shape is checked before the first is timed."""
+    return [
+        {"shape": str(shape), "relative error": f"{error(Inputs.draw(shape, 1)):.1e}"}
+        for size in SIZES
+        for shape in sorted(attentions("sd21", size)[0], reverse=True)
+    ]
 
 
 def measured() -> Iterator[Case]:
@@ -146,6 +157,7 @@ def attention(tables: dict[str, list[Row]], samples: dict[str, Any]) -> None:
             "copy, TB/s": f"{ceiling.bytes / 1e12:.2f}",
         }
     ]
+    tables["Error in bfloat16 against float32"] = errors()
     cases = list(measured())
     for size in SIZES:
         for direction in (False, True):
@@ -164,7 +176,7 @@ def attention(tables: dict[str, list[Row]], samples: dict[str, Any]) -> None:
         for case in cases
         if case.shape.queries == case.shape.keys and not case.backward and case.batch == max(BATCHES)
     }
-    draw_live_fractions(RESULTS / "kernels.live.png", curves, torch.cuda.get_device_name())
+    draw_live_fractions(RESULTS / LIVE, curves, torch.cuda.get_device_name())
 
 
 def crossover(tables: dict[str, list[Row]], samples: dict[str, Any]) -> None:
@@ -174,7 +186,7 @@ def crossover(tables: dict[str, list[Row]], samples: dict[str, Any]) -> None:
     mixtures = list(measure())
     tables["A batch of mixed codes, whole UNet at 512 pixels"] = table(mixtures)
     samples["crossover"] = [asdict(mixture) for mixture in mixtures]
-    draw_crossover(RESULTS / "kernels.crossover.png", mixtures, torch.cuda.get_device_name())
+    draw_crossover(RESULTS / CROSSOVER, mixtures, torch.cuda.get_device_name())
 
 
 def main() -> None:
@@ -191,7 +203,8 @@ def main() -> None:
         attention(tables, samples)
     if "crossover" in parts:
         crossover(tables, samples)
-    save("kernels", "The attention kernel", tables, samples)
+    pictures = [LIVE] * ("attention" in parts) + [CROSSOVER] * ("crossover" in parts)
+    save("kernels", "The attention kernel", tables, samples, pictures)
 
 
 def _raw(found: Timed | str) -> Any:

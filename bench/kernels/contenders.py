@@ -25,6 +25,7 @@ BACKENDS = {
     "SDPA efficient": SDPBackend.EFFICIENT_ATTENTION,
     "SDPA math": SDPBackend.MATH,
 }
+LARGEST_ERROR = 5e-3  # bfloat16
 MATH_LIMIT = 2**31  # bytes of logits above which the materialising backend is left out
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -83,6 +84,19 @@ def contenders(x: Inputs, fractions: Sequence[float], *, backward: bool, compile
         functions |= _compiled()
     make = _backward if backward else _forward
     return {name: make(function, x) for name, function in functions.items()}
+
+
+def error(x: Inputs) -> float:
+    """Of the kernel's output, relative, against float32 attention on the same numbers. Raises RuntimeError if
+    it is too large for any timing to mean something.
+    """
+    with torch.no_grad():
+        found = gated_attention(x.q, x.k, x.v, live_gates(*x.q.shape[:2], 1.0).to(timing.DEVICE))
+        wanted = F.scaled_dot_product_attention(x.q.float(), x.k.float(), x.v.float())
+    relative = float((found - wanted).norm() / wanted.norm())
+    if not relative <= LARGEST_ERROR:
+        raise RuntimeError(f"the kernel's error is {relative:.2g}, above {LARGEST_ERROR}: nothing is timed")
+    return relative
 
 
 def ours(fraction: float) -> str:

@@ -24,8 +24,8 @@ def by_token(x: Tensor, parts: int = 1, dtype: torch.dtype | None = None) -> Ten
 
 def summed(x: Tensor, parts: int, dtype: torch.dtype) -> Tensor:
     """The sum of what `by_token` laid out in ``parts``, laid out like one of them."""
-    by_rows = x.transpose(1, 2).unflatten(0, (parts, -1))  # [parts, B, N, H, D]
-    return by_rows.sum(0).to(dtype).transpose(1, 2)
+    rows = x.transpose(1, 2)  # [parts · B, N, H, D]
+    return rows.view(parts, -1, *rows.shape[1:]).sum(0).to(dtype).transpose(1, 2)
 
 
 def even(lengths: Tensor | None, rows: int, block: int) -> bool:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.kernels import __main__ as bench
-from bench.kernels import charts, crossover, timing
+from bench.kernels import charts, contenders, crossover, timing
 from bench.kernels.contenders import live_gates, ours
 from bench.kernels.crossover import DENSE, GROUPED, MASKED, Mixture
 from bench.kernels.shapes import Ceiling, Shape
@@ -79,6 +79,14 @@ def test_every_contender_runs(without_gpu: None, monkeypatch: pytest.MonkeyPatch
     for case in cases:
         for name in (*map(ours, bench.FRACTIONS), "SDPA math"):
             assert isinstance(case.timed[name], Timed), case.timed[name]
+
+
+def test_a_wrong_kernel_is_not_timed(without_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = contenders.Inputs.draw(Shape(9, 7, 4, 32), 2)
+    assert contenders.error(inputs) < 5e-3
+    monkeypatch.setattr(contenders, "gated_attention", lambda q, k, v, gates: 2 * q)
+    with pytest.raises(RuntimeError, match="nothing is timed"):
+        contenders.error(inputs)
 
 
 def mixture(batch: int, codes: int, masked: float, grouped: float) -> Mixture:
