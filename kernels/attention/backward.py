@@ -164,7 +164,7 @@ def gradients(
     to_k, to_v = (by_token(x, parts, x.dtype if parts == 1 else float32) for x in (k, v))
     wrap_triton(_to_keys)[(parts * blocks, heads, batch)](
         **given, dk=to_k, dv=to_v, BATCH=batch, walk=walk,
-        EVEN=queries % tile.queries == 0, **common(*arguments, tile),
+        EVEN=even(None, queries, tile.queries), **common(*arguments, tile),
     )  # fmt: skip
     if parts > 1:
         to_k, to_v = (summed(x, parts, q.dtype) for x in (to_k, to_v))

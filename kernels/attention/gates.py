@@ -76,7 +76,7 @@ def deltas_and_gates(
     deltas, shares = (q.new_empty((batch, heads, n), dtype=float32) for n in (queries, blocks))
     wrap_triton(_to_deltas)[(blocks, heads, batch)](
         out, grad, gates, deltas, shares, gates.stride(0), heads, queries,
-        D=width, MAIN=tile.main, BLOCK_M=tile.queries,
+        D=int(width), MAIN=tile.main, BLOCK_M=tile.queries,
     )  # fmt: skip
     if straight_through:
         wrap_triton(_to_closed_gates)[(blocks, heads, batch)](

@@ -30,14 +30,14 @@ def summed(x: Tensor, parts: int, dtype: torch.dtype) -> Tensor:
 
 def even(lengths: Tensor | None, rows: int, block: int) -> bool:
     """Whether every block of ``rows`` is whole, for every sample."""
-    return lengths is None and rows % block == 0
+    return bool(lengths is None and rows % block == 0)  # a symbol's truth is no constant yet
 
 
 def common(
     q: Tensor, k: Tensor, v: Tensor, gates: Tensor, lengths: Tensor | None, scale: float, tile: Tile
 ) -> dict[str, Any]:
     """Tensors, strides, sizes and constants by the names that the kernels give them."""
-    sizes = {"HEADS": q.shape[1], "N_Q": q.shape[2], "N_K": k.shape[2], "D": q.shape[3]}
+    sizes = {"HEADS": q.shape[1], "N_Q": q.shape[2], "N_K": k.shape[2], "D": int(q.shape[3])}
     strides = {
         f"{name}_{axis}": x.stride(place)
         for name, x in {"q": q, "k": k, "v": v}.items()
@@ -53,7 +53,7 @@ def common(
         **sizes,
         "lengths": gates if lengths is None else lengths,  # some pointer; it is not read
         "LENGTHS": lengths is not None,
-        "SCALE": scale * LOG2_E,
+        "SCALE": float(scale) * LOG2_E,
         "PRECISION": precision(q.dtype, q.shape[3]),
         "MAIN": tile.main,
         "BLOCK_M": tile.queries,

@@ -87,7 +87,8 @@ def _forward(
     straight_through: bool,
 ) -> tuple[Tensor, Tensor]:
     if on_gpu(q):
-        return attend(q, k, v, gates, lengths, scale)
+        with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]
+            return attend(q, k, v, gates, lengths, scale)
     return reference.attend(q, k, v, gates, lengths, scale)
 
 
@@ -104,11 +105,11 @@ def _backward(
     scale: float,
     straight_through: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    options: dict[str, Any] = {"scale": scale, "straight_through": straight_through}
     if on_gpu(q):
-        return gradients(
-            grad, q, k, v, gates, lengths, out=out, sums=sums, scale=scale, straight_through=straight_through
-        )
-    return reference.gradients(grad, q, k, v, gates, lengths, scale=scale, straight_through=straight_through)
+        with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]
+            return gradients(grad, q, k, v, gates, lengths, out=out, sums=sums, **options)
+    return reference.gradients(grad, q, k, v, gates, lengths, **options)
 
 
 def _empty_output(q: Tensor, *others: Any) -> tuple[Tensor, Tensor]:

@@ -85,7 +85,7 @@ def choose(kernel: str, q: Tensor, k: Tensor) -> Tile:
 def entry(kernel: str, width: int, dtype: torch.dtype, found: tuple[int, int]) -> Tile:
     """What the tables say for head dim ``width`` on compute capability ``found``."""
     table = FLOAT32 if dtype == torch.float32 else HOPPER if found == (9, 0) else PORTABLE
-    main, *blocks = table[width]
+    main, *blocks = table[int(width)]
     return Tile(*blocks[KERNELS.index(kernel)], main)
 
 

@@ -1,5 +1,7 @@
 """The operator as torch sees it, with the CPU's kernel: the reference."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from torch import Tensor
 from kernels.attention import op
 from kernels.attention.op import gated_attention
 from tests.kernels.attention.problems import Problem, problem
+
+ROOT = Path(__file__).parents[3]
 
 # The compiler still uses what the rest of torch deprecates.
 INDUCTORS_OWN = "ignore:.*(torch.jit|LeafSpec).*is deprecated"
@@ -30,7 +34,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, gates: Tensor) -> Tensor:
 def test_torch_accepts_its_registration() -> None:
     given = small()
     leaves = [x.requires_grad_() for x in given.tensors]
-    torch.library.opcheck(op._forward, (*leaves, given.lengths, 0.1, True))
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(op._forward, (*leaves, given.lengths, 0.1, True), test_utils=checks)
 
 
 def test_torch_accepts_the_registration_of_its_gradient() -> None:
@@ -104,3 +109,29 @@ def test_compiled_without_a_break_forward_and_backward() -> None:
         function(*leaves).square().sum().backward()
         results.append([x.grad for x in leaves])
     torch.testing.assert_close(*results)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings(INDUCTORS_OWN)
+def test_sizes_may_stay_open() -> None:
+    given = small()
+    leaves = [x.requires_grad_() for x in given.tensors]
+    arguments = (*leaves, given.lengths, 0.1, True)
+    torch.library.opcheck(op._forward, arguments, test_utils=("test_aot_dispatch_dynamic",))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_cpu_needs_no_triton() -> None:
+    code = (
+        "import sys; sys.modules['triton'] = None\n"
+        "import torch; from kernels.attention.op import gated_attention\n"
+        "q = torch.randn(1, 2, 5, 32, requires_grad=True)\n"
+        "gated_attention(q, q, q, torch.ones(1, 2)).sum().backward(); print(q.grad.shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "torch.Size([1, 2, 5, 32])\n", done.stderr
+    assert done.stderr == ""
