@@ -1,4 +1,4 @@
-"""Triton 3.6's interpreter, made fit for these tests: what it lacks, each with where that is known.
+"""Triton's interpreter (3.6, 3.7), made fit for these tests: what it lacks, each with where that is known.
 
 Nothing here touches what a kernel computes on a GPU.
 """
