@@ -26,8 +26,10 @@ try:
 except ModuleNotFoundError as missing:
     if missing.name != "triton":
         raise
+    TRITON = False
     define: Callable[..., Callable[[Callable[..., Any]], Any]] = custom_op
 else:
+    TRITON = True
     define = triton_op
 
 
@@ -67,13 +69,15 @@ def gated_attention(
         q, k, v = (split_heads(name, x, gates) for name, x in {"q": q, "k": k, "v": v}.items())
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     check(q, k, v, gates, lengths, scale)
+    if q.is_cuda and not TRITON:
+        raise ValueError(f"q is on {q.device}, where gated attention needs Triton: install it, 3.6 or later")
     out: Tensor = _forward(q, k, v, gates, lengths, scale, straight_through)[0]
     return out.transpose(1, 2).flatten(2) if joined else out
 
 
 def on_gpu(x: Tensor) -> bool:
-    """Whether the kernels run on ``x``, rather than the reference."""
-    return x.is_cuda
+    """Whether the kernels run on ``x``."""
+    return x.is_cuda and TRITON
 
 
 @define("aptp::gated_attention", mutates_args=())

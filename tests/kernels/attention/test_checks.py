@@ -51,6 +51,14 @@ def test_refused(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
         gated_attention(**{**given, **change(given)})
 
 
+def test_gpus_need_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(op, "TRITON", False)
+    with torch._subclasses.FakeTensorMode():
+        x, gates = torch.empty(1, 2, 4, 32, device="cuda"), torch.empty(1, 2, device="cuda")
+        with pytest.raises(ValueError, match="cuda:0, where gated attention needs Triton"):
+            gated_attention(x, x, x, gates)
+
+
 def test_float64_is_for_the_cpu() -> None:
     given = problem(4, 6).wide()
     assert given.attended().dtype == torch.float64
