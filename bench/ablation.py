@@ -22,7 +22,7 @@ from aptp.evaluate.report import Report
 from aptp.evaluate.sampling import Settings
 from aptp.evaluate.subjects import MIXED, Subjects
 from aptp.finetune import stage
-from aptp.finetune.learner import Weights
+from aptp.finetune.weights import Weights
 from aptp.training.loop import Leg
 from bench.report import save
 

@@ -14,12 +14,13 @@ from statistics import median
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("numpy", "onnxruntime", "onnxruntime-ep-openvino", "openvino", "torch", "diffusers")
+PACKAGES = ("numpy", "onnxruntime", "onnxruntime-ep-openvino", "openvino", "torch", "triton", "diffusers")
 
 
 def environment() -> dict[str, Any]:
     """The machine and software these numbers hold for."""
     return {
+        **_gpu(),
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
@@ -30,9 +31,15 @@ def environment() -> dict[str, Any]:
     }
 
 
-def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]], samples: Any) -> None:
-    """Writes `bench/results/<name>.json` with everything and `<name>.md` with the tables, and prints the
-    latter.
+def save(
+    name: str,
+    title: str,
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    samples: Any,
+    pictures: Sequence[str] = (),
+) -> None:
+    """Writes `bench/results/<name>.json` with everything and `<name>.md` with the tables and ``pictures``,
+    files beside it, and prints the latter.
     """
     command = "python -m " + " ".join([f"bench.{name.partition('.')[0]}", *sys.argv[1:]])
     body = {"environment": environment(), "command": command, "tables": tables, "samples": samples}
@@ -41,6 +48,8 @@ def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]
     lines = [f"# {title}", "", f"`{command}`", "", *(f"- {k}: {v}" for k, v in environment().items())]
     for heading, rows in tables.items():
         lines += ["", f"## {heading}", "", *_table(rows)]
+    for picture in pictures:
+        lines += ["", f"![{picture}]({picture})"]
     (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
@@ -71,6 +80,14 @@ def _cpu() -> str:
             flags = row
     extras = [x for x in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {x}" in flags]
     return f"{name} ({', '.join(extras)})"
+
+
+def _gpu() -> dict[str, str]:
+    torch = sys.modules.get("torch")  # a benchmark without torch has no use for one
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    major, minor = torch.cuda.get_device_capability()
+    return {"gpu": f"{torch.cuda.get_device_name()} ({major}.{minor}, CUDA {torch.version.cuda})"}
 
 
 def _version(name: str) -> str | None:

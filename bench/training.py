@@ -25,7 +25,8 @@ from aptp.create import create
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.finetune import stage as finetuning
-from aptp.finetune.learner import ExpertLearner, Weights
+from aptp.finetune.learner import ExpertLearner
+from aptp.finetune.weights import Weights
 from aptp.pipeline import classic_attention, read_pipeline, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text

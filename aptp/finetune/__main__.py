@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 
 from aptp.cli import Parser, quieten, run
 from aptp.errors import UsageError
+from aptp.finetune.weights import Weights
 
 DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to it."
 
@@ -22,6 +24,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--codes", default="all", help="the experts to train: all, or 0,2")
     parser.add_argument("--data", default="scenes", help="captioned images: scenes")
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
+    weights = parser.add_argument_group("weights of the loss's terms")
+    for name, usual in asdict(Weights()).items():
+        weights.add_argument(f"--{name}", type=float, default=usual, metavar="W", help=f"{usual:g}")
     add_options(parser)
     arguments: argparse.Namespace = parser.parse_args()
     return arguments
@@ -41,11 +46,11 @@ def _codes(text: str, count: int) -> list[int]:
 
 def main() -> int:
     arguments = _arguments()
+    weights = Weights(arguments.diffusion, arguments.output, arguments.blocks)
     console = Console(stderr=True)
     with console.status("starting"):
         quieten()
         from aptp.checkpoint.reader import Checkpoint
-        from aptp.finetune.learner import Weights
         from aptp.finetune.stage import RECIPE, finetune
         from aptp.training.options import leg_of, recipe_of, run_folder
 
@@ -56,7 +61,7 @@ def main() -> int:
         _codes(arguments.codes, len(checkpoint.record.codes)),
         data=arguments.data,
         recipe=recipe_of(arguments, RECIPE),
-        weights=Weights(),
+        weights=weights,
         leg=leg_of(arguments),
         folder=run_folder(arguments),
         recompute=arguments.recompute,

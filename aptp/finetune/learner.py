@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from aptp.data.batches import Batch
+from aptp.finetune.weights import Weights
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet
 from aptp.training.conditioning import TextEncoding, drop
@@ -18,15 +18,6 @@ from aptp.training.distillation import block_distance, output_distance, recorded
 from aptp.training.latents import encode
 from aptp.training.learner import Learner
 from aptp.training.noising import Noised, Noising
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Of the loss terms: the published ones for COCO."""
-
-    diffusion: float = 1.0
-    output: float = 0.2
-    blocks: float = 0.2
 
 
 class ExpertLearner(Learner):

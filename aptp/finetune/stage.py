@@ -12,14 +12,15 @@ from aptp.checkpoint.integrity import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.writer import rewrite_experts
 from aptp.data.named import open_source
-from aptp.finetune.learner import ExpertLearner, Weights
+from aptp.finetune.learner import ExpertLearner
+from aptp.finetune.weights import Weights
 from aptp.model.sliced import SlicedUNet
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
 from aptp.training import provenance
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
 
-RECIPE = Recipe(steps=8_000, batch=64, rate=5e-4, warmup=200, decay=4_000, average=0.999)
+RECIPE = Recipe(steps=2_000, batch=128, rate=7e-4, warmup=200, decay=1_000, average=0.999)
 
 
 def finetune(
@@ -69,6 +70,7 @@ def finetune(
         **provenance.account(folder, recipe),
         "codes": list(codes),
         "data": data,
+        "weights": asdict(weights),
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
     }
     rewrite_experts(checkpoint, out, tuned, told)

@@ -3,7 +3,7 @@
 Owns where gates act. Each acts where removing its channels is the same function, so that mask equals slice
 exactly: on conv2's input for resnets (after norm2 and SiLU, where GroupNorm can neither cancel a gate nor
 leak a bias), on to_out's input for heads, on the output projection's input for GEGLU chunks. Width gates
-multiply; depth gates select.
+multiply; depth gates select. On a GPU heads are gated inside attention instead (`attention.py`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from aptp.errors import SpaceError
+from aptp.model.attention import GatedAttention
 from aptp.space.groups import DepthGate, Kind, Space, WidthGroup
 
 
@@ -67,9 +69,10 @@ class GatedUNet(nn.Module):
             mask = mask[:, :, None, None] if group.kind is Kind.RESNET else mask[:, None, :]
             return (x * mask, *rest)
 
-        self.unet.get_submodule(f"{group.module}.{GATED_INPUT[group.kind]}").register_forward_pre_hook(
-            multiply
-        )
+        module = self.unet.get_submodule(group.module)
+        module.get_submodule(GATED_INPUT[group.kind]).register_forward_pre_hook(multiply)
+        if isinstance(module, Attention):
+            module.set_processor(GatedAttention(lambda: self._set()[:, columns], module.processor))
 
     def _gate_depth(self, gate: DepthGate, column: int) -> None:
         def select(module: nn.Module, args: tuple[Tensor, ...], output: Any) -> Any:
@@ -82,9 +85,12 @@ class GatedUNet(nn.Module):
 
         self.unet.get_submodule(gate.module).register_forward_hook(select)
 
-    def _current(self, like: Tensor) -> Tensor:
+    def _set(self) -> Tensor:
         assert self._gates is not None, "hooks run only inside forward"
-        return self._gates.to(like.dtype)
+        return self._gates
+
+    def _current(self, like: Tensor) -> Tensor:
+        return self._set().to(like.dtype)
 
 
 GATED_INPUT = {

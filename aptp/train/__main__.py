@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from aptp.errors import UsageError
 
 if TYPE_CHECKING:
     from aptp.train.deployment import Usage
-    from aptp.training.recipe import Recipe
 
 DESCRIPTION = "Learn which parts of a dense pipeline a prompt can do without: a router and K codes."
 
@@ -61,20 +59,12 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return height, width
 
 
-def _usual(preset: str, steps: int | None) -> Recipe:
-    """The preset's recipe; a run of another length falls to rest over the same share of it."""
-    from aptp.train.method import RECIPES
-
-    usual = RECIPES[preset]
-    return replace(usual, decay=round(usual.decay * steps / usual.steps)) if steps else usual
-
-
 def main() -> int:
     arguments = _arguments()
     console = Console(stderr=True)
     with console.status("starting"):
         quieten()
-        from aptp.train.method import method
+        from aptp.train.method import RECIPES, method
         from aptp.train.stage import Task, train
         from aptp.training.options import leg_of, recipe_of, run_folder
 
@@ -82,7 +72,7 @@ def main() -> int:
         arguments.source,
         arguments.data,
         method(arguments.preset, arguments.changes),
-        recipe_of(arguments, _usual(arguments.preset, arguments.steps)),
+        recipe_of(arguments, RECIPES[arguments.preset]),
         _size(arguments.size),
         arguments.guidance,
     )

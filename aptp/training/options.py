@@ -31,7 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
-    """``usual`` with what the command line changes. Raises UsageError for what makes no sense."""
+    """``usual`` with what the command line changes; a run of another length falls to rest over the same share
+    of it. Raises UsageError for what makes no sense.
+    """
+    if arguments.steps:
+        usual = replace(usual, decay=round(usual.decay * arguments.steps / usual.steps))
     asked = {name: getattr(arguments, name) for name in ("steps", "batch", "rate", "seed")}
     return replace(usual, **{name: value for name, value in asked.items() if value is not None})
 

@@ -13,8 +13,9 @@ from aptp.create import create
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.errors import UsageError
-from aptp.finetune.learner import ExpertLearner, Weights
+from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.stage import RECIPE, finetune
+from aptp.finetune.weights import Weights
 from aptp.pipeline import read_pipeline
 from aptp.training import journal
 from aptp.training.learner import generator

@@ -52,7 +52,8 @@ def stage_1():
 def stage_2():
     import torch
 
-    from aptp.finetune.learner import ExpertLearner, Weights
+    from aptp.finetune.learner import ExpertLearner
+    from aptp.finetune.weights import Weights
     from aptp.model.router import Router
     from aptp.model.sliced import slice_unet
     from aptp.pipeline import build_pipeline

@@ -1,0 +1,63 @@
+"""What all launches share: memory laid out by token, and the arguments of every kernel over q, k and v."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels.attention.reference import LOG2_E
+from kernels.attention.tiles import Tile, precision
+
+# q, k, v, gates, lengths, scale
+Arguments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, float]
+
+
+def by_token(x: Tensor, parts: int = 1, dtype: torch.dtype | None = None) -> Tensor:
+    """Memory for ``parts`` tensors like ``x`` [B, H, N, D], one after the other along B, each laid out as
+    [B, N, H, D]: what the layers around an attention read and write.
+    """
+    batch, heads, rows, width = x.shape
+    return x.new_empty((parts * batch, rows, heads, width), dtype=dtype or x.dtype).transpose(1, 2)
+
+
+def summed(x: Tensor, parts: int, dtype: torch.dtype) -> Tensor:
+    """The sum of what `by_token` laid out in ``parts``, laid out like one of them."""
+    rows = x.transpose(1, 2)  # [parts · B, N, H, D]
+    return rows.view(parts, -1, *rows.shape[1:]).sum(0).to(dtype).transpose(1, 2)
+
+
+def even(lengths: Tensor | None, rows: int, block: int) -> bool:
+    """Whether every block of ``rows`` is whole, for every sample."""
+    return bool(lengths is None and rows % block == 0)  # a symbol's truth is no constant yet
+
+
+def common(
+    q: Tensor, k: Tensor, v: Tensor, gates: Tensor, lengths: Tensor | None, scale: float, tile: Tile
+) -> dict[str, Any]:
+    """Tensors, strides, sizes and constants by the names that the kernels give them."""
+    sizes = {"HEADS": q.shape[1], "N_Q": q.shape[2], "N_K": k.shape[2], "D": int(q.shape[3])}
+    strides = {
+        f"{name}_{axis}": x.stride(place)
+        for name, x in {"q": q, "k": k, "v": v}.items()
+        for place, axis in enumerate("bhn")
+    }
+    return {
+        "q": q,
+        "k": k,
+        "v": v,
+        "gates": gates,
+        "g_b": gates.stride(0),
+        **strides,
+        **sizes,
+        "lengths": gates if lengths is None else lengths,  # some pointer; it is not read
+        "LENGTHS": lengths is not None,
+        "SCALE": float(scale) * LOG2_E,
+        "PRECISION": precision(q.dtype, q.shape[3]),
+        "MAIN": tile.main,
+        "BLOCK_M": tile.queries,
+        "BLOCK_N": tile.keys,
+        "num_warps": tile.warps,
+        "num_stages": tile.stages,
+    }

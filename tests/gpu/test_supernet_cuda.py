@@ -1,0 +1,45 @@
+"""The gated supernet with the attention kernel on a GPU: the sliced experts, in a batch of four codes."""
+
+import numpy as np
+import pytest
+import torch
+
+from aptp.model import attention
+from aptp.model.gates import GatedUNet
+from aptp.model.sliced import gates_of, slice_unet
+from aptp.space.architecture import harden
+from aptp.space.discover import discover
+from tests.aptp.model.test_attention import CODES, HEADS
+from tests.geometries import make_inputs
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float16, 2e-2), (torch.bfloat16, 1e-1)]
+)
+@torch.no_grad()
+def test_a_batch_of_four_codes_equals_their_slices(
+    dtype: torch.dtype, tolerance: float, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import UNet2DConditionModel
+
+    calls = []
+    kernel = attention.gated_attention
+    monkeypatch.setattr(attention, "gated_attention", lambda *x, **y: calls.append(x) or kernel(*x, **y))
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(**HEADS).eval()
+    space = discover(unet, depth="all")
+    scores = np.random.default_rng(0).random((CODES, space.size))
+    codes = [harden(space, row) for row in scores]
+    inputs = {name: x.to(device, dtype) for name, x in make_inputs(unet, batch=CODES).items()}
+    unet = unet.to(device, dtype)
+    sliced = [
+        slice_unet(unet, code)(**{name: x[i : i + 1] for name, x in inputs.items()}).sample[0]
+        for i, code in enumerate(codes)
+    ]
+    gates = torch.cat([gates_of(code) for code in codes]).to(device)
+    mixed = GatedUNet(unet, space)(**inputs, gates=gates)
+    assert calls
+    for one, other in zip(mixed, sliced, strict=True):
+        assert (one - other).float().square().mean().sqrt() <= tolerance * other.float().std()

@@ -1,0 +1,102 @@
+"""Inputs of gated attention, what the kernels make of them, and what they should."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from kernels.attention import op, reference
+
+# ‖found − wanted‖ / ‖wanted‖, wanted in float64 from the same rounded inputs
+FORWARD = {torch.float32: 2e-6, torch.float16: 6e-4, torch.bfloat16: 5e-3}
+GRADIENTS = {torch.float32: 4e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+NAMES = ("q", "k", "v", "gates")
+
+
+@dataclass(frozen=True)
+class Problem:
+    q: Tensor  # [B, H, N_q, D]
+    k: Tensor  # [B, H, N_k, D]
+    v: Tensor
+    gates: Tensor  # [B, H]
+    lengths: Tensor | None = None
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.q, self.k, self.v, self.gates
+
+    def wide(self) -> "Problem":
+        return replace(self, **{name: x.double() for name, x in zip(NAMES, self.tensors, strict=True)})
+
+    def attended(self, **options: Any) -> Tensor:
+        return op.gated_attention(*self.tensors, lengths=self.lengths, **options)
+
+    def expected(self) -> Tensor:
+        scale = self.q.shape[3] ** -0.5
+        return reference.attend(*self.wide().tensors, self.lengths, scale)[0]
+
+    def gradients(self, grad: Tensor, **options: Any) -> tuple[Tensor, ...]:
+        leaves = [x.detach().requires_grad_() for x in self.tensors]
+        out = op.gated_attention(*leaves, lengths=self.lengths, **options)
+        return torch.autograd.grad(out, leaves, grad)
+
+    def expected_gradients(self, grad: Tensor, straight_through: bool = False) -> tuple[Tensor, ...]:
+        return reference.gradients(
+            grad.double(),
+            *self.wide().tensors,
+            self.lengths,
+            scale=self.q.shape[3] ** -0.5,
+            straight_through=straight_through,
+        )
+
+
+def problem(
+    queries: int,
+    keys: int,
+    width: int = 32,
+    gates: Any = ((1.0, 0.0), (0.5, 1.0)),
+    lengths: list[int] | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Problem:
+    generator = torch.Generator().manual_seed(seed)
+    gate = torch.tensor(gates)
+
+    def normal(rows: int) -> Tensor:
+        return torch.randn(*gate.shape, rows, width, generator=generator).to(device, dtype)
+
+    count = None if lengths is None else torch.tensor(lengths, device=device)
+    return Problem(normal(queries), normal(keys), normal(keys), gate.to(device), count)
+
+
+def error(found: Tensor, wanted: Tensor) -> float:
+    return float((found.double() - wanted).norm() / wanted.norm())
+
+
+class Fences:
+    """Stands in for `Tensor.new_empty`: fills memory with NaN and puts canaries before and after it."""
+
+    WIDTH, CANARY = 64, 12345.0
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._original = Tensor.new_empty
+        self._fenced: list[Tensor] = []
+        patch.setattr(Tensor, "new_empty", lambda *args, **options: self._allocate(*args, **options))
+
+    def _allocate(self, like: Tensor, size: Any, **options: Any) -> Tensor:
+        if not isinstance(size, tuple):  # the interpreter's own
+            return self._original(like, size, **options)
+        count = math.prod(size)
+        memory = self._original(like, count + 2 * self.WIDTH, **options).fill_(self.CANARY)
+        self._fenced.append(memory)
+        return memory[self.WIDTH : self.WIDTH + count].fill_(torch.nan).view(size)
+
+    def check(self) -> None:
+        for memory in self._fenced:
+            edges = torch.cat((memory[: self.WIDTH], memory[-self.WIDTH :]))
+            assert (edges == self.CANARY).all(), "a kernel wrote outside its output"
