@@ -20,7 +20,7 @@ from aptp.training import provenance
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
 
-RECIPE = Recipe(steps=2_000, batch=128, rate=7e-4, warmup=200, decay=1_000, average=0.999)
+RECIPE = Recipe(steps=2_800, batch=128, rate=7e-4, warmup=200, decay=1_400, average=0.999)
 
 
 def finetune(
