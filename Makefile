@@ -38,8 +38,8 @@ sd21: $(VENV)/dev.ready
 	$(RUN) -m export.build --checkpoint sd21/checkpoint --codes all,dense --out sd21/bundle
 	$(RUN) -m bench.unet_step --bundle sd21/bundle
 
-# The default from nothing but the renderer, below runs/: seven hours on two cores. TRAIN is passed on to every training
-# command (make default TRAIN="--minutes 120"); the same command goes on where the last one stopped.
+# The default from nothing but the renderer, below runs/: seven hours on two cores. TRAIN is passed on to every
+# training command (make default TRAIN="--minutes 120"); the same command goes on where the last one stopped.
 default ablation: export MALLOC_MMAP_MAX_ = 0
 default ablation: export MALLOC_TRIM_THRESHOLD_ = 17179869184
 default ablation: export MALLOC_TOP_PAD_ = 67108864
