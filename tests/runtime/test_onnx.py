@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from onnx import TensorProto, helper, save
 
 from runtime.bundle.reader import Bundle
 from runtime.engines import providers
-from runtime.engines.onnx import OnnxEngine, open_session
+from runtime.engines.onnx import BoundEngine, OnnxEngine, open_session
 from runtime.errors import EngineFailure, EnvironmentMismatch
 
 ARENA = """
@@ -130,3 +131,74 @@ def test_openvino_gives_the_same_function(unet: Path) -> None:
         OnnxEngine(open_session(unet, provider)).run(*arguments(2)) for provider in ("cpu", "openvino")
     ]
     assert np.abs(results[0] - results[1]).max() < 1e-5
+
+
+class Binding:
+    """Records what is bound, and computes on the CPU what onnxruntime would on a GPU."""
+
+    def __init__(self, session: Any) -> None:
+        self.session, self.inputs, self.kept = session, {}, list[str]()
+
+    def bind_ortvalue_input(self, name: str, value: Any) -> None:
+        self.kept.append(name)
+        self.inputs[name] = value
+
+    def bind_cpu_input(self, name: str, array: np.ndarray) -> None:
+        self.inputs[name] = array
+
+    def bind_output(self, name: str, device: str) -> None:
+        assert (name, device) == ("out_sample", "cpu")
+
+    def copy_outputs_to_cpu(self) -> list[np.ndarray]:
+        return [self.session.run(["out_sample"], self.inputs)[0]]
+
+
+def test_conditioning_is_put_on_the_gpu_once(unet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = open_session(unet, "cpu")
+    real, bindings = session._session, []
+
+    def io_binding() -> Binding:
+        bindings.append(Binding(real))
+        return bindings[-1]
+
+    names = {name: getattr(real, name) for name in ("get_inputs", "get_outputs", "run")}
+    session._session = SimpleNamespace(**names, io_binding=io_binding, run_with_iobinding=lambda _: None)
+    put = SimpleNamespace(ortvalue_from_numpy=lambda array, device, number: array)
+    monkeypatch.setattr(onnxruntime, "OrtValue", put)
+    engine = BoundEngine(session)
+    sample, timestep, conditioning = arguments(2)
+    for step in (timestep, timestep + 1):
+        wanted = OnnxEngine(open_session(unet, "cpu")).run(sample, step, conditioning)
+        assert np.array_equal(engine.run(sample, step, conditioning), wanted)
+    assert [binding.kept for binding in bindings] == [["encoder_hidden_states"]]
+    engine.run(sample, timestep, dict(conditioning))
+    assert len(bindings) == 2
+
+
+def test_a_gpu_that_has_no_room(unet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(onnxruntime, "OrtValue", SimpleNamespace(ortvalue_from_numpy=full))
+    with pytest.raises(EngineFailure, match="cannot be put on the GPU: out of memory"):
+        BoundEngine(open_session(unet, "cpu")).run(*arguments(1))
+
+
+def test_a_provider_that_onnxruntime_went_on_without(unet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.engines.onnx.in_use", lambda session, provider: False)
+    with pytest.raises(EngineFailure, match="provider 'cpu' did not load"):
+        open_session(unet, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("provider", "names"),
+    [
+        ("cuda", ["CUDAExecutionProvider"]),
+        ("tensorrt", ["TensorrtExecutionProvider", "CUDAExecutionProvider"]),
+    ],
+)
+def test_what_gpus_are_asked_for(provider: str, names: list[str]) -> None:
+    for precision, tf32 in (("float32", "0"), ("fast", "1")):
+        asked = providers.configure(None, provider, precision)["providers"]
+        assert [name for name, _ in asked] == names
+        assert asked[-1][1]["use_tf32"] == tf32
