@@ -108,7 +108,7 @@ class OnnxEngine:
 class BoundEngine:
     """An expert's UNet in one session on a GPU.
 
-    Conditioning is copied there once for all the steps in which it is the same. Latents cross the bus at every
+    Conditioning is copied there once for all steps in which it is the same. Latents cross the bus at every
     step: their schedule is computed on the CPU in every language alike, and 64 KiB, those of a 512 px
     image with four channels in float32, take microseconds beside milliseconds of UNet.
     """
