@@ -23,7 +23,8 @@ import numpy as np
 from bench.report import save, spread
 from runtime.bundle.reader import Bundle
 from runtime.cache import Cache
-from runtime.engines.onnx import choose_provider, open_session
+from runtime.engines.onnx import open_session
+from runtime.engines.providers import best_on_cpu
 
 Step = Callable[[], Any]
 
@@ -53,7 +54,7 @@ class UNetStep:
         self.bundle = Bundle.open(options.bundle)
         self.manifest = self.bundle.manifest
         self.cache = Cache(options.cache)
-        self.provider = choose_provider(options.provider)
+        self.provider = best_on_cpu() if options.provider == "auto" else options.provider
         self.rounds = options.rounds
         scale = self.manifest.decoder.scale
         height, width = (int(side) // scale for side in options.size.split("x"))

@@ -10,8 +10,10 @@ from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.model.router import TIE
 from aptp.version import __version__
 from export import weights
+from export.compiled import entry
 from export.plan import LIBRARIES
 from export.staging import Record
+from runtime.bundle.compiled import KINDS
 
 STEPS = 25
 # In order of preference for a request that names none.
@@ -26,7 +28,7 @@ def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any
     """The manifest without its `files`, from the records of finished parts by name."""
     tokenizer = {"file": "tokenizer/tokenizer.json", **records["tokenizer"].facts}
     schedules = {name: _schedule(name, record) for name, record in _below(records, "schedules").items()}
-    experts = {name: _expert(record) for name, record in _below(records, "experts").items()}
+    experts = {name: _expert(name, record, records) for name, record in _below(records, "experts").items()}
     encoder = {
         "name": "text",
         "model": _model(records["text_encoder"]),
@@ -69,8 +71,14 @@ def _model(record: Record) -> dict[str, str]:
     return {**found, "identity": record.key}
 
 
-def _expert(record: Record) -> dict[str, Any]:
-    return {"model": _model(record), **record.facts}
+def _expert(name: str, record: Record, records: Mapping[str, Record]) -> dict[str, Any]:
+    model = _model(record)
+    compiled = [
+        entry.complete(one.facts, next(iter(one.files)), model, record.files)
+        for kind in KINDS
+        if (one := records.get(f"compiled/{kind}/{name}"))
+    ]
+    return {"model": model, **record.facts, **({"compiled": compiled} if compiled else {})}
 
 
 def _schedule(name: str, record: Record) -> dict[str, Any]:

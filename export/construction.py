@@ -27,7 +27,6 @@ from export.progress import BuildProgress
 from export.report import Failure, Result
 from export.staging import Finished, Record
 from export.workers import Outcome
-from runtime.engines.onnx import choose_provider
 
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router")
 GIB = 1 << 30
@@ -58,7 +57,9 @@ class Construction:
             out=options.out,
             codes=plan.parse_codes(options.codes, len(checkpoint.architectures)),
             solvers=plan.parse_solvers(options.solvers),
-            provider=choose_provider(options.provider),
+            provider=plan.parse_provider(options.provider),
+            engines=plan.parse_engines(options.engine),
+            precision=options.precision,
             cache=options.cache,
             jobs=options.jobs,
             threads=max(1, (os.cpu_count() or 1) // options.jobs),
@@ -114,11 +115,20 @@ class Construction:
             self.checkpoint.verify(component)
 
     def _make(self, missing: list[Part], progress: BuildProgress) -> None:
-        tasks = [workers.Task(part.name, parts.stage, (part, self.spec), part.memory) for part in missing]
-        for outcome in self._outcomes(tasks, progress):
-            if outcome.result is not None:
-                folder = site.stage_folder(self.spec.out, outcome.result.key)
-                self.finished[outcome.name] = Finished(outcome.result, folder)
+        """Makes parts, first those that need no other; a part whose need failed is not made."""
+        for needy in (False, True):
+            tasks = [
+                workers.Task(part.name, parts.stage, (part, self.spec, self._source(part)), part.memory)
+                for part in missing
+                if bool(part.needs) == needy and (not needy or part.needs in self.finished)
+            ]
+            for outcome in self._outcomes(tasks, progress):
+                if outcome.result is not None:
+                    folder = site.stage_folder(self.spec.out, outcome.result.key)
+                    self.finished[outcome.name] = Finished(outcome.result, folder)
+
+    def _source(self, part: Part) -> Path | None:
+        return self.finished[part.needs].folder if part.needs else None
 
     def _outcomes(
         self, tasks: list[workers.Task[Record]], progress: BuildProgress
@@ -161,7 +171,7 @@ class Construction:
 
     def _images(self) -> list[Part]:
         experts = [part for part in self.parts if part.kind == "expert"]
-        others = [part for part in self.parts if part.kind != "expert"]
+        others = [part for part in self.parts if part.kind != "expert" and not part.needs]
         return [plan.image_part(part, others) for part in experts]
 
     def _publish(self, unseen: list[Part], progress: BuildProgress) -> None:
@@ -186,11 +196,16 @@ class Construction:
         right = True
         for outcome in self._outcomes(tasks, progress):
             if outcome.result is None:
-                del self.finished[f"experts/{outcome.name.rpartition('/')[2]}"]
+                self._drop(f"experts/{outcome.name.rpartition('/')[2]}")
                 right = False
             else:
                 self.finished[outcome.name] = Finished(outcome.result, folder)
         return right
+
+    def _drop(self, expert: str) -> None:
+        """Takes an expert out of what is published, and what was made from it."""
+        for name in (expert, *(part.name for part in self.parts if part.needs == expert)):
+            self.finished.pop(name, None)
 
     def _records(self) -> dict[str, Record]:
         return {name: self.finished[name].record for name in sorted(self.finished)}

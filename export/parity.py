@@ -24,7 +24,9 @@ from aptp.space.architecture import Architecture
 from export import tolerances, weights
 from export.errors import OutputError, ParityError
 from export.graph import Signature
+from runtime.bundle.schema import Compiled, Range
 from runtime.engines.onnx import open_session
+from runtime.sessions import OPENERS
 
 Feed = dict[str, Tensor]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -40,14 +42,19 @@ def cases(signature: Signature, largest: Mapping[str, int], seed: int = 0) -> li
         {"batch": 1, "height": 4 * steps, "width": 4 * steps},
         {"batch": 2, "height": 2 * steps, "width": 3 * steps},
     ]
+    chosen = sizes if signature.axes else sizes[:1]
+    return [case(signature, size, largest, seed + index) for index, size in enumerate(chosen)]
+
+
+def case(
+    signature: Signature, size: Mapping[str, int], largest: Mapping[str, int] | None = None, seed: int = 0
+) -> Feed:
+    """Inputs whose free axes have the sizes given by name."""
     random = torch.Generator().manual_seed(seed)
-    return [
-        {
-            name: _draw(example, signature.axes.get(name, {}), size, largest.get(name), random)
-            for name, example in signature.inputs.items()
-        }
-        for size in (sizes if signature.axes else sizes[:1])
-    ]
+    return {
+        name: _draw(example, signature.axes.get(name, {}), size, (largest or {}).get(name), random)
+        for name, example in signature.inputs.items()
+    }
 
 
 def _draw(
@@ -135,6 +142,28 @@ def engine_beside_autocast(
         exact = _error(heads[-1], "openvino", "float32", signature, feeds, wanted, threads)
     within("openvino in float32 = PyTorch", exact, tolerances.GRAPH)
     return error, False
+
+
+def compiled_beside_autocast(
+    path: Path,
+    wanted: Mapping[str, Any],
+    feeds: list[Feed],
+    outputs: list[Array],
+    autocast: float,
+    threads: int,
+) -> float:
+    """Rung 3 for a compiled engine: one in float32 has to equal PyTorch, any other is measured by autocast."""
+    profile = {axis: Range(*sizes) for axis, sizes in wanted["profile"].items()}
+    entry = Compiled(wanted["kind"], path.name, wanted["precision"], profile, wanted["target"], "")
+    engine = OPENERS[entry.kind](path, entry, threads)
+    errors = []
+    for feed, expected in zip(feeds, outputs, strict=True):
+        arrays = {name: tensor.numpy() for name, tensor in feed.items()}
+        found = engine.run(arrays.pop("sample"), arrays.pop("timestep"), arrays)
+        errors.append(relative_rms(check_output(found, f"engine {entry.kind}"), expected))
+    exact = entry.precision == "float32"
+    tolerance = tolerances.GRAPH if exact else tolerances.AUTOCAST_FACTOR * autocast
+    return within(f"{entry.kind} in {entry.precision}", max(errors), tolerance)
 
 
 def autocast_error(module: nn.Module, feeds: list[Feed], wanted: list[Array]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import nn
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from export import graph, parity, publish, schedules, site, staging, weights
+from export.compiled import aoti, entry
 from export.graph import Signature
 from export.plan import Part, Spec
 from export.staging import Record
@@ -42,6 +43,7 @@ class Job:
     spec: Spec
     folder: Path
     report: Report
+    source: Path | None = None  # the files of the part that it needs
 
     def place(self, name: str) -> Path:
         """A folder of the bundle, made."""
@@ -50,12 +52,12 @@ class Job:
         return path
 
 
-def stage(argument: tuple[Part, Spec], report: Report) -> Record:
-    """Makes a part and stages it, whole or not at all; returns its record."""
-    part, spec = argument
+def stage(argument: tuple[Part, Spec, Path | None], report: Report) -> Record:
+    """Makes a part and stages it, whole or not at all; returns its record. The path is its `Job.source`."""
+    part, spec, source = argument
     start = time.monotonic()
     with publish.publishing(site.stage_folder(spec.out, part.key), part.disk) as folder:
-        made = make(Job(part, spec, folder, report))
+        made = make(Job(part, spec, folder, report, source))
         report("hash", 0.95)
         files = publish.describe(folder)
         seconds = time.monotonic() - start
@@ -73,6 +75,7 @@ def make(job: Job) -> Made:
         "router": _router,
         "tokenizer": _tokenizer,
         "schedule": _schedule,
+        "aoti": _aoti,
     }
     job.report("open", 0.0)
     return makers[job.part.kind](job, Checkpoint.open(job.spec.checkpoint))
@@ -83,10 +86,8 @@ def _expert(job: Job, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.02)
     unet = checkpoint.expert(name)
     weights.round_to_half(unet)
-    config = checkpoint.unet_config
-    length, width = checkpoint.tokenizer["length"], config["cross_attention_dim"]
-    signature = graph.expert_signature(config["in_channels"], checkpoint.latent_multiple, length, width)
-    feeds = _timed_cases(signature)
+    signature = _signature(checkpoint)
+    feeds = [_timed(feed) for feed in parity.cases(signature, {})]
     module = graph.ExpertGraph(unet).eval()
     wanted = parity.outputs(module, feeds)
     measures = {}
@@ -117,12 +118,43 @@ def _expert(job: Job, checkpoint: Checkpoint) -> Made:
     return Made(facts, measures)
 
 
-def _timed_cases(signature: Signature) -> list[parity.Feed]:
-    """Cases whose timesteps lie in the training range, each sample at its own."""
-    feeds = parity.cases(signature, {})
-    for feed in feeds:
-        feed["timestep"] = torch.linspace(37.5, 961.0, len(feed["timestep"]) + 1)[1:]
-    return feeds
+def _aoti(job: Job, checkpoint: Checkpoint) -> Made:
+    job.report("load", 0.02)
+    unet = checkpoint.expert(job.part.item)
+    weights.round_to_half(unet)
+    wanted = entry.wanted("aoti", checkpoint.latent_size, job.spec.precision)
+    feeds = _profile_cases(checkpoint, wanted["profile"])
+    module = graph.ExpertGraph(unet).eval()
+    outputs = parity.outputs(module, feeds)
+    autocast = parity.autocast_error(module, feeds, outputs)
+    job.report("compile", 0.1)
+    path = job.place(f"experts/{job.part.item}/unet") / aoti.FILE
+    aoti.write_package(module, feeds[-1], wanted, path)
+    del module, unet
+    job.report("engine beside autocast", 0.9)
+    error = parity.compiled_beside_autocast(path, wanted, feeds, outputs, autocast, job.spec.threads)
+    return Made(wanted, {"engine": error, "autocast": autocast})
+
+
+def _profile_cases(checkpoint: Checkpoint, profile: Mapping[str, list[int]]) -> list[parity.Feed]:
+    """Inputs at the least and at the usual batch of a profile, at its usual size."""
+    signature = _signature(checkpoint)
+    sides = {axis: profile[axis][1] for axis in ("height", "width")}
+    return [
+        _timed(parity.case(signature, {**sides, "batch": rows}, seed=rows))
+        for rows in dict.fromkeys(profile["batch"][:2])
+    ]
+
+
+def _signature(checkpoint: Checkpoint) -> Signature:
+    config = checkpoint.unet_config
+    length, width = checkpoint.tokenizer["length"], config["cross_attention_dim"]
+    return graph.expert_signature(config["in_channels"], checkpoint.latent_multiple, length, width)
+
+
+def _timed(feed: parity.Feed) -> parity.Feed:
+    """The case with timesteps in the training range, each sample at its own."""
+    return {**feed, "timestep": torch.linspace(37.5, 961.0, len(feed["timestep"]) + 1)[1:]}
 
 
 def _macs(checkpoint: Checkpoint, name: str) -> int:

@@ -118,7 +118,13 @@ def closing(result: Result) -> list[str]:
     failures = [f"{name}: {failure}" for name, failure in result.failures.items()]
     state = "is published" if result.published else "is up to date"
     rest = "; run the same command again to build the rest" if failures else ""
-    return [*failures, *_slowed(result), *result.notes, f"{result.spec.out} {state}{rest}"]
+    return [
+        *failures,
+        *_slowed(result),
+        *_compiled(result),
+        *result.notes,
+        f"{result.spec.out} {state}{rest}",
+    ]
 
 
 def _slowed(result: Result) -> list[str]:
@@ -127,7 +133,20 @@ def _slowed(result: Result) -> list[str]:
         f"{name} serves in float32: the engine's own precision errs by "
         f"{_error(record.measures['engine'])}, PyTorch's autocast by {_error(record.measures['autocast'])}"
         for name, record in result.records.items()
-        if "engine" in record.measures and "reduced_precision" not in record.facts
+        if name.startswith("experts/")
+        and "engine" in record.measures
+        and "reduced_precision" not in record.facts
+    ]
+
+
+def _compiled(result: Result) -> list[str]:
+    """What was compiled, how large it is and how far it errs beside PyTorch's autocast."""
+    return [
+        f"{name}: {record.facts['precision']}, {_scaled(record.size)}B, errs by "
+        f"{_error(record.measures['engine'])} (autocast {_error(record.measures['autocast'])}), "
+        f"made in {record.seconds:.0f} s"
+        for name, record in result.records.items()
+        if name.startswith("compiled/")
     ]
 
 

@@ -15,7 +15,7 @@ from .bundle.reader import Bundle
 from .bundle.schema import DENSE
 from .cache import Cache
 from .engines.engine import Engine
-from .engines.onnx import choose_provider
+from .engines.choice import choose
 from .engines.residency import default_budget
 from .errors import CodeUnavailable, RuntimeFailure, UsageError
 from .generated import Choice, Generated, to_pixels
@@ -79,8 +79,8 @@ class _Outcomes:
 class Runtime:
     """An opened bundle. A context manager: leaving it closes the engines."""
 
-    def __init__(self, bundle: Bundle, models: Models, batch: int, provider: str) -> None:
-        self.bundle, self.batch, self.provider = bundle, batch, provider
+    def __init__(self, bundle: Bundle, models: Models, batch: int, engine: str) -> None:
+        self.bundle, self.batch, self.engine = bundle, batch, engine
         self._models = models
         self._solvers: dict[str, Solver] = {}
 
@@ -89,7 +89,7 @@ class Runtime:
         cls,
         bundle: str | Path = "bundle",
         *,
-        provider: str = "auto",
+        engine: str = "auto",
         cache: str | Path | None = None,
         batch: int | None = None,
         memory: int | None = None,
@@ -97,11 +97,12 @@ class Runtime:
     ) -> "Runtime":
         """Open the bundle at a path.
 
-        `provider` is `auto`, `openvino` or `cpu`; `cache` a folder for derived files; `batch` how many
+        `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, or `auto` for the
+        best that can be had here (`runtime.engines.choice`); `cache` a folder for derived files; `batch` how many
         requests may share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else 1:
         see `default_batch`); `memory` the bytes that the open experts and decoders may hold together
         (default: half of the machine's); `threads` those of one call.
-        On the CPU provider an image was the same alone and in a crowd (the small default). Between `batch`
+        On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
         1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
@@ -109,11 +110,12 @@ class Runtime:
         for name, value in (("batch", batch), ("memory", memory), ("threads", threads)):
             check_limit(value, name)
         opened = Bundle.open(bundle)
+        chosen = choose(engine, opened.manifest)
+        budget = default_budget() if memory is None else memory
+        models = Models(opened, Cache(cache), chosen, budget, threads)
         if batch is None:
             batch = default_batch(max(expert.macs for expert in opened.manifest.experts.values()))
-        chosen = choose_provider(provider)
-        budget = default_budget() if memory is None else memory
-        return cls(opened, Models(opened, Cache(cache), chosen, budget, threads), batch, chosen)
+        return cls(opened, models, models.experts.fitting_batch(batch), chosen)
 
     def __enter__(self) -> "Runtime":
         return self
@@ -254,6 +256,7 @@ class Runtime:
                     outcomes.add(job.index, self._outcome(job, settings))
 
     def _engine_for(self, expert: str, rows: int, height: int, width: int) -> Engine:
+        self._models.experts.check(expert, rows, height, width)
         # An engine per group size would hold the weights once more each: with batching, one serves all.
         return self._models.engine(expert, rows if self.batch == 1 else 0, height, width)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .files import FileEntry
 
@@ -52,6 +53,32 @@ class Model:
     def paths(self) -> tuple[str, ...]:
         """Every file the model is made of."""
         return tuple(path for path in (self.graph, self.weights, self.serve) if path is not None)
+
+
+class Range(NamedTuple):
+    """The sizes of an axis that an engine takes; it is fastest at `usual`."""
+
+    least: int
+    usual: int
+    most: int
+
+    def takes(self, size: int) -> bool:
+        return self.least <= size <= self.most
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A model compiled for one `target`, such as `{"device": "cuda", "architecture": "sm90"}`.
+
+    `profile` says which `batch` (rows) and which `height` and `width` (of latents) it takes.
+    """
+
+    kind: str
+    file: str
+    precision: str
+    profile: Mapping[str, Range]
+    target: Mapping[str, str]
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +137,15 @@ class Decoder:
 class Expert:
     """One UNet: `parameters`, and `macs` of one call at the default size.
 
-    `reduced_precision` names the providers that may run it at their own precision; all others use float32.
+    `reduced_precision` names the engines that may run the graph at their own precision; all others use
+    float32. `compiled` holds what was made of the graph for particular machines.
     """
 
     model: Model
     parameters: int
     macs: int
-    reduced_precision: tuple[str, ...]
+    reduced_precision: tuple[str, ...] = ()
+    compiled: tuple[Compiled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

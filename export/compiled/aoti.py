@@ -1,0 +1,83 @@
+"""Owns AOTInductor packages: an expert compiled by PyTorch for this processor or GPU, ahead of time.
+
+The package computes in one precision and takes and gives float32. Refuses to work without a C++ compiler.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from export.errors import RefusedError
+from runtime.bundle.schema import Range
+
+FILE = "aoti.pt2"
+# diffusers copies to contiguous memory from this batch on, which is a branch the tracer has to exclude.
+_MOST_ROWS = 63
+
+
+class InPrecision(nn.Module):
+    """`expert` with its weights in `dtype`, between float32 inputs and a float32 output.
+
+    Weights and activations are cast as a whole, which erred less than autocast did on the default (0.0097
+    and 0.0100 of the output, in bfloat16): norms and softmax accumulate in float32 either way.
+    """
+
+    def __init__(self, expert: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.expert, self._dtype = expert.to(dtype), dtype
+
+    def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
+        output: Tensor = self.expert(sample.to(self._dtype), timestep, encoder_hidden_states.to(self._dtype))
+        return output.float()
+
+
+def write_package(
+    expert: nn.Module, example: Mapping[str, Tensor], wanted: Mapping[str, Any], path: Path
+) -> None:
+    """Compiles `expert` to `path` as `wanted` (`export.compiled.entry`) says. `example` has the usual number
+    of rows. Raises RefusedError.
+    """
+    device, rows = wanted["target"]["device"], Range(*wanted["profile"]["batch"])
+    if device == "cpu":
+        _require_compiler()
+    module = InPrecision(expert, getattr(torch, wanted["precision"])).eval().to(device)
+    batch = torch.export.Dim("batch", min=1, max=min(rows.most, _MOST_ROWS))
+    shapes = {name: {0: batch} if rows.least < rows.most else None for name in example}
+    with _scratch(), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch about its own internals
+        program = torch.export.export(
+            module, (), {name: one.to(device) for name, one in example.items()}, dynamic_shapes=shapes
+        )
+        torch._inductor.aoti_compile_and_package(program, package_path=str(path))
+
+
+def _require_compiler() -> None:
+    names = (os.environ.get("CXX"), "g++", "clang++")
+    if not any(name and shutil.which(name) for name in names):
+        raise RefusedError("--engine aoti: no C++ compiler is here; install g++, or name one in CXX")
+
+
+@contextmanager
+def _scratch() -> Iterator[None]:
+    """Inductor's caches in a folder of this compilation's own, gone when it ends."""
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    before = os.environ.get(name)
+    with tempfile.TemporaryDirectory(prefix="aptp-inductor-") as folder:
+        os.environ[name] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = before
