@@ -14,8 +14,8 @@ from .batching import Batcher, default_batch
 from .bundle.reader import Bundle
 from .bundle.schema import DENSE
 from .cache import Cache
-from .engines.engine import Engine
 from .engines.choice import choose
+from .engines.engine import Engine
 from .engines.residency import default_budget
 from .errors import CodeUnavailable, RuntimeFailure, UsageError
 from .generated import Choice, Generated, to_pixels

@@ -1,6 +1,7 @@
 """`python -m export.lint GRAPH…`: whether TensorRT's parser documents every node and type of ONNX files.
 
-Needs no TensorRT and no GPU. Exit codes: 0 all is documented, 1 something is not, 2 usage, 3 no graph to read.
+Needs no TensorRT and no GPU. Exit codes: 0 all is documented, 1 something is not, 2 usage, 3 no graph to
+read.
 """
 
 from __future__ import annotations

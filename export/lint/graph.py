@@ -1,7 +1,7 @@
 """Owns the check of one graph: every node and every element type in it, and every finding named.
 
-What passes is what the parser documents (`export.lint.operators`), not what a builder on a GPU will make of it:
-it was written without TensorRT at hand, and no plan has been built from what it passed.
+What passes is what the parser documents (`export.lint.operators`), not what a builder on a GPU will make of
+it: it was written without TensorRT at hand, and no plan has been built from what it passed.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ def findings(model: onnx.ModelProto) -> list[Finding]:
         return [Finding("the graph", f"is not well typed: {error}")]
     types = _types(typed.graph)
     constant = frozenset(_constants(typed.graph))
-    nodes = (
-        found for proto in typed.graph.node for found in _node(Node.of(proto, constant), types, version)
-    )
+    nodes = (found for proto in typed.graph.node for found in _node(Node.of(proto, constant), types, version))
     return [*_ends(typed.graph), *nodes]
 
 

@@ -1,4 +1,4 @@
-"""Owns the restrictions that the table of operators cannot express: one function per operator and restriction.
+"""Owns the restrictions that the table of operators cannot express: a function for each.
 
 A rule is given a node and says in a few words what the parser would not take, or nothing.
 """
@@ -26,7 +26,9 @@ class Node:
     def of(cls, proto: onnx.NodeProto, constant: frozenset[str]) -> Node:
         """The node that `proto` describes; strings are decoded."""
         found = {entry.name: onnx.helper.get_attribute_value(entry) for entry in proto.attribute}
-        decoded = {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
+        decoded = {
+            name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()
+        }
         return cls(proto, decoded, constant)
 
     def input(self, index: int) -> str:

@@ -12,7 +12,7 @@ from . import providers, target
 PROVIDER_OF = {"cpu": "cpu", "openvino": "openvino", "cuda": "cuda", "tensorrt-ep": "tensorrt"}
 ENGINES = ("auto", *PROVIDER_OF, *KINDS)
 # Best first. What is not here serves where it is asked for: it wins on some machines and loses on others.
-BEST = ("cuda", "openvino", "cpu")
+BEST = ("tensorrt", "cuda", "openvino", "cpu")
 
 
 def choose(name: str, manifest: Manifest) -> str:

@@ -3,8 +3,8 @@
 A strongly typed network has no other precision than its graph's, so the choice is made here, where it can be
 read, and shown on a CPU before a GPU is asked. Four islands keep float32's range (`island`):
 
-* the attention logits q·kᵀ and the softmax over them. In SD 2.1 they pass 65504, float16's largest number, and
-  an infinite logit makes the whole image NaN, which decoders show as black;
+* the attention logits q·kᵀ and the softmax over them. In SD 2.1 they pass 65504, float16's largest number,
+  and an infinite logit makes the whole image NaN, which decoders show as black;
 * normalisations, whose sums of squares overflow long before their inputs do;
 * the timestep until its sines are taken: float16 knows no step between 999 and 999.5;
 * inputs and output, which are float32 in every bundle.
