@@ -152,7 +152,7 @@ def compiled_beside_autocast(
     autocast: float,
     threads: int,
 ) -> float:
-    """Rung 3 for a compiled engine: one in float32 has to equal PyTorch, any other is measured by autocast."""
+    """Rung 3 for a compiled engine: equal to PyTorch in float32, else not much worse than autocast."""
     profile = {axis: Range(*sizes) for axis, sizes in wanted["profile"].items()}
     entry = Compiled(wanted["kind"], path.name, wanted["precision"], profile, wanted["target"], "")
     engine = OPENERS[entry.kind](path, entry, threads)

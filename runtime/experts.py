@@ -6,7 +6,8 @@ from .bundle.files import FileEntry
 from .bundle.schema import Compiled, Manifest, Model
 from .engines.choice import PROVIDER_OF, fitting
 from .engines.engine import Engine
-from .engines.onnx import OnnxEngine
+from .engines.onnx import BoundEngine, OnnxEngine
+from .engines.providers import ON_GPU
 from .engines.residency import Bucket
 from .errors import EngineFailure, UsageError
 from .sessions import Sessions
@@ -69,7 +70,7 @@ class Experts:
             precision="fast" if self._engine in expert.reduced_precision else "float32",
         )
         session.require(["sample", "timestep", *self._inputs], "out_sample")
-        return OnnxEngine(session)
+        return BoundEngine(session) if provider in ON_GPU else OnnxEngine(session)
 
     def _compiled(self, expert: str) -> Compiled:
         entry = fitting(self._manifest.experts[expert], self._engine)

@@ -69,9 +69,33 @@ class Session:
             raise EngineFailure(f"{self._graph}: failed while running: {error}") from error
         return result
 
+    def bind(self, output: str, kept: Mapping[str, Array]) -> Any:
+        """A binding whose inputs `kept` lie on the first GPU already, and whose `output` comes back."""
+        try:
+            binding = self._session.io_binding()
+            for name, array in kept.items():
+                binding.bind_ortvalue_input(
+                    name, onnxruntime().OrtValue.ortvalue_from_numpy(array, "cuda", 0)
+                )
+            binding.bind_output(output, "cpu")
+        except Exception as error:  # onnxruntime's errors share no narrower base
+            raise EngineFailure(f"{self._graph}: its inputs cannot be put on the GPU: {error}") from error
+        return binding
+
+    def run_bound(self, binding: Any, inputs: Mapping[str, Array]) -> Float32:
+        """The output of a binding for `inputs`, which are those it does not keep. Raises `EngineFailure`."""
+        try:
+            for name, array in inputs.items():
+                binding.bind_cpu_input(name, array)
+            self._session.run_with_iobinding(binding)
+            result: Float32 = binding.copy_outputs_to_cpu()[0]
+        except Exception as error:  # onnxruntime's errors share no narrower base
+            raise EngineFailure(f"{self._graph}: failed while running: {error}") from error
+        return result
+
 
 class OnnxEngine:
-    """An expert's UNet in one session."""
+    """An expert's UNet in one session whose tensors lie in this machine's memory."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -79,3 +103,24 @@ class OnnxEngine:
     def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
         """As `Engine.run`."""
         return self._session.run("out_sample", {"sample": sample, "timestep": timestep, **conditioning})
+
+
+class BoundEngine:
+    """An expert's UNet in one session on a GPU.
+
+    Conditioning is copied there once for all steps in which it is the same. Latents cross the bus at every
+    step: their schedule is computed on the CPU in every language alike, and 64 KiB, those of a 512 px
+    image with four channels in float32, take microseconds beside milliseconds of UNet.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._kept: Mapping[str, Float32] | None = None
+        self._binding: Any = None
+
+    def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
+        """As `Engine.run`."""
+        if self._binding is None or conditioning is not self._kept:
+            self._binding = self._session.bind("out_sample", conditioning)
+            self._kept = conditioning
+        return self._session.run_bound(self._binding, {"sample": sample, "timestep": timestep})

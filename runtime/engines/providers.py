@@ -17,6 +17,7 @@ _IN_ORT = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+ON_GPU = ("cuda", "tensorrt")
 PROVIDERS = ("cpu", "openvino", "cuda", "tensorrt")
 
 

@@ -43,7 +43,7 @@ def test_a_bundle_verifies_and_makes_images(built):
     assert set(bundle.manifest.experts) == {"0", "1"}
     assert bundle.manifest.defaults.guidance == 3
     assert bundle.manifest.experts["0"].macs < bundle.manifest.experts["1"].macs
-    with Runtime.open(built, provider="cpu", cache=built.parent / "cache") as runtime:
+    with Runtime.open(built, engine="cpu", cache=built.parent / "cache") as runtime:
         (made,) = runtime.generate("a red circle", steps=2)
     assert made.pixels.shape == (32, 32, 3)
 
