@@ -18,6 +18,8 @@ from runtime.engines import nvidia, target
 ROWS = Range(1, 2, 16)
 _BFLOAT16 = ("bf16", "sm8", "sm9", "sm1")  # processors and GPUs that compute in it
 _TARGET = ("device", "architecture")
+# A plan's precision is its graph's, and there are two (`export.compiled.tensorrt.graph`).
+_OFFERED = {"aoti": PRECISIONS, "tensorrt": ("float16", "float32")}
 _VERSIONS = {"aoti": ("torch",), "tensorrt": ("tensorrt", "driver")}
 
 
@@ -36,8 +38,8 @@ def wanted(kind: str, size: tuple[int, int], precision: str | None) -> dict[str,
             raise RefusedError(f"--engine {kind}: needs {name}, which is not installed here")
     suits = "bfloat16" if any(mark in facts["architecture"] for mark in _BFLOAT16) else "float32"
     suits = "float16" if kind == "tensorrt" else suits
-    if precision is not None and precision not in PRECISIONS:
-        raise UsageError(f"--precision: unknown {precision!r}; {nearest(precision, PRECISIONS)}")
+    if precision is not None and precision not in _OFFERED[kind]:
+        raise UsageError(f"--precision: {kind} has no {precision!r}; {nearest(precision, _OFFERED[kind])}")
     height, width = size
     return {
         "kind": kind,

@@ -22,8 +22,8 @@ class Meaning(NamedTuple):
 
 
 _MEMORY = (
-    "free the GPU of other processes, or build on one with more memory; most of it goes to the largest batch of "
-    "the profile"
+    "free the GPU of other processes, or build on one with more memory; most of it goes to the largest batch "
+    "of the profile"
 )
 # The first that any message matches is the one: memory before whatever a lack of memory looks like.
 MEANINGS = (

@@ -14,12 +14,10 @@ import onnx_ir as ir
 from export import parity, publish, tolerances, weights
 from export.compiled.tensorrt.half import halve
 from export.compiled.tensorrt.rounding import rounded
-from export.errors import RefusedError
 from export.graph import Signature
 from export.lint.graph import require
 from runtime.engines.onnx import open_session
 
-PRECISIONS = ("float16", "float32")
 TYPED = "typed.onnx"
 _TWIN = "rounded.onnx"
 
@@ -35,10 +33,8 @@ class Typed(NamedTuple):
 def typed(expert: Path, folder: Path, precision: str) -> Typed:
     """Puts the graph of the expert in `expert` into `folder`, in `precision`, with its weights beside it.
 
-    Raises RefusedError, WeightError, UnsupportedGraphError.
+    Raises WeightError, UnsupportedGraphError.
     """
-    if precision not in PRECISIONS:
-        raise RefusedError(f"--precision {precision}: TensorRT plans are built in {' or '.join(PRECISIONS)}")
     path, halves = folder / TYPED, expert / weights.WEIGHTS
     if precision == "float16":
         data = folder / weights.WEIGHTS
