@@ -139,8 +139,7 @@ class _Call:
         self._kept = conditioning
 
     def _record(self, scratch: Any) -> None:
-        """Record the call over `scratch`, after it ran once: a first call prepares what may not be recorded.
-        """
+        """Record the call over `scratch`, once it ran: a first call prepares what may not be recorded."""
         self._context.set_device_memory(int(scratch.handle), scratch.size)
         self._enqueue(self._gpu.stream)
         self._gpu.stream.sync()

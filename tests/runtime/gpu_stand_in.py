@@ -1,4 +1,4 @@
-"""Stand-ins for `cuda.core` and the runtime's side of `tensorrt`, as documented: memory by address, one stream.
+"""Stand-ins for `cuda.core` and the runtime half of `tensorrt`, as documented: memory by address, one stream.
 
 They show that work is asked for in the right order, over the right memory; of speed and of capture's own
 rules they know nothing.
@@ -124,8 +124,7 @@ class Machine:
 
 
 class Context:
-    """Computes sample · (1 + timestep) + the mean of the conditioning, over whatever addresses it was given.
-    """
+    """Computes sample · (1 + timestep) + the mean of the conditioning, at the addresses it was given."""
 
     def __init__(self, engine: "Plan") -> None:
         self.engine, self.shapes, self.addresses = engine, dict[str, tuple[int, ...]](), dict[str, int]()

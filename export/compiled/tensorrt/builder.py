@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.compiled.tensorrt import diary
 from export.compiled.tensorrt.failures import translated
 from export.errors import RefusedError
-from export.graph import Signature
+
+if TYPE_CHECKING:
+    from export.graph import Signature
 
 Shapes = dict[str, tuple[tuple[int, ...], ...]]
 

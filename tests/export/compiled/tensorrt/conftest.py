@@ -10,6 +10,8 @@ import pytest
 from tests.checkpoints import build_mini
 from tests.export.compiled.tensorrt.stand_in import Builders
 
+MODULE = Builders()
+
 
 @pytest.fixture(scope="session")
 def expert(tmp_path_factory) -> Path:
@@ -21,6 +23,6 @@ def expert(tmp_path_factory) -> Path:
 def tensorrt(monkeypatch) -> Builders:
     """A module `tensorrt` that keeps what it was asked to build."""
     pytest.importorskip("polygraphy", reason="polygraphy is not installed (it comes with `aptp[dev]`)")
-    module = Builders()
-    monkeypatch.setitem(sys.modules, "tensorrt", module)
-    return module
+    MODULE.reset()
+    monkeypatch.setitem(sys.modules, "tensorrt", MODULE)
+    return MODULE

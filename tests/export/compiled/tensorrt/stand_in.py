@@ -26,7 +26,15 @@ class Logger:
 
 
 class Flag(IntEnum):
-    TF32, STRONGLY_TYPED, WORKSPACE = range(3)
+    TF32, STRONGLY_TYPED = range(2)
+
+
+class Pool(IntEnum):
+    WORKSPACE = 0
+
+
+class DeviceType(IntEnum):
+    GPU, DLA = range(2)
 
 
 class TimingCache:
@@ -59,7 +67,7 @@ class Config:
     """A builder's configuration; attributes are set as on TensorRT's."""
 
     DLA_core = -1
-    default_device_type = None
+    default_device_type = DeviceType.GPU
     num_optimization_profiles = 1
 
     def __init__(self) -> None:
@@ -90,7 +98,7 @@ class Config:
 
 
 class Input:
-    is_shape_tensor = False
+    is_shape_tensor, dtype, shape = False, "float32", (-1,)
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -115,15 +123,12 @@ class Builders(ModuleType):
     """
 
     __version__ = "10.13.3.9"
-    Severity, NetworkDefinitionCreationFlag, BuilderFlag, MemoryPoolType = Severity, Flag, Flag, Flag
-    DeviceType = Flag
+    NetworkDefinitionCreationFlag = BuilderFlag = Flag
+    MemoryPoolType, DeviceType = Pool, DeviceType
 
-    def __init__(self, inputs: tuple[str, ...] = ("sample", "timestep", "encoder_hidden_states")) -> None:
+    def __init__(self) -> None:
         super().__init__("tensorrt")
-        self.inputs, self.refuses, self.parses = list(inputs), list[str](), True
-        self.parsed: list[str] = []
-        self.networks: list[Network] = []
-        self.configs: list[Config] = []
+        self.reset()
         module = self
 
         class Builder:
@@ -171,6 +176,14 @@ class Builders(ModuleType):
 
         self.Builder, self.OnnxParser, self.IProgressMonitor = Builder, OnnxParser, IProgressMonitor
         self.Logger = self.ILogger = Logger
+
+    def reset(self) -> None:
+        """Forget what was built: Polygraphy keeps the module that it saw first."""
+        self.inputs = ["sample", "timestep", "encoder_hidden_states"]
+        self.refuses, self.parses = list[str](), True
+        self.parsed: list[str] = []
+        self.networks: list[Network] = []
+        self.configs: list[Config] = []
 
     def init_libnvinfer_plugins(self, logger: Logger, namespace: str) -> bool:
         return True

@@ -6,11 +6,9 @@ import sys
 
 import pytest
 
-from export import graph
 from export.compiled.tensorrt import builder
 from export.errors import BuilderError, RefusedError
 
-PROFILE = {"batch": [1, 2, 16], "height": [8, 16, 32], "width": [16, 16, 16]}
 BOUNDS = {
     "sample": ((1, 4, 8, 16), (2, 4, 16, 16), (16, 4, 32, 16)),
     "timestep": ((1,), (2,), (16,)),
@@ -35,10 +33,6 @@ def build(tmp_path):
         return shares
 
     return call
-
-
-def test_the_profile_s_sizes_as_shapes_of_every_input():
-    assert builder.shapes(graph.expert_signature(4, 2, 77, 32), PROFILE) == BOUNDS
 
 
 def test_a_plan_is_built_as_it_was_asked_for(tensorrt, build, tmp_path):

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from aptp.checkpoint.reader import Checkpoint
-from export import parts, plan, site
+from export import graph, parts, plan, site
 from export.compiled import entry
+from export.compiled.tensorrt import builder
 from export.errors import ParityError, RefusedError, UsageError
 from runtime import sessions
 from runtime.engines import nvidia, target
@@ -56,6 +57,15 @@ def test_a_machine_without_tensorrt(machine, monkeypatch):
 def test_a_precision_that_plans_are_not_built_in(machine):
     with pytest.raises(UsageError, match="--precision: tensorrt has no 'bfloat16'; did you mean 'float16'"):
         entry.wanted("tensorrt", (16, 16), "bfloat16")
+
+
+def test_the_profile_s_sizes_as_shapes_of_every_input():
+    profile = {"batch": [1, 2, 16], "height": [8, 16, 32], "width": [16, 16, 16]}
+    assert builder.shapes(graph.expert_signature(4, 2, 77, 32), profile) == {
+        "sample": ((1, 4, 8, 16), (2, 4, 16, 16), (16, 4, 32, 16)),
+        "timestep": ((1,), (2,), (16,)),
+        "encoder_hidden_states": ((1, 77, 32), (2, 77, 32), (16, 77, 32)),
+    }
 
 
 @pytest.fixture
