@@ -1,4 +1,4 @@
-"""The graph that a plan is built from: typed as it should be, finite where SD 2.1 overflows, near as autocast."""
+"""The graph that a plan is built from: typed right, finite where SD 2.1 overflows, as near as autocast."""
 
 from __future__ import annotations
 
