@@ -9,6 +9,7 @@ module.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,18 @@ def tensorrt() -> Any:
     return tensorrt
 
 
+def missing() -> str | None:
+    """Why no plan can be opened here, whatever it was built for, or None if one can."""
+    for module in ("tensorrt", "cuda.core"):
+        try:
+            found = find_spec(module)
+        except ModuleNotFoundError:  # not even the package that it would be in
+            found = None
+        if found is None:
+            return f"{module} is not installed (it comes with `aptp[tensorrt]`)"
+    return None
+
+
 def open_plan(path: Path, entry: Compiled, threads: int | None = None) -> "TensorRtEngine":
     """Load the plan at `path`; `threads` are the processor's, and of no concern to a GPU.
 
@@ -56,7 +69,8 @@ class TensorRtEngine:
     """An expert's UNet in one plan, recorded once for every batch and size that it is asked for."""
 
     def __init__(self, plan: Any, runtime: Any, device: Gpu, path: Path, log: Any) -> None:
-        self._plan, self._runtime, self._gpu, self._path, self._log = plan, runtime, device, path, log
+        self._plan, self._gpu, self._path, self._log = plan, device, path, log
+        self._runtime = runtime  # which has to outlive its plans
         self._calls: OrderedDict[tuple[int, ...], _Call] = OrderedDict()
 
     def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
@@ -110,7 +124,8 @@ class _Call:
         self._inputs = {name: device.array(shape) for name, shape in shapes.items()}
         self._output = device.array(tuple(context.get_tensor_shape(_OUTPUT)))
         for name, array in (*self._inputs.items(), (_OUTPUT, self._output)):
-            context.set_tensor_address(name, array.address)
+            if not context.set_tensor_address(name, array.address):
+                raise refused(f"has no tensor {name!r}")
         self._kept: Mapping[str, Float32] | None = None
         self._over: Any = None
         self._graph: Any = None

@@ -172,6 +172,26 @@ def test_a_failure_of_the_gpu_names_the_plan(machine: Machine, monkeypatch: pyte
         engine(Plan(machine)).run(*inputs())
 
 
+@pytest.mark.parametrize(
+    ("installed", "why"),
+    [
+        ((), "tensorrt is not installed (it comes with `aptp[tensorrt]`)"),
+        (("tensorrt",), "cuda.core is not installed (it comes with `aptp[tensorrt]`)"),
+        (("tensorrt", "cuda.core"), None),
+    ],
+)
+def test_what_no_plan_can_be_opened_without(
+    monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...], why: str | None
+) -> None:
+    def find(name: str) -> Any:
+        if name in installed:
+            return name
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(tensorrt, "find_spec", find)
+    assert tensorrt.missing() == why
+
+
 def test_tensorrt_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(EnvironmentMismatch, match=r"tensorrt is not installed; install `aptp\[tensorrt\]`"):

@@ -166,7 +166,7 @@ class _Halving:
 
 def _free(node: ir.Node) -> tuple[list[int], list[int]]:
     """Inputs and outputs of `node` that may be float16 as well as float32, by ONNX's own definition."""
-    schema = onnx.defs.get_schema(node.op_type, node.graph.opset_imports[""], node.domain)  # type: ignore[union-attr]
+    schema = onnx.defs.get_schema(node.op_type, node.graph.opset_imports[""], node.domain)
     both = {"tensor(float)", "tensor(float16)"}
     free = {
         constraint.type_param_str
