@@ -36,17 +36,21 @@ def wanted(kind: str, size: tuple[int, int], precision: str | None) -> dict[str,
     for name in names:
         if name not in facts:
             raise RefusedError(f"--engine {kind}: needs {name}, which is not installed here")
-    suits = "bfloat16" if any(mark in facts["architecture"] for mark in _BFLOAT16) else "float32"
-    suits = "float16" if kind == "tensorrt" else suits
     if precision is not None and precision not in _OFFERED[kind]:
         raise UsageError(f"--precision: {kind} has no {precision!r}; {nearest(precision, _OFFERED[kind])}")
     height, width = size
     return {
         "kind": kind,
-        "precision": precision or suits,
+        "precision": precision or _suiting(kind, facts["architecture"]),
         "profile": {"batch": [*ROWS], "height": [height] * 3, "width": [width] * 3},
         "target": {name: facts[name] for name in names},
     }
+
+
+def _suiting(kind: str, architecture: str) -> str:
+    if kind == "tensorrt":
+        return "float16"
+    return "bfloat16" if any(mark in architecture for mark in _BFLOAT16) else "float32"
 
 
 def complete(
