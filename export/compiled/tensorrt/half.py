@@ -5,7 +5,8 @@ read, and shown on a CPU before a GPU is asked. Four islands keep float32's rang
 
 * the attention logits q·kᵀ and the softmax over them. In SD 2.1 they pass 65504, float16's largest number,
   and an infinite logit makes the whole image NaN, which decoders show as black;
-* normalisations, whose sums of squares overflow long before their inputs do;
+* normalisations, whose sums of squares overflow long before their inputs do, with the scale, shift and
+  activation that follow: one kernel, which rounds once;
 * the timestep until its sines are taken: float16 knows no step between 999 and 999.5;
 * inputs and output, which are float32 in every bundle.
 
@@ -30,6 +31,8 @@ NORMALISATIONS = frozenset(
 )
 # What may lie between a product of queries and keys and its softmax: scales and masks.
 _BETWEEN = frozenset({"Add", "Mul", "Div", "Where", "Reshape", "Transpose"})
+# What follows a normalisation in the same kernel; a group norm is exported as several of these.
+_FOLLOWING = frozenset({"Reshape", "Mul", "Add", "Sigmoid"})
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -53,14 +56,30 @@ def halve(model: ir.Model, *, islands: bool = True) -> ir.Model:
 def island(graph: ir.Graph) -> set[ir.Node]:
     """The nodes that stay in float32."""
     kept: set[ir.Node] = set()
+    normed: set[ir.Node] = set()
     for node in graph:
-        if node.op_type in NORMALISATIONS:
-            kept.add(node)
+        if node.op_type in NORMALISATIONS or _follows(node, normed):
+            normed.add(node)
         elif node.op_type == "Softmax":
             kept.update(_logits(node))
         elif node.op_type in ("Sin", "Cos"):
             kept.update(_ancestors(node))
-    return kept
+    return kept | normed
+
+
+def _follows(node: ir.Node, normed: set[ir.Node]) -> bool:
+    """Whether `node` computes with nothing but constants and what `normed` nodes give."""
+    if node.op_type not in _FOLLOWING:
+        return False
+    floats = [value for value in node.inputs if value is not None and value.dtype == FLOAT]
+    computed = [one for one in (value.producer() for value in floats) if one and not _widens(one)]
+    return bool(computed) and all(one in normed for one in computed)
+
+
+def _widens(node: ir.Node) -> bool:
+    """Whether `node` does nothing but cast a weight that is stored in float16."""
+    stored = node.inputs[0] if node.op_type == "Cast" else None
+    return stored is not None and stored.is_initializer() and stored.dtype == HALF
 
 
 def _logits(softmax: ir.Node) -> Iterator[ir.Node]:
@@ -98,19 +117,13 @@ class _Halving:
     def run(self) -> None:
         """Retypes every node, then widens the outputs again."""
         for node in list(self._graph):
-            if not self._is_weight(node):
+            if _widens(node):
+                self._form[node.outputs[0], HALF] = node.inputs[0]
+                self._form[node.outputs[0], FLOAT] = node.outputs[0]
+            else:
                 self._retype(node, FLOAT if node in self._kept else HALF)
         for index, output in enumerate(list(self._graph.outputs)):
             self._graph.outputs[index] = self._widened(output)
-
-    def _is_weight(self, node: ir.Node) -> bool:
-        """Whether `node` does nothing but widen a stored weight; remembers both of its forms."""
-        stored = node.inputs[0] if node.op_type == "Cast" else None
-        if stored is None or not stored.is_initializer() or stored.dtype != HALF:
-            return False
-        wide = node.outputs[0]
-        self._form[wide, HALF], self._form[wide, FLOAT] = stored, wide
-        return True
 
     def _retype(self, node: ir.Node, wanted: ir.DataType) -> None:
         free_inputs, free_outputs = _free(node)

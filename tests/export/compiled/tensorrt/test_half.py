@@ -17,7 +17,10 @@ ATTENTION = """
 graph (float[b, 4, 8] x, float[b] t, float[8, 8] w) => (float[b, 4, 8] y)
 <float[1] scale = {0.5}, float[8] gain = {1, 1, 1, 1, 1, 1, 1, 1}, int64[1] last = {1}>
 {
-    normed = LayerNormalization (x, gain)
+    normal = LayerNormalization (x, gain)
+    shifted = Add (normal, gain)
+    gate = Sigmoid (shifted)
+    normed = Mul (shifted, gate)
     q = MatMul (normed, w)
     k = Transpose <perm = [0, 2, 1]> (q)
     scaled = Mul (k, scale)
@@ -46,7 +49,7 @@ def types(model: ir.Model) -> dict[str, str]:
 
 def test_islands_are_logits_norms_and_the_clock():
     found = types(halve(attention()))
-    in_float32 = {"normed", "logits", "shares", "turned", "clock"}
+    in_float32 = {"normal", "shifted", "gate", "normed", "logits", "shares", "turned", "clock"}
     in_float16 = {"q", "k", "scaled", "mixed", "clocks"}
     assert {name: found[name] for name in in_float32 | in_float16} == {
         **dict.fromkeys(in_float32, "FLOAT"),
