@@ -36,7 +36,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("bundle"), metavar="DIR", help="the bundle")
     parser.add_argument(
-        "--engine", default="onnx", metavar="A,B", help="what to build besides the graphs (onnx): aoti"
+        "--engine",
+        default="onnx",
+        metavar="A,B",
+        help="what to build besides the graphs (onnx): aoti, tensorrt",
     )
     parser.add_argument("--precision", help="of compiled engines: float32, bfloat16 or float16")
     parser.add_argument("--provider", default="auto", help="what parity is shown on: auto, cpu or openvino")

@@ -166,9 +166,11 @@ def compiled_beside_autocast(
     return within(f"{entry.kind} in {entry.precision}", max(errors), tolerance)
 
 
-def autocast_error(module: nn.Module, feeds: list[Feed], wanted: list[Array]) -> float:
-    """The error of PyTorch's own bfloat16 autocast against its float32 outputs."""
-    with torch.autocast("cpu", torch.bfloat16):
+def autocast_error(
+    module: nn.Module, feeds: list[Feed], wanted: list[Array], precision: str = "bfloat16"
+) -> float:
+    """The error of PyTorch's own autocast to `precision` against its float32 outputs."""
+    with torch.autocast("cpu", getattr(torch, precision)):
         found = outputs(module, feeds)
     return max(relative_rms(one, other) for one, other in zip(found, wanted, strict=True))
 

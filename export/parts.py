@@ -20,9 +20,13 @@ from torch import nn
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from export import graph, parity, publish, schedules, site, staging, weights
 from export.compiled import aoti, entry
+from export.compiled.tensorrt import plan
+from export.compiled.tensorrt.plan import Oracle
+from export.compiled.tensorrt.shop import Shop
 from export.graph import Signature
 from export.plan import Part, Spec
 from export.staging import Record
+from runtime.cache import Cache
 
 Report = Callable[[str, float], None]
 
@@ -76,6 +80,7 @@ def make(job: Job) -> Made:
         "tokenizer": _tokenizer,
         "schedule": _schedule,
         "aoti": _aoti,
+        "tensorrt": _tensorrt,
     }
     job.report("open", 0.0)
     return makers[job.part.kind](job, Checkpoint.open(job.spec.checkpoint))
@@ -120,20 +125,42 @@ def _expert(job: Job, checkpoint: Checkpoint) -> Made:
 
 def _aoti(job: Job, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.02)
-    unet = checkpoint.expert(job.part.item)
-    weights.round_to_half(unet)
     wanted = entry.wanted("aoti", checkpoint.latent_size, job.spec.precision)
-    feeds = _profile_cases(checkpoint, wanted["profile"])
-    module = graph.ExpertGraph(unet).eval()
-    outputs = parity.outputs(module, feeds)
+    module, feeds, outputs = _oracle(checkpoint, job.part.item, wanted)
     autocast = parity.autocast_error(module, feeds, outputs)
     job.report("compile", 0.1)
     path = job.place(f"experts/{job.part.item}/unet") / aoti.FILE
     aoti.write_package(module, feeds[-1], wanted, path)
-    del module, unet
+    del module
     job.report("engine beside autocast", 0.9)
     error = parity.compiled_beside_autocast(path, wanted, feeds, outputs, autocast, job.spec.threads)
     return Made(wanted, {"engine": error, "autocast": autocast})
+
+
+def _tensorrt(job: Job, checkpoint: Checkpoint) -> Made:
+    job.report("load", 0.02)
+    assert job.source is not None, "a plan is built from its expert's graphs"
+    wanted = entry.wanted("tensorrt", checkpoint.latent_size, job.spec.precision)
+    module, feeds, outputs = _oracle(checkpoint, job.part.item, wanted)
+    exact = wanted["precision"] == "float32"
+    autocast = 0.0 if exact else parity.autocast_error(module, feeds, outputs, wanted["precision"])
+    del module
+    unet = f"experts/{job.part.item}/unet"
+    oracle = Oracle(_signature(checkpoint), feeds, outputs, autocast)
+    shop = Shop(Cache(job.spec.cache).root, wanted["target"])
+    path = job.place(unet) / plan.FILE
+    measures = plan.write(job.source / unet, path, wanted, oracle, shop, job.spec.threads, job.report)
+    return Made(wanted, measures)
+
+
+def _oracle(
+    checkpoint: Checkpoint, name: str, wanted: Mapping[str, Any]
+) -> tuple[graph.ExpertGraph, list[parity.Feed], list[parity.Array]]:
+    """An expert with its weights rounded, the cases of a profile, and what it gives for them."""
+    unet = checkpoint.expert(name)
+    weights.round_to_half(unet)
+    feeds, module = _profile_cases(checkpoint, wanted["profile"]), graph.ExpertGraph(unet).eval()
+    return module, feeds, parity.outputs(module, feeds)
 
 
 def _profile_cases(checkpoint: Checkpoint, profile: Mapping[str, list[int]]) -> list[parity.Feed]:

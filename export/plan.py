@@ -40,6 +40,8 @@ SOURCES = (
     "export/image.py",
     "export/tolerances.py",
     "export/compiled/*.py",
+    "export/compiled/tensorrt/*.py",
+    "export/lint/*.py",
 )
 # What a process costs before its model: torch, diffusers and onnxruntime loaded, and room for activations.
 _BASE_MEMORY = 900 << 20

@@ -97,11 +97,11 @@ class Runtime:
     ) -> "Runtime":
         """Open the bundle at a path.
 
-        `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, or `auto` for the
-        best that can be had here (`runtime.engines.choice`); `cache` a folder for derived files; `batch` how
-        many requests may share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else
-        1: see `default_batch`); `memory` the bytes that the open experts and decoders may hold together
-        (default: half of the machine's); `threads` those of one call.
+        `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, `tensorrt`, or
+        `auto` for the best that can be had here (`runtime.engines.choice`); `cache` a folder for derived
+        files; `batch` how many requests may share a UNet call (default: 8 if the largest expert takes fewer
+        than 10^9 MACs, else 1: see `default_batch`); `memory` the bytes that the open experts and decoders
+        may hold together (default: half of the machine's); `threads` those of one call.
         On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
         1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,

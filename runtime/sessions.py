@@ -7,7 +7,7 @@ from typing import TypeVar
 from .bundle.reader import Bundle
 from .bundle.schema import Compiled, Model
 from .cache import Cache
-from .engines import aoti
+from .engines import aoti, tensorrt
 from .engines.engine import Engine
 from .engines.onnx import Session, open_session
 from .errors import IntegrityError
@@ -17,6 +17,7 @@ T = TypeVar("T")
 _ATTEMPTS = 2
 OPENERS: Mapping[str, Callable[[Path, Compiled, int | None], Engine]] = {
     "aoti": aoti.open_package,
+    "tensorrt": tensorrt.open_plan,
 }
 
 

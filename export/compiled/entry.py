@@ -18,30 +18,39 @@ from runtime.engines import nvidia, target
 ROWS = Range(1, 2, 16)
 _BFLOAT16 = ("bf16", "sm8", "sm9", "sm1")  # processors and GPUs that compute in it
 _TARGET = ("device", "architecture")
-_VERSIONS = {"aoti": ("torch",)}
+# A plan's precision is its graph's, and there are two (`export.compiled.tensorrt.graph`).
+_OFFERED = {"aoti": PRECISIONS, "tensorrt": ("float16", "float32")}
+_VERSIONS = {"aoti": ("torch",), "tensorrt": ("tensorrt", "driver")}
 
 
 def wanted(kind: str, size: tuple[int, int], precision: str | None) -> dict[str, Any]:
     """The entry without file and identity, for latents of `size` and this machine.
 
-    `precision` None means bfloat16 where the machine computes in it, else float32. Raises UsageError,
-    RefusedError.
+    `precision` None means float16 for TensorRT, whose graph has float32 where that is needed; for others
+    bfloat16 where the machine computes in it, else float32. Raises UsageError, RefusedError.
     """
+    if kind == "tensorrt" and (reason := nvidia.missing()):
+        raise RefusedError(f"--engine tensorrt: {reason}; plans are built on the GPU that runs them")
     facts = target.facts("cuda" if nvidia.device() else "cpu")
     names = [*_TARGET, *_VERSIONS[kind]]
     for name in names:
         if name not in facts:
             raise RefusedError(f"--engine {kind}: needs {name}, which is not installed here")
-    suits = "bfloat16" if any(mark in facts["architecture"] for mark in _BFLOAT16) else "float32"
-    if precision is not None and precision not in PRECISIONS:
-        raise UsageError(f"--precision: unknown {precision!r}; {nearest(precision, PRECISIONS)}")
+    if precision is not None and precision not in _OFFERED[kind]:
+        raise UsageError(f"--precision: {kind} has no {precision!r}; {nearest(precision, _OFFERED[kind])}")
     height, width = size
     return {
         "kind": kind,
-        "precision": precision or suits,
+        "precision": precision or _suiting(kind, facts["architecture"]),
         "profile": {"batch": [*ROWS], "height": [height] * 3, "width": [width] * 3},
         "target": {name: facts[name] for name in names},
     }
+
+
+def _suiting(kind: str, architecture: str) -> str:
+    if kind == "tensorrt":
+        return "float16"
+    return "bfloat16" if any(mark in architecture for mark in _BFLOAT16) else "float32"
 
 
 def complete(

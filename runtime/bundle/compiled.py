@@ -12,7 +12,7 @@ from .document import Fields, as_integer
 from .files import FileEntry, check_path
 from .schema import Compiled, Model, Range
 
-KINDS = ("aoti",)
+KINDS = ("aoti", "tensorrt")
 PRECISIONS = ("float32", "bfloat16", "float16")
 _AXES = ("batch", "height", "width")
 _LARGEST = 1 << 16

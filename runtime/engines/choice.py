@@ -7,12 +7,12 @@ file, which the bundle has to hold for every expert.
 from ..bundle.compiled import KINDS
 from ..bundle.schema import Compiled, Expert, Manifest
 from ..errors import EnvironmentMismatch, UsageError, nearest
-from . import providers, target
+from . import providers, target, tensorrt
 
 PROVIDER_OF = {"cpu": "cpu", "openvino": "openvino", "cuda": "cuda", "tensorrt-ep": "tensorrt"}
 ENGINES = ("auto", *PROVIDER_OF, *KINDS)
 # Best first. What is not here serves where it is asked for: it wins on some machines and loses on others.
-BEST = ("cuda", "openvino", "cpu")
+BEST = ("tensorrt", "cuda", "openvino", "cpu")
 
 
 def choose(name: str, manifest: Manifest) -> str:
@@ -40,7 +40,7 @@ def missing(engine: str, manifest: Manifest) -> str | None:
             return f"the bundle holds none for expert {name!r}; {_remedy(engine)}"
         if fitting(expert, engine) is None:
             return f"expert {name!r} {target.mismatch(entries[0])}; {_remedy(engine)}"
-    return None
+    return tensorrt.missing() if engine == "tensorrt" else None
 
 
 def fitting(expert: Expert, kind: str) -> Compiled | None:

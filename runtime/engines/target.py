@@ -1,7 +1,8 @@
 """Whether this machine is the one that a compiled engine was made for."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from ..bundle.schema import Compiled
@@ -9,6 +10,8 @@ from . import nvidia
 
 # What a machine may have more of; everything else has to be equal.
 _FLOORS = ("driver",)
+# TensorRT's module comes in a distribution per CUDA release, with or without the one that chooses among them.
+_DISTRIBUTIONS = {"torch": ("torch",), "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")}
 
 
 def mismatch(entry: Compiled) -> str | None:
@@ -34,13 +37,13 @@ def facts(device: str) -> Mapping[str, str]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
-    for name in ("torch", "tensorrt"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {name: found for name, names in _DISTRIBUTIONS.items() if (found := next(_installed(names), None))}
+
+
+def _installed(distributions: Sequence[str]) -> Iterator[str]:
+    for name in distributions:
+        with suppress(PackageNotFoundError):
+            yield version(name)
 
 
 def _vectors() -> str:
