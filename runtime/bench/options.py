@@ -1,0 +1,193 @@
+"""The command line of `python -m runtime.bench`, checked against the bundle before anything is measured."""
+
+import hashlib
+import re
+import shlex
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..batching import default_batch
+from ..bundle.manifest import MANIFEST
+from ..bundle.reader import Bundle
+from ..cli import Parser
+from ..errors import UsageError
+from ..prompts import read_prompts
+from ..schedule import Solver
+from ..settings import check_limit, resolve
+from ..tokenizer import check_prompt
+from .peers import PEERS
+from .sampling import Effort
+from .spec import ENGINES, LEVELS, Spec, choose, choose_engines, choose_experts, choose_rows
+
+DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command line that can be carried out. `about`: what the report says of it."""
+
+    spec: Spec
+    bundle: Bundle
+    about: dict[str, Any]
+    out: Path
+    overwrite: bool
+    charts: bool
+    json: bool
+
+
+def parse(arguments: Sequence[str] | None = None) -> Asked:
+    """Read the command line, and open the bundle. Raises `UsageError`, and as `Bundle.open` does."""
+    options = _parser().parse_args(arguments)
+    bundle = Bundle.open(options.bundle)
+    spec = _spec(options, bundle)
+    out = Path(options.out) if options.out else bundle.root.with_name(f"{bundle.root.name}.bench")
+    about = _about(spec, bundle, sys.argv[1:] if arguments is None else arguments)
+    return Asked(spec, bundle, about, out, options.overwrite, not options.no_charts, options.json)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m runtime.bench", description="Measure what a bundle costs on this machine."
+    )
+    what = parser.add_argument_group("what is measured")
+    what.add_argument("--bundle", default="bundle", metavar="DIR", help="the bundle (default: ./bundle)")
+    what.add_argument(
+        "--engine", default="auto", metavar="A,B", help=f"of {', '.join(ENGINES)} (default: auto)"
+    )
+    what.add_argument(
+        "--codes", default="all", metavar="K,dense", help="the first is compared against (default: all)"
+    )
+    what.add_argument("--levels", metavar="A,B", help=f"of {', '.join(LEVELS)} (default: all)")
+    what.add_argument("--rows", metavar="1,2,4", help="rows of a UNet call; a guided image takes two")
+    what.add_argument("--prompts", metavar="FILE", help="also the mixture: prompts at saturation, one a line")
+    what.add_argument("--images", type=_integer, metavar="N", help="take the first N prompts (default: all)")
+    what.add_argument(
+        "--running", type=_integer, default=8, metavar="N", help="requests under way (default: 8)"
+    )
+    what.add_argument("--passes", type=_integer, default=3, metavar="N", help="of the mixture (default: 3)")
+    peers = parser.add_argument_group("who it is compared with")
+    peers.add_argument(
+        "--peers", nargs="?", const="all", metavar="A,B", help=f"of {', '.join(PEERS)} (default: all)"
+    )
+    peers.add_argument("--checkpoint", metavar="DIR", help="the diffusers folder that peers load")
+    peers.add_argument("--device", choices=DEVICES, default="cpu", help="where peers run (default: cpu)")
+    peers.add_argument(
+        "--peer-python", action="append", default=[], metavar="NAME=PYTHON", help="the interpreter of a peer"
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--rounds", type=_integer, default=10, metavar="N", help="samples of each (default: 10)")
+    how.add_argument("--seconds", type=float, default=1.0, help="of samples of each, at least (default: 1)")
+    how.add_argument("--steps", type=_integer, help="of loops and images (default: the bundle's)")
+    how.add_argument("--guidance", type=float, help="default: the bundle's")
+    how.add_argument("--size", type=_size, metavar="HxW", help="pixels (default: the bundle's)")
+    how.add_argument("--solver", help="default: the bundle's")
+    how.add_argument("--batch", type=_integer, metavar="N", help="images that may share a call")
+    how.add_argument(
+        "--threads", type=_integer, metavar="N", help="of one call (default: the engine's choice)"
+    )
+    how.add_argument("--memory", type=_integer, metavar="BYTES", help="for engines (default: half of all)")
+    how.add_argument("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
+    told = parser.add_argument_group("where it goes")
+    told.add_argument("--out", metavar="DIR", help="the report (default: the bundle's name with .bench)")
+    told.add_argument("--overwrite", action="store_true", help="replace the report that is there")
+    told.add_argument("--no-charts", action="store_true", help="draw none (they need matplotlib)")
+    told.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
+    return parser
+
+
+def _spec(options: Namespace, bundle: Bundle) -> Spec:
+    manifest = bundle.manifest
+    settings = resolve(
+        manifest, solver=options.solver, steps=options.steps, guidance=options.guidance, size=options.size
+    )
+    Solver.load(bundle, settings.solver).course(settings.steps)  # refuses a step count that it does not offer
+    for name in ("rounds", "running", "passes", "images", "batch", "threads", "memory"):
+        check_limit(getattr(options, name), f"--{name}")
+    if not 0 <= options.seconds < float("inf"):
+        raise UsageError(f"--seconds {options.seconds}: give a number from 0")
+    batch = options.batch or default_batch(max(expert.macs for expert in manifest.experts.values()))
+    peers = choose(options.peers, tuple(PEERS), "--peers") if options.peers not in (None, "all") else ()
+    return Spec(
+        bundle=Path(options.bundle),
+        engines=choose_engines(options.engine),
+        experts=choose_experts(options.codes, manifest),
+        settings=settings,
+        levels=choose(options.levels, LEVELS, "--levels") if options.levels else LEVELS,
+        rows=choose_rows(options.rows, batch),
+        effort=Effort(options.rounds, options.seconds),
+        prompts=_prompts(options),
+        passes=options.passes,
+        running=options.running,
+        peers=tuple(PEERS) if options.peers == "all" else peers,
+        peer_pythons=_pythons(options.peer_python),
+        device=options.device,
+        checkpoint=_checkpoint(options),
+        cache=Path(options.cache) if options.cache else None,
+        batch=options.batch,
+        threads=options.threads,
+        memory=options.memory,
+    )
+
+
+def _prompts(options: Namespace) -> tuple[str, ...]:
+    if options.prompts is None:
+        if options.images is not None:
+            raise UsageError("--images: says how many prompts to take; name their file with --prompts")
+        return ()
+    prompts = [check_prompt(prompt) for prompt in read_prompts(options.prompts)]
+    if len(prompts) < (options.images or 1):
+        raise UsageError(f"--prompts {options.prompts}: has {len(prompts)} prompts, too few")
+    return tuple(prompts[: options.images])
+
+
+def _checkpoint(options: Namespace) -> Path | None:
+    if options.peers and not options.checkpoint:
+        raise UsageError("--peers: they load the model from a diffusers folder; name it with --checkpoint")
+    if options.checkpoint and not (Path(options.checkpoint) / "model_index.json").is_file():
+        raise UsageError(f"--checkpoint {options.checkpoint}: has no model_index.json, so it is no pipeline")
+    return Path(options.checkpoint) if options.checkpoint else None
+
+
+def _pythons(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, _, python = pair.partition("=")
+        if not python:
+            raise UsageError(
+                f"--peer-python {pair}: give a peer and its interpreter, such as optimum=env/bin/python"
+            )
+        choose(name, tuple(PEERS), "--peer-python")
+        found[name] = str(Path(python).absolute())
+    return found
+
+
+def _about(spec: Spec, bundle: Bundle, arguments: Sequence[str]) -> dict[str, Any]:
+    source = bundle.manifest.source
+    return {
+        "command": shlex.join(["python", "-m", "runtime.bench", *arguments]),
+        "manifest": hashlib.sha256((bundle.root / MANIFEST).read_bytes()).hexdigest(),
+        "source": source.name,
+        "trained": source.trained,
+        "engines": list(spec.engines),
+        "experts": list(spec.experts),
+        "rounds": spec.effort.rounds,
+        "seconds": spec.effort.seconds,
+        **asdict(spec.settings),
+    }
+
+
+def _integer(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,30}", text):
+        raise ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", text)
+    if not match:
+        raise ArgumentTypeError(f"{text!r}: give height and width in pixels, for example 512x512")
+    return int(match[1]), int(match[2])
