@@ -11,7 +11,9 @@ from . import charts, machine, report
 from .findings import Findings
 from .options import parse
 from .progress import Progress
-from .study import Study
+from .study import OutOfTime, Study
+
+INTERRUPTED = "interrupted"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,11 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Progress() as progress:
             Study(asked.spec, asked.bundle, findings, progress).run()
     except KeyboardInterrupt:
-        findings.end = "interrupted"
+        findings.end = INTERRUPTED
+    except OutOfTime:
+        findings.end = f"stopped after {asked.spec.minutes:g} minutes, as asked"
     except RuntimeFailure as failure:
         if not findings:
             raise
-        findings.end = f"stopped: {failure}"
+        findings.end, findings.failed = f"stopped: {failure}", True
     return _finish(findings, asked.out, draw=asked.charts, as_json=asked.json)
 
 
@@ -42,9 +46,7 @@ def _finish(findings: Findings, out: Path, *, draw: bool, as_json: bool) -> int:
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
     sys.stderr.write((out / report.MARKDOWN).read_text() + "\n")
     sys.stderr.write(f"written: {', '.join(map(str, paths))}\n")
-    if findings.end == "interrupted":
-        return 130
-    return findings.exit_code if findings.end == "complete" else 1
+    return 130 if findings.end == INTERRUPTED else findings.exit_code
 
 
 def _check_target(out: Path, overwrite: bool) -> None:

@@ -56,7 +56,10 @@ class NotRun:
 
 @dataclass(slots=True)
 class Findings:
-    """Everything. `about`: what was asked for; `moments`: the machine before and after."""
+    """Everything. `about`: what was asked for; `moments`: the machine before and after.
+
+    `end` says how the run ended, and `failed` that it went no further.
+    """
 
     about: dict[str, Any]
     environment: dict[str, Any]
@@ -69,14 +72,16 @@ class Findings:
     not_run: list[NotRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     end: str = "complete"
+    failed: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.openings or self.comparisons or self.mixture)
+        return bool(self.openings or self.comparisons or self.mixture or self.not_run)
 
     @property
     def exit_code(self) -> int:
         """1 where one of ours failed; a peer that cannot run here is no failure."""
-        return int(any(entry.series.failure for one in self.comparisons for entry in one.entries))
+        failed = self.failed or any(entry.series.failure for one in self.comparisons for entry in one.entries)
+        return int(failed or any(one.level == "opening" for one in self.not_run))
 
     def plain(self) -> dict[str, Any]:
         """All of it as what JSON can hold."""

@@ -38,9 +38,9 @@ def _head(document: Document) -> str:
         f"guidance {about['guidance']:g}.",
         f"A product of two {peak['side']}×{peak['side']} matrices in {peak['dtype']} (NumPy) reached "
         f"{_scaled(peak['macs_per_second'])}MAC/s in this run: the peak below.",
-        "Contenders took turns. Speed-ups are medians over rounds against the first of the table, in brackets "
-        "their 95 % intervals; *realised* is the speed-up over what the MACs promise, *error* the distance to "
-        f"the first output of the same weights (rms over rms). A percentile too few samples show is {NONE}.",
+        "Contenders took turns. Speed-ups are medians over rounds against the first of the table, with their "
+        "95 % intervals; *realised* is the speed-up over what the MACs promise, *error* the distance to the "
+        f"first output of the same weights (rms over rms). A percentile too few samples show is {NONE}.",
     ]
     warnings = [f"**{note}**" for note in _warnings(document)]
     return "\n\n".join(["# Benchmark", *warnings, *facts])

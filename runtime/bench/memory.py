@@ -1,12 +1,13 @@
 """What a process holds: bytes as Linux counts them. Nothing is told of systems that do not."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 PROC = Path("/proc")
 
 
-class Memory(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Memory:
     """Bytes of one process: in memory, of those private (no file behind them), and the most there ever was.
 
     Mapped weights are in `resident` and not in `private`: the system may share them, or take them back.

@@ -5,8 +5,7 @@ everything but route. Its expert is the one whose cost is nearest to the mixture
 """
 
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..batching import Batcher
@@ -17,26 +16,23 @@ from ..request import Request
 from .sampling import OnRound
 from .workload import Clock, Workload
 
-UNET, OPENING, ROUTING, ENCODING, DECODING = (
-    "UNet calls",
-    "opening engines",
-    "routing",
-    "encoding",
-    "decoding",
-)
+UNET, OPENING, ROUTING = "UNet calls", "opening engines", "routing"
+ENCODING, DECODING = "encoding", "decoding"
+KINDS = (UNET, OPENING, ROUTING, ENCODING, DECODING)
 
 
 @dataclass(slots=True)
 class Pass:
     """All prompts made once. `seconds` in all, `latencies` of each image from being taken to its pixels.
 
-    `shares` are the seconds spent on each kind of work; `calls` and `rows` those of the UNet.
+    `experts` counts the images of each, `shares` the seconds of each kind of work; `calls` and `rows` are the
+    UNet's.
     """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
-    experts: Counter[str] = field(default_factory=Counter)
-    shares: Counter[str] = field(default_factory=Counter)
+    experts: dict[str, int] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
     calls: int = 0
     rows: int = 0
 
@@ -75,13 +71,13 @@ class ClosedLoop:
 
     def _admit(self, found: Pass, prompt: str, seed: int, expert: str | None) -> Request:
         start = self._clock()
-        self._runtime.models.condition(prompt)
+        self._workload.encode(prompt)
         encoded = self._clock()
         found.shares[ENCODING] += encoded - start
         if expert is None:
             expert = self.expert_of(prompt)
             found.shares[ROUTING] += self._clock() - encoded
-        found.experts[expert] += 1
+        found.experts[expert] = found.experts.get(expert, 0) + 1
         return self._workload.request(prompt, expert, seed)
 
     def _engine(self, found: Pass, expert: str, rows: int, height: int, width: int) -> Engine:
@@ -102,7 +98,7 @@ class _Timed:
     def __init__(self, engine: Engine, found: Pass, clock: Clock) -> None:
         self._engine, self._found, self._clock = engine, found, clock
 
-    def run(self, sample: Float32, timestep: Float32, conditioning: dict[str, Float32]) -> Float32:
+    def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
         start = self._clock()
         output = self._engine.run(sample, timestep, conditioning)
         self._found.shares[UNET] += self._clock() - start

@@ -44,12 +44,6 @@ class Opening:
 def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) -> Opening:
     """Measure in this process. Raises as opening and running an engine do."""
 
-    def timed(call: object) -> float:
-        start = clock()
-        assert callable(call)
-        call()
-        return clock() - start
-
     folder = spec.cache or default_folder()
     before, start = _entries(folder), clock()
     with spec.open(contender.engine) as runtime:
@@ -58,17 +52,17 @@ def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) 
         where = (contender.expert, rows, *workload.shape[1:])
         workload.inputs(rows)  # encodes the prompt, so that no call does
         held = {"before": memory.read()}
-        first = timed(lambda: runtime.engine_for(*where))
+        first = workload.timed(lambda: runtime.engine_for(*where))()
         held["opened"] = memory.read()
         calls = []
         for name in ("first call", "second call"):
             memory.reset_peak()
-            calls.append(timed(workload.step(contender.expert, rows)))
+            calls.append(workload.timed(workload.step(contender.expert, rows))())
             held[name] = memory.read()
         runtime.close()
         gc.collect()
-        again = timed(lambda: runtime.engine_for(*where))
-        again_call = timed(workload.step(contender.expert, rows))
+        again = workload.timed(lambda: runtime.engine_for(*where))()
+        again_call = workload.timed(workload.step(contender.expert, rows))()
         manifest = runtime.bundle.manifest
         paths = manifest.experts[contender.expert].model.paths
     return Opening(

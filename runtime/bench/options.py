@@ -1,6 +1,7 @@
 """The command line of `python -m runtime.bench`, checked against the bundle before anything is measured."""
 
 import hashlib
+import math
 import re
 import shlex
 import sys
@@ -81,6 +82,7 @@ def _parser() -> Parser:
     how = parser.add_argument_group("how")
     how.add_argument("--rounds", type=_integer, default=10, metavar="N", help="samples of each (default: 10)")
     how.add_argument("--seconds", type=float, default=1.0, help="of samples of each, at least (default: 1)")
+    how.add_argument("--minutes", type=float, help="stop then, and keep what was measured (default: never)")
     how.add_argument("--steps", type=_integer, help="of loops and images (default: the bundle's)")
     how.add_argument("--guidance", type=float, help="default: the bundle's")
     how.add_argument("--size", type=_size, metavar="HxW", help="pixels (default: the bundle's)")
@@ -107,8 +109,10 @@ def _spec(options: Namespace, bundle: Bundle) -> Spec:
     Solver.load(bundle, settings.solver).course(settings.steps)  # refuses a step count that it does not offer
     for name in ("rounds", "running", "passes", "images", "batch", "threads", "memory"):
         check_limit(getattr(options, name), f"--{name}")
-    if not 0 <= options.seconds < float("inf"):
+    if not 0 <= options.seconds < math.inf:
         raise UsageError(f"--seconds {options.seconds}: give a number from 0")
+    if options.minutes is not None and not options.minutes > 0:
+        raise UsageError(f"--minutes {options.minutes}: give a number above 0")
     batch = options.batch or default_batch(max(expert.macs for expert in manifest.experts.values()))
     peers = choose(options.peers, tuple(PEERS), "--peers") if options.peers not in (None, "all") else ()
     return Spec(
@@ -121,6 +125,7 @@ def _spec(options: Namespace, bundle: Bundle) -> Spec:
         effort=Effort(options.rounds, options.seconds),
         prompts=_prompts(options),
         passes=options.passes,
+        minutes=options.minutes,
         running=options.running,
         peers=tuple(PEERS) if options.peers == "all" else peers,
         peer_pythons=_pythons(options.peer_python),

@@ -20,7 +20,7 @@ from ..errors import PeerFailure
 from .spec import Spec
 from .workload import Float32, Inputs
 
-ROOT = Path(__file__).parents[2]
+ROOT, MODULE = Path(__file__).parents[2], "bench.peers"
 _LAST_LINES = 3  # of what a peer said before it stopped
 
 
@@ -142,12 +142,12 @@ class PeerProcess:
 
 
 def _start(python: str, kind: str, log: IO[bytes]) -> "subprocess.Popen[str]":
-    if not (ROOT / "bench" / "peers").is_dir():
-        raise PeerFailure(f"the peers are in the source tree (bench/peers), and {ROOT} is none")
+    if not ROOT.joinpath(*MODULE.split(".")).is_dir():
+        raise PeerFailure(f"the peers come with the source tree, and {ROOT} is none: it lacks {MODULE}")
     pipe = subprocess.PIPE
     try:
         return subprocess.Popen(
-            [python, "-m", "bench.peers", kind],
+            [python, "-m", MODULE, kind],
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdin=pipe,

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import OutputFailure
 from . import charts, markdown
 from .findings import Comparison, Entry, Findings
-from .mixture import ROUTING, Mixture, Pass
+from .mixture import KINDS, Mixture, Pass
 from .peak import Peak
 from .statistics import median_of, speed_up, summarize
 
@@ -75,17 +75,13 @@ def _mixture(mixture: Mixture) -> Document:
 def _arm(passes: list[Pass]) -> Document:
     seconds = sum(one.seconds for one in passes)
     images = sum(len(one.latencies) for one in passes)
-    shares = {name: sum(one.shares[name] for one in passes) / seconds for name in passes[0].shares}
+    shares = {name: sum(one.shares[name] for one in passes) / seconds for name in KINDS}
     return {
         "images_per_second": images / seconds,
         "latency": asdict(summarize([latency for one in passes for latency in one.latencies])),
         "calls": sum(one.calls for one in passes) / len(passes),
         "rows_per_call": sum(one.rows for one in passes) / sum(one.calls for one in passes),
-        "shares": {
-            ROUTING: 0.0,  # where nothing was routed
-            **shares,
-            "the rest": 1 - sum(shares.values()),
-        },
+        "shares": {**shares, "the rest": 1 - sum(shares.values())},
     }
 
 

@@ -33,7 +33,8 @@ class Spec:
     """One benchmark. The first contender is the one that ratios are quoted against.
 
     `rows` are the batch rows of the UNet calls timed alone: a guided image takes two. `running` requests are
-    always under way in the mixture, which is measured where there are `prompts`. `peers` need a `checkpoint`.
+    always under way in the mixture, which is measured in `passes` where there are `prompts`. `peers` need a
+    `checkpoint`. After `minutes` no other round begins.
     """
 
     bundle: Path
@@ -45,6 +46,7 @@ class Spec:
     effort: Effort = field(default_factory=Effort)
     prompts: tuple[str, ...] = ()
     passes: int = 3
+    minutes: float | None = None
     running: int = 8
     peers: tuple[str, ...] = ()
     peer_pythons: dict[str, str] = field(default_factory=dict)

@@ -1,5 +1,8 @@
 """A benchmark from beginning to end, most valuable first; findings are filled as it goes."""
 
+import math
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,21 +17,35 @@ from .opening import measure_apart
 from .progress import Progress
 from .sampling import Turns
 from .spec import Spec
-from .workload import Workload
+from .workload import Clock, Workload
+
+
+class OutOfTime(Exception):
+    """The minutes that a study was given are over. What it measured in them stands."""
 
 
 class Study:
     """What `spec` asks for, into `findings`."""
 
-    def __init__(self, spec: Spec, bundle: Bundle, findings: Findings, progress: Progress) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        bundle: Bundle,
+        findings: Findings,
+        progress: Progress,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._spec, self._manifest = spec, bundle.manifest
         self._findings, self._progress = findings, progress
+        self._clock, self._end = clock, math.inf
 
     def run(self) -> None:
         """Measure. What fails is in the findings; only what nothing can go on without is raised.
 
-        Raises `RuntimeFailure`.
+        Raises `OutOfTime`, `RuntimeFailure`.
         """
+        if self._spec.minutes is not None:
+            self._end = self._clock() + 60 * self._spec.minutes
         self._moment("before")
         try:
             if "opening" in self._spec.levels:
@@ -40,6 +57,11 @@ class Study:
                 self._parts()
         finally:
             self._moment("after")
+
+    def _round(self, phase: str, done: int, expected: int) -> None:
+        if self._clock() > self._end:
+            raise OutOfTime
+        self._progress.round(phase, done, expected)
 
     def _moment(self, when: str) -> None:
         self._progress.begin("the machine")
@@ -67,12 +89,10 @@ class Study:
                         "with --memory"
                     )
                 self._progress.begin("opening " + ", ".join(rival.name for rival in group))
-                with Contest(
-                    group, self._spec, self._findings, Path(folder), self._progress.round
-                ) as contest:
+                with Contest(group, self._spec, self._findings, Path(folder), self._round) as contest:
                     self._levels(contest, levels)
 
-    def _levels(self, contest: Contest, levels: list[str]) -> None:
+    def _levels(self, contest: Contest, levels: Sequence[str]) -> None:
         for level in levels:
             for rows in self._spec.rows if level == "step" else (1,):
                 self._progress.begin(f"{level}, {rows} row{'s' * (rows > 1)}" if level == "step" else level)
@@ -86,7 +106,7 @@ class Study:
             found = mixture.prepare(loop, self._manifest, spec.prompts, engine, runtime.batch)
             self._findings.mixture = found
             self._progress.begin(f"mixture: {len(spec.prompts)} prompts, against all on {found.control}")
-            mixture.run(loop, found, spec.prompts, spec.passes, self._progress.round)
+            mixture.run(loop, found, spec.prompts, spec.passes, self._round)
 
     def _parts(self) -> None:
         self._progress.begin("the parts around the UNet")
@@ -97,4 +117,4 @@ class Study:
             self._findings.comparisons.append(comparison)
             works = {name: workload.timed(call) for name, call in calls.items()}
             series = {entry.name: entry.series for entry in comparison.entries}
-            Turns(works, series).take(self._spec.effort, self._progress.round)
+            Turns(works, series).take(self._spec.effort, self._round)

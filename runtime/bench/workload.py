@@ -80,14 +80,14 @@ class Workload:
         Every call has a prompt of its own, which no encoder remembers. The negative one stays remembered, as
         it does while serving.
         """
-        settings, code = self.settings, DENSE if expert == DENSE else int(expert)
+        settings = self.settings
 
         def run() -> npt.NDArray[np.uint8]:
             prompt = self._fresh()
             self.runtime.route(prompt)
             (image,) = self.runtime.generate(
                 prompt,
-                code=code,
+                code="dense" if expert == DENSE else int(expert),
                 negative_prompt=settings.negative_prompt,
                 solver=settings.solver,
                 steps=settings.steps,
@@ -107,6 +107,12 @@ class Workload:
             "router": lambda: models.route(PROMPT),
             "VAE decoder": lambda: models.decode(latents),
         }
+
+    def encode(self, prompt: str) -> None:
+        """Have a prompt encoded, and the negative one where it is needed; a request finds them remembered."""
+        self.runtime.models.condition(prompt)
+        if self.settings.guidance != 1.0:
+            self.runtime.models.condition(self.settings.negative_prompt)
 
     def request(self, prompt: str, expert: str, seed: int) -> Request:
         """The request for one image by `expert`."""
