@@ -59,19 +59,20 @@ class Contest:
 
     def compare(self, level: str, rows: int = 1) -> None:
         """Compare at `step` with `rows` rows, `loop` or `image`, and keep what comes of it."""
-        prepare = {"step": self._step, "loop": self._loop, "image": self._image}[level]
+        entrants = [rival for rival in self._rivals if level in self._levels(rival)]
+        earlier = [one for one in self._findings.comparisons if (one.level, one.rows) == (level, rows)]
+        if earlier and len(entrants) < 2:
+            return  # the first has been measured with another group, and here is nobody to compare it with
         comparison, works = Comparison(level, rows), dict[str, Work]()
         self._findings.comparisons.append(comparison)
         for workload in self._workloads.values():
             workload.runtime.close()  # the engines of the level before are specialised to other rows
         self._references.clear()
-        for rival in self._rivals:
-            if level not in self._levels(rival):
-                continue
+        for rival in entrants:
             entry = Entry(rival.name)
             comparison.entries.append(entry)
             try:
-                works[rival.name] = prepare(entry, rival)
+                works[rival.name] = self._prepare(comparison, entry, rival)
             except RuntimeFailure as failure:
                 self._refuse(comparison, entry, rival, failure)
         series = {entry.name: entry.series for entry in comparison.entries}
@@ -104,8 +105,12 @@ class Contest:
             return None
         return Cache(self._spec.cache).serving_graph(bundle, bundle.manifest.experts[DENSE].model)
 
-    def _step(self, entry: Entry, rival: Rival) -> Work:
-        rows = self._findings.comparisons[-1].rows
+    def _prepare(self, comparison: Comparison, entry: Entry, rival: Rival) -> Work:
+        if comparison.level == "step":
+            return self._step(entry, rival, comparison.rows)
+        return self._loop(entry, rival) if comparison.level == "loop" else self._image(entry, rival)
+
+    def _step(self, entry: Entry, rival: Rival, rows: int) -> Work:
         if contender := rival.contender:
             workload = self._workloads[contender.engine]
             call = workload.step(contender.expert, rows)

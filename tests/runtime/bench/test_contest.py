@@ -140,6 +140,15 @@ def test_a_peer_that_does_not_load_is_listed(
     assert findings.exit_code == 0
 
 
+def test_the_first_is_not_measured_again_for_nobody(
+    spec_of: SpecOf, compare: Compare, findings: Findings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contest, "PeerProcess", FakePeer)
+    compare(spec_of(experts=("dense", "0")), "image")
+    compare(spec_of(experts=("dense",), peers=("openvino",)), "image")
+    assert [len(one.entries) for one in findings.comparisons] == [2]
+
+
 @pytest.mark.parametrize("broken", [np.nan, 0.0])
 def test_an_expert_with_a_broken_output_gets_no_timing(
     spec_of: SpecOf, compare: Compare, findings: Findings, monkeypatch: pytest.MonkeyPatch, broken: float
