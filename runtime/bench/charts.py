@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EnvironmentMismatch
+from .spec import label
 
 Document = Mapping[str, Any]
 LATENCY, THROUGHPUT, MIXTURE = "latency.png", "throughput.png", "mixture.png"
@@ -75,8 +76,8 @@ def _latency(document: Document) -> Any:
             entry["macs"] / 1e9, middle, [[middle - low], [high - middle]], fmt="o", capsize=3, label=name
         )
     axes.set(xlabel="GMACs of a UNet call", ylabel="milliseconds, median", xlim=(0, None), ylim=(0, None))
-    axes.set_title(f"One UNet call, {steps[0]['rows']} row(s)")
-    axes.legend(fontsize=8)
+    axes.set_title(f"One UNet call, rows: {steps[0]['rows']}")
+    axes.legend(fontsize=8, loc="upper left")
     return figure
 
 
@@ -93,7 +94,7 @@ def _throughput(document: Document) -> Any:
         axes.plot(list(points), list(points.values()), marker="o", label=name)
     axes.set_xscale("log", base=2)
     axes.set(xlabel="rows of a UNet call", ylabel="rows per second", ylim=(0, None), title="Throughput")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left")
     return figure
 
 
@@ -101,15 +102,15 @@ def _mixture(mixture: Document | None) -> Any:
     if not mixture or "summary" not in mixture:
         return None
     figure, (left, right) = _figure(2)
-    arms = {"each on its expert": mixture["mixed"], f"all on {mixture['control']}": mixture["alone"]}
+    arms = {"each on its expert": mixture["mixed"], f"all on {label(mixture['control'])}": mixture["alone"]}
     for name, passes in arms.items():
         rates = [len(one["latencies"]) / one["seconds"] for one in passes]
         left.plot(range(1, len(rates) + 1), rates, marker="o", label=name)
         latencies = np.sort([latency for one in passes for latency in one["latencies"]])
-        right.plot(latencies, np.arange(1, len(latencies) + 1) / len(latencies), label=name)
+        right.step(latencies, np.arange(1, len(latencies) + 1) / len(latencies), where="post")
+        left.set_xticks(range(1, len(rates) + 1))
     left.set(xlabel="pass", ylabel="images per second", ylim=(0, None), title="Throughput, in turns")
-    right.set(
-        xlabel="seconds from taken to pixels", ylabel="share of images", xlim=(0, None), title="Latency"
-    )
-    left.legend(fontsize=8)
+    right.set(xlabel="seconds from taken to pixels", ylabel="share of images", title="Latency")
+    right.set(xlim=(0, None), ylim=(0, 1.02))
+    left.legend(fontsize=8, loc="lower left")
     return figure

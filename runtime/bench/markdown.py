@@ -3,6 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from . import quantities
+from .quantities import NONE
+from .spec import label
+
 Document = Mapping[str, Any]
 TITLES = {
     "step": "One UNet call",
@@ -10,7 +14,6 @@ TITLES = {
     "image": "One image, prompt to pixels",
     "parts": "The parts around the UNet",
 }
-NONE = "–"
 
 
 def render(document: Document, pictures: Sequence[str] = ()) -> str:
@@ -22,7 +25,7 @@ def render(document: Document, pictures: Sequence[str] = ()) -> str:
         *_peers(document["peers"]),
         *([_mixture(document["mixture"])] if document["mixture"] else []),
         *_not_run(document["not_run"]),
-        *([_listed(f"![{name}]({name})" for name in pictures)] if pictures else []),
+        *(f"![{name}]({name})" for name in pictures),
         _environment(document),
     ]
     return "\n\n".join(sections) + "\n"
@@ -37,7 +40,7 @@ def _head(document: Document) -> str:
         f"{about['height']}×{about['width']} px, {about['steps']} steps of {about['solver']}, "
         f"guidance {about['guidance']:g}.",
         f"A product of two {peak['side']}×{peak['side']} matrices in {peak['dtype']} (NumPy) reached "
-        f"{_scaled(peak['macs_per_second'])}MAC/s in this run: the peak below.",
+        f"{quantities.scaled(peak['macs_per_second'])}MAC/s in this run: the peak below.",
         "Contenders took turns. Speed-ups are medians over rounds against the first of the table, with their "
         "95 % intervals; *realised* is the speed-up over what the MACs promise, *error* the distance to the "
         f"first output of the same weights (rms over rms). A percentile too few samples show is {NONE}.",
@@ -69,13 +72,13 @@ def _row(entry: Document) -> dict[str, str]:
     summary = entry["summary"] or {}
     return {
         "": entry["name"],
-        "MACs": _scaled(entry["macs"]) if entry["macs"] else NONE,
+        "MACs": quantities.scaled(entry["macs"]) if entry["macs"] else NONE,
         "n": str(summary.get("count", 0)),
-        **{name: _time(summary.get(name)) for name in ("p50", "p90", "p99")},
-        "CoV": _percent(summary.get("cov")),
-        "speed-up": _ratio(entry.get("speed_up")),
-        "realised": _number(entry.get("realised")),
-        "of peak": _percent(entry.get("of_peak")),
+        **{name: quantities.time(summary.get(name)) for name in ("p50", "p90", "p99")},
+        "CoV": quantities.percent(summary.get("cov")),
+        "speed-up": quantities.ratio(entry.get("speed_up")),
+        "realised": quantities.number(entry.get("realised")),
+        "of peak": quantities.percent(entry.get("of_peak")),
         "error": NONE if entry["error"] is None else f"{entry['error']:.1e}",
     }
 
@@ -107,20 +110,21 @@ def _opening(opening: Document) -> dict[str, str]:
 
     def above(moment: str) -> str:
         known = held[moment] and held["before"]
-        return _bytes(held[moment]["private"] - held["before"]["private"]) if known else NONE
+        return quantities.size(held[moment]["private"] - held["before"]["private"]) if known else NONE
 
     return {
         "": opening["name"] + (" (unpacking)" if opening["unpacked"] else ""),
-        "files": _bytes(opening["file_bytes"]),
-        "first": _time(opening["first"]),
-        "first call": _time(opening["first_call"]),
-        "second call": _time(opening["second_call"]),
-        "again": _time(opening["again"]),
-        "call after": _time(opening["again_call"]),
+        "built in": quantities.time(opening["built"]),
+        "files": quantities.size(opening["file_bytes"]),
+        "first": quantities.time(opening["first"]),
+        "first call": quantities.time(opening["first_call"]),
+        "second call": quantities.time(opening["second_call"]),
+        "again": quantities.time(opening["again"]),
+        "call after": quantities.time(opening["again_call"]),
         "private, open": above("opened"),
         "private, after calls": above("second call"),
         **{
-            f"peak, {name}": _bytes(held[name]["peak"]) if held[name] else NONE
+            f"peak, {name}": quantities.size(held[name]["peak"]) if held[name] else NONE
             for name in ("first call", "second call")
         },
     }
@@ -131,8 +135,8 @@ def _peers(peers: Sequence[Document]) -> Iterator[str]:
         rows = [
             {
                 "": peer["name"],
-                "ready after": _time(peer["seconds"]),
-                "peak memory": _bytes(peer["memory"]["peak"]) if peer["memory"] else NONE,
+                "ready after": quantities.time(peer["seconds"]),
+                "peak memory": quantities.size(peer["memory"]["peak"]) if peer["memory"] else NONE,
                 "versions": ", ".join(f"{name} {version}" for name, version in peer["versions"].items()),
             }
             for peer in peers
@@ -145,16 +149,16 @@ def _mixture(mixture: Document) -> str:
     if "summary" not in mixture:
         return f"{title}\n\nNo pass was completed."
     summary = mixture["summary"]
-    arms = {"each on its expert": summary["mixed"], f"all on {mixture['control']}": summary["alone"]}
+    arms = {"each on its expert": summary["mixed"], f"all on {label(mixture['control'])}": summary["alone"]}
     rows = [
         {
             "": name,
-            "MACs a row": _scaled(mixture["macs"]["mixed" if index == 0 else "alone"]),
+            "MACs a row": quantities.scaled(mixture["macs"]["mixed" if index == 0 else "alone"]),
             "images/s": f"{arm['images_per_second']:.3g}",
-            **{key: _time(arm["latency"][key]) for key in ("p50", "p90", "p99")},
+            **{key: quantities.time(arm["latency"][key]) for key in ("p50", "p90", "p99")},
             "UNet calls": f"{arm['calls']:.0f}",
             "rows a call": f"{arm['rows_per_call']:.2f}",
-            **{share: _percent(value) for share, value in arm["shares"].items()},
+            **{share: quantities.percent(value) for share, value in arm["shares"].items()},
         }
         for index, (name, arm) in enumerate(arms.items())
     ]
@@ -164,9 +168,9 @@ def _mixture(mixture: Document) -> str:
             title,
             _table(rows),
             f"Engine {mixture['engine']}; up to {mixture['batch']} images share a call. Prompts by expert: "
-            + ", ".join(f"{name}: {number}" for name, number in sorted(experts.items()))
-            + f". Throughput against the control: {_ratio(summary['ratio'])}; at equal MACs "
-            f"{_ratio(summary['at_equal_cost'])} ({len(mixture['alone'])} passes of each, in turns).",
+            + ", ".join(f"{label(name)}: {number}" for name, number in sorted(experts.items()))
+            + f". Throughput against the control: {quantities.ratio(summary['ratio'])}; at equal MACs "
+            f"{quantities.ratio(summary['at_equal_cost'])}; {len(mixture['alone'])} passes of each, in turns.",
         ]
     )
 
@@ -199,36 +203,3 @@ def _table(rows: Sequence[Mapping[str, str]]) -> str:
     shown = [head for head in rows[0] if head == "" or any(row.get(head, NONE) != NONE for row in rows)]
     lines = [shown, ["---"] * len(shown), *([row.get(head, NONE) for head in shown] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return NONE
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
-
-
-def _percent(share: float | None) -> str:
-    return NONE if share is None else f"{100 * share:.3g} %" if share < 0.1 else f"{100 * share:.0f} %"
-
-
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}"
-
-
-def _ratio(ratio: Document | None) -> str:
-    if ratio is None:
-        return NONE
-    middle = f"{ratio['middle']:.3g}"
-    return middle if ratio["low"] is None else f"{middle} [{ratio['low']:.3g}–{ratio['high']:.3g}]"
-
-
-def _scaled(count: float) -> str:
-    """402.1 G"""
-    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= scale:
-            return f"{count / scale:.1f} {prefix}"
-    return f"{count:.0f} "
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

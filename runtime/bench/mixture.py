@@ -16,7 +16,7 @@ from ..request import Request
 from .sampling import OnRound
 from .workload import Clock, Workload
 
-UNET, OPENING, ROUTING = "UNet calls", "opening engines", "routing"
+UNET, OPENING, ROUTING = "in the UNet", "opening engines", "routing"
 ENCODING, DECODING = "encoding", "decoding"
 KINDS = (UNET, OPENING, ROUTING, ENCODING, DECODING)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..cache import default_folder
 from ..errors import EngineFailure, RuntimeFailure
 from . import memory
+from .building import build_seconds
 from .memory import Memory
 from .spec import Contender, Spec
 from .workload import Clock, Workload
@@ -24,13 +25,15 @@ class Opening:
     """One expert's times in seconds and memory in bytes, for UNet calls of `rows` rows.
 
     `first` opens it in a process that has opened nothing like it, checking its files; `again` after it was
-    evicted there. The calls after each may still pack weights. `unpacked` says that weights were also written
-    to the cache. Memory: before, opened, after one call and after two; `peak` is the most during that call.
+    evicted there. The calls after each may still pack weights. `built` is what its build took, where that is
+    known; `unpacked` says that weights were also written to the cache. Memory: before, opened, after one call
+    and after two, where `peak` is the most during the call.
     """
 
     name: str
     rows: int
     file_bytes: int
+    built: float | None
     runtime: float
     first: float
     first_call: float
@@ -43,7 +46,6 @@ class Opening:
 
 def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) -> Opening:
     """Measure in this process. Raises as opening and running an engine do."""
-
     folder = spec.cache or default_folder()
     before, start = _entries(folder), clock()
     with spec.open(contender.engine) as runtime:
@@ -63,12 +65,13 @@ def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) 
         gc.collect()
         again = workload.timed(lambda: runtime.engine_for(*where))()
         again_call = workload.timed(workload.step(contender.expert, rows))()
-        manifest = runtime.bundle.manifest
-        paths = manifest.experts[contender.expert].model.paths
+        bundle = runtime.bundle
+        paths = bundle.manifest.experts[contender.expert].model.paths
     return Opening(
         name=contender.name,
         rows=rows,
-        file_bytes=sum(manifest.files[path].size for path in paths),
+        file_bytes=sum(bundle.manifest.files[path].size for path in paths),
+        built=build_seconds(bundle).get(contender.expert),
         runtime=opened,
         first=first,
         first_call=calls[0],

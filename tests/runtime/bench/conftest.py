@@ -54,7 +54,7 @@ def held(private: int) -> Memory:
 
 
 def one_pass(seconds: float, calls: int) -> Pass:
-    shares = {"UNet calls": 0.75 * seconds, "routing": 0.01 * seconds}
+    shares = {"in the UNet": 0.75 * seconds, "routing": 0.01 * seconds}
     shares |= dict.fromkeys(("opening engines", "encoding", "decoding"), 0.0)
     return Pass(seconds, [0.5, 1.5], {"0": 1, "1": 1}, shares, calls=calls, rows=4 * calls)
 
@@ -92,7 +92,11 @@ def findings() -> Findings:
         {"processor": "A processor", "packages": {"numpy": "2"}},
         moments={"before": {"load": 0.1}, "after": {"load": 0.2}},
         peak=Peak(side=1000, samples={"before": [0.5], "after": [0.25]}),
-        openings=[Opening(name="dense", rows=1, file_bytes=2**20, unpacked=False, memory=moments, **times)],
+        openings=[
+            Opening(
+                name="dense", rows=1, file_bytes=2**20, built=90.0, unpacked=False, memory=moments, **times
+            )
+        ],
         comparisons=[step, more],
         peers=[PeerLoad("openvino", 12.0, {"openvino": "2026.4"}, held(2**30))],
         mixture=Mixture(

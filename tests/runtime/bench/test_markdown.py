@@ -28,14 +28,14 @@ def test_columns_without_a_number_are_left_out(findings: Findings) -> None:
 
 def test_openings_tell_memory_above_what_was_held_before(findings: Findings) -> None:
     cells = row(rendered(findings).partition("## Opening")[2], "dense")
-    assert cells[1:7] == ["1.0 MiB", "4 s", "3 s", "2 s", "1.5 s", "2.5 s"]
-    assert cells[7:9] == ["20.0 MiB", "35.0 MiB"]
+    assert cells[1:8] == ["90 s", "1.0 MiB", "4 s", "3 s", "2 s", "1.5 s", "2.5 s"]
+    assert cells[8:10] == ["20.0 MiB", "35.0 MiB"]
 
 
 def test_the_mixture_tells_both_ratios(findings: Findings) -> None:
     text = rendered(findings)
-    assert "Throughput against the control: 0.5; at equal MACs 0.6 (2 passes of each, in turns)." in text
-    assert "Prompts by expert: 0: 1, 1: 1" in text
+    assert "Throughput against the control: 0.5; at equal MACs 0.6; 2 passes of each, in turns." in text
+    assert "Prompts by expert: expert 0: 1, expert 1: 1" in text
 
 
 def test_what_was_not_run_is_listed(findings: Findings) -> None:

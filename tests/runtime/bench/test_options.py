@@ -86,7 +86,7 @@ def test_a_peer_has_an_interpreter_of_its_own(bundle_path: Path) -> None:
         (["--size", "9x9"], "height 9: give a multiple of 8"),
         (["--size", "9"], "'9': give height and width"),
         (["--peers"], "--peers: .*name it with --checkpoint"),
-        (["--peers", "onnx", "--checkpoint", "."], "--checkpoint .: has no model_index.json"),
+        (["--peers", "openvino", "--checkpoint", "."], "--checkpoint .: has no model_index.json"),
         (["--peer-python", "optimum"], "--peer-python optimum: give a peer and its interpreter"),
         (["--peer-python", "opt=x"], "--peer-python opt: is not one of "),
         (["--images", "2"], "--images: .*name their file with --prompts"),
