@@ -148,30 +148,31 @@ def _mixture(mixture: Document) -> str:
     title = f"## {mixture['prompts']} prompts in a closed loop, {mixture['running']} under way"
     if "summary" not in mixture:
         return f"{title}\n\nNo pass was completed."
-    summary = mixture["summary"]
-    arms = {"each on its expert": summary["mixed"], f"all on {label(mixture['control'])}": summary["alone"]}
-    rows = [
-        {
-            "": name,
-            "MACs a row": quantities.scaled(mixture["macs"]["mixed" if index == 0 else "alone"]),
-            "images/s": f"{arm['images_per_second']:.3g}",
-            **{key: quantities.time(arm["latency"][key]) for key in ("p50", "p90", "p99")},
-            "UNet calls": f"{arm['calls']:.0f}",
-            "rows a call": f"{arm['rows_per_call']:.2f}",
-            **{share: quantities.percent(value) for share, value in arm["shares"].items()},
-        }
-        for index, (name, arm) in enumerate(arms.items())
-    ]
-    experts = mixture["mixed"][0]["experts"]
-    return "\n\n".join(
-        [
-            title,
-            _table(rows),
-            f"Engine {mixture['engine']}; up to {mixture['batch']} images share a call. Prompts by expert: "
-            + ", ".join(f"{label(name)}: {number}" for name, number in sorted(experts.items()))
-            + f". Throughput against the control: {quantities.ratio(summary['ratio'])}; at equal MACs "
-            f"{quantities.ratio(summary['at_equal_cost'])}; {len(mixture['alone'])} passes of each, in turns.",
-        ]
+    names = {"mixed": "each on its expert", "alone": f"all on {label(mixture['control'])}"}
+    rows = [_arm(name, mixture["macs"][arm], mixture["summary"][arm]) for arm, name in names.items()]
+    return "\n\n".join([title, _table(rows), _verdict(mixture)])
+
+
+def _arm(name: str, macs: float, arm: Document) -> dict[str, str]:
+    return {
+        "": name,
+        "MACs a row": quantities.scaled(macs),
+        "images/s": f"{arm['images_per_second']:.3g}",
+        **{key: quantities.time(arm["latency"][key]) for key in ("p50", "p90", "p99")},
+        "UNet calls": f"{arm['calls']:.0f}",
+        "rows a call": f"{arm['rows_per_call']:.2f}",
+        **{share: quantities.percent(value) for share, value in arm["shares"].items()},
+    }
+
+
+def _verdict(mixture: Document) -> str:
+    summary, experts = mixture["summary"], mixture["mixed"][0]["experts"]
+    counts = ", ".join(f"{label(name)}: {number}" for name, number in sorted(experts.items()))
+    return (
+        f"Engine {mixture['engine']}; up to {mixture['batch']} images share a call. Prompts by expert: {counts}. "
+        f"Throughput against the control: {quantities.ratio(summary['ratio'])}; "
+        f"at equal MACs {quantities.ratio(summary['at_equal_cost'])}; "
+        f"{len(mixture['alone'])} passes of each, in turns."
     )
 
 
