@@ -1,6 +1,6 @@
 """A benchmark's document as Markdown: tables for people, with what they may not be read without."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import quantities
@@ -169,8 +169,8 @@ def _verdict(mixture: Document) -> str:
     summary, experts = mixture["summary"], mixture["mixed"][0]["experts"]
     counts = ", ".join(f"{label(name)}: {number}" for name, number in sorted(experts.items()))
     return (
-        f"Engine {mixture['engine']}; up to {mixture['batch']} images share a call. Prompts by expert: {counts}. "
-        f"Throughput against the control: {quantities.ratio(summary['ratio'])}; "
+        f"Engine {mixture['engine']}; up to {mixture['batch']} images share a call. "
+        f"Prompts by expert: {counts}. Throughput against the control: {quantities.ratio(summary['ratio'])}; "
         f"at equal MACs {quantities.ratio(summary['at_equal_cost'])}; "
         f"{len(mixture['alone'])} passes of each, in turns."
     )
@@ -196,7 +196,7 @@ def _said(value: Any) -> str:
     return str(value)
 
 
-def _listed(lines: Any) -> str:
+def _listed(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
