@@ -51,7 +51,8 @@ def serve(peer: Serves) -> None:
         except ImportError as error:
             answer = {"failure": f"{error.name or error} is not installed for {sys.executable}"}
         except Exception as error:  # noqa: BLE001 - whatever a peer raises is an answer, and not ours to mend
-            answer = {"failure": f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"}
+            said = str(error).strip().splitlines() or [""]
+            answer = {"failure": f"{type(error).__name__}: {said[0]}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,7 @@ from .workload import Float32, Inputs
 
 ROOT, MODULE = Path(__file__).parents[2], "bench.peers"
 _LAST_LINES = 3  # of what a peer said before it stopped
+_PATIENCE = 10.0  # seconds for a peer that no longer answers to be gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,12 @@ class PeerProcess:
 
         Raises `PeerFailure`.
         """
-        self.name, self._folder, self._log = name, folder, tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._process = _start(spec.peer_pythons.get(name, sys.executable), PEERS[name].kind, self._log)
-        try:
+        self.name, self._folder = name, folder
+        with ExitStack() as stack:
+            self._log = stack.enter_context(tempfile.TemporaryFile())
+            python = spec.peer_pythons.get(name, sys.executable)
+            self._process = _start(python, PEERS[name].kind, self._log)
+            stack.callback(_end, self._process)
             found = self._ask(
                 "load",
                 checkpoint=str(spec.checkpoint and spec.checkpoint.resolve()),
@@ -62,9 +67,7 @@ class PeerProcess:
                 threads=spec.threads,
                 **PEERS[name].options,
             )
-        except BaseException:
-            self.close()
-            raise
+            self._stack = stack.pop_all()
         self.seconds, self.versions = float(found["seconds"]), dict(found["versions"])
 
     def __enter__(self) -> "PeerProcess":
@@ -111,14 +114,7 @@ class PeerProcess:
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._log):
-            assert stream is not None
-            try:
-                stream.close()
-            except BrokenPipeError:  # what was left to write has no reader any more
-                continue
+        self._stack.close()
 
     def _ask(self, what: str, **fields: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -135,7 +131,11 @@ class PeerProcess:
         return answer
 
     def _last_words(self) -> str:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:  # it lives, and speaks something else
+            self._process.kill()
+            code = self._process.wait()
         self._log.seek(0)
         said = self._log.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
         return f"stopped with code {code}: {' / '.join(said) or 'without a word'}"
@@ -158,3 +158,12 @@ def _start(python: str, kind: str, log: IO[bytes]) -> "subprocess.Popen[str]":
         )
     except OSError as error:
         raise PeerFailure(f"{python}: does not start: {error.strerror}; see --peer-python") from error
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        assert stream is not None
+        with suppress(BrokenPipeError):  # what was left to write has no reader any more
+            stream.close()

@@ -73,6 +73,14 @@ def test_a_peer_that_dies_leaves_its_last_words(opened: Open) -> None:
         opened("dies")
 
 
+def test_a_peer_that_does_not_keep_to_the_protocol_is_ended(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "_PATIENCE", 0.1)
+    with pytest.raises(PeerFailure, match="toy: stopped with code -9"):
+        opened("babbles")
+
+
 def test_a_step_that_fails_is_an_answer_in_one_line(opened: Open, inputs: Inputs) -> None:
     peer = opened("fails")
     peer.take(inputs)
