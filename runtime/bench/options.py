@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from argparse import ArgumentTypeError, Namespace
+from argparse import _ArgumentGroup as Group  # argparse has no public name for it
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,54 +52,59 @@ def parse(arguments: Sequence[str] | None = None) -> Asked:
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog="python -m runtime.bench", description="Measure what a bundle costs on this machine."
-    )
-    what = parser.add_argument_group("what is measured")
-    what.add_argument("--bundle", default="bundle", metavar="DIR", help="the bundle (default: ./bundle)")
-    what.add_argument(
+    about = "Measure what a bundle costs on this machine."
+    parser = Parser(prog="python -m runtime.bench", description=about)
+    _add_subjects(parser.add_argument_group("what is measured"))
+    _add_peers(parser.add_argument_group("who it is compared with"))
+    _add_effort(parser.add_argument_group("how"))
+    _add_output(parser.add_argument_group("where it goes"))
+    return parser
+
+
+def _add_subjects(group: Group) -> None:
+    group.add_argument("--bundle", default="bundle", metavar="DIR", help="the bundle (default: ./bundle)")
+    group.add_argument(
         "--engine", default="auto", metavar="A,B", help=f"of {', '.join(ENGINES)} (default: auto)"
     )
-    what.add_argument(
-        "--codes", default="all", metavar="K,dense", help="the first is compared against (default: all)"
-    )
-    what.add_argument("--levels", metavar="A,B", help=f"of {', '.join(LEVELS)} (default: all)")
-    what.add_argument("--rows", metavar="1,2,4", help="rows of a UNet call; a guided image takes two")
-    what.add_argument("--prompts", metavar="FILE", help="also the mixture: prompts at saturation, one a line")
-    what.add_argument("--images", type=_integer, metavar="N", help="take the first N prompts (default: all)")
-    what.add_argument(
-        "--running", type=_integer, default=8, metavar="N", help="requests under way (default: 8)"
-    )
-    what.add_argument("--passes", type=_integer, default=3, metavar="N", help="of the mixture (default: 3)")
-    peers = parser.add_argument_group("who it is compared with")
-    peers.add_argument(
+    group.add_argument("--codes", default="all", metavar="K,dense", help="first the one to compare with")
+    group.add_argument("--levels", metavar="A,B", help=f"of {', '.join(LEVELS)} (default: all)")
+    group.add_argument("--rows", metavar="1,2,4", help="rows of a UNet call; a guided image takes two")
+    group.add_argument("--prompts", metavar="FILE", help="also the mixture: prompts, one a line")
+    group.add_argument("--images", type=_integer, metavar="N", help="the first N prompts (default: all)")
+    group.add_argument("--running", type=_integer, default=8, metavar="N", help="under way (default: 8)")
+    group.add_argument("--passes", type=_integer, default=3, metavar="N", help="of the mixture (default: 3)")
+
+
+def _add_peers(group: Group) -> None:
+    group.add_argument(
         "--peers", nargs="?", const="all", metavar="A,B", help=f"of {', '.join(PEERS)} (default: all)"
     )
-    peers.add_argument("--checkpoint", metavar="DIR", help="the diffusers folder that peers load")
-    peers.add_argument("--device", choices=DEVICES, default="cpu", help="where peers run (default: cpu)")
-    peers.add_argument(
-        "--peer-python", action="append", default=[], metavar="NAME=PYTHON", help="the interpreter of a peer"
+    group.add_argument("--checkpoint", metavar="DIR", help="the diffusers folder that peers load")
+    group.add_argument("--device", choices=DEVICES, default="cpu", help="where peers run (default: cpu)")
+    group.add_argument(
+        "--peer-python", action="append", default=[], metavar="NAME=PYTHON", help="a peer's own interpreter"
     )
-    how = parser.add_argument_group("how")
-    how.add_argument("--rounds", type=_integer, default=10, metavar="N", help="samples of each (default: 10)")
-    how.add_argument("--seconds", type=float, default=1.0, help="of samples of each, at least (default: 1)")
-    how.add_argument("--minutes", type=float, help="stop then, and keep what was measured (default: never)")
-    how.add_argument("--steps", type=_integer, help="of loops and images (default: the bundle's)")
-    how.add_argument("--guidance", type=float, help="default: the bundle's")
-    how.add_argument("--size", type=_size, metavar="HxW", help="pixels (default: the bundle's)")
-    how.add_argument("--solver", help="default: the bundle's")
-    how.add_argument("--batch", type=_integer, metavar="N", help="images that may share a call")
-    how.add_argument(
-        "--threads", type=_integer, metavar="N", help="of one call (default: the engine's choice)"
-    )
-    how.add_argument("--memory", type=_integer, metavar="BYTES", help="for engines (default: half of all)")
-    how.add_argument("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
-    told = parser.add_argument_group("where it goes")
-    told.add_argument("--out", metavar="DIR", help="the report (default: the bundle's name with .bench)")
-    told.add_argument("--overwrite", action="store_true", help="replace the report that is there")
-    told.add_argument("--no-charts", action="store_true", help="draw none (they need matplotlib)")
-    told.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
-    return parser
+
+
+def _add_effort(group: Group) -> None:
+    group.add_argument("--rounds", type=_integer, default=10, help="samples of each (default: 10)")
+    group.add_argument("--seconds", type=float, default=1.0, help="of samples, at least (default: 1)")
+    group.add_argument("--minutes", type=float, help="stop then, and keep what was measured")
+    group.add_argument("--steps", type=_integer, help="of loops and images (default: the bundle's)")
+    group.add_argument("--guidance", type=float, help="default: the bundle's")
+    group.add_argument("--size", type=_size, metavar="HxW", help="pixels (default: the bundle's)")
+    group.add_argument("--solver", help="default: the bundle's")
+    group.add_argument("--batch", type=_integer, help="images that may share a call")
+    group.add_argument("--threads", type=_integer, help="of one call (default: the engine's choice)")
+    group.add_argument("--memory", type=_integer, metavar="BYTES", help="for engines (default: half of all)")
+    group.add_argument("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
+
+
+def _add_output(group: Group) -> None:
+    group.add_argument("--out", metavar="DIR", help="the report (default: the bundle's name with .bench)")
+    group.add_argument("--overwrite", action="store_true", help="replace the report that is there")
+    group.add_argument("--no-charts", action="store_true", help="draw none (they need matplotlib)")
+    group.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
 
 
 def _spec(options: Namespace, bundle: Bundle) -> Spec:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from runtime import Runtime
+from runtime.bench import sampling
 from runtime.bench.findings import Comparison, Entry, Findings, NotRun, PeerLoad
 from runtime.bench.memory import Memory
 from runtime.bench.mixture import Mixture, Pass
@@ -38,6 +39,12 @@ def spec_of(bundle_path: Path, cache_path: Path, bundle: Bundle) -> SpecOf:
         return Spec(**{**plain, **changes})
 
     return make
+
+
+@pytest.fixture
+def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of three calls: those of the synthetic bundle take microseconds."""
+    monkeypatch.setattr(sampling, "WINDOW_SHORTEST", 0.0)
 
 
 @pytest.fixture

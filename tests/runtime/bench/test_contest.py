@@ -22,6 +22,8 @@ from .conftest import SpecOf
 
 Compare = Callable[[Spec, str], list[Entry]]
 
+pytestmark = pytest.mark.usefixtures("short_windows")
+
 
 class FakePeer:
     """A peer that gives `scale` times what the dense expert gives, in `seconds`."""

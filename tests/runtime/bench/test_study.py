@@ -18,6 +18,8 @@ from runtime.errors import EngineFailure, RuntimeFailure, UsageError
 
 from .conftest import SpecOf
 
+pytestmark = pytest.mark.usefixtures("short_windows")
+
 
 class Quiet:
     """Progress that nobody sees, but for a test."""
