@@ -47,7 +47,7 @@ class Peer:
     def step(self) -> None:
         import torch
 
-        with torch.inference_mode():
+        with torch.no_grad():  # as in diffusers' pipelines, so that compiled graphs serve both
             self._output = self.unet(self._sample, self._timestep, self._text, return_dict=False)[0]
         if self.task["device"] == "cuda":
             torch.cuda.synchronize()

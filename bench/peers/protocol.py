@@ -48,6 +48,8 @@ def serve(peer: Serves) -> None:
     for line in sys.stdin:
         try:
             answer = _answer(peer, json.loads(line))
+        except Unavailable as reason:
+            answer = {"failure": str(reason)}
         except ImportError as error:
             answer = {"failure": f"{error.name or error} is not installed for {sys.executable}"}
         except Exception as error:  # noqa: BLE001 - whatever a peer raises is an answer, and not ours to mend

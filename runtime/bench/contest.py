@@ -92,7 +92,8 @@ class Contest:
 
     def _load(self, name: str, stack: ExitStack) -> None:
         try:
-            peer = stack.enter_context(PeerProcess(name, self._spec, self._graph(), self._folder))
+            graph = self._graph() if PEERS[name].graph else None
+            peer = stack.enter_context(PeerProcess(name, self._spec, graph, self._folder))
         except PeerFailure as failure:
             self._findings.not_run.append(NotRun(name, "load", str(failure)))
             return

@@ -28,11 +28,15 @@ _PATIENCE = 10.0  # seconds for a peer that no longer answers to be gone
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One way to run the dense model: a `kind` of bench.peers and its options."""
+    """One way to run the dense model: a `kind` of bench.peers and its options.
+
+    With `graph` it runs the dense expert's graph; the others load the checkpoint.
+    """
 
     kind: str
     options: Mapping[str, str] = field(default_factory=dict)
     levels: tuple[str, ...] = ("step", "image")
+    graph: bool = False
 
 
 PEERS: Mapping[str, Peer] = {
@@ -40,7 +44,7 @@ PEERS: Mapping[str, Peer] = {
     "diffusers-bfloat16": Peer("eager", {"dtype": "bfloat16"}),
     "compile-bfloat16": Peer("compiled", {"dtype": "bfloat16", "mode": "default"}),
     "compile-bfloat16-graphs": Peer("compiled", {"dtype": "bfloat16", "mode": "reduce-overhead"}),
-    "openvino": Peer("openvino_native", levels=("step",)),
+    "openvino": Peer("openvino_native", levels=("step",), graph=True),
     "optimum": Peer("optimum_ort"),
 }
 

@@ -66,6 +66,11 @@ def test_a_peer_without_its_packages_says_which(opened: Open) -> None:
         opened("missing")
 
 
+def test_a_peer_that_cannot_run_here_says_why(opened: Open) -> None:
+    with pytest.raises(PeerFailure, match="^toy: there is no GPU here$"):
+        opened("unfit")
+
+
 def test_a_peer_that_dies_leaves_its_last_words(opened: Open) -> None:
     with pytest.raises(
         PeerFailure, match="toy: stopped with code 7: terminate called / out of memory / abort"

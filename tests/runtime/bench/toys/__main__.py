@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers.protocol import Arrays, Float32, serve
+from bench.peers.protocol import Arrays, Float32, Unavailable, serve
 
 
 class Toy:
@@ -25,6 +25,8 @@ class Toy:
         os.write(1, b"another, below Python\n")
         if self.kind == "babbles":
             os.write(real, b"hello\n")
+        if self.kind == "unfit":
+            raise Unavailable("there is no GPU here")
         if self.kind == "missing":
             import a_package_that_nobody_has  # noqa: F401
         if self.kind == "dies":
