@@ -12,6 +12,7 @@ from .cli import Parser, run
 from .engines.choice import ENGINES
 from .errors import RuntimeFailure, UsageError
 from .pipeline import Runtime
+from .prompts import read_prompts
 
 GRID = "grid.png"
 
@@ -97,11 +98,7 @@ def _code(text: str) -> int | Literal["dense"]:
 def _prompts(options: Namespace) -> list[str]:
     prompts: list[str] = list(options.prompts)
     if options.file is not None:
-        try:
-            lines = Path(options.file).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--prompts {options.file}: cannot be read as UTF-8 text: {error}") from error
-        prompts += [line for line in lines if line.strip()]
+        prompts += read_prompts(options.file)
     if not prompts:
         raise UsageError('no prompt was given; add one in quotes, such as "a red circle", or --prompts FILE')
     return prompts

@@ -55,6 +55,11 @@ class Models:
         readers = {*self._inputs.values(), *([self._manifest.router.encoder] if routed else [])}
         return max((self._encoders[name](prompt).dropped for name in readers), default=0)
 
+    def forget_prompts(self) -> None:
+        """Let the encoders read every prompt anew from now on."""
+        for encoder in self._encoders.values():
+            encoder.forget()
+
     def engine(self, expert: str, rows: int, height: int, width: int) -> Engine:
         """The engine for an expert; `rows` 0 leaves the batch open."""
         engine: Engine = self._resident[self.experts.key(expert, rows, height, width)]

@@ -129,6 +129,20 @@ class Runtime:
         """Close the engines. They open again if the runtime is used again."""
         self._models.close()
 
+    @property
+    def models(self) -> Models:
+        """The bundle's graphs, for whoever runs or times them one by one."""
+        return self._models
+
+    def engine_for(self, expert: str, rows: int, height: int, width: int) -> Engine:
+        """The engine that a UNet call of `rows` rows on latents [height, width] gets, opened if it is not.
+
+        Raises `UsageError`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
+        """
+        self._models.experts.check(expert, rows, height, width)
+        # An engine per group size would hold the weights once more each: with batching, one serves all.
+        return self._models.engine(expert, rows if self.batch == 1 else 0, height, width)
+
     def route(self, prompts: str | Sequence[str]) -> list[Route]:
         """The code and margin of each prompt. Raises `UsageError`, `EngineFailure`."""
         return [self._models.route(prompt) for prompt in _listed(prompts)]
@@ -242,7 +256,7 @@ class Runtime:
     def _run(
         self, jobs: Sequence[_Job], settings: Settings, outcomes: _Outcomes, on_step: OnStep | None
     ) -> None:
-        batcher = Batcher(self._engine_for, self.batch)
+        batcher = Batcher(self.engine_for, self.batch)
         job_of = {id(job.request): job for job in jobs}
         # One expert after another: opening an engine costs several steps.
         for job in sorted(jobs, key=lambda job: job.choice.expert):
@@ -254,11 +268,6 @@ class Runtime:
                     on_step(job.index, trajectory.position, len(trajectory.course.rows))
                 if request.ended:
                     outcomes.add(job.index, self._outcome(job, settings))
-
-    def _engine_for(self, expert: str, rows: int, height: int, width: int) -> Engine:
-        self._models.experts.check(expert, rows, height, width)
-        # An engine per group size would hold the weights once more each: with batching, one serves all.
-        return self._models.engine(expert, rows if self.batch == 1 else 0, height, width)
 
     def _outcome(self, job: _Job, settings: Settings) -> Generated | RuntimeFailure:
         try:
