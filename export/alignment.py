@@ -24,25 +24,6 @@ DEAR = 3.0
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What an expert costs by a profile: ``seconds`` a call, ``share`` of dense, and what would make it
-    faster.
-    """
-
-    seconds: float
-    share: float
-    advice: tuple[Advice, ...]
-
-    def __str__(self) -> str:
-        said = f"{1e3 * self.seconds:.4g} ms a call by the profile, {self.share:.3f} of dense"
-        if not self.advice:
-            return f"{said}; no width to align or pad"
-        first = max(self.advice, key=lambda advice: advice.saved)
-        saved = 1e3 * sum(advice.saved for advice in self.advice)
-        return f"{said}; {len(self.advice)} widths to align or pad, {saved:.3g} ms in all: {first}, the most"
-
-
-@dataclass(frozen=True)
 class Advice:
     """``module`` keeps ``kept`` of ``gates``; with ``better`` it would save ``saved`` seconds a call."""
 
@@ -59,6 +40,25 @@ class Advice:
             else f"dropping {self.kept - self.better}, to {self.better},"
         )
         return f"{self.module} keeps {self.kept} of {self.gates}: {change} saves {1e3 * self.saved:.3g} ms"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an expert costs by a profile: ``seconds`` a call, ``share`` of dense, and what would make it
+    faster.
+    """
+
+    seconds: float
+    share: float
+    advice: tuple[Advice, ...]
+
+    def __str__(self) -> str:
+        said = f"{1e3 * self.seconds:.4g} ms a call by the profile, {self.share:.3f} of dense"
+        if not self.advice:
+            return f"{said}; no width to align or pad"
+        first = max(self.advice, key=lambda advice: advice.saved)
+        saved = 1e3 * sum(advice.saved for advice in self.advice)
+        return f"{said}; {len(self.advice)} widths to align or pad, {saved:.3g} ms in all: {first}, the most"
 
 
 def forecasts(profile: Profile, checkpoint: Checkpoint, codes: Sequence[str]) -> dict[str, Forecast]:

@@ -24,7 +24,7 @@ from export.errors import UsageError
 from export.plan import software
 from export.profile import wholes
 from export.profile.calls import Call, Replay, record
-from export.profile.engines import Engine
+from export.profile.engines import Engine, Run
 from export.profile.pieces import Piece, cut, inputs
 from export.profile.subject import Subject
 from export.profile.timing import Patience, Timed, in_turns, pace
@@ -47,12 +47,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Measurement:
-    """``subject`` under ``engine``, sublayers at multiples of a ``parts``-th of their width, into ``out``."""
+    """``subject`` under ``engine``, with widths in so many ``divisions``, into the file ``out``."""
 
     subject: Subject
     engine: Engine
     threads: int
-    parts: int
+    divisions: int
     patience: Patience
     out: Path
 
@@ -64,7 +64,7 @@ class Measurement:
                 piece.name,
                 sum(
                     OPENING + self.patience.forecast(piece.macs * kept / piece.gates / rate)
-                    for kept in piece.counts(self.parts)
+                    for kept in piece.counts(self.divisions)
                 ),
             )
             for piece in self._missing(profile)
@@ -88,7 +88,7 @@ class Measurement:
                     f"--out {self.out}: holds another profile: {name} was {was}, is {now}; "
                     "remove it, or choose another --out"
                 )
-        planned = {(piece.modules, piece.counts(self.parts)) for piece in self._pieces}
+        planned = {(piece.modules, piece.counts(self.divisions)) for piece in self._pieces}
         for part in there.parts:
             if (part.modules, tuple(sorted(part.samples))) not in planned:
                 raise UsageError(
@@ -114,7 +114,7 @@ class Measurement:
 
     def _measured(self, piece: Piece, report: Report) -> Measured:
         rate = pace()
-        forms = {kept: partial(piece.build, kept) for kept in piece.counts(self.parts)}
+        forms = {kept: partial(piece.build, kept) for kept in piece.counts(self.divisions)}
         timed = self._timed(forms, report)
         return Measured(
             piece.modules, piece.kind, piece.gates, piece.chunk, timed.steady, rate, timed.samples
@@ -142,14 +142,18 @@ class Measurement:
         """All of ``forms`` side by side."""
         with TemporaryDirectory() as folder:
             report(f"open {len(forms)} graphs", 0.0)
-            runs = {}
-            for i, (name, build) in enumerate(forms.items()):
-                place = Path(folder, str(i))
-                place.mkdir()
-                form = build()
-                runs[name] = self.engine.open(form, inputs(form), place)
+            runs = {
+                name: self._opened(build, Path(folder, str(i)))
+                for i, (name, build) in enumerate(forms.items())
+            }
             report("time", 0.6)
             return in_turns(runs, self.patience)
+
+    def _opened(self, build: Callable[[], Replay], place: Path) -> Run:
+        """A call of what ``build`` builds, of which only the engine keeps anything."""
+        place.mkdir()
+        form = build()
+        return self.engine.open(form, inputs(form), place)
 
     def _missing(self, profile: Profile) -> list[Piece]:
         done = {part.modules for part in profile.parts}

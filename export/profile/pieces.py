@@ -64,12 +64,12 @@ class Piece:
     def chunk(self) -> int:
         return self.group.chunk if self.group else 0
 
-    def counts(self, parts: int) -> tuple[int, ...]:
-        """The numbers of kept gates to measure: 1, all, multiples of a ``parts``-th, and one above each of
-        these, where a step of the hardware would show. 0, the piece skipped, where that leaves a graph: a
-        skip tensor that is joined and cut off again.
+    def counts(self, divisions: int) -> tuple[int, ...]:
+        """The numbers of kept gates to measure: 1, all, those that divide the width evenly, and one above
+        each of these, where a step of the hardware would show. 0, the piece skipped, where that leaves a
+        graph: a skip tensor that is joined and cut off again.
         """
-        steps = {round(self.gates * i / parts) for i in range(1, parts)}
+        steps = {round(self.gates * i / divisions) for i in range(1, divisions)}
         near = {step + above for step in steps for above in (0, 1)}
         found = {1, self.gates} | {kept for kept in near if 0 < kept < self.gates}
         skippable = isinstance(self.form, Joined) and self.form.channels == self.form.layer.out_channels
@@ -162,7 +162,7 @@ def _norm(unet: UNet2DConditionModel, path: str) -> str:
 
 def _stream(unet: UNet2DConditionModel, path: str, calls: Mapping[str, Call]) -> int:
     """Channels of the residual stream before a resnet of an up block; the skip tensor has the others."""
-    block, _, index = path.removesuffix(".").rpartition(".resnets.")
+    block, _, index = path.rpartition(".resnets.")
     if index == "0":
         return int(calls[block].shapes[0][1])
     return int(unet.get_submodule(f"{block}.resnets.{int(index) - 1}").out_channels)

@@ -21,9 +21,7 @@ def cost(profile: Profile, space: Space) -> TableCost:
 
 def table(profile: Profile) -> Table:
     """One row per piece: how often it occurs, its time, and at other widths the share of that time."""
-    drawn = Table("piece", "kind", box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("times", "ms", "of that, by gates kept"):
-        drawn.add_column(name, justify="right" if name != "of that, by gates kept" else "left")
+    drawn = Table("piece", "kind", "times", "ms", "of that, by gates kept", box=None, pad_edge=False)
     for part in profile.parts:
         whole = part.seconds[part.gates]
         others = (f"{kept}: {found / whole:.2f}" for kept, found in part.seconds.items() if kept < part.gates)

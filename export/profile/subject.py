@@ -12,7 +12,6 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.checkpoint.record import GUIDANCE
 from aptp.space.cost import check_resolution
 from aptp.space.discover import discover
 from aptp.space.groups import Space
@@ -69,9 +68,9 @@ def _pipeline(folder: Path) -> tuple[Subject, int, tuple[int, int]]:
         tokens, side = int(tokenizer.model_max_length), config["sample_size"]
         scale = 2 ** (len(vae["block_out_channels"]) - 1)
         with torch.device("meta"):
-            space = discover(UNet2DConditionModel.from_config(config))
+            unet = UNet2DConditionModel.from_config(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefusedError(f"{folder} is not a Stable Diffusion pipeline: {error}") from error
     sides = (side, side) if isinstance(side, int) else tuple(side)
-    rows = 1 if GUIDANCE == 1 else 2
-    return Subject(config, space, sides, tokens, rows), scale, (sides[0] * scale, sides[1] * scale)
+    found = Subject(config, discover(unet), sides, tokens, rows=2)  # images are guided unless told otherwise
+    return found, scale, (sides[0] * scale, sides[1] * scale)

@@ -98,7 +98,7 @@ def test_what_is_left_to_do_is_named_with_a_forecast(measurement):
     ("change", "message"),
     [
         ({"threads": 1}, "holds another profile: threads was 2, is 1"),
-        ({"parts": 4}, "of another UNet or of other --widths: see"),
+        ({"divisions": 4}, "of another UNet or of other --widths: see"),
     ],
 )
 def test_another_profile_is_not_gone_on_with(measurement, change, message):
