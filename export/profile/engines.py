@@ -5,6 +5,7 @@ Refuses engines whose time cannot be told from the copies to and from their devi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -46,7 +47,7 @@ def choose(name: str, precision: str, threads: int) -> Engine:
     if precision not in PRECISIONS:
         raise UsageError(f"--precision: unknown {precision!r}; {nearest(precision, PRECISIONS)}")
     if name == "aoti":
-        return Aoti(precision, threads)
+        return Aoti("bfloat16" if precision == "fast" else precision, threads)
     return Onnx(choose_provider(name), precision, threads)
 
 
@@ -75,7 +76,7 @@ class Onnx:
 
 @dataclass(frozen=True)
 class Aoti:
-    """An AOTInductor package, on the GPU where torch has one. ``fast`` is bfloat16 throughout."""
+    """An AOTInductor package, on the GPU where torch has one; ``precision`` is the name of a dtype."""
 
     precision: str
     threads: int
@@ -88,14 +89,15 @@ class Aoti:
         from torch._inductor import aoti_compile_and_package, aoti_load_package
 
         torch.set_num_threads(self.threads)
-        dtype = torch.bfloat16 if self.precision == "fast" else torch.float32
+        dtype: torch.dtype = getattr(torch, self.precision)
         module = module.to(self._device(), dtype)
         placed = [tensor.to(self._device(), dtype) for tensor in tensors]
         try:
-            with torch.no_grad():
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch about its own internals
                 program = torch.export.export(module, tuple(placed))
                 package = aoti_compile_and_package(program, package_path=str(folder / "model.pt2"))
-                model: Any = aoti_load_package(package)
+                model: Any = aoti_load_package(package, run_single_threaded=True)
         except Exception as error:  # torch's compilers raise whatever their parts do
             raise ExportError(f"AOTInductor cannot compile {type(module).__name__}: {error}") from error
         return lambda: self._finished(model, placed)

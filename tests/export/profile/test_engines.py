@@ -65,6 +65,7 @@ def test_what_aotinductor_cannot_compile_is_an_error_of_ours(piece, tmp_path, mo
 def test_names_say_the_version():
     assert choose("cpu", "float32", 1).name.startswith("cpu (onnxruntime 1.")
     assert choose("aoti", "fast", 1).name.startswith("aoti on c")
+    assert [choose("aoti", word, 1).precision for word in ("fast", "float32")] == ["bfloat16", "float32"]
 
 
 @pytest.mark.parametrize(
