@@ -12,7 +12,7 @@ from aptp.errors import TableError
 from aptp.space.architecture import Architecture, full
 from aptp.space.profile import FIXED
 from aptp.space.profile_file import read, read_unfinished
-from aptp.space.table import table_cost
+from aptp.space.table import curve, table_cost
 from export.errors import UsageError
 from export.profile.measurement import WHOLES
 from export.profile.timing import Patience
@@ -46,9 +46,8 @@ def test_every_module_of_the_space_is_in_it(measurement, subject, engine):
 def test_it_makes_a_cost_model(measurement, subject):
     found = made(measurement)
     cost = table_cost(found, subject.space, *subject.latent, subject.tokens)
-    spent = sum(part.seconds[part.gates] * len(part.modules) for part in found.parts)
-    # Where one gate took longer than all, which says nothing here, the model takes the mean of the two.
-    assert cost.dense == pytest.approx(spent, rel=0.5)
+    spent = sum(curve(part.seconds, part.gates)[-1] * len(part.modules) for part in found.parts)
+    assert cost.dense == pytest.approx(spent)
     assert 0 < cost.base < cost.dense
 
 
@@ -65,7 +64,7 @@ def test_the_whole_unet_is_measured_dense_and_pruned(measurement, subject):
     dense, pruned = made(measurement).wholes
     assert Architecture.from_json(subject.space, dense.architecture) == full(subject.space)
     assert dense.share == 1
-    assert pruned.share == pytest.approx(0.6, abs=0.03)
+    assert pruned.share == pytest.approx(0.6, abs=0.1)
     assert Architecture.from_json(subject.space, pruned.architecture) != full(subject.space)
 
 
