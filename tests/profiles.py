@@ -40,8 +40,10 @@ def profile(
 
 def counted(cost: LinearCost, setting: Setting = SETTING) -> Profile:
     """A machine that takes a nanosecond per MAC, exactly."""
-    shares = {group.module: cost.per_gate[columns][0] for group, columns in cost.space.columns()}
-    fixed = {gate.module: spent for gate, spent in zip(cost.space.depths, cost.fixed, strict=True) if spent}
+    shares = {group.module: float(cost.per_gate[columns][0]) for group, columns in cost.space.columns()}
+    fixed = {
+        gate.module: float(spent) for gate, spent in zip(cost.space.depths, cost.fixed, strict=True) if spent
+    }
     return profile(
         cost.space,
         lambda group, kept: 1e-9 * kept * shares[group.module],

@@ -65,7 +65,8 @@ class TableCost:
         at_below, at_above = curves[groups, below], curves[groups, below + 1]
         each = at_below + (kept - below) * (at_above - at_below)
         alive = torch.cat([depths, torch.ones_like(gates[:, :1])], dim=1)[:, self._owners()]
-        return self.base + (each * alive).sum(1) + depths @ fixed + (1 - depths) @ absent
+        total: Tensor = self.base + (each * alive).sum(1) + depths @ fixed + (1 - depths) @ absent
+        return total
 
     def _owners(self) -> list[int]:
         """For each width group its depth gate; one past the last where there is none."""

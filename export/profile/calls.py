@@ -30,6 +30,9 @@ class Call:
         leaves, tree = pytree.tree_flatten((args, kwargs))
         return cls(tuple(leaves), tree)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Call:
+        return self  # a copied module is called alike
+
     @property
     def shapes(self) -> list[torch.Size]:
         """Of the tensors, in order."""
@@ -100,6 +103,11 @@ class Joined(Replay):
         joined, *rest = super().shapes
         rows, total, *sides = joined
         return [torch.Size((rows, n, *sides)) for n in (self.channels, total - self.channels)] + rest
+
+    @property
+    def skippable(self) -> bool:
+        """Whether the stream can go past it."""
+        return bool(self.channels == self.layer.out_channels)
 
     def forward(self, *tensors: Tensor) -> Tensor:
         stream, skip, *rest = tensors

@@ -72,7 +72,7 @@ class Piece:
         steps = {round(self.gates * i / divisions) for i in range(1, divisions)}
         near = {step + above for step in steps for above in (0, 1)}
         found = {1, self.gates} | {kept for kept in near if 0 < kept < self.gates}
-        skippable = isinstance(self.form, Joined) and self.form.channels == self.form.layer.out_channels
+        skippable = isinstance(self.form, Joined) and self.form.skippable
         return tuple(sorted(found | ({0} if skippable else set())))
 
     def build(self, kept: int) -> Replay:

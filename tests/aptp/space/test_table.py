@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aptp.errors import TableError
@@ -105,6 +105,7 @@ def test_half_a_gate_in_all_still_has_a_gradient() -> None:
     assert (gates.grad[:, : SPACE.width_gates] > 0).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=12))
 def test_what_rises_is_kept_and_what_falls_is_averaged(values: list[float]) -> None:
     found = rising(values)

@@ -29,8 +29,8 @@ def piece():
             return torch.tanh(self.conv(hidden))
 
     with torch.device("meta"):
-        call = Call.of((torch.empty(2, 4, 8, 8), torch.empty(2, 5)), {})
-        return filled(Replay(Layer(), call))
+        form = Replay(Layer(), Call.of((torch.empty(2, 4, 8, 8), torch.empty(2, 5)), {}))
+    return filled(form)
 
 
 def test_onnx_runtime_computes_the_piece(piece, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -56,8 +57,9 @@ def test_steps_are_said_in_gates_and_channels():
 
 def test_a_row_per_piece():
     made = counted(MACS)
-    console = Console(width=200, record=True, quiet=True)
-    console.print(report.table(made))
-    drawn = console.export_text().splitlines()
+    console = Console(width=200, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(report.table(made))
+    drawn = capture.get().splitlines()
     assert len(drawn) == 1 + len(made.parts)
     assert "1: 0.12  2: 0.25" in drawn[1]
