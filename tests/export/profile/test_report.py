@@ -57,7 +57,7 @@ def test_steps_are_said_in_gates_and_channels():
 
 def test_a_row_per_piece():
     made = counted(MACS)
-    console = Console(width=200, file=io.StringIO())
+    console = Console(width=500, file=io.StringIO())
     with console.capture() as capture:
         console.print(report.table(made))
     drawn = capture.get().splitlines()
