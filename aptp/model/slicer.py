@@ -125,7 +125,7 @@ def shrink(unet: nn.Module, architecture: Architecture) -> None:
 def _set_counts(unet: nn.Module, architecture: Architecture) -> None:
     """The numbers that modules keep beside their weights: GroupNorm groups and attention heads."""
     for group, kept in _surviving_groups(architecture):
-        module = unet.get_submodule(group.module)
+        module: Any = unet.get_submodule(group.module)
         if group.kind is Kind.RESNET:
             module.norm2.num_groups = kept
         elif group.kind in (Kind.SELF_ATTENTION, Kind.CROSS_ATTENTION):
