@@ -49,6 +49,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--memory", type=float, metavar="GIB", help="for all processes; default: 12, or half")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where derived files go")
+    parser.add_argument(
+        "--cost", type=Path, metavar="FILE", help="a profile: the report says which widths to align or pad"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--json", action="store_true", help="print the report as JSON on stdout")
     parsed: argparse.Namespace = parser.parse_args(argv)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,9 @@ from rich.console import Console
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.default import default_checkpoint
-from export import assemble, image, manifest, parts, plan, publish, report, site, staging, workers
+from aptp.space.profile_file import read
+from export import alignment, assemble, image, manifest, parts, plan, publish, report, site, staging, workers
+from export.alignment import Forecast
 from export.errors import DiskFullError, ExportError, PartError, ScheduleError
 from export.lock import locked
 from export.plan import Part, Spec
@@ -34,12 +36,16 @@ GIB = 1 << 30
 
 @dataclass
 class Construction:
-    """One build; `finished`, `failures` and `notes` fill as it goes, `published` tells of a new bundle."""
+    """One build; `finished`, `failures` and `notes` fill as it goes, `published` tells of a new bundle.
+
+    `forecasts`: what a profile says of each expert, where one was given.
+    """
 
     checkpoint: Checkpoint
     spec: Spec
     parts: list[Part]
     every_solver_asked: bool
+    forecasts: Mapping[str, Forecast] = field(default_factory=dict)
     finished: dict[str, Finished] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     failures: dict[str, Failure] = field(default_factory=dict)
@@ -65,7 +71,9 @@ class Construction:
             threads=max(1, (os.cpu_count() or 1) // options.jobs),
             memory=int(options.memory * GIB),
         )
-        return cls(checkpoint, spec, plan.parts(checkpoint, spec), options.solvers is None)
+        # Refused here, before anything is built, where the profile is of another UNet.
+        forecasts = alignment.forecasts(read(options.cost), checkpoint, spec.codes) if options.cost else {}
+        return cls(checkpoint, spec, plan.parts(checkpoint, spec), options.solvers is None, forecasts)
 
     def plan(self) -> list[tuple[str, str, str]]:
         """For every part: its name, `keep` or `build`, and why."""
@@ -87,7 +95,7 @@ class Construction:
                 staging.sweep(out)
             result = self._result(time.monotonic() - start)
             # A build killed before its report has published already, but left no records to know parts by.
-            if self.published or staging.published_records(out) != result.records:
+            if self.published or self.forecasts or staging.published_records(out) != result.records:
                 report.write(result)
             staging.clear(out)
         return result
@@ -232,4 +240,5 @@ class Construction:
             dense_macs=int(self.checkpoint.cost().dense),
             seconds=seconds,
             published=self.published,
+            forecasts=self.forecasts,
         )

@@ -1,0 +1,33 @@
+"""What a measurement depends on besides what was measured: the machine, and the command that was given."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from typing import Any
+
+
+def machine() -> dict[str, Any]:
+    """The machine and its Python."""
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def command() -> str:
+    """The command line of this process, as a shell would take it."""
+    return shlex.join(sys.orig_argv)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+            return next(names, platform.processor())
+    except OSError:
+        return platform.processor()
