@@ -8,12 +8,14 @@ import shlex
 import sys
 from typing import Any
 
+from runtime import processor
+
 
 def machine() -> dict[str, Any]:
     """The machine and its Python."""
     return {
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": processor.name(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
@@ -22,12 +24,3 @@ def machine() -> dict[str, Any]:
 def command() -> str:
     """The command line of this process, as a shell would take it."""
     return shlex.join(sys.orig_argv)
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-            return next(names, platform.processor())
-    except OSError:
-        return platform.processor()

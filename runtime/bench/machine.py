@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .. import processor
+
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 PACKAGES = (
     *("aptp", "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "openvino"),
@@ -26,8 +28,8 @@ _SECONDS = 20  # for a program that only reads
 def environment() -> dict[str, Any]:
     """What does not change during a run."""
     found = {
-        "processor": _processor(),
-        "flags": _flags(),
+        "processor": processor.name(),
+        "flags": [flag for flag in FLAGS if flag in processor.flags()],
         "cores": len(os.sched_getaffinity(0)),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
@@ -46,7 +48,7 @@ def moment() -> dict[str, Any]:
     found = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "load": round(os.getloadavg()[0], 2),
-        "clock_mhz": [round(float(value)) for value in _cpuinfo("cpu MHz")],
+        "clock_mhz": processor.clocks(),
         "gpus": _gpus(GPU_NOW),
     }
     return {name: value for name, value in found.items() if value != []}
@@ -59,20 +61,6 @@ def commit() -> str | None:
         return None
     head = _output("git", "-C", str(root), "rev-parse", "--short", "HEAD")
     return f"{head}+" if head and _output("git", "-C", str(root), "status", "--porcelain", "-uno") else head
-
-
-def _processor() -> str:
-    return next(iter(_cpuinfo("model name")), platform.processor() or platform.machine())
-
-
-def _flags() -> list[str]:
-    words = next(iter(_cpuinfo("flags") or _cpuinfo("Features")), "").split()
-    return [flag for flag in FLAGS if flag in words]
-
-
-def _cpuinfo(key: str) -> list[str]:
-    lines = (line.partition(":") for line in _read("/proc/cpuinfo").splitlines())
-    return [value.strip() for name, _, value in lines if name.strip() == key]
 
 
 def _gpus(fields: tuple[str, ...]) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
+from .. import processor
 from ..bundle.schema import Compiled
 from . import nvidia
 
@@ -48,12 +49,7 @@ def _installed(distributions: Sequence[str]) -> Iterator[str]:
 
 def _vectors() -> str:
     """The widest vectors that code compiled for this processor may use."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            flags = next((line for line in file if line.startswith("flags")), "").split()
-    except OSError:
-        return "unknown"
-    known = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+    known, flags = ("amx_bf16", "avx512_bf16", "avx512f", "avx2"), processor.flags()
     return next((name for name in known if name in flags), "baseline")
 
 
