@@ -41,7 +41,7 @@ class Node:
         return not name or name in self.constant
 
 
-RESIZE = {
+RESIZE: dict[str, set[str | int]] = {
     "mode": {"nearest", "linear"},
     "coordinate_transformation_mode": {
         *("half_pixel", "pytorch_half_pixel", "tf_half_pixel_for_nn", "asymmetric", "align_corners"),
