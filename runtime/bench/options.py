@@ -23,7 +23,7 @@ from ..settings import check_limit, resolve
 from ..tokenizer import check_prompt
 from .peers import PEERS
 from .sampling import Effort
-from .spec import ENGINES, LEVELS, Spec, choose, choose_engines, choose_experts, choose_rows
+from .spec import ENGINES, LEVELS, Spec, absent_engines, choose, choose_engines, choose_experts, choose_rows
 
 DEVICES = ("cpu", "cuda")
 
@@ -63,9 +63,7 @@ def _parser() -> Parser:
 
 def _add_subjects(group: Group) -> None:
     group.add_argument("--bundle", default="bundle", metavar="DIR", help="the bundle (default: ./bundle)")
-    group.add_argument(
-        "--engine", default="auto", metavar="A,B", help=f"of {', '.join(ENGINES)} (default: auto)"
-    )
+    group.add_argument("--engine", default="auto", metavar="A,B", help=f"of {', '.join(ENGINES)}, or all")
     group.add_argument("--codes", default="all", metavar="K,dense", help="first the one to compare with")
     group.add_argument("--levels", metavar="A,B", help=f"of {', '.join(LEVELS)} (default: all)")
     group.add_argument("--rows", metavar="1,2,4", help="rows of a UNet call; a guided image takes two")
@@ -123,7 +121,8 @@ def _spec(options: Namespace, bundle: Bundle) -> Spec:
     peers = choose(options.peers, tuple(PEERS), "--peers") if options.peers not in (None, "all") else ()
     return Spec(
         bundle=Path(options.bundle),
-        engines=choose_engines(options.engine, bundle.manifest),
+        engines=choose_engines(options.engine, manifest),
+        absent=absent_engines(options.engine, manifest),
         experts=choose_experts(options.codes, manifest),
         settings=settings,
         levels=choose(options.levels, LEVELS, "--levels") if options.levels else LEVELS,

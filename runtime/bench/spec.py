@@ -3,7 +3,7 @@
 The one place that knows how the runtime names its engines.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,13 +32,15 @@ class Contender:
 class Spec:
     """One benchmark. The first contender is the one that ratios are quoted against.
 
-    `rows` are the batch rows of the UNet calls timed alone: a guided image takes two. `running` requests are
-    always under way in the mixture, which is measured in `passes` where there are `prompts`. `peers` need a
-    `checkpoint`. After `minutes` no other round begins.
+    Engines that are `absent` are listed as not run, each with its reason. `rows` are the batch rows of the
+    UNet calls timed alone: a guided image takes two. `running` requests are always under way in the mixture,
+    which is measured in `passes` where there are `prompts`. `peers` need a `checkpoint`. After `minutes` no
+    other round begins.
     """
 
     bundle: Path
     engines: tuple[str, ...]
+    absent: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[str, ...]
     settings: Settings
     levels: tuple[str, ...] = LEVELS
@@ -85,20 +87,28 @@ def label(expert: str) -> str:
 
 
 def choose_engines(text: str, manifest: Manifest) -> tuple[str, ...]:
-    """The engines that `a,b` asks for, by the names that the runtime resolves them to.
+    """The engines that `a,b` asks for, by the names that the runtime resolves them to; `all`: what is here.
 
     Raises `UsageError`, `EnvironmentMismatch`.
     """
+    if text == "all":
+        return tuple(name for name in ENGINES if name != "auto" and choice.missing(name, manifest) is None)
     return tuple(dict.fromkeys(choice.choose(name, manifest) for name in _words(text, "--engine")))
 
 
+def absent_engines(text: str, manifest: Manifest) -> dict[str, str]:
+    """The engines that `all` leaves out, and why each cannot serve the bundle here."""
+    reasons = {name: choice.missing(name, manifest) for name in ENGINES if name != "auto"}
+    return {name: reason for name, reason in reasons.items() if reason} if text == "all" else {}
+
+
 def choose_experts(text: str, manifest: Manifest) -> tuple[str, ...]:
-    """The experts of the bundle that `all` or `dense,0,2` asks for; `all` begins with dense.
+    """The experts of the bundle that `all`, `all,dense` or `dense,0,2` asks for; `all` begins with dense.
 
     Raises `UsageError`.
     """
     offered = sorted(manifest.experts, key=lambda name: (name != DENSE, int(name) if name.isdigit() else 0))
-    if text == "all":
+    if "all" in _words(text, "--codes"):
         return tuple(offered)
     return choose(text, offered, "--codes")
 

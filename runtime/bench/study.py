@@ -46,6 +46,7 @@ class Study:
         """
         if self._spec.minutes is not None:
             self._end = self._clock() + 60 * self._spec.minutes
+        self._findings.not_run += [NotRun(name, "all", why) for name, why in self._spec.absent.items()]
         self._moment("before")
         try:
             if "opening" in self._spec.levels:

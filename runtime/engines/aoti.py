@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..bundle.schema import Compiled
 from ..errors import EngineFailure, EnvironmentMismatch
+from .recorded import Recorded
 
 Float32 = npt.NDArray[np.float32]
 
@@ -32,7 +33,8 @@ def open_package(path: Path, entry: Compiled, threads: int | None = None) -> "Ao
         package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
     except Exception as error:  # torch's loader raises whatever its C++ side does
         raise EngineFailure(f"{path}: does not open: {error}") from error
-    return AotiEngine(torch, package, path, entry.target["device"])
+    device = entry.target["device"]
+    return AotiEngine(torch, Recorded(torch, package) if device == "cuda" else package, path, device)
 
 
 class AotiEngine:

@@ -7,11 +7,11 @@ images are not. Made once, it is found again; what is measured fits into eight m
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 Command = list[str]
 
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--timeout", "480"]
-ENGINES = "auto"
 CHECKPOINT, BUNDLE = "sd21/checkpoint", "sd21/bundle"
 PEERS = "compile-bfloat16,compile-bfloat16-graphs,diffusers-bfloat16,optimum"
 
@@ -20,16 +20,17 @@ def module(name: str, *arguments: str) -> Command:
     return [sys.executable, "-m", name, *arguments]
 
 
-def measured(name: str, *arguments: str) -> list[Command]:
+def measured(name: str, codes: str, *arguments: str) -> list[Command]:
     """The commands that make SD 2.1's bundle where it is missing, and measure it into bench/results."""
     make = [] if os.path.exists(f"{CHECKPOINT}/aptp.json") else [SD21]
+    engines = "onnx,aoti" + (",tensorrt" if find_spec("tensorrt") else "")
+    build = ["--checkpoint", CHECKPOINT, "--codes", codes, "--engine", engines, "--out", BUNDLE]
     out = ["--out", f"bench/results/gpu-{name}", "--overwrite"]
-    bench = ["--bundle", BUNDLE, "--engine", ENGINES, "--minutes", "7.5", *out, *arguments]
-    return [*make, BUILD, module("runtime.bench", *bench)]
+    bench = ["--bundle", BUNDLE, "--codes", codes, "--minutes", "7.5", *out, *arguments]
+    return [*make, module("export.build", *build), module("runtime.bench", *bench)]
 
 
 SD21 = module("aptp.new", "--preset", "sd21", "--size", "512x512", "--out", CHECKPOINT)
-BUILD = module("export.build", "--checkpoint", CHECKPOINT, "--codes", "all,dense", "--out", BUNDLE)
 PARTS = {
     "tests": [[*PYTEST, "tests/gpu"]],
     "kernels": [
@@ -37,11 +38,16 @@ PARTS = {
         module("bench.kernels"),
     ],
     "dense": measured(
-        *("dense", "--codes", "dense", "--levels", "step,opening", "--rows", "1,4,16"),
+        *("dense", "dense", "--engine", "all", "--levels", "step,opening", "--rows", "1,4,16"),
         *("--peers", PEERS, "--checkpoint", CHECKPOINT, "--device", "cuda"),
     ),
-    "experts": measured("experts", "--levels", "step,opening", "--rows", "1,4,16"),
-    "mixture": measured("mixture", "--levels", "parts", "--prompts", "docs/prompts.txt", "--batch", "8"),
+    "experts": measured(
+        *("experts", "all,dense", "--engine", "aoti", "--levels", "step,opening", "--rows", "1,4,16"),
+    ),
+    "mixture": measured(
+        *("mixture", "all,dense", "--engine", "aoti", "--levels", "parts"),
+        *("--prompts", "docs/prompts.txt", "--batch", "8"),
+    ),
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from runtime.bench.options import Asked, parse
 from runtime.bench.peers import PEERS
-from runtime.bench.spec import LEVELS
+from runtime.bench.spec import ENGINES, LEVELS
 from runtime.errors import NotABundle, UsageError
 
 
@@ -61,6 +61,13 @@ def test_peers_are_all_or_some(bundle_path: Path, checkpoint: Path) -> None:
     assert asked(bundle_path, *both, "--peers").spec.peers == tuple(PEERS)
     assert asked(bundle_path, *both, "--peers", "openvino,optimum").spec.peers == ("openvino", "optimum")
     assert asked(bundle_path, *both).spec.peers == ()
+
+
+def test_all_engines_are_those_that_are_here_and_the_others_have_reasons(bundle_path: Path) -> None:
+    spec = asked(bundle_path, "--engine", "all").spec
+    assert spec.engines[0] == "cpu"
+    assert {"auto", *spec.engines, *spec.absent} == set(ENGINES)
+    assert "holds none for expert" in spec.absent["aoti"]
 
 
 def test_a_peer_has_an_interpreter_of_its_own(bundle_path: Path) -> None:

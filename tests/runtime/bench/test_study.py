@@ -56,6 +56,12 @@ def test_steps_are_compared_at_every_number_of_rows(spec_of: SpecOf, bundle: Bun
     assert set(findings.peak.samples) == set(findings.moments) == {"before", "after"}
 
 
+def test_what_cannot_be_run_is_in_the_report(spec_of: SpecOf, bundle: Bundle) -> None:
+    findings, _ = measured(spec_of, bundle, levels=("step",), absent={"cuda": "no GPU is here"})
+    assert [(one.name, one.reason) for one in findings.not_run] == [("cuda", "no GPU is here")]
+    assert findings.exit_code == 0
+
+
 def test_parts_and_mixture(spec_of: SpecOf, bundle: Bundle) -> None:
     prompts = ("a red circle", "blue")
     findings, _ = measured(spec_of, bundle, levels=("parts",), prompts=prompts, passes=2, running=2)
