@@ -30,7 +30,7 @@ def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any
     """The manifest without its `files`, from the records of finished parts by name."""
     tokenizer = {"file": "tokenizer/tokenizer.json", **records["tokenizer"].facts}
     schedules = {name: _schedule(name, record) for name, record in _below(records, "schedules").items()}
-    experts = {name: _expert(checkpoint, name, records) for name in _below(records, "experts")}
+    experts = {name: expert(checkpoint, name, records) for name in _below(records, "experts")}
     encoder = {
         "name": "text",
         "model": _model(records["text_encoder"]),
@@ -73,7 +73,7 @@ def _model(record: Record) -> dict[str, str]:
     return {**found, "identity": record.key}
 
 
-def _expert(checkpoint: Checkpoint, name: str, records: Mapping[str, Record]) -> dict[str, Any]:
+def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, Record]) -> dict[str, Any]:
     record, gates = records[f"experts/{name}"], Gates.of(checkpoint.architecture(name).keep)
     model, supernet = _model(record), records.get(f"compiled/{SUPERNET}")
     made = [records.get(f"compiled/{kind}/{name}") for kind in KINDS]

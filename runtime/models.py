@@ -66,11 +66,11 @@ class Models:
         self, expert: str, trajectory: Trajectory, prompt: str, negative: str, guidance: float
     ) -> Request:
         """The request for an image of `prompt` by an expert; `negative` is not read where guidance is 1."""
-        texts = [prompt] if guidance == 1.0 else [prompt, negative]
         own = self.experts.conditioning(expert)
-        conditioning = [{**self.condition(text), **own} for text in texts]
+        wanted = {**self.condition(prompt), **own}
+        unwanted = {**self.condition(negative), **own} if guidance != 1.0 else None
         plan = constant_plan(self.experts.engine_of(expert), len(trajectory.course.rows))
-        return Request(plan, trajectory, *conditioning, guidance=guidance)
+        return Request(plan, trajectory, wanted, unwanted, guidance)
 
     def engine(self, expert: str, rows: int, height: int, width: int) -> Engine:
         """The engine for an expert; `rows` 0 leaves the batch open."""
