@@ -1,4 +1,4 @@
-"""One engine for every code: what the manifest must say of it, and that rows of different codes share calls."""
+"""One engine for every code: what the manifest must say, and that rows of different codes share calls."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
