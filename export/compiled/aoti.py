@@ -58,11 +58,11 @@ def write_package(
     module = InPrecision(unet, getattr(torch, wanted["precision"])).eval().to(device)
     batch = torch.export.Dim("batch", min=1, max=min(rows.most, _MOST_ROWS))
     shapes = {name: {0: batch} if rows.least < rows.most else None for name in example}
+    # Strides are compiled in: rows that an example shares, every call would share.
+    inputs = {name: one.to(device).contiguous() for name, one in example.items()}
     with _scratch(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch about its own internals
-        program = torch.export.export(
-            module, (), {name: one.to(device) for name, one in example.items()}, dynamic_shapes=shapes
-        )
+        program = torch.export.export(module, (), inputs, dynamic_shapes=shapes)
         torch._inductor.aoti_compile_and_package(program, package_path=str(path))
 
 

@@ -64,4 +64,5 @@ class AotiEngine:
         return self._context
 
     def _tensor(self, array: Float32) -> Any:
-        return self._torch.from_numpy(array).to(self._device)
+        # Machine code that reads packed arrays, and does not look whether they are.
+        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)

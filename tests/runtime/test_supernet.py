@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from runtime import Runtime, sessions
 from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Gates
 from runtime.engines import choice, target
+from runtime.engines.aoti import AotiEngine
 from runtime.errors import ManifestError
 from runtime.settings import resolve
 from tests.bundles import WORDS, add_supernet, edit, identify, write_bundle
@@ -147,3 +149,17 @@ def test_a_benchmark_gives_it_the_gates_of_the_expert_that_is_timed(
         workload.step("2", 3)()
         workload.loop("3")()
     assert opened[0].gates == [[CODES["2"]] * 3, [CODES["3"]]]
+
+
+def test_a_package_gets_packed_rows() -> None:
+    seen: dict[str, torch.Tensor] = {}
+
+    def package(**inputs: torch.Tensor) -> torch.Tensor:
+        seen.update(inputs)
+        return inputs["sample"]
+
+    shared = np.broadcast_to(np.ones(8, np.float32), (2, 8))
+    sample, timestep = np.zeros((2, 4, 8, 8), np.float32), np.zeros(2, np.float32)
+    AotiEngine(torch, package, Path("aoti.pt2"), "cpu").run(sample, timestep, {"gates": shared})
+    assert not shared.flags.c_contiguous
+    assert seen["gates"].is_contiguous()
