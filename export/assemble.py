@@ -74,6 +74,7 @@ def _model(record: Record) -> dict[str, str]:
 
 
 def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, Record]) -> dict[str, Any]:
+    """The manifest's entry of an expert: its graphs, and what was compiled of them or for all."""
     record, gates = records[f"experts/{name}"], Gates.of(checkpoint.architecture(name).keep)
     model, supernet = _model(record), records.get(f"compiled/{SUPERNET}")
     made = [records.get(f"compiled/{kind}/{name}") for kind in KINDS]

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from export import graph, plan, weights
-from export.errors import ExportError, UsageError, nearest
+from export.errors import ExportError, RefusedError, UsageError, nearest
+from runtime.engines import providers
 from runtime.engines.onnx import open_session
 
 ENGINES = ("auto", "cpu", "openvino", "aoti")
@@ -39,8 +40,8 @@ class Engine(Protocol):
 
 
 def choose(name: str, precision: str, threads: int) -> Engine:
-    """The engine called ``name``. Raises UsageError for an unknown one, and runtime's EnvironmentMismatch
-    where this machine does not have it.
+    """The engine called ``name``. Raises UsageError for an unknown one, RefusedError where this
+    machine does not have it.
     """
     if name not in ENGINES:
         raise UsageError(f"--engine: {name!r} cannot be profiled; {nearest(name, ENGINES)}")
@@ -48,7 +49,10 @@ def choose(name: str, precision: str, threads: int) -> Engine:
         raise UsageError(f"--precision: unknown {precision!r}; {nearest(precision, PRECISIONS)}")
     if name == "aoti":
         return Aoti("bfloat16" if precision == "fast" else precision, threads)
-    return Onnx(plan.parse_provider(name), precision, threads)
+    provider = providers.best_on_cpu() if name == "auto" else name
+    if reason := providers.missing(provider):
+        raise RefusedError(f"--engine {name}: {reason}; use cpu or auto")
+    return Onnx(provider, precision, threads)
 
 
 @dataclass(frozen=True)

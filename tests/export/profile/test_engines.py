@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from export.errors import ExportError, UsageError
+from export.errors import ExportError, RefusedError, UsageError
 from export.profile.calls import Call, Replay
 from export.profile.engines import Aoti, Onnx, choose
 from export.profile.pieces import filled, inputs
-from runtime.errors import EnvironmentMismatch
 
 
 @pytest.fixture
@@ -82,6 +81,6 @@ def test_engines_that_cannot_be_profiled(engine, precision, message):
 
 
 def test_an_engine_this_machine_lacks(monkeypatch):
-    monkeypatch.setattr("runtime.engines.onnx._openvino_devices", lambda: ([], "there is none"))
-    with pytest.raises(EnvironmentMismatch, match="there is none"):
+    monkeypatch.setattr("runtime.engines.providers._openvino_devices", lambda: ([], "there is none"))
+    with pytest.raises(RefusedError, match="--engine openvino: there is none; use cpu or auto"):
         choose("openvino", "float32", 1)
