@@ -39,7 +39,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--engine",
         default="onnx",
         metavar="A,B",
-        help="what to build besides the graphs (onnx): aoti, tensorrt",
+        help="what to build besides the graphs (onnx): aoti, tensorrt, supernet",
     )
     parser.add_argument("--precision", help="of compiled engines: float32, bfloat16 or float16")
     parser.add_argument("--provider", default="auto", help="what parity is shown on: auto, cpu or openvino")

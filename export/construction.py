@@ -128,7 +128,7 @@ class Construction:
             tasks = [
                 workers.Task(part.name, parts.stage, (part, self.spec, self._source(part)), part.memory)
                 for part in missing
-                if bool(part.needs) == needy and (not needy or part.needs in self.finished)
+                if bool(part.needs) == needy and self.finished.keys() >= set(part.needs)
             ]
             for outcome in self._outcomes(tasks, progress):
                 if outcome.result is not None:
@@ -136,7 +136,7 @@ class Construction:
                     self.finished[outcome.name] = Finished(outcome.result, folder)
 
     def _source(self, part: Part) -> Path | None:
-        return self.finished[part.needs].folder if part.needs else None
+        return self.finished[part.needs[0]].folder if part.needs else None
 
     def _outcomes(
         self, tasks: list[workers.Task[Record]], progress: BuildProgress
@@ -212,7 +212,7 @@ class Construction:
 
     def _drop(self, expert: str) -> None:
         """Takes an expert out of what is published, and what was made from it."""
-        for name in (expert, *(part.name for part in self.parts if part.needs == expert)):
+        for name in (expert, *(part.name for part in self.parts if expert in part.needs)):
             self.finished.pop(name, None)
 
     def _records(self) -> dict[str, Record]:

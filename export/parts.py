@@ -19,13 +19,14 @@ from torch import nn
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from export import graph, parity, publish, schedules, site, staging, weights
-from export.compiled import aoti, entry
+from export.compiled import aoti, entry, supernet
 from export.compiled.tensorrt import plan
 from export.compiled.tensorrt.plan import Oracle
 from export.compiled.tensorrt.shop import Shop
 from export.graph import Signature
 from export.plan import Part, Spec
 from export.staging import Record
+from runtime.bundle.compiled import SUPERNET
 from runtime.cache import Cache
 
 Report = Callable[[str, float], None]
@@ -81,6 +82,7 @@ def make(job: Job) -> Made:
         "schedule": _schedule,
         "aoti": _aoti,
         "tensorrt": _tensorrt,
+        SUPERNET: _supernet,
     }
     job.report("open", 0.0)
     return makers[job.part.kind](job, Checkpoint.open(job.spec.checkpoint))
@@ -151,6 +153,27 @@ def _tensorrt(job: Job, checkpoint: Checkpoint) -> Made:
     path = job.place(unet) / plan.FILE
     measures = plan.write(job.source / unet, path, wanted, oracle, shop, job.spec.threads, job.report)
     return Made(wanted, measures)
+
+
+def _supernet(job: Job, checkpoint: Checkpoint) -> Made:
+    wanted = entry.wanted(SUPERNET, checkpoint.latent_size, job.spec.precision)
+    calls, autocast = [], {}
+    for name in job.spec.codes:
+        job.report(f"load expert {name}", 0.02)
+        module, feeds, outputs = _oracle(checkpoint, name, wanted)
+        autocast[name] = parity.autocast_error(module, feeds, outputs)
+        code = checkpoint.architecture(name)
+        calls.append([supernet.alone(name, code, *case) for case in zip(feeds, outputs, strict=True)])
+        del module
+    job.report("compile", 0.1)
+    path = job.place(supernet.FOLDER) / aoti.FILE
+    aoti.write_package(supernet.gated(checkpoint), calls[0][-1].feed, wanted, path)
+    job.report("engine beside autocast", 0.9)
+    most = wanted["profile"]["batch"][-1]
+    shown = [call for own in calls for call in own]
+    shown.append(supernet.mixed([own[0] for own in calls[:most]]))
+    error = supernet.rows_beside_autocast(path, wanted, shown, autocast, job.spec.threads)
+    return Made(wanted, {"engine": error, "autocast": max(autocast.values())})
 
 
 def _oracle(

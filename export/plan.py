@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
-from export.compiled import entry
+from export.compiled import entry, supernet
 from export.errors import RefusedError, UsageError, nearest
 from export.schedules import SOLVERS
-from runtime.bundle.compiled import KINDS
+from runtime.bundle.compiled import KINDS, SUPERNET
 from runtime.engines import providers
 from runtime.engines.providers import onnxruntime
 
@@ -42,6 +42,7 @@ SOURCES = (
     "export/compiled/*.py",
     "export/compiled/tensorrt/*.py",
     "export/lint/*.py",
+    "kernels/attention/*.py",
 )
 # What a process costs before its model: torch, diffusers and onnxruntime loaded, and room for activations.
 _BASE_MEMORY = 900 << 20
@@ -80,7 +81,7 @@ class Part:
     memory: int
     disk: int
     effort: float
-    needs: str | None = None  # the part whose files it is made from
+    needs: tuple[str, ...] = ()  # the parts that it is made from, or shown beside
 
     @property
     def item(self) -> str:
@@ -167,7 +168,10 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
         _shared(checkpoint, "tokenizer", "tokenizer", ["tokenizer"], common),
     ]
     schedules = [_schedule(checkpoint, solver, common) for solver in spec.solvers]
-    compiled = [_compiled(expert, kind, checkpoint, spec) for kind in spec.engines for expert in experts]
+    kinds = [kind for kind in spec.engines if kind != SUPERNET]
+    compiled = [_compiled(expert, kind, checkpoint, spec) for kind in kinds for expert in experts]
+    if SUPERNET in spec.engines:
+        compiled.append(_supernet(experts, checkpoint, spec))
     return [*shared, *reversed(experts), *schedules, *compiled]
 
 
@@ -229,7 +233,21 @@ def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: Spec) -> Pa
         memory=_BASE_MEMORY + 4 * weights,
         disk=2 * weights,
         effort=60.0,
-        needs=expert.name,
+        needs=(expert.name,),
+    )
+
+
+def _supernet(experts: list[Part], checkpoint: Checkpoint, spec: Spec) -> Part:
+    """The dense UNet under gates, compiled once. Raises RefusedError where experts are no slices of it."""
+    supernet.check_slices(checkpoint, spec.codes)
+    one = _compiled(experts[0], SUPERNET, checkpoint, spec)
+    keys = [one.key, *(part.key for part in experts)]
+    return replace(
+        one,
+        name=f"compiled/{SUPERNET}",
+        key=_key({"supernet": keys, "dense": checkpoint.digest("unet")}),
+        components=tuple(dict.fromkeys(name for part in experts for name in part.components)),
+        needs=tuple(part.name for part in experts),
     )
 
 

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+from .bundle.compiled import SUPERNET
 from .bundle.files import FileEntry
 from .bundle.schema import Compiled, Manifest, Model
 from .engines.choice import PROVIDER_OF, fitting
@@ -12,13 +16,31 @@ from .engines.residency import Bucket
 from .errors import EngineFailure, UsageError
 from .sessions import Sessions
 
+Float32 = npt.NDArray[np.float32]
+
 
 class Experts:
-    """Opens engines of the kind `engine` (not `auto`); `inputs` are the names of the conditioning."""
+    """Opens engines of the kind `engine` (not `auto`); `inputs` are the names of the conditioning.
+
+    Each expert has its own, but for the supernet: one engine for all, known by that name, whose rows follow
+    the gates that come with them.
+    """
 
     def __init__(self, manifest: Manifest, sessions: Sessions, engine: str, inputs: Sequence[str]) -> None:
         self._manifest, self._sessions = manifest, sessions
         self._engine, self._inputs = engine, inputs
+
+    def engine_of(self, expert: str) -> str:
+        """What serves an expert: experts of one engine share its calls."""
+        return SUPERNET if self._engine == SUPERNET else expert
+
+    def conditioning(self, expert: str) -> dict[str, Float32]:
+        """What a call for the expert gets besides its prompt: for the supernet its `gates` [1, G]."""
+        if self._engine != SUPERNET:
+            return {}
+        gates = self._manifest.experts[expert].gates
+        assert gates is not None, "where there is a supernet, the manifest has every expert's gates"
+        return {"gates": np.array([gates.kept], np.float32)}
 
     def open(self, bucket: Bucket) -> Engine:
         """The engine for a bucket. Raises as `Sessions` does, and `UsageError` for what it does not take."""
@@ -57,7 +79,7 @@ class Experts:
         """What an engine for the call is specialised to: a compiled one serves all that its profile takes."""
         if self._engine in PROVIDER_OF:
             return Bucket(expert, rows, height, width)
-        return Bucket(expert, 0, 0, 0)
+        return Bucket(self.engine_of(expert), 0, 0, 0)
 
     def _graph(self, bucket: Bucket, provider: str) -> Engine:
         expert = self._manifest.experts[bucket.model]
@@ -73,7 +95,8 @@ class Experts:
         return BoundEngine(session) if provider in ON_GPU else OnnxEngine(session)
 
     def _compiled(self, expert: str) -> Compiled:
-        entry = fitting(self._manifest.experts[expert], self._engine)
+        name = next(iter(self._manifest.experts)) if expert == SUPERNET else expert
+        entry = fitting(self._manifest.experts[name], self._engine)
         if entry is None:  # the choice of the engine has seen one
             raise EngineFailure(f"expert {expert!r} has no engine {self._engine!r} for this machine any more")
         return entry

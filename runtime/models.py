@@ -15,7 +15,9 @@ from .engines.onnx import Session
 from .engines.residency import Bucket, Residency
 from .errors import EngineFailure
 from .experts import Experts, memory_of
+from .request import Request, constant_plan
 from .router import Route, Router
+from .schedule import Trajectory
 from .sessions import Sessions
 
 Float32 = npt.NDArray[np.float32]
@@ -59,6 +61,16 @@ class Models:
         """Let the encoders read every prompt anew from now on."""
         for encoder in self._encoders.values():
             encoder.forget()
+
+    def request(
+        self, expert: str, trajectory: Trajectory, prompt: str, negative: str, guidance: float
+    ) -> Request:
+        """The request for an image of `prompt` by an expert; `negative` is not read where guidance is 1."""
+        own = self.experts.conditioning(expert)
+        wanted = {**self.condition(prompt), **own}
+        unwanted = {**self.condition(negative), **own} if guidance != 1.0 else None
+        plan = constant_plan(self.experts.engine_of(expert), len(trajectory.course.rows))
+        return Request(plan, trajectory, wanted, unwanted, guidance)
 
     def engine(self, expert: str, rows: int, height: int, width: int) -> Engine:
         """The engine for an expert; `rows` 0 leaves the batch open."""

@@ -21,7 +21,7 @@ from .errors import CodeUnavailable, RuntimeFailure, UsageError
 from .generated import Choice, Generated, to_pixels
 from .models import Models
 from .noise import normal
-from .request import Request, constant_plan
+from .request import Request
 from .router import Route
 from .schedule import Solver, Trajectory
 from .settings import (
@@ -97,11 +97,12 @@ class Runtime:
     ) -> "Runtime":
         """Open the bundle at a path.
 
-        `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, `tensorrt`, or
-        `auto` for the best that can be had here (`runtime.engines.choice`); `cache` a folder for derived
-        files; `batch` how many requests may share a UNet call (default: 8 if the largest expert takes fewer
-        than 10^9 MACs, else 1: see `default_batch`); `memory` the bytes that the open experts and decoders
-        may hold together (default: half of the machine's); `threads` those of one call.
+        `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, `tensorrt`,
+        `supernet` (one engine of all codes, whose requests share calls), or `auto` for the best that can be
+        had here (`runtime.engines.choice`); `cache` a folder for derived files; `batch` how many requests may
+        share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else 1: see
+        `default_batch`); `memory` the bytes that the open experts and decoders may hold together (default:
+        half of the machine's); `threads` those of one call.
         On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
         1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
@@ -213,14 +214,11 @@ class Runtime:
         trajectory: Trajectory,
     ) -> _Job:
         start = time.perf_counter()
-        models, text = self._models, settings.negative_prompt
+        models, negative, guidance = self._models, settings.negative_prompt, settings.guidance
         choice = self._choose(prompt, expert)
         dropped = models.dropped_tokens(prompt, routed=expert is None)
-        negative, negative_dropped = None, 0
-        if settings.guidance != 1.0:
-            negative, negative_dropped = models.condition(text), models.dropped_tokens(text, routed=False)
-        plan = constant_plan(choice.expert, len(trajectory.course.rows))
-        request = Request(plan, trajectory, models.condition(prompt), negative, settings.guidance)
+        negative_dropped = models.dropped_tokens(negative, routed=False) if guidance != 1.0 else 0
+        request = models.request(choice.expert, trajectory, prompt, negative, guidance)
         spent = time.perf_counter() - start
         return _Job(index, prompt, choice, seed, (dropped, negative_dropped), request, spent)
 

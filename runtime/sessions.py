@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from .bundle.compiled import SUPERNET
 from .bundle.reader import Bundle
 from .bundle.schema import Compiled, Model
 from .cache import Cache
@@ -18,6 +19,7 @@ _ATTEMPTS = 2
 OPENERS: Mapping[str, Callable[[Path, Compiled, int | None], Engine]] = {
     "aoti": aoti.open_package,
     "tensorrt": tensorrt.open_plan,
+    SUPERNET: aoti.open_package,
 }
 
 

@@ -1,4 +1,4 @@
-"""Owns AOTInductor packages: an expert compiled by PyTorch for this processor or GPU, ahead of time.
+"""Owns AOTInductor packages: a UNet compiled by PyTorch for this processor or GPU, ahead of time.
 
 The package computes in one precision and takes and gives float32. Refuses to work without a C++ compiler.
 """
@@ -29,47 +29,52 @@ _SETTINGS: Mapping[str, dict[str, bool]] = {"cpu": {"freezing": True}, "cuda": {
 
 
 class InPrecision(nn.Module):
-    """`expert` with its weights in `dtype`, between float32 inputs and a float32 output.
+    """`unet` with its weights in `dtype`, between float32 inputs and a float32 output.
+
+    `gates`, which the supernet takes, stay as they are: 0 and 1 are exact in any precision.
 
     Weights and activations are cast as a whole, which erred less than autocast did on the default (0.0097
     and 0.0100 of the output, in bfloat16): norms and softmax accumulate in float32 either way.
     """
 
-    def __init__(self, expert: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, unet: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.expert, self._dtype = expert.to(dtype), dtype
+        self.unet, self._dtype = unet.to(dtype), dtype
 
-    def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
-        output: Tensor = self.expert(sample.to(self._dtype), timestep, encoder_hidden_states.to(self._dtype))
+    def forward(
+        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, gates: Tensor | None = None
+    ) -> Tensor:
+        inputs = [sample.to(self._dtype), timestep, encoder_hidden_states.to(self._dtype)]
+        output: Tensor = self.unet(*inputs) if gates is None else self.unet(*inputs, gates)
         return output.float()
 
 
 def write_package(
-    expert: nn.Module, example: Mapping[str, Tensor], wanted: Mapping[str, Any], path: Path
+    unet: nn.Module, example: Mapping[str, Tensor], wanted: Mapping[str, Any], path: Path
 ) -> None:
-    """Compiles `expert` to `path` as `wanted` (`export.compiled.entry`) says. `example` has the usual number
+    """Compiles `unet` to `path` as `wanted` (`export.compiled.entry`) says. `example` has the usual number
     of rows. Raises RefusedError.
     """
     device, rows = wanted["target"]["device"], Range(*wanted["profile"]["batch"])
     if device == "cpu":
-        _require_compiler()
-    module = InPrecision(expert, getattr(torch, wanted["precision"])).eval().to(device)
+        _require_compiler(wanted["kind"])
+    module = InPrecision(unet, getattr(torch, wanted["precision"])).eval().to(device)
     batch = torch.export.Dim("batch", min=1, max=min(rows.most, _MOST_ROWS))
     shapes = {name: {0: batch} if rows.least < rows.most else None for name in example}
+    # Strides are compiled in: rows that an example shares, every call would share.
+    inputs = {name: one.to(device).contiguous() for name, one in example.items()}
     with _scratch(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch about its own internals
-        program = torch.export.export(
-            module, (), {name: one.to(device) for name, one in example.items()}, dynamic_shapes=shapes
-        )
+        program = torch.export.export(module, (), inputs, dynamic_shapes=shapes)
         torch._inductor.aoti_compile_and_package(
             program, package_path=str(path), inductor_configs=_SETTINGS[device]
         )
 
 
-def _require_compiler() -> None:
+def _require_compiler(kind: str) -> None:
     names = (os.environ.get("CXX"), "g++", "clang++")
     if not any(name and shutil.which(name) for name in names):
-        raise RefusedError("--engine aoti: no C++ compiler is here; install g++, or name one in CXX")
+        raise RefusedError(f"--engine {kind}: no C++ compiler is here; install g++, or name one in CXX")
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from export.errors import RefusedError, UsageError, nearest
-from runtime.bundle.compiled import PRECISIONS, identity
+from runtime.bundle.compiled import PRECISIONS, SUPERNET, identity
 from runtime.bundle.files import FileEntry
-from runtime.bundle.schema import Compiled, Model, Range
+from runtime.bundle.schema import Compiled, Gates, Model, Range
 from runtime.engines import nvidia, target
 
 # Rows of a call: one request without guidance, one with, and eight with.
@@ -19,8 +19,8 @@ ROWS = Range(1, 2, 16)
 _BFLOAT16 = ("bf16", "sm8", "sm9", "sm1")  # processors and GPUs that compute in it
 _TARGET = ("device", "architecture")
 # A plan's precision is its graph's, and there are two (`export.compiled.tensorrt.graph`).
-_OFFERED = {"aoti": PRECISIONS, "tensorrt": ("float16", "float32")}
-_VERSIONS = {"aoti": ("torch",), "tensorrt": ("tensorrt", "driver")}
+_OFFERED = {"aoti": PRECISIONS, "tensorrt": ("float16", "float32"), SUPERNET: PRECISIONS}
+_VERSIONS = {"aoti": ("torch",), "tensorrt": ("tensorrt", "driver"), SUPERNET: ("torch",)}
 
 
 def wanted(kind: str, size: tuple[int, int], precision: str | None) -> dict[str, Any]:
@@ -54,11 +54,17 @@ def _suiting(kind: str, architecture: str) -> str:
 
 
 def complete(
-    facts: Mapping[str, Any], file: str, model: Mapping[str, str], files: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, Any],
+    file: str,
+    model: Mapping[str, str],
+    files: Mapping[str, Mapping[str, Any]],
+    gates: Gates,
 ) -> dict[str, Any]:
-    """The manifest's entry for a compiled `file`; `model` and `files` are what the manifest says of them."""
+    """The manifest's entry for a compiled `file`; `model` and `files` are what the manifest says of them, and
+    `gates` the expert's code.
+    """
     profile = {axis: Range(*sizes) for axis, sizes in facts["profile"].items()}
     made = Compiled(facts["kind"], file, facts["precision"], profile, facts["target"], "")
     of = Model(**model)
     hashes = {path: FileEntry(files[path]["size"], files[path]["sha256"]) for path in of.paths}
-    return {**facts, "file": file, "identity": identity(made, of, hashes)}
+    return {**facts, "file": file, "identity": identity(made, of, hashes, gates)}

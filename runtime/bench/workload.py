@@ -16,7 +16,7 @@ from ..bundle.schema import DENSE
 from ..errors import EngineFailure
 from ..noise import normal
 from ..pipeline import Runtime
-from ..request import Request, constant_plan
+from ..request import Request
 from ..schedule import Solver, Trajectory
 from ..settings import Settings
 from .sampling import Work
@@ -57,6 +57,8 @@ class Workload:
     def step(self, expert: str, rows: int) -> Callable[[], Float32]:
         """One UNet call. Opens the engine now, so that calls do not."""
         inputs, (_, height, width) = self.inputs(rows), self.shape
+        own = self.runtime.models.experts.conditioning(expert)
+        inputs |= {name: np.repeat(array, rows, axis=0) for name, array in own.items()}
         engine = self.runtime.engine_for(expert, rows, height, width)
         sample, timestep = inputs.pop("sample"), inputs.pop("timestep")
         return lambda: engine.run(sample, timestep, inputs)
@@ -116,15 +118,9 @@ class Workload:
 
     def request(self, prompt: str, expert: str, seed: int) -> Request:
         """The request for one image by `expert`."""
-        models, settings, course = self.runtime.models, self.settings, self.course
-        guided = settings.guidance != 1.0
-        return Request(
-            constant_plan(expert, len(course.rows)),
-            Trajectory(course, normal(seed, self.shape)),
-            models.condition(prompt),
-            models.condition(settings.negative_prompt) if guided else None,
-            settings.guidance,
-        )
+        trajectory = Trajectory(self.course, normal(seed, self.shape))
+        negative, guidance = self.settings.negative_prompt, self.settings.guidance
+        return self.runtime.models.request(expert, trajectory, prompt, negative, guidance)
 
     def timed(self, call: Callable[[], object]) -> Work:
         """A call as work for `Turns`."""

@@ -217,6 +217,7 @@ def _expert(fields: Fields) -> Expert:
             fields.items("reduced_precision", as_text) if fields.has("reduced_precision") else ()
         ),
         compiled=fields.objects("compiled", compiled.parse) if fields.has("compiled") else (),
+        gates=compiled.parse_gates(fields.fields("gates")) if fields.has("gates") else None,
     )
     if len(set(expert.reduced_precision)) < len(expert.reduced_precision):
         raise fields.error("reduced_precision", "names an engine twice")
@@ -290,7 +291,8 @@ def _check_experts(manifest: Manifest) -> None:
                 f"manifest.experts: {name[:64]!a} is not {DENSE!r} nor a code of {manifest.router.codes}"
             )
     for name, expert in manifest.experts.items():
-        compiled.check(expert.compiled, expert.model, manifest.files, f"manifest.experts {name!r}")
+        compiled.check(expert, manifest.files, f"manifest.experts {name!r}")
+    compiled.check_supernets(manifest.experts)
     if manifest.router.fallback is not None:
         _known(manifest.router.fallback, manifest.experts, "router", "expert")
 

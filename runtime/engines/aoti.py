@@ -1,5 +1,7 @@
 """Packages of AOTInductor: a UNet that PyTorch compiled ahead of time, for this processor or GPU.
 
+One package is an expert, or the supernet of all experts, which takes the gates of each row as well.
+
 The only file of the runtime that imports torch, when a package is opened. A package is machine code: it is
 opened after its hash was checked, and never chosen unless it was asked for.
 """
@@ -26,7 +28,7 @@ def open_package(path: Path, entry: Compiled, threads: int | None = None) -> "Ao
     try:
         import torch
     except ImportError as error:
-        raise EnvironmentMismatch("torch is not installed, and engine 'aoti' needs it") from error
+        raise EnvironmentMismatch(f"torch is not installed, and engine {entry.kind!r} needs it") from error
     if threads and entry.target["device"] == "cpu":
         torch.set_num_threads(threads)
     try:
@@ -38,7 +40,7 @@ def open_package(path: Path, entry: Compiled, threads: int | None = None) -> "Ao
 
 
 class AotiEngine:
-    """An expert's UNet in one package; inputs and outputs are float32, whatever it computes in."""
+    """A UNet in one package; inputs and outputs are float32, whatever it computes in."""
 
     def __init__(self, torch: Any, package: Any, path: Path, device: str) -> None:
         self._torch, self._package, self._path, self._device = torch, package, path, device
@@ -62,4 +64,5 @@ class AotiEngine:
         return self._context
 
     def _tensor(self, array: Float32) -> Any:
-        return self._torch.from_numpy(array).to(self._device)
+        # Machine code that reads packed arrays, and does not look whether they are.
+        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)

@@ -1,7 +1,7 @@
 """Which engine serves a bundle here: the one that was asked for, or the best that this machine has.
 
 An engine is an execution provider of ONNX Runtime, which runs the portable graphs, or a kind of compiled
-file, which the bundle has to hold for every expert.
+file, which the bundle has to hold for every expert: one file each, or one supernet for all.
 """
 
 from ..bundle.compiled import KINDS

@@ -74,6 +74,17 @@ def test_a_batch_of_four_codes_equals_their_slices(kernel: Spy) -> None:
         assert (mixed[i] - alone).square().mean().sqrt() <= 1e-5 * alone.std()
 
 
+@torch.no_grad()
+def test_exported_the_supernet_keeps_the_operator_in_every_attention(kernel: Spy) -> None:
+    _, supernet = make()
+    inputs = {**make_inputs(supernet.unet), "gates": torch.ones(2, supernet.space.size)}
+    batch = torch.export.Dim("batch", min=1, max=16)
+    shapes = {name: {0: batch} for name in inputs}
+    program = torch.export.export(supernet, (), inputs, dynamic_shapes=shapes)
+    targets = [node.target for node in program.graph.nodes]
+    assert targets.count(torch.ops.aptp.gated_attention.default) == 2 * 4
+
+
 def test_gates_learn_the_same(kernel: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
     unet, supernet = make()
     inputs = make_inputs(unet, batch=1)
