@@ -34,3 +34,8 @@ def device(gpu: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield gpu
     torch.cuda.synchronize()
     fences.check()
+
+
+@pytest.fixture
+def architecture() -> None:
+    """The blocks are those of the GPU that is there."""

@@ -18,8 +18,8 @@ TOLERANCES = {
     torch.bfloat16: (5e-3, 8e-3),
 }
 # Up to D = 64 a GPU makes each float32 product of three in TF32, which leaves 2⁻²¹ of it, and adds in matrix
-# units that cut off rather than round. The terms of a standard normal logit add up to 5 times its size, and P v
-# or the chain of dS comes after: 5 · 2⁻²¹ · 2 = 5e-6, doubled, and thrice that for gradients. One TF32
+# units that cut off rather than round. The terms of a standard normal logit add up to 5 times its size, and
+# P v or the chain of dS comes after: 5 · 2⁻²¹ · 2 = 5e-6, doubled, and thrice that for gradients. One TF32
 # product where there should be three would still fail: it errs by 3e-4.
 GPU_FLOAT32 = (1e-5, 3e-5)
 NAMES = ("q", "k", "v", "gates")
