@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._functorch import config as functorch
 
 from bench.kernels import floor
 from bench.kernels.shapes import SIZES
@@ -68,6 +69,13 @@ def crossover(options: argparse.Namespace) -> None:
         save(options, "crossover", tables, samples, pictures)
 
 
+def prepare() -> None:
+    if not torch.cuda.is_available():
+        sys.exit("bench.kernels measures on an NVIDIA GPU, and torch finds none here; `floor` needs none")
+    functorch.donated_buffer = False  # backward passes are timed again and again
+    gc.freeze()  # whenever a graph is captured, garbage is collected first
+
+
 def save(
     options: argparse.Namespace,
     part: str,
@@ -89,12 +97,8 @@ def main() -> None:
     options = parser.parse_args()
     if "floor" in options.parts:
         save(options, "floor", floor.tables(options.sizes, options.batches), [])
-    if options.parts != ["floor"] and not torch.cuda.is_available():
-        sys.exit(
-            "bench.kernels measures on an NVIDIA GPU, and torch finds none here; the part `floor` needs none"
-        )
-    torch._functorch.config.donated_buffer = False  # backward passes are timed again and again
-    gc.freeze()  # whenever a graph is captured, garbage is collected first
+    if {"attention", "crossover"} & set(options.parts):
+        prepare()
     if "attention" in options.parts:
         attention(options)
     if "crossover" in options.parts:

@@ -107,7 +107,11 @@ def compiled(
     built = triton.compile(ASTSource(function, signature, places, aligned), target=target, options=options)
     registers, spilled, serial = _assembled(built.asm["ptx"], capability)
     threads, shared = 32 * tile.warps, built.metadata.shared / 1024
-    fitting = (REGISTERS // (registers * threads), THREADS // threads, SHARED[capability] // (shared + 1))
+    fitting = (
+        REGISTERS // (registers * threads),
+        THREADS // threads,
+        SHARED.get(capability, min(SHARED.values())) // (shared + 1),
+    )
     found = re.search(r"wgmma\.mma_async|mma\.sync", built.asm["ptx"])
     return Resources(
         kernel,
@@ -134,7 +138,7 @@ def _type(name: str, constants: dict[str, object], of_tensors: str) -> str:
 def _assembled(ptx: str, capability: tuple[int, int]) -> tuple[int, int, bool]:
     """Registers, bytes spilled, and whether Hopper's products wait for one another: what ptxas says."""
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/ptxas"
-    architecture = f"sm_{capability[0]}{capability[1]}{'a' * (capability == (9, 0))}"
+    architecture = f"sm_{capability[0]}{capability[1]}{'a' * (capability >= (9, 0))}"
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
         file.write(ptx)
         file.flush()

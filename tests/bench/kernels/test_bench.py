@@ -1,5 +1,6 @@
 """The harness on made-up samples and CPU tensors: tables, charts, refusals."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.kernels.crossover import DENSE, GROUPED, MASKED, Mixture
 from bench.kernels.shapes import Ceiling, Shape
 from bench.kernels.timing import Timed, Work, in_turns
 
+ROOT = Path(__file__).parents[3]
 SHAPE = Shape(4096, 4096, 5, 64)
 GPU = Ceiling(1e15, 1e12, 1e-6, 132)
 H100 = {"capability": (9, 0), "places": 2 * 132}
@@ -92,6 +94,7 @@ def test_every_contender_runs(without_gpu: None, monkeypatch: pytest.MonkeyPatch
             assert isinstance(case.timed[name], Timed), case.timed[name]
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
 def test_rivals_compute_the_same(without_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     x = Inputs.draw(Shape(130, 140, 4, 32), 2)
@@ -191,6 +194,17 @@ def test_what_was_measured_is_kept_when_the_next_fails(
     with pytest.raises(KeyboardInterrupt):
         bench.main()
     assert "| 4 | 2 | 200.00 |" in (tmp_path / "kernels.crossover.md").read_text()
+
+
+@pytest.mark.slow
+def test_all_but_the_crossover_needs_torch_and_triton_alone() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['accelerate', 'diffusers', 'onnxruntime', 'ot'])); "
+        "import bench.kernels.__main__, bench.kernels.attention, bench.kernels.resources, bench.kernels.sweep; "
+        "import tests.gpu.attention.test_forward_cuda, tests.gpu.attention.test_backward_cuda; "
+        "import tests.gpu.conftest, tests.gpu.attention.test_operator_cuda"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_the_floor_needs_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
