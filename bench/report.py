@@ -19,27 +19,35 @@ def environment() -> dict[str, Any]:
     return {**_cuda(), **machine.environment()}
 
 
-def save(
+def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]], samples: Any) -> None:
+    """As `write`, into bench/results, and prints the tables."""
+    print(write(name, title, tables, samples))
+
+
+def write(
     name: str,
     title: str,
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
     samples: Any,
     pictures: Sequence[str] = (),
-) -> None:
-    """Writes `bench/results/<name>.json` with everything and `<name>.md` with the tables and ``pictures``,
-    files beside it, and prints the latter.
+    folder: Path = RESULTS,
+) -> str:
+    """Writes `<name>.json` with everything and `<name>.md` with the tables and ``pictures``, files beside it,
+    into ``folder``. Returns the latter.
     """
     command = "python -m " + " ".join([f"bench.{name.partition('.')[0]}", *sys.argv[1:]])
-    body = {"environment": environment(), "command": command, "tables": tables, "samples": samples}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
-    lines = [f"# {title}", "", f"`{command}`", "", *(f"- {k}: {v}" for k, v in environment().items())]
+    where = environment()
+    body = {"environment": where, "command": command, "tables": tables, "samples": samples}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
+    lines = [f"# {title}", "", f"`{command}`", "", *(f"- {k}: {v}" for k, v in where.items())]
     for heading, rows in tables.items():
         lines += ["", f"## {heading}", "", *_table(rows)]
     for picture in pictures:
         lines += ["", f"![{picture}]({picture})"]
-    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    text = "\n".join(lines) + "\n"
+    (folder / f"{name}.md").write_text(text)
+    return text
 
 
 def spread(samples: Sequence[float]) -> str:

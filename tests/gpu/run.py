@@ -34,7 +34,7 @@ SD21 = module("aptp.new", "--preset", "sd21", "--size", "512x512", "--out", CHEC
 PARTS = {
     "tests": [[*PYTEST, "tests/gpu"]],
     "kernels": [
-        [*PYTEST, "tests/gpu/test_attention_cuda.py", "tests/gpu/test_supernet_cuda.py"],
+        [*PYTEST, "tests/gpu/attention", "tests/gpu/test_supernet_cuda.py"],
         module("bench.kernels"),
     ],
     "dense": measured(
@@ -62,8 +62,18 @@ def main() -> int:
         sys.stdout.write("No NVIDIA GPU here: nothing to run.\n")
         return 0
     sys.stdout.write(f"{torch.cuda.get_device_name()}, torch {torch.__version__}\n")
+    return run(PARTS[part])
+
+
+def run(commands: list[Command]) -> int:
+    """1 if one fails, after which no other runs: nothing is measured of what failed its tests. Else 0."""
     compiled = {**os.environ, "TRITON_INTERPRET": "0"}
-    return max(subprocess.run(command, check=False, env=compiled).returncode for command in PARTS[part])
+    for command in commands:
+        code = subprocess.run(command, check=False, env=compiled).returncode
+        if code != 0:  # negative if a signal ended it
+            sys.stderr.write(f"stopped: {' '.join(command[1:])} ended with {code}\n")
+            return 1
+    return 0
 
 
 if __name__ == "__main__":
