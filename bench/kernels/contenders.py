@@ -150,7 +150,7 @@ def _skipping(
 
 
 def _gated(gates: Tensor, *, straight_through: bool = False) -> Attend:
-    gates = gates.requires_grad_()
+    gates = gates.clone().requires_grad_()
     return lambda q, k, v: gated_attention(q, k, v, gates, straight_through=straight_through)
 
 
