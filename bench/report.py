@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +15,7 @@ from runtime.bench import machine
 RESULTS = Path(__file__).parent / "results"
 
 
+@cache
 def environment() -> dict[str, Any]:
     """The machine and software these numbers hold for."""
     return {**_cuda(), **machine.environment()}

@@ -36,7 +36,7 @@ BACKENDS = {
 # Relative, in bfloat16, of the output and of the gradients.
 LARGEST_ERROR = {"out": 5e-3, "dq": 8e-3, "dk": 8e-3, "dv": 8e-3}
 MOST_LOGITS = 2**33  # bytes in float32, above which what materialises them is left out
-MOST_SETS = 64
+MOST_SETS = 256
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 Context = Callable[[], AbstractContextManager[object]]  # entered once for all inputs
@@ -150,7 +150,7 @@ def _skipping(
 
 
 def _gated(gates: Tensor, *, straight_through: bool = False) -> Attend:
-    gates = gates.requires_grad_()
+    gates = gates.clone().requires_grad_()
     return lambda q, k, v: gated_attention(q, k, v, gates, straight_through=straight_through)
 
 

@@ -200,7 +200,7 @@ def test_what_was_measured_is_kept_when_the_next_fails(
 def test_all_but_the_crossover_needs_torch_and_triton_alone() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['accelerate', 'diffusers', 'onnxruntime', 'ot'])); "
-        "import bench.kernels.__main__, bench.kernels.attention, bench.kernels.resources, bench.kernels.sweep; "
+        "import bench.kernels.__main__, bench.kernels.attention, bench.kernels.sweep; "
         "import tests.gpu.attention.test_forward_cuda, tests.gpu.attention.test_backward_cuda; "
         "import tests.gpu.conftest, tests.gpu.attention.test_operator_cuda"
     )
