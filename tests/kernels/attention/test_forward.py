@@ -108,7 +108,9 @@ def test_logits_that_overflow_float16(device: str) -> None:
 def test_logits_far_from_zero(shift: float, device: str) -> None:
     given = problem(5, 40, device=device)
     given.q[..., 0], given.k[..., 0] = 1.0, shift
-    assert error(given.attended(), given.expected()) <= 500 * given.tolerance  # float32 logits of 1e4 carry 1e-3
+    assert (
+        error(given.attended(), given.expected()) <= 500 * given.tolerance
+    )  # float32 logits of 1e4 carry 1e-3
 
 
 @pytest.mark.parametrize("kind", [torch.int32, torch.int64], ids=str)
