@@ -1,16 +1,18 @@
 """A benchmark's document as pictures: latency against MACs, throughput against batch, the mixture."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import EnvironmentMismatch
+from .peers import PEERS
 from .spec import label
 
 Document = Mapping[str, Any]
 LATENCY, THROUGHPUT, MIXTURE = "latency.png", "throughput.png", "mixture.png"
+OURS = "this bundle"  # where there is one engine, names do not say it
 _SIZE, _DPI = (6.4, 4.2), 120
 
 
@@ -65,20 +67,28 @@ def _latency(document: Document) -> Any:
     if not shown:
         return None
     figure, axes = _figure()
-    first = next(iter(shown.values()))
-    ideal = 1e3 * first["summary"]["p50"] / (first["macs"] / 1e9)
-    most = max(entry["macs"] for entry in shown.values()) / 1e9
-    axes.plot([0, most], [0, ideal * most], ":k", linewidth=1, label=f"ideal, from {first['name']}")
+    groups: dict[str, list[Document]] = {}
     for name, entry in shown.items():
-        summary = entry["summary"]
-        low, middle, high = (1e3 * summary[key] for key in ("low", "p50", "high"))
-        axes.errorbar(
-            entry["macs"] / 1e9, middle, [[middle - low], [high - middle]], fmt="o", capsize=3, label=name
-        )
+        groups.setdefault(name if name in PEERS else name.partition(" on ")[2] or OURS, []).append(entry)
+    for index, (name, entries) in enumerate(groups.items()):
+        _group(axes, f"C{index}", name, entries)
     axes.set(xlabel="GMACs of a UNet call", ylabel="milliseconds, median", xlim=(0, None), ylim=(0, None))
-    axes.set_title(f"One UNet call, rows: {steps[0]['rows']}")
+    axes.set_title(f"One UNet call, rows: {steps[0]['rows']}; dotted: in proportion to MACs", fontsize=10)
     axes.legend(fontsize=8, loc="upper left")
     return figure
+
+
+def _group(axes: Any, colour: str, name: str, entries: Sequence[Document]) -> None:
+    """The experts of one engine, with the line that they would lie on if only MACs counted; or a peer."""
+    macs = np.array([entry["macs"] / 1e9 for entry in entries])
+    low, middle, high = (
+        1e3 * np.array([entry["summary"][key] for entry in entries]) for key in ("low", "p50", "high")
+    )
+    whiskers, mark = [middle - low, high - middle], "D" if name in PEERS else "o"
+    axes.errorbar(macs, middle, whiskers, fmt=mark, color=colour, capsize=3, label=name)
+    if name not in PEERS:
+        most = float(macs.max())
+        axes.plot([0, most], [0, most * middle[0] / macs[0]], ":", color=colour, linewidth=1)
 
 
 def _throughput(document: Document) -> Any:

@@ -59,13 +59,20 @@ def _warnings(document: Document) -> Iterator[str]:
 
 
 def _comparisons(document: Document) -> Iterator[str]:
-    for comparison in document["comparisons"]:
-        title = TITLES[comparison["level"]]
-        if comparison["level"] == "step":
-            title += f", {comparison['rows']} row{'s' * (comparison['rows'] > 1)}"
+    titles = [_title(comparison) for comparison in document["comparisons"]]
+    for index, (title, comparison) in enumerate(zip(titles, document["comparisons"], strict=True)):
+        if titles.count(title) > 1:  # not all of them fitted into memory at once
+            title += f" (group {titles[: index + 1].count(title)} of {titles.count(title)})"
         rows = [_row(entry) for entry in comparison["entries"]]
         remarks = [remark for entry in comparison["entries"] for remark in _remarks(entry)]
         yield "\n\n".join([f"## {title}", _table(rows), *remarks])
+
+
+def _title(comparison: Document) -> str:
+    title = TITLES[comparison["level"]]
+    if comparison["level"] != "step":
+        return title
+    return f"{title}, {comparison['rows']} row{'s' * (comparison['rows'] > 1)}"
 
 
 def _row(entry: Document) -> dict[str, str]:

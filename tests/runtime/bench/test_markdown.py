@@ -21,6 +21,13 @@ def test_a_step_in_one_line(findings: Findings) -> None:
     assert "0.80" in expert.values()
 
 
+def test_groups_that_did_not_fit_together_are_numbered(findings: Findings) -> None:
+    findings.comparisons.append(findings.comparisons[0])
+    text = rendered(findings)
+    assert "## One UNet call, 1 row (group 2 of 2)" in text
+    assert "## One UNet call, 4 rows\n" in text
+
+
 def test_columns_without_a_number_are_left_out(findings: Findings) -> None:
     text = rendered(findings)
     assert "p99" not in text.partition("## Opening")[0].partition("## One UNet call")[2]
