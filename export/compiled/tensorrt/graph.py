@@ -69,7 +69,7 @@ def prove(
         found = session.run(signature.output, {name: tensor.numpy() for name, tensor in feed.items()})
         errors.append(parity.relative_rms(parity.check_output(found, "the float16 graph"), expected))
     return parity.within(
-        "float16 graph, rounded on a CPU", max(errors), tolerances.AUTOCAST_FACTOR * autocast
+        "float16 graph, rounded on a CPU", parity.worst(errors), tolerances.AUTOCAST_FACTOR * autocast
     )
 
 
