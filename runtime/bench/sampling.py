@@ -4,6 +4,7 @@ Owns who runs when, and nothing else: what is timed are callables that tell how 
 compare runs that lie apart in time; sample i of every contender is from the same round.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
@@ -92,13 +93,17 @@ class Turns:
             on_round("warm-up", done, done)
 
     def _measure(self, effort: Effort, on_round: OnRound) -> None:
-        done = 0
-        while self._works and done < (rounds := self._rounds(effort)):
-            on_round("round", done, rounds)
+        done, spent = 0, dict.fromkeys(self._works, 0.0)
+        while self._works:
+            least = min(spent[name] for name in self._works)
+            if done >= effort.rounds and least >= effort.seconds:
+                return
+            on_round("round", done, _expected(effort, done, least))
             for name in list(self._works):
                 seconds = self._run(name)
                 if seconds is not None:
                     self._series[name].samples.append(seconds)
+                    spent[name] += seconds
             done += 1
 
     def _run(self, name: str) -> float | None:
@@ -109,11 +114,7 @@ class Turns:
             del self._works[name]
             return None
 
-    def _rounds(self, effort: Effort) -> int:
-        """How many rounds give everyone enough, judged by the slowest to get there."""
-        calls = [series.samples or series.warm_up[-WINDOW_CALLS:] for series in self._running()]
-        shortest = min(median(seconds) for seconds in calls)
-        return max(effort.rounds, -int(-effort.seconds // max(shortest, 1e-9)))
 
-    def _running(self) -> list[Series]:
-        return [self._series[name] for name in self._works]
+def _expected(effort: Effort, done: int, least: float) -> int:
+    """Rounds in all, if they go on as they went: `least` are the seconds of whoever has the fewest."""
+    return max(effort.rounds, math.ceil(done * effort.seconds / least) if least else 0)
