@@ -36,7 +36,7 @@ gpu: $(VENV)/dev.ready
 sd21: $(VENV)/dev.ready
 	test -f sd21/checkpoint/aptp.json || $(RUN) -m aptp.new --preset sd21 --size 512x512 --out sd21/checkpoint
 	$(RUN) -m export.build --checkpoint sd21/checkpoint --codes all,dense --out sd21/bundle
-	$(RUN) -m bench.unet_step --bundle sd21/bundle
+	$(RUN) -m runtime.bench --bundle sd21/bundle --levels opening,step --rounds 5 --out sd21/bench --overwrite
 
 # The default from nothing but the renderer, below runs/: seven hours on two cores. TRAIN is passed on to every
 # training command (make default TRAIN="--minutes 120"); the same command goes on where the last one stopped.

@@ -3,7 +3,8 @@
     AptpError                     exit 1
     ├── UsageError                exit 2   an argument is wrong (also a ValueError)
     │   ├── SpaceError                     a UNet cannot be pruned this way, or a code does not fit its space
-    │   └── BudgetError                    no architecture of the space has the cost asked for
+    │   ├── BudgetError                    no architecture of the space has the cost asked for
+    │   └── TableError                     a profile that cannot be read, or is of another UNet or size
     ├── TrainingError             exit 1   a run cannot go on: its loss is no longer a number
     ├── StorageError              exit 1   the disk is full or cannot be written
     └── Refused                   exit 3
@@ -32,6 +33,10 @@ class SpaceError(UsageError):
 
 
 class BudgetError(UsageError):
+    pass
+
+
+class TableError(UsageError):
     pass
 
 

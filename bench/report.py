@@ -3,55 +3,53 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from runtime.bench import machine
+
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("numpy", "onnxruntime", "onnxruntime-ep-openvino", "openvino", "torch", "triton", "diffusers")
 
 
+@cache
 def environment() -> dict[str, Any]:
     """The machine and software these numbers hold for."""
-    return {
-        **_gpu(),
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
-        "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "commit": _git("rev-parse", "--short", "HEAD")
-        + ("+" if _git("status", "--porcelain", "-uno") else ""),
-    }
+    return {**_cuda(), **machine.environment()}
 
 
-def save(
+def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]], samples: Any) -> None:
+    """As `write`, into bench/results, and prints the tables."""
+    print(write(name, title, tables, samples))
+
+
+def write(
     name: str,
     title: str,
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
     samples: Any,
     pictures: Sequence[str] = (),
-) -> None:
-    """Writes `bench/results/<name>.json` with everything and `<name>.md` with the tables and ``pictures``,
-    files beside it, and prints the latter.
+    folder: Path = RESULTS,
+) -> str:
+    """Writes `<name>.json` with everything and `<name>.md` with the tables and ``pictures``, files beside it,
+    into ``folder``. Returns the latter.
     """
     command = "python -m " + " ".join([f"bench.{name.partition('.')[0]}", *sys.argv[1:]])
-    body = {"environment": environment(), "command": command, "tables": tables, "samples": samples}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
-    lines = [f"# {title}", "", f"`{command}`", "", *(f"- {k}: {v}" for k, v in environment().items())]
+    where = environment()
+    body = {"environment": where, "command": command, "tables": tables, "samples": samples}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
+    lines = [f"# {title}", "", f"`{command}`", "", *(f"- {k}: {v}" for k, v in where.items())]
     for heading, rows in tables.items():
         lines += ["", f"## {heading}", "", *_table(rows)]
     for picture in pictures:
         lines += ["", f"![{picture}]({picture})"]
-    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    text = "\n".join(lines) + "\n"
+    (folder / f"{name}.md").write_text(text)
+    return text
 
 
 def spread(samples: Sequence[float]) -> str:
@@ -71,32 +69,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _cpu() -> str:
-    flags = ""
-    for row in Path("/proc/cpuinfo").read_text().splitlines():
-        if row.startswith("model name"):
-            name = row.partition(":")[2].strip()
-        if row.startswith("flags"):
-            flags = row
-    extras = [x for x in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {x}" in flags]
-    return f"{name} ({', '.join(extras)})"
-
-
-def _gpu() -> dict[str, str]:
+def _cuda() -> dict[str, str]:
     torch = sys.modules.get("torch")  # a benchmark without torch has no use for one
     if torch is None or not torch.cuda.is_available():
         return {}
     major, minor = torch.cuda.get_device_capability()
     return {"gpu": f"{torch.cuda.get_device_name()} ({major}.{minor}, CUDA {torch.version.cuda})"}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip()

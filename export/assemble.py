@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.model.router import TIE
 from aptp.version import __version__
 from export import weights
+from export.compiled import entry
 from export.plan import LIBRARIES
 from export.staging import Record
+from runtime.bundle.compiled import KINDS, SUPERNET
+from runtime.bundle.schema import Gates
 
 STEPS = 25
 # In order of preference for a request that names none.
@@ -26,7 +30,7 @@ def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any
     """The manifest without its `files`, from the records of finished parts by name."""
     tokenizer = {"file": "tokenizer/tokenizer.json", **records["tokenizer"].facts}
     schedules = {name: _schedule(name, record) for name, record in _below(records, "schedules").items()}
-    experts = {name: _expert(record) for name, record in _below(records, "experts").items()}
+    experts = {name: expert(checkpoint, name, records) for name in _below(records, "experts")}
     encoder = {
         "name": "text",
         "model": _model(records["text_encoder"]),
@@ -69,8 +73,22 @@ def _model(record: Record) -> dict[str, str]:
     return {**found, "identity": record.key}
 
 
-def _expert(record: Record) -> dict[str, Any]:
-    return {"model": _model(record), **record.facts}
+def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, Record]) -> dict[str, Any]:
+    """The manifest's entry of an expert: its graphs, and what was compiled of them or for all."""
+    record, gates = records[f"experts/{name}"], Gates.of(checkpoint.architecture(name).keep)
+    model, supernet = _model(record), records.get(f"compiled/{SUPERNET}")
+    made = [records.get(f"compiled/{kind}/{name}") for kind in KINDS]
+    compiled = [
+        entry.complete(one.facts, next(iter(one.files)), model, record.files, gates)
+        for one in (*made, supernet)
+        if one
+    ]
+    return {
+        "model": model,
+        **record.facts,
+        **({"compiled": compiled} if compiled else {}),
+        **({"gates": asdict(gates)} if supernet else {}),
+    }
 
 
 def _schedule(name: str, record: Record) -> dict[str, Any]:

@@ -19,11 +19,10 @@ from rich.text import Text
 
 from aptp.cli import quieten
 from export import site, workers
-from export.errors import ExportError, RefusedError, StorageError, UsageError, nearest
+from export.errors import ExportError, RefusedError, StorageError, UsageError
 from runtime.cli import Parser, run
 
 GIB = 1 << 30
-ENGINES = ("onnx",)
 # Wide enough for both tables where there is no terminal to measure.
 PLAIN_WIDTH = 140
 
@@ -36,7 +35,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--checkpoint", type=Path, metavar="DIR", help="default: the small one of this project"
     )
     parser.add_argument("--out", type=Path, default=Path("bundle"), metavar="DIR", help="the bundle")
-    parser.add_argument("--engine", default="onnx", help="what to compile for: onnx")
+    parser.add_argument(
+        "--engine",
+        default="onnx",
+        metavar="A,B",
+        help="what to build besides the graphs (onnx): aoti, tensorrt, supernet",
+    )
+    parser.add_argument("--precision", help="of compiled engines: float32, bfloat16 or float16")
     parser.add_argument("--provider", default="auto", help="what parity is shown on: auto, cpu or openvino")
     parser.add_argument("--solvers", metavar="A,B", help="default: every solver that can be a table")
     parser.add_argument(
@@ -44,6 +49,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--memory", type=float, metavar="GIB", help="for all processes; default: 12, or half")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where derived files go")
+    parser.add_argument(
+        "--cost", type=Path, metavar="FILE", help="a profile: the report says which widths to align or pad"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--json", action="store_true", help="print the report as JSON on stdout")
     parsed: argparse.Namespace = parser.parse_args(argv)
@@ -94,8 +102,6 @@ def _build(options: argparse.Namespace, console: Console) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Whatever can be said of the options without the checkpoint. Raises UsageError."""
-    if options.engine not in ENGINES:
-        raise UsageError(f"--engine: unknown engine {options.engine!r}; {nearest(options.engine, ENGINES)}")
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: give at least 1")
     if options.memory is None:

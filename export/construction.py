@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,9 @@ from rich.console import Console
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.default import default_checkpoint
-from export import assemble, image, manifest, parts, plan, publish, report, site, staging, workers
+from aptp.space.profile_file import read
+from export import alignment, assemble, image, manifest, parts, plan, publish, report, site, staging, workers
+from export.alignment import Forecast
 from export.errors import DiskFullError, ExportError, PartError, ScheduleError
 from export.lock import locked
 from export.plan import Part, Spec
@@ -27,7 +29,6 @@ from export.progress import BuildProgress
 from export.report import Failure, Result
 from export.staging import Finished, Record
 from export.workers import Outcome
-from runtime.engines.onnx import choose_provider
 
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router")
 GIB = 1 << 30
@@ -35,12 +36,16 @@ GIB = 1 << 30
 
 @dataclass
 class Construction:
-    """One build; `finished`, `failures` and `notes` fill as it goes, `published` tells of a new bundle."""
+    """One build; `finished`, `failures` and `notes` fill as it goes, `published` tells of a new bundle.
+
+    `forecasts`: what a profile says of each expert, where one was given.
+    """
 
     checkpoint: Checkpoint
     spec: Spec
     parts: list[Part]
     every_solver_asked: bool
+    forecasts: Mapping[str, Forecast] = field(default_factory=dict)
     finished: dict[str, Finished] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     failures: dict[str, Failure] = field(default_factory=dict)
@@ -58,13 +63,17 @@ class Construction:
             out=options.out,
             codes=plan.parse_codes(options.codes, len(checkpoint.architectures)),
             solvers=plan.parse_solvers(options.solvers),
-            provider=choose_provider(options.provider),
+            provider=plan.parse_provider(options.provider),
+            engines=plan.parse_engines(options.engine),
+            precision=options.precision,
             cache=options.cache,
             jobs=options.jobs,
             threads=max(1, (os.cpu_count() or 1) // options.jobs),
             memory=int(options.memory * GIB),
         )
-        return cls(checkpoint, spec, plan.parts(checkpoint, spec), options.solvers is None)
+        # Refused here, before anything is built, where the profile is of another UNet.
+        forecasts = alignment.forecasts(read(options.cost), checkpoint, spec.codes) if options.cost else {}
+        return cls(checkpoint, spec, plan.parts(checkpoint, spec), options.solvers is None, forecasts)
 
     def plan(self) -> list[tuple[str, str, str]]:
         """For every part: its name, `keep` or `build`, and why."""
@@ -86,7 +95,7 @@ class Construction:
                 staging.sweep(out)
             result = self._result(time.monotonic() - start)
             # A build killed before its report has published already, but left no records to know parts by.
-            if self.published or staging.published_records(out) != result.records:
+            if self.published or self.forecasts or staging.published_records(out) != result.records:
                 report.write(result)
             staging.clear(out)
         return result
@@ -114,11 +123,20 @@ class Construction:
             self.checkpoint.verify(component)
 
     def _make(self, missing: list[Part], progress: BuildProgress) -> None:
-        tasks = [workers.Task(part.name, parts.stage, (part, self.spec), part.memory) for part in missing]
-        for outcome in self._outcomes(tasks, progress):
-            if outcome.result is not None:
-                folder = site.stage_folder(self.spec.out, outcome.result.key)
-                self.finished[outcome.name] = Finished(outcome.result, folder)
+        """Makes parts, first those that need no other; a part whose need failed is not made."""
+        for needy in (False, True):
+            tasks = [
+                workers.Task(part.name, parts.stage, (part, self.spec, self._source(part)), part.memory)
+                for part in missing
+                if bool(part.needs) == needy and self.finished.keys() >= set(part.needs)
+            ]
+            for outcome in self._outcomes(tasks, progress):
+                if outcome.result is not None:
+                    folder = site.stage_folder(self.spec.out, outcome.result.key)
+                    self.finished[outcome.name] = Finished(outcome.result, folder)
+
+    def _source(self, part: Part) -> Path | None:
+        return self.finished[part.needs[0]].folder if part.needs else None
 
     def _outcomes(
         self, tasks: list[workers.Task[Record]], progress: BuildProgress
@@ -161,7 +179,7 @@ class Construction:
 
     def _images(self) -> list[Part]:
         experts = [part for part in self.parts if part.kind == "expert"]
-        others = [part for part in self.parts if part.kind != "expert"]
+        others = [part for part in self.parts if part.kind != "expert" and not part.needs]
         return [plan.image_part(part, others) for part in experts]
 
     def _publish(self, unseen: list[Part], progress: BuildProgress) -> None:
@@ -186,11 +204,16 @@ class Construction:
         right = True
         for outcome in self._outcomes(tasks, progress):
             if outcome.result is None:
-                del self.finished[f"experts/{outcome.name.rpartition('/')[2]}"]
+                self._drop(f"experts/{outcome.name.rpartition('/')[2]}")
                 right = False
             else:
                 self.finished[outcome.name] = Finished(outcome.result, folder)
         return right
+
+    def _drop(self, expert: str) -> None:
+        """Takes an expert out of what is published, and what was made from it."""
+        for name in (expert, *(part.name for part in self.parts if expert in part.needs)):
+            self.finished.pop(name, None)
 
     def _records(self) -> dict[str, Record]:
         return {name: self.finished[name].record for name in sorted(self.finished)}
@@ -217,4 +240,5 @@ class Construction:
             dense_macs=int(self.checkpoint.cost().dense),
             seconds=seconds,
             published=self.published,
+            forecasts=self.forecasts,
         )

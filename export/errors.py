@@ -11,6 +11,8 @@ ExportError                       1  a build that did not come out whole
 └── PartError                     1  one part of the bundle could not be made
     ├── ParityError                  its outputs differ from the oracle's
     ├── OutputError                  its outputs are blank, constant or not finite
+    ├── UnsupportedGraphError        an engine's parser does not take its graph
+    ├── BuilderError                 an engine's builder gave up
     └── CrashError                   the process that made it died
 """
 
@@ -110,6 +112,14 @@ class ParityError(PartError):
 
 class OutputError(PartError):
     """Outputs that are blank, constant or not finite."""
+
+
+class UnsupportedGraphError(PartError):
+    """A graph with operators or types that an engine's parser does not take."""
+
+
+class BuilderError(PartError):
+    """An engine's builder gave up; the message is its own, with what to do about it."""
 
 
 class CrashError(PartError):

@@ -7,7 +7,7 @@ the graphs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from aptp.space.architecture import Architecture
 from export import tolerances, weights
 from export.errors import OutputError, ParityError
 from export.graph import Signature
+from runtime.bundle.schema import Compiled, Range
 from runtime.engines.onnx import open_session
+from runtime.sessions import OPENERS
 
 Feed = dict[str, Tensor]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -40,14 +42,19 @@ def cases(signature: Signature, largest: Mapping[str, int], seed: int = 0) -> li
         {"batch": 1, "height": 4 * steps, "width": 4 * steps},
         {"batch": 2, "height": 2 * steps, "width": 3 * steps},
     ]
+    chosen = sizes if signature.axes else sizes[:1]
+    return [case(signature, size, largest, seed + index) for index, size in enumerate(chosen)]
+
+
+def case(
+    signature: Signature, size: Mapping[str, int], largest: Mapping[str, int] | None = None, seed: int = 0
+) -> Feed:
+    """Inputs whose free axes have the sizes given by name."""
     random = torch.Generator().manual_seed(seed)
-    return [
-        {
-            name: _draw(example, signature.axes.get(name, {}), size, largest.get(name), random)
-            for name, example in signature.inputs.items()
-        }
-        for size in (sizes if signature.axes else sizes[:1])
-    ]
+    return {
+        name: _draw(example, signature.axes.get(name, {}), size, (largest or {}).get(name), random)
+        for name, example in signature.inputs.items()
+    }
 
 
 def _draw(
@@ -100,14 +107,13 @@ def masked_equals_sliced(
     state = scattered_state(expert.state_dict(), dense.state_dict(), architecture)
     dense.load_state_dict(state, assign=True)
     gated = GatedUNet(dense.eval(), architecture.space)
-    worst = 0.0
+    errors = []
     for feed, wanted in zip(feeds, sliced, strict=True):
         gates = gates_of(architecture, len(feed["sample"]))
         with torch.inference_mode():
             found = check_output(gated(**feed, gates=gates).numpy(), "masked UNet")
-        error = float(np.sqrt(np.mean((found - wanted) ** 2)) / wanted.std())
-        worst = max(worst, error)
-    return within("masked = sliced", worst, tolerances.MASKED_SLICED)
+        errors.append(float(np.sqrt(np.mean((found - wanted) ** 2)) / wanted.std()))
+    return within("masked = sliced", worst(errors), tolerances.MASKED_SLICED)
 
 
 def graph_equals_module(
@@ -115,8 +121,8 @@ def graph_equals_module(
 ) -> float:
     """Rung 2: every head of the graph in `folder`, on the CPU provider in float32, against PyTorch."""
     with _heads(folder) as heads:
-        worst = max(_error(head, "cpu", "float32", signature, feeds, wanted, threads) for head in heads)
-    return within("ONNX = PyTorch", worst, tolerances.GRAPH)
+        error = worst(_error(head, "cpu", "float32", signature, feeds, wanted, threads) for head in heads)
+    return within("ONNX = PyTorch", error, tolerances.GRAPH)
 
 
 def engine_beside_autocast(
@@ -137,17 +143,58 @@ def engine_beside_autocast(
     return error, False
 
 
-def autocast_error(module: nn.Module, feeds: list[Feed], wanted: list[Array]) -> float:
-    """The error of PyTorch's own bfloat16 autocast against its float32 outputs."""
-    with torch.autocast("cpu", torch.bfloat16):
+def compiled_beside_autocast(
+    path: Path,
+    wanted: Mapping[str, Any],
+    feeds: list[Feed],
+    outputs: list[Array],
+    autocast: float,
+    threads: int,
+) -> float:
+    """Rung 3 for a compiled engine: equal to PyTorch in float32, else not much worse than autocast."""
+    answers = compiled_outputs(path, wanted, feeds, threads)
+    errors = [relative_rms(found, expected) for found, expected in zip(answers, outputs, strict=True)]
+    return compiled_within(wanted, worst(errors), autocast)
+
+
+def compiled_outputs(
+    path: Path, wanted: Mapping[str, Any], feeds: list[Feed], threads: int
+) -> Iterator[Array]:
+    """What the compiled engine at `path` gives for each case."""
+    profile = {axis: Range(*sizes) for axis, sizes in wanted["profile"].items()}
+    entry = Compiled(wanted["kind"], path.name, wanted["precision"], profile, wanted["target"], "")
+    engine = OPENERS[entry.kind](path, entry, threads)
+    for feed in feeds:
+        arrays = {name: tensor.numpy() for name, tensor in feed.items()}
+        found = engine.run(arrays.pop("sample"), arrays.pop("timestep"), arrays)
+        yield check_output(found, f"engine {entry.kind}")
+
+
+def compiled_within(wanted: Mapping[str, Any], error: float, autocast: float, where: str = "") -> float:
+    """A compiled engine's error, where rung 3 takes it beside that of autocast. Raises ParityError."""
+    exact = wanted["precision"] == "float32"
+    tolerance = tolerances.GRAPH if exact else tolerances.AUTOCAST_FACTOR * autocast
+    return within(f"{wanted['kind']} in {wanted['precision']}{where}", error, tolerance)
+
+
+def autocast_error(
+    module: nn.Module, feeds: list[Feed], wanted: list[Array], precision: str = "bfloat16"
+) -> float:
+    """The error of PyTorch's own autocast to `precision` against its float32 outputs."""
+    with torch.autocast("cpu", getattr(torch, precision)):
         found = outputs(module, feeds)
-    return max(relative_rms(one, other) for one, other in zip(found, wanted, strict=True))
+    return worst(relative_rms(one, other) for one, other in zip(found, wanted, strict=True))
 
 
 def same_image(found: Array, wanted: Array) -> float:
     """Rung 4: the share of values (uint8) that lie further apart than the tolerance's step."""
     apart = np.abs(found.astype(np.int16) - wanted.astype(np.int16)) > tolerances.PIXEL_STEP
     return within("image = diffusers", float(apart.mean()), 1 - tolerances.PIXEL_SHARE)
+
+
+def worst(errors: Iterable[float]) -> float:
+    """The largest, or not a number where one of them is none: Python's `max` would pass over it."""
+    return float(np.max(list(errors)))
 
 
 def within(rung: str, error: float, tolerance: float) -> float:
@@ -186,4 +233,4 @@ def _error(
     for feed, expected in zip(feeds, wanted, strict=True):
         found = session.run(signature.output, {name: tensor.numpy() for name, tensor in feed.items()})
         errors.append(relative_rms(check_output(found, f"{graph.name} on {provider}"), expected))
-    return max(errors)
+    return worst(errors)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,15 @@ from torch import nn
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from export import graph, parity, publish, schedules, site, staging, weights
+from export.compiled import aoti, entry, supernet
+from export.compiled.tensorrt import plan
+from export.compiled.tensorrt.plan import Oracle
+from export.compiled.tensorrt.shop import Shop
 from export.graph import Signature
 from export.plan import Part, Spec
 from export.staging import Record
+from runtime.bundle.compiled import SUPERNET
+from runtime.cache import Cache
 
 Report = Callable[[str, float], None]
 
@@ -42,6 +48,7 @@ class Job:
     spec: Spec
     folder: Path
     report: Report
+    source: Path | None = None  # the files of the part that it needs
 
     def place(self, name: str) -> Path:
         """A folder of the bundle, made."""
@@ -50,12 +57,12 @@ class Job:
         return path
 
 
-def stage(argument: tuple[Part, Spec], report: Report) -> Record:
-    """Makes a part and stages it, whole or not at all; returns its record."""
-    part, spec = argument
+def stage(argument: tuple[Part, Spec, Path | None], report: Report) -> Record:
+    """Makes a part and stages it, whole or not at all; returns its record. The path is its `Job.source`."""
+    part, spec, source = argument
     start = time.monotonic()
     with publish.publishing(site.stage_folder(spec.out, part.key), part.disk) as folder:
-        made = make(Job(part, spec, folder, report))
+        made = make(Job(part, spec, folder, report, source))
         report("hash", 0.95)
         files = publish.describe(folder)
         seconds = time.monotonic() - start
@@ -73,6 +80,9 @@ def make(job: Job) -> Made:
         "router": _router,
         "tokenizer": _tokenizer,
         "schedule": _schedule,
+        "aoti": _aoti,
+        "tensorrt": _tensorrt,
+        SUPERNET: _supernet,
     }
     job.report("open", 0.0)
     return makers[job.part.kind](job, Checkpoint.open(job.spec.checkpoint))
@@ -83,10 +93,8 @@ def _expert(job: Job, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.02)
     unet = checkpoint.expert(name)
     weights.round_to_half(unet)
-    config = checkpoint.unet_config
-    length, width = checkpoint.tokenizer["length"], config["cross_attention_dim"]
-    signature = graph.expert_signature(config["in_channels"], checkpoint.latent_multiple, length, width)
-    feeds = _timed_cases(signature)
+    signature = _signature(checkpoint)
+    feeds = [_timed(feed) for feed in parity.cases(signature, {})]
     module = graph.ExpertGraph(unet).eval()
     wanted = parity.outputs(module, feeds)
     measures = {}
@@ -117,12 +125,86 @@ def _expert(job: Job, checkpoint: Checkpoint) -> Made:
     return Made(facts, measures)
 
 
-def _timed_cases(signature: Signature) -> list[parity.Feed]:
-    """Cases whose timesteps lie in the training range, each sample at its own."""
-    feeds = parity.cases(signature, {})
-    for feed in feeds:
-        feed["timestep"] = torch.linspace(37.5, 961.0, len(feed["timestep"]) + 1)[1:]
-    return feeds
+def _aoti(job: Job, checkpoint: Checkpoint) -> Made:
+    job.report("load", 0.02)
+    wanted = entry.wanted("aoti", checkpoint.latent_size, job.spec.precision)
+    module, feeds, outputs = _oracle(checkpoint, job.part.item, wanted)
+    autocast = parity.autocast_error(module, feeds, outputs)
+    job.report("compile", 0.1)
+    path = job.place(f"experts/{job.part.item}/unet") / aoti.FILE
+    aoti.write_package(module, feeds[-1], wanted, path)
+    del module
+    job.report("engine beside autocast", 0.9)
+    error = parity.compiled_beside_autocast(path, wanted, feeds, outputs, autocast, job.spec.threads)
+    return Made(wanted, {"engine": error, "autocast": autocast})
+
+
+def _tensorrt(job: Job, checkpoint: Checkpoint) -> Made:
+    job.report("load", 0.02)
+    assert job.source is not None, "a plan is built from its expert's graphs"
+    wanted = entry.wanted("tensorrt", checkpoint.latent_size, job.spec.precision)
+    module, feeds, outputs = _oracle(checkpoint, job.part.item, wanted)
+    exact = wanted["precision"] == "float32"
+    autocast = 0.0 if exact else parity.autocast_error(module, feeds, outputs, wanted["precision"])
+    del module
+    unet = f"experts/{job.part.item}/unet"
+    oracle = Oracle(_signature(checkpoint), feeds, outputs, autocast)
+    shop = Shop(Cache(job.spec.cache).root, wanted["target"])
+    path = job.place(unet) / plan.FILE
+    measures = plan.write(job.source / unet, path, wanted, oracle, shop, job.spec.threads, job.report)
+    return Made(wanted, measures)
+
+
+def _supernet(job: Job, checkpoint: Checkpoint) -> Made:
+    wanted = entry.wanted(SUPERNET, checkpoint.latent_size, job.spec.precision)
+    calls, autocast = [], {}
+    for name in job.spec.codes:
+        job.report(f"load expert {name}", 0.02)
+        module, feeds, outputs = _oracle(checkpoint, name, wanted)
+        autocast[name] = parity.autocast_error(module, feeds, outputs)
+        code = checkpoint.architecture(name)
+        calls.append([supernet.alone(name, code, *case) for case in zip(feeds, outputs, strict=True)])
+        del module
+    job.report("compile", 0.1)
+    path = job.place(supernet.FOLDER) / aoti.FILE
+    aoti.write_package(supernet.gated(checkpoint), calls[0][-1].feed, wanted, path)
+    job.report("engine beside autocast", 0.9)
+    most = wanted["profile"]["batch"][-1]
+    shown = [call for own in calls for call in own]
+    shown.append(supernet.mixed([own[0] for own in calls[:most]]))
+    error = supernet.rows_beside_autocast(path, wanted, shown, autocast, job.spec.threads)
+    return Made(wanted, {"engine": error, "autocast": max(autocast.values())})
+
+
+def _oracle(
+    checkpoint: Checkpoint, name: str, wanted: Mapping[str, Any]
+) -> tuple[graph.ExpertGraph, list[parity.Feed], list[parity.Array]]:
+    """An expert with its weights rounded, the cases of a profile, and what it gives for them."""
+    unet = checkpoint.expert(name)
+    weights.round_to_half(unet)
+    feeds, module = _profile_cases(checkpoint, wanted["profile"]), graph.ExpertGraph(unet).eval()
+    return module, feeds, parity.outputs(module, feeds)
+
+
+def _profile_cases(checkpoint: Checkpoint, profile: Mapping[str, list[int]]) -> list[parity.Feed]:
+    """Inputs at the least and at the usual batch of a profile, at its usual size."""
+    signature = _signature(checkpoint)
+    sides = {axis: profile[axis][1] for axis in ("height", "width")}
+    return [
+        _timed(parity.case(signature, {**sides, "batch": rows}, seed=rows))
+        for rows in dict.fromkeys(profile["batch"][:2])
+    ]
+
+
+def _signature(checkpoint: Checkpoint) -> Signature:
+    config = checkpoint.unet_config
+    length, width = checkpoint.tokenizer["length"], config["cross_attention_dim"]
+    return graph.expert_signature(config["in_channels"], checkpoint.latent_multiple, length, width)
+
+
+def _timed(feed: parity.Feed) -> parity.Feed:
+    """The case with timesteps in the training range, each sample at its own."""
+    return {**feed, "timestep": torch.linspace(37.5, 961.0, len(feed["timestep"]) + 1)[1:]}
 
 
 def _macs(checkpoint: Checkpoint, name: str) -> int:

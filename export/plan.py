@@ -17,10 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
+from export.compiled import entry, supernet
 from export.errors import RefusedError, UsageError, nearest
 from export.schedules import SOLVERS
-from runtime.engines.onnx import onnxruntime
+from runtime.bundle.compiled import KINDS, SUPERNET
+from runtime.engines import providers
+from runtime.engines.providers import onnxruntime
 
+GRAPHS = "onnx"  # always built: every machine can run them
+ENGINES = (GRAPHS, *KINDS)
 PIPELINES = ("StableDiffusionPipeline",)
 LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "diffusers", "transformers")
 # Our own code that decides what is in a part, or whether it passes.
@@ -34,6 +39,10 @@ SOURCES = (
     "export/parity.py",
     "export/image.py",
     "export/tolerances.py",
+    "export/compiled/*.py",
+    "export/compiled/tensorrt/*.py",
+    "export/lint/*.py",
+    "kernels/attention/*.py",
 )
 # What a process costs before its model: torch, diffusers and onnxruntime loaded, and room for activations.
 _BASE_MEMORY = 900 << 20
@@ -48,6 +57,8 @@ class Spec:
     codes: tuple[str, ...]
     solvers: tuple[str, ...]
     provider: str
+    engines: tuple[str, ...]  # besides the graphs
+    precision: str | None  # of the compiled; None: what suits this machine
     cache: Path | None
     jobs: int
     threads: int
@@ -70,6 +81,7 @@ class Part:
     memory: int
     disk: int
     effort: float
+    needs: tuple[str, ...] = ()  # the parts that it is made from, or shown beside
 
     @property
     def item(self) -> str:
@@ -108,6 +120,27 @@ def parse_solvers(text: str | None) -> tuple[str, ...]:
     return names
 
 
+def parse_engines(text: str) -> tuple[str, ...]:
+    """A comma-separated list of engines: those that are compiled. Raises UsageError."""
+    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
+    for name in names:
+        if name not in ENGINES:
+            raise UsageError(f"--engine: unknown engine {name!r}; {nearest(name, ENGINES)}")
+    return tuple(name for name in names if name != GRAPHS)
+
+
+def parse_provider(name: str) -> str:
+    """What parity of the graphs is shown on. Raises UsageError, RefusedError."""
+    known = ("auto", "cpu", "openvino")
+    if name not in known:
+        raise UsageError(f"--provider: unknown provider {name!r}; {nearest(name, known)}")
+    if name == "auto":
+        return providers.best_on_cpu()
+    if reason := providers.missing(name):
+        raise RefusedError(f"--provider {name}: {reason}; use cpu or auto")
+    return name
+
+
 def check_pipeline(checkpoint: Checkpoint) -> None:
     """Raises RefusedError for a pipeline this package has no graphs for."""
     if checkpoint.pipeline not in PIPELINES:
@@ -135,7 +168,11 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
         _shared(checkpoint, "tokenizer", "tokenizer", ["tokenizer"], common),
     ]
     schedules = [_schedule(checkpoint, solver, common) for solver in spec.solvers]
-    return [*shared, *reversed(experts), *schedules]
+    kinds = [kind for kind in spec.engines if kind != SUPERNET]
+    compiled = [_compiled(expert, kind, checkpoint, spec) for kind in kinds for expert in experts]
+    if SUPERNET in spec.engines:
+        compiled.append(_supernet(experts, checkpoint, spec))
+    return [*shared, *reversed(experts), *schedules, *compiled]
 
 
 def image_part(expert: Part, others: list[Part]) -> Part:
@@ -181,6 +218,37 @@ def _expert(checkpoint: Checkpoint, name: str, provider: str, common: Mapping[st
     components = tuple(dict.fromkeys((component, "unet")))
     memory = _BASE_MEMORY + 3 * size
     return Part(f"experts/{name}", "expert", key, components, engine(provider), memory, 2 * size, 12.0)
+
+
+def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: Spec) -> Part:
+    """An expert compiled for this machine; compilers hold the weights several times over."""
+    wanted = entry.wanted(kind, checkpoint.latent_size, spec.precision)
+    weights = (expert.memory - _BASE_MEMORY) // 3
+    return Part(
+        name=f"compiled/{kind}/{expert.item}",
+        kind=kind,
+        key=_key({"expert": expert.key, "compiled": wanted}),
+        components=expert.components,
+        shown_on=f"{kind} ({', '.join(f'{name} {value}' for name, value in wanted['target'].items())})",
+        memory=_BASE_MEMORY + 4 * weights,
+        disk=2 * weights,
+        effort=60.0,
+        needs=(expert.name,),
+    )
+
+
+def _supernet(experts: list[Part], checkpoint: Checkpoint, spec: Spec) -> Part:
+    """The dense UNet under gates, compiled once. Raises RefusedError where experts are no slices of it."""
+    supernet.check_slices(checkpoint, spec.codes)
+    one = _compiled(experts[0], SUPERNET, checkpoint, spec)
+    keys = [one.key, *(part.key for part in experts)]
+    return replace(
+        one,
+        name=f"compiled/{SUPERNET}",
+        key=_key({"supernet": keys, "dense": checkpoint.digest("unet")}),
+        components=tuple(dict.fromkeys(name for part in experts for name in part.components)),
+        needs=tuple(part.name for part in experts),
+    )
 
 
 def _shared(

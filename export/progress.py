@@ -1,4 +1,4 @@
-"""Owns what a build says while it runs: every part's stage and the time left, on stderr.
+"""Owns what a build or a profile says while it runs: every part's stage and the time left, on stderr.
 
 On a terminal these are bars; elsewhere one plain line per change, so that a log can be read.
 """
@@ -8,17 +8,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from export.plan import Part
+
+class Work(Protocol):
+    """A part of the whole; `effort` is its weight."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def effort(self) -> float: ...
 
 
 class BuildProgress:
-    """A context manager around a build of `parts`; `effort` of a part is its weight in the whole."""
+    """A context manager around the making of `parts`."""
 
-    def __init__(self, console: Console, parts: Sequence[Part]) -> None:
+    def __init__(self, console: Console, parts: Sequence[Work]) -> None:
         self._console = console
         self._efforts = {part.name: part.effort for part in parts}
         self._shares = dict.fromkeys(self._efforts, 0.0)
@@ -32,7 +41,7 @@ class BuildProgress:
         self._bars = Progress(*columns, console=console, transient=True) if console.is_terminal else None
         self._tasks: dict[str, TaskID] = {}
         if self._bars:
-            self._total = self._bars.add_task("build", total=1.0, stage="")
+            self._total = self._bars.add_task("all", total=1.0, stage="")
 
     def __enter__(self) -> BuildProgress:
         if self._bars:

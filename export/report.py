@@ -7,18 +7,16 @@ Every number stands with the environment and the command that made it. Nothing o
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shlex
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from export import plan, publish, site
+from export.alignment import Forecast
+from export.environment import command, machine
 from export.plan import Spec
 from export.staging import Record
 
@@ -45,7 +43,8 @@ class Failure:
 class Result:
     """How a build ended: records of the parts that are in the bundle, and what was said of the others.
 
-    `published` is false where the bundle there was right already.
+    `published` is false where the bundle there was right already. `forecasts`: by code, where a profile was
+    given.
     """
 
     spec: Spec
@@ -56,6 +55,7 @@ class Result:
     dense_macs: int
     seconds: float
     published: bool
+    forecasts: Mapping[str, Forecast] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -118,7 +118,9 @@ def closing(result: Result) -> list[str]:
     failures = [f"{name}: {failure}" for name, failure in result.failures.items()]
     state = "is published" if result.published else "is up to date"
     rest = "; run the same command again to build the rest" if failures else ""
-    return [*failures, *_slowed(result), *result.notes, f"{result.spec.out} {state}{rest}"]
+    forecasts = [f"experts/{code}: {forecast}" for code, forecast in result.forecasts.items()]
+    notes = [*_slowed(result), *_compiled(result), *forecasts, *result.notes]
+    return [*failures, *notes, f"{result.spec.out} {state}{rest}"]
 
 
 def _slowed(result: Result) -> list[str]:
@@ -127,7 +129,20 @@ def _slowed(result: Result) -> list[str]:
         f"{name} serves in float32: the engine's own precision errs by "
         f"{_error(record.measures['engine'])}, PyTorch's autocast by {_error(record.measures['autocast'])}"
         for name, record in result.records.items()
-        if "engine" in record.measures and "reduced_precision" not in record.facts
+        if name.startswith("experts/")
+        and "engine" in record.measures
+        and "reduced_precision" not in record.facts
+    ]
+
+
+def _compiled(result: Result) -> list[str]:
+    """What was compiled, how large it is and how far it errs beside PyTorch's autocast."""
+    return [
+        f"{name}: {record.facts['precision']}, {_scaled(record.size)}B, errs by "
+        f"{_error(record.measures['engine'])} (autocast {_error(record.measures['autocast'])}), "
+        f"made in {record.seconds:.0f} s"
+        for name, record in result.records.items()
+        if name.startswith("compiled/")
     ]
 
 
@@ -144,6 +159,7 @@ def summary(result: Result) -> dict[str, Any]:
             for name, failure in result.failures.items()
         },
         "notes": list(result.notes),
+        "forecasts": {code: asdict(forecast) for code, forecast in result.forecasts.items()},
         "environment": environment(result.spec),
         "parts": [asdict(record) for record in result.records.values()],
     }
@@ -158,25 +174,13 @@ def _numbers(result: Result, code: str) -> dict[str, Any]:
 def environment(spec: Spec) -> dict[str, Any]:
     """What the numbers depend on besides the bundle."""
     return {
-        "command": shlex.join(sys.orig_argv),
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
+        "command": command(),
+        **machine(),
         "provider": spec.provider,
         "jobs": spec.jobs,
         "threads": spec.threads,
         "software": plan.software(),
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-            return next(names, platform.processor())
-    except OSError:
-        return platform.processor()
 
 
 def write(result: Result) -> None:
@@ -197,5 +201,7 @@ def markdown(result: Result) -> str:
     ]
     lines += ["| " + " | ".join(row) + " |" for row in rows(result)]
     lines += ["", *(f"- {said}" for said in closing(result)), ""]
+    for code, forecast in result.forecasts.items():
+        lines += [f"- experts/{code}: {advice}" for advice in forecast.advice]
     lines += [f"- {key}: {value}" for key, value in environment(result.spec).items()]
     return "\n".join(lines) + "\n"

@@ -118,7 +118,7 @@ class Album:
 def _warnings(image: Generated) -> list[str]:
     warnings = []
     if image.blank:
-        warnings.append("the image is blank: untrained weights, or a broken engine (try --provider cpu)")
+        warnings.append("the image is blank: untrained weights, or a broken engine (try --engine cpu)")
     if image.dropped_tokens:
         warnings.append(f"the prompt is too long: its last {image.dropped_tokens} tokens were not used")
     if image.choice.fell_back:

@@ -49,3 +49,7 @@ class Encoder:
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return encoding
+
+    def forget(self) -> None:
+        """Encode every prompt anew from now on."""
+        self._kept.clear()

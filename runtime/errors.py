@@ -9,8 +9,9 @@ RuntimeFailure                   1
 │   └── EnvironmentMismatch          this machine lacks what was asked for
 ├── CodeUnavailable              1   the bundle holds no expert for the code
 ├── CacheFailure                 1   a derived file could not be written
-├── OutputFailure                1   an image could not be written
-└── EngineFailure                1   an engine did not load, did not run, or returned nonsense
+├── OutputFailure                1   an image or a report could not be written
+├── EngineFailure                1   an engine did not load, did not run, or returned nonsense
+└── PeerFailure                  1   a program to compare with cannot run here, or stopped
 """
 
 import difflib
@@ -60,11 +61,15 @@ class CacheFailure(RuntimeFailure):
 
 
 class OutputFailure(RuntimeFailure):
-    """An image could not be written."""
+    """An image or a report could not be written."""
 
 
 class EngineFailure(RuntimeFailure):
     """An engine did not load, did not run, or returned something that is no result."""
+
+
+class PeerFailure(RuntimeFailure):
+    """A program that a benchmark compares with cannot run here, or stopped."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,9 +9,10 @@ from typing import Literal
 
 from .album import Album
 from .cli import Parser, run
-from .engines.onnx import PROVIDERS
+from .engines.choice import ENGINES
 from .errors import RuntimeFailure, UsageError
 from .pipeline import Runtime
+from .prompts import read_prompts
 
 GRID = "grid.png"
 
@@ -60,7 +61,7 @@ def _parser() -> Parser:
     parser.add_argument("--code", type=_code, metavar="K|dense", help="override the router")
     parser.add_argument("--negative-prompt", default="", metavar="TEXT", help="what to steer away from")
     parser.add_argument(
-        "--provider", choices=PROVIDERS, default="auto", help="what runs the UNet (default: auto)"
+        "--engine", choices=ENGINES, default="auto", help="what runs the UNet (default: auto)"
     )
     parser.add_argument(
         "--batch", type=_integer, help="images that may share a UNet call (default: by the experts' size)"
@@ -97,11 +98,7 @@ def _code(text: str) -> int | Literal["dense"]:
 def _prompts(options: Namespace) -> list[str]:
     prompts: list[str] = list(options.prompts)
     if options.file is not None:
-        try:
-            lines = Path(options.file).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--prompts {options.file}: cannot be read as UTF-8 text: {error}") from error
-        prompts += [line for line in lines if line.strip()]
+        prompts += read_prompts(options.file)
     if not prompts:
         raise UsageError('no prompt was given; add one in quotes, such as "a red circle", or --prompts FILE')
     return prompts
@@ -140,7 +137,7 @@ def _generate(options: Namespace, album: Album) -> None:
     # Only where someone watches: elsewhere it would leave an empty line.
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with Runtime.open(
-        options.bundle, provider=options.provider, cache=options.cache, batch=options.batch
+        options.bundle, engine=options.engine, cache=options.cache, batch=options.batch
     ) as runtime:
         _make(Path(options.out))
         task = progress.add_task("", total=None)

@@ -1,19 +1,23 @@
-"""Every graph of an opened bundle: encoders and router at once, experts and decoder when first needed."""
+"""Every model of an opened bundle: encoders and router at once, experts and decoder when first needed."""
 
 import time
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .bundle.reader import Bundle
-from .bundle.schema import Model
 from .cache import Cache
 from .encoding import Encoder
+from .engines.choice import provider_beside
 from .engines.engine import Engine
-from .engines.onnx import OnnxEngine, Session
+from .engines.onnx import Session
 from .engines.residency import Bucket, Residency
 from .errors import EngineFailure
+from .experts import Experts, memory_of
+from .request import Request, constant_plan
 from .router import Route, Router
+from .schedule import Trajectory
 from .sessions import Sessions
 
 Float32 = npt.NDArray[np.float32]
@@ -22,10 +26,10 @@ _DECODER = "decoder"
 
 
 class Models:
-    """The bundle's graphs. Experts and decoder are on `provider`, and hold up to `memory` bytes together."""
+    """The bundle's models. Experts are on `engine`; with the decoder they hold up to `memory` bytes."""
 
-    def __init__(self, bundle: Bundle, cache: Cache, provider: str, memory: int, threads: int | None) -> None:
-        self._manifest, self._provider = bundle.manifest, provider
+    def __init__(self, bundle: Bundle, cache: Cache, engine: str, memory: int, threads: int | None) -> None:
+        self._manifest = bundle.manifest
         self._sessions = Sessions(bundle, cache, threads)
         self._inputs = {entry.input: entry.encoder for entry in self._manifest.conditioning}
         names = {self._manifest.router.encoder, *self._inputs.values()}
@@ -33,7 +37,9 @@ class Models:
             name: Encoder(bundle, self._manifest.encoders[name], self._sessions) for name in sorted(names)
         }
         self._router = Router(self._manifest.router, self._sessions)
-        self._resident: Residency[Session] = Residency(self._open, self._cost, memory)
+        self.experts = Experts(self._manifest, self._sessions, engine, tuple(self._inputs))
+        self._provider = provider_beside(engine)
+        self._resident: Residency[Any] = Residency(self._open, self._cost, memory)
 
     def condition(self, prompt: str) -> dict[str, Float32]:
         """The UNet's conditioning inputs for a prompt, each [1, L, E]."""
@@ -51,16 +57,32 @@ class Models:
         readers = {*self._inputs.values(), *([self._manifest.router.encoder] if routed else [])}
         return max((self._encoders[name](prompt).dropped for name in readers), default=0)
 
+    def forget_prompts(self) -> None:
+        """Let the encoders read every prompt anew from now on."""
+        for encoder in self._encoders.values():
+            encoder.forget()
+
+    def request(
+        self, expert: str, trajectory: Trajectory, prompt: str, negative: str, guidance: float
+    ) -> Request:
+        """The request for an image of `prompt` by an expert; `negative` is not read where guidance is 1."""
+        own = self.experts.conditioning(expert)
+        wanted = {**self.condition(prompt), **own}
+        unwanted = {**self.condition(negative), **own} if guidance != 1.0 else None
+        plan = constant_plan(self.experts.engine_of(expert), len(trajectory.course.rows))
+        return Request(plan, trajectory, wanted, unwanted, guidance)
+
     def engine(self, expert: str, rows: int, height: int, width: int) -> Engine:
         """The engine for an expert; `rows` 0 leaves the batch open."""
-        return OnnxEngine(self._resident[Bucket(expert, rows, height, width)])
+        engine: Engine = self._resident[self.experts.key(expert, rows, height, width)]
+        return engine
 
     def decode(self, latents: Float32) -> tuple[Float32, float]:
         """Latents [C, H, W] to an unbounded image [3, scale·H, scale·W], and the seconds it took."""
         decoder = self._manifest.decoder
         scaled = latents[None] / np.float32(decoder.scaling_factor) + np.float32(decoder.shift_factor)
         _, height, width = latents.shape
-        session = self._resident[Bucket(_DECODER, 1, height, width)]
+        session: Session = self._resident[Bucket(_DECODER, 1, height, width)]
         start = time.perf_counter()
         image: Float32 = session.run("sample", {"latent_sample": scaled})[0]
         expected = (3, height * decoder.scale, width * decoder.scale)
@@ -69,40 +91,22 @@ class Models:
         return image, time.perf_counter() - start
 
     def close(self) -> None:
-        """Close the sessions of experts and decoder."""
+        """Close the engines of experts and decoder."""
         self._resident.clear()
 
-    def _open(self, bucket: Bucket) -> Session:
-        sides = {"height": bucket.height, "width": bucket.width}
-        overrides = {**sides, "batch": bucket.rows} if bucket.rows else sides
-        decodes = bucket.model == _DECODER
+    def _open(self, bucket: Bucket) -> Engine | Session:
+        if bucket.model != _DECODER:
+            return self.experts.open(bucket)
+        # In float32: it runs once per image, and low precision shows as banding.
         session = self._sessions.open(
-            self._model(bucket),
+            self._manifest.decoder.model,
             self._provider,
-            overrides=overrides,
-            precision=self._precision(bucket),
+            overrides={"batch": bucket.rows, "height": bucket.height, "width": bucket.width},
         )
-        if decodes:
-            session.require(["latent_sample"], "sample")
-        else:
-            session.require(["sample", "timestep", *self._inputs], "out_sample")
+        session.require(["latent_sample"], "sample")
         return session
 
-    def _precision(self, bucket: Bucket) -> str:
-        """`fast` only for experts that have shown it does them no harm (BUNDLE.md, "reduced_precision").
-
-        The decoder runs once per image, and low precision shows as banding.
-        """
-        if bucket.model == _DECODER:
-            return "float32"
-        expert = self._manifest.experts[bucket.model]
-        return "fast" if self._provider in expert.reduced_precision else "float32"
-
-    def _model(self, bucket: Bucket) -> Model:
-        manifest = self._manifest
-        return manifest.decoder.model if bucket.model == _DECODER else manifest.experts[bucket.model].model
-
     def _cost(self, bucket: Bucket) -> int:
-        model, files = self._model(bucket), self._manifest.files
-        # In memory the weights are float32, twice the float16 of the bundle.
-        return 2 * files[model.weights].size if model.weights else files[model.graph].size
+        if bucket.model != _DECODER:
+            return self.experts.cost(bucket)
+        return memory_of(self._manifest.decoder.model, self._manifest.files)

@@ -14,14 +14,14 @@ from .batching import Batcher, default_batch
 from .bundle.reader import Bundle
 from .bundle.schema import DENSE
 from .cache import Cache
+from .engines.choice import choose
 from .engines.engine import Engine
-from .engines.onnx import choose_provider
 from .engines.residency import default_budget
 from .errors import CodeUnavailable, RuntimeFailure, UsageError
 from .generated import Choice, Generated, to_pixels
 from .models import Models
 from .noise import normal
-from .request import Request, constant_plan
+from .request import Request
 from .router import Route
 from .schedule import Solver, Trajectory
 from .settings import (
@@ -79,8 +79,8 @@ class _Outcomes:
 class Runtime:
     """An opened bundle. A context manager: leaving it closes the engines."""
 
-    def __init__(self, bundle: Bundle, models: Models, batch: int, provider: str) -> None:
-        self.bundle, self.batch, self.provider = bundle, batch, provider
+    def __init__(self, bundle: Bundle, models: Models, batch: int, engine: str) -> None:
+        self.bundle, self.batch, self.engine = bundle, batch, engine
         self._models = models
         self._solvers: dict[str, Solver] = {}
 
@@ -89,7 +89,7 @@ class Runtime:
         cls,
         bundle: str | Path = "bundle",
         *,
-        provider: str = "auto",
+        engine: str = "auto",
         cache: str | Path | None = None,
         batch: int | None = None,
         memory: int | None = None,
@@ -97,11 +97,13 @@ class Runtime:
     ) -> "Runtime":
         """Open the bundle at a path.
 
-        `provider` is `auto`, `openvino` or `cpu`; `cache` a folder for derived files; `batch` how many
-        requests may share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else 1:
-        see `default_batch`); `memory` the bytes that the open experts and decoders may hold together
-        (default: half of the machine's); `threads` those of one call.
-        On the CPU provider an image was the same alone and in a crowd (the small default). Between `batch`
+        `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, `tensorrt`,
+        `supernet` (one engine of all codes, whose requests share calls), or `auto` for the best that can be
+        had here (`runtime.engines.choice`); `cache` a folder for derived files; `batch` how many requests may
+        share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else 1: see
+        `default_batch`); `memory` the bytes that the open experts and decoders may hold together (default:
+        half of the machine's); `threads` those of one call.
+        On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
         1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
@@ -109,11 +111,12 @@ class Runtime:
         for name, value in (("batch", batch), ("memory", memory), ("threads", threads)):
             check_limit(value, name)
         opened = Bundle.open(bundle)
+        chosen = choose(engine, opened.manifest)
+        budget = default_budget() if memory is None else memory
+        models = Models(opened, Cache(cache), chosen, budget, threads)
         if batch is None:
             batch = default_batch(max(expert.macs for expert in opened.manifest.experts.values()))
-        chosen = choose_provider(provider)
-        budget = default_budget() if memory is None else memory
-        return cls(opened, Models(opened, Cache(cache), chosen, budget, threads), batch, chosen)
+        return cls(opened, models, models.experts.fitting_batch(batch), chosen)
 
     def __enter__(self) -> "Runtime":
         return self
@@ -126,6 +129,20 @@ class Runtime:
     def close(self) -> None:
         """Close the engines. They open again if the runtime is used again."""
         self._models.close()
+
+    @property
+    def models(self) -> Models:
+        """The bundle's graphs, for whoever runs or times them one by one."""
+        return self._models
+
+    def engine_for(self, expert: str, rows: int, height: int, width: int) -> Engine:
+        """The engine that a UNet call of `rows` rows on latents [height, width] gets, opened if it is not.
+
+        Raises `UsageError`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
+        """
+        self._models.experts.check(expert, rows, height, width)
+        # An engine per group size would hold the weights once more each: with batching, one serves all.
+        return self._models.engine(expert, rows if self.batch == 1 else 0, height, width)
 
     def route(self, prompts: str | Sequence[str]) -> list[Route]:
         """The code and margin of each prompt. Raises `UsageError`, `EngineFailure`."""
@@ -197,14 +214,11 @@ class Runtime:
         trajectory: Trajectory,
     ) -> _Job:
         start = time.perf_counter()
-        models, text = self._models, settings.negative_prompt
+        models, negative, guidance = self._models, settings.negative_prompt, settings.guidance
         choice = self._choose(prompt, expert)
         dropped = models.dropped_tokens(prompt, routed=expert is None)
-        negative, negative_dropped = None, 0
-        if settings.guidance != 1.0:
-            negative, negative_dropped = models.condition(text), models.dropped_tokens(text, routed=False)
-        plan = constant_plan(choice.expert, len(trajectory.course.rows))
-        request = Request(plan, trajectory, models.condition(prompt), negative, settings.guidance)
+        negative_dropped = models.dropped_tokens(negative, routed=False) if guidance != 1.0 else 0
+        request = models.request(choice.expert, trajectory, prompt, negative, guidance)
         spent = time.perf_counter() - start
         return _Job(index, prompt, choice, seed, (dropped, negative_dropped), request, spent)
 
@@ -240,7 +254,7 @@ class Runtime:
     def _run(
         self, jobs: Sequence[_Job], settings: Settings, outcomes: _Outcomes, on_step: OnStep | None
     ) -> None:
-        batcher = Batcher(self._engine_for, self.batch)
+        batcher = Batcher(self.engine_for, self.batch)
         job_of = {id(job.request): job for job in jobs}
         # One expert after another: opening an engine costs several steps.
         for job in sorted(jobs, key=lambda job: job.choice.expert):
@@ -252,10 +266,6 @@ class Runtime:
                     on_step(job.index, trajectory.position, len(trajectory.course.rows))
                 if request.ended:
                     outcomes.add(job.index, self._outcome(job, settings))
-
-    def _engine_for(self, expert: str, rows: int, height: int, width: int) -> Engine:
-        # An engine per group size would hold the weights once more each: with batching, one serves all.
-        return self._models.engine(expert, rows if self.batch == 1 else 0, height, width)
 
     def _outcome(self, job: _Job, settings: Settings) -> Generated | RuntimeFailure:
         try:

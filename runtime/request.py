@@ -24,7 +24,7 @@ class Request:
     """A request between two UNet calls. `seconds` is its share of the calls so far.
 
     A `failure` ends it: what its UNet call raised.
-    `conditioning` and `negative` give [1, L, E] per UNet input; `negative` is None where guidance is 1.
+    `conditioning` and `negative` give [1, …] per UNet input; `negative` is None where guidance is 1.
     """
 
     plan: Plan

@@ -1,14 +1,26 @@
-"""Opening the graphs of a bundle: what an engine has opened is what was checked, or it is refused."""
+"""Opening what a bundle holds: what an engine has opened is what was checked, or it is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
 
+from .bundle.compiled import SUPERNET
 from .bundle.reader import Bundle
-from .bundle.schema import Model
+from .bundle.schema import Compiled, Model
 from .cache import Cache
+from .engines import aoti, tensorrt
+from .engines.engine import Engine
 from .engines.onnx import Session, open_session
 from .errors import IntegrityError
 
+T = TypeVar("T")
+
 _ATTEMPTS = 2
+OPENERS: Mapping[str, Callable[[Path, Compiled, int | None], Engine]] = {
+    "aoti": aoti.open_package,
+    "tensorrt": tensorrt.open_plan,
+    SUPERNET: aoti.open_package,
+}
 
 
 class Sessions:
@@ -29,15 +41,36 @@ class Sessions:
 
         Raises `IntegrityError`, `CacheFailure`, `EngineFailure`.
         """
-        for _ in range(_ATTEMPTS):
-            graph = self._cache.serving_graph(self._bundle, model)
-            session = open_session(
+        return _unchanged(
+            lambda: self._cache.serving_graph(self._bundle, model),
+            lambda graph: open_session(
                 graph, provider, overrides=overrides, precision=precision, threads=self._threads
-            )
-            # Engines open files by name, after the check: this sees whatever was put there in between.
-            if self._cache.is_unchanged(self._bundle, model):
-                return session
-        raise IntegrityError(
-            f"{graph}: was changed while it was being opened, {_ATTEMPTS} times; "
-            "stop what writes there, and try again"
+            ),
+            lambda: self._cache.is_unchanged(self._bundle, model),
         )
+
+    def open_compiled(self, entry: Compiled) -> Engine:
+        """A compiled engine, opened from exactly the bytes that were checked.
+
+        Raises `IntegrityError`, `EnvironmentMismatch`, `EngineFailure`.
+        """
+        return _unchanged(
+            lambda: self._bundle.file(entry.file),
+            lambda path: OPENERS[entry.kind](path, entry, self._threads),
+            lambda: self._bundle.files.is_unchanged([entry.file]),
+        )
+
+
+def _unchanged(
+    check: Callable[[], Path], open_it: Callable[[Path], T], is_unchanged: Callable[[], bool]
+) -> T:
+    for _ in range(_ATTEMPTS):
+        path = check()
+        opened = open_it(path)
+        # Engines open files by name, after the check: this sees whatever was put there in between.
+        if is_unchanged():
+            return opened
+    raise IntegrityError(
+        f"{path}: was changed while it was being opened, {_ATTEMPTS} times; "
+        "stop what writes there, and try again"
+    )

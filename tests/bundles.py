@@ -282,3 +282,47 @@ def _model(
     graph = helper.make_graph(nodes, "graph", inputs, outputs, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return model.SerializeToString(deterministic=True)
+
+
+def add_compiled(root: Path, expert: str, *, data: bytes = b"machine code", **fields: Any) -> None:
+    """Give an expert a compiled engine, whose file holds `data`; `fields` of its entry are replaced."""
+    path = fields.get("file", f"experts/{expert}/unet/aoti.pt2")
+    _write(root / path, data)
+    relist(root, path)
+
+    def add(manifest: dict[str, Any]) -> None:
+        manifest["experts"][expert].setdefault("compiled", []).append(
+            {
+                "kind": "aoti",
+                "file": path,
+                "precision": "float32",
+                "profile": {"batch": [1, 2, 4], "height": [8, 8, 8], "width": [8, 8, 8]},
+                "target": {"device": "cpu"},
+                **fields,
+            }
+        )
+        identify(manifest, expert)
+
+    edit(root, add)
+
+
+def add_supernet(root: Path, codes: dict[str, str], **fields: Any) -> None:
+    """Give every expert the one supernet, under its code in bits; `fields` as for `add_compiled`."""
+    for name, code in codes.items():
+        gates = {"count": len(code), "bits": f"{int(code, 2):0{len(code) // 4}x}"}
+        edit(root, lambda manifest, name=name, gates=gates: manifest["experts"][name].update(gates=gates))
+        add_compiled(root, name, kind="supernet", file="supernet/aoti.pt2", **fields)
+
+
+def identify(manifest: dict[str, Any], expert: str) -> None:
+    """Write the identities that an expert's compiled engines have."""
+    model = manifest["experts"][expert]["model"]
+    for entry in manifest["experts"][expert]["compiled"]:
+        lines = [f"kind {entry['kind']}", f"precision {entry['precision']}", f"model {model['identity']}"]
+        files = [model[name] for name in ("graph", "weights", "serve") if name in model]
+        lines += [f"file {manifest['files'][file]['sha256']}" for file in files]
+        if entry["kind"] == "supernet":
+            lines.append("gates {count} {bits}".format(**manifest["experts"][expert]["gates"]))
+        lines += [f"profile {axis} {' '.join(map(str, sizes))}" for axis, sizes in entry["profile"].items()]
+        lines += [f"target {name} {value}" for name, value in sorted(entry["target"].items())]
+        entry["identity"] = hashlib.sha256("".join(line + "\n" for line in lines).encode()).hexdigest()

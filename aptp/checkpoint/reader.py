@@ -25,7 +25,7 @@ from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, config_of
 from aptp.model.slicer import check_shapes
-from aptp.space.architecture import Architecture
+from aptp.space.architecture import Architecture, full
 from aptp.space.cost import LinearCost, latent_multiple, mac_cost
 from aptp.space.discover import discover
 from aptp.space.groups import Space
@@ -82,6 +82,10 @@ class Checkpoint:
             except SpaceError as error:
                 raise CheckpointError(f"{self.path}: code {i} does not fit the UNet: {error}") from error
         return tuple(found)
+
+    def architecture(self, name: str) -> Architecture:
+        """What the expert ``name`` keeps: everything, where that is "dense"."""
+        return full(self.space) if name == DENSE else self.architectures[int(name)]
 
     @cached_property
     def pipeline(self) -> str:

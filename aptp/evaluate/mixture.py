@@ -72,10 +72,14 @@ class Mixture:
 
 
 def target(provenance: Mapping[str, Any]) -> float | None:
-    """The budget of the training that made the codes, in however many steps the checkpoint came from it."""
+    """The budget of the training that made the codes, in however many steps the checkpoint came from it.
+
+    None where there was none, or where it was in seconds, which the codes' MACs do not have to meet.
+    """
     while provenance:
         if "method" in provenance:
-            return float(provenance["method"]["budget"])
+            in_macs = provenance.get("budget", {}).get("in", "MACs") == "MACs"
+            return float(provenance["method"]["budget"]) if in_macs else None
         provenance = provenance.get("from", {})
     return None
 

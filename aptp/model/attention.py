@@ -21,7 +21,9 @@ class GatedAttention:
     """``gates()`` [B, H], the head gates of the running batch, applied inside attention.
 
     ``plain``: the processor for what the kernel does not take: other devices, dtypes and head dims, attention
-    masks, and normalised or rescaled attention.
+    masks, and normalised or rescaled attention. A mask of padded text goes this way too: diffusers gives it
+    as a bias on every key, and reading off one that it is a prefix, which the kernel takes as lengths, would
+    wait for the GPU. Stable Diffusion attends to padding and gives none.
     """
 
     def __init__(self, gates: Callable[[], Tensor], plain: Callable[..., Tensor]) -> None:
@@ -56,7 +58,10 @@ def _fits(attn: Attention, x: Tensor) -> bool:
         and x.dtype in DTYPES
         and attn.inner_dim // attn.heads in HEAD_DIMS
         and attn.group_norm is None
+        and attn.spatial_norm is None
         and attn.norm_cross is None
+        and attn.norm_q is None
+        and attn.norm_k is None
         and not attn.residual_connection
         and attn.rescale_output_factor == 1
     )

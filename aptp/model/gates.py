@@ -55,11 +55,13 @@ class GatedUNet(nn.Module):
                 f"gates of shape {list(gates.shape)} do not fit a batch of {sample.shape[0]} "
                 f"in a space of {self.space.size} gates"
             )
-        # The gates stay set after the call: gradient checkpointing runs parts of it again during backward.
         self._gates = gates
         output: Tensor = self.unet(sample, timestep, encoder_hidden_states, return_dict=False, **conditions)[
             0
         ]
+        # Gradient checkpointing runs parts of the call again during backward, under the same gates.
+        if not output.requires_grad:
+            self._gates = None
         return output
 
     def _gate_width(self, group: WidthGroup, columns: slice) -> None:

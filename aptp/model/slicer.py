@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from aptp.errors import SpaceError
@@ -103,8 +102,10 @@ def sliced_shapes(architecture: Architecture, shapes: Mapping[str, torch.Size]) 
     return result
 
 
-def shrink(unet: UNet2DConditionModel, architecture: Architecture) -> None:
-    """Slices ``unet`` in place, on whatever device its weights are."""
+def shrink(unet: nn.Module, architecture: Architecture) -> None:
+    """Slices ``unet``, or any module with the paths of the architecture's space, in place and on whatever
+    device its weights are.
+    """
     shapes = {name: parameter.shape for name, parameter in unet.named_parameters()}
     for name, (dim, index) in index_maps(architecture, shapes).items():
         path, _, leaf = name.rpartition(".")
@@ -121,10 +122,10 @@ def shrink(unet: UNet2DConditionModel, architecture: Architecture) -> None:
             )
 
 
-def _set_counts(unet: UNet2DConditionModel, architecture: Architecture) -> None:
+def _set_counts(unet: nn.Module, architecture: Architecture) -> None:
     """The numbers that modules keep beside their weights: GroupNorm groups and attention heads."""
     for group, kept in _surviving_groups(architecture):
-        module = unet.get_submodule(group.module)
+        module: Any = unet.get_submodule(group.module)
         if group.kind is Kind.RESNET:
             module.norm2.num_groups = kept
         elif group.kind in (Kind.SELF_ATTENTION, Kind.CROSS_ATTENTION):

@@ -1,14 +1,14 @@
 """What an architecture costs, without running it.
 
-Owns the cost model: linear in the gates, because block inputs and outputs are never pruned. True MACs are
-one set of coefficients for it; a latency table of the target machine is another.
+Owns what a cost model is, and the one that counts: linear in the gates, because block inputs and outputs are
+never pruned. One that was measured is in `table`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,13 +22,35 @@ from aptp.space.groups import Space
 from aptp.space.macs import module_macs
 
 
+class Cost(Protocol):
+    """A cost model over ``space``. The unit is the model's own: MACs or seconds."""
+
+    @property
+    def space(self) -> Space: ...
+
+    @property
+    def base(self) -> float:
+        """What no gate can save."""
+
+    @property
+    def dense(self) -> float:
+        """With every gate kept."""
+
+    def of(self, architecture: Architecture) -> float:
+        """The cost of one architecture."""
+
+    def __call__(self, gates: Tensor) -> Tensor:
+        """The cost of each row of ``gates`` [B, D], differentiably (the budget loss needs its gradient).
+        Returns [B].
+        """
+
+
 @dataclass(frozen=True)
 class LinearCost:
     """cost = base + Σ over sublayers of depth · (fixed + Σ gate · per_gate).
 
     ``base`` is spent outside every depth gate; ``fixed`` [number of depth gates] inside one, whatever its
-    widths; ``per_gate`` [width gates] by each width gate that is kept. The unit is the model's own: MACs or
-    seconds.
+    widths; ``per_gate`` [width gates] by each width gate that is kept.
     """
 
     space: Space
@@ -47,9 +69,7 @@ class LinearCost:
         return float(self.base + self.fixed @ depths + self.per_gate @ (widths * alive))
 
     def __call__(self, gates: Tensor) -> Tensor:
-        """The cost of each row of ``gates`` [B, D], differentiably (the budget loss needs its gradient).
-        Returns [B].
-        """
+        """The cost of each row of ``gates`` [B, D], differentiably. Returns [B]."""
         widths, depths = gates[:, : self.space.width_gates], gates[:, self.space.width_gates :]
         alive = torch.cat([depths, torch.ones_like(gates[:, :1])], dim=1)[:, torch.as_tensor(self._owners())]
         fixed, per_gate = (torch.as_tensor(c, dtype=gates.dtype) for c in (self.fixed, self.per_gate))

@@ -77,10 +77,11 @@ class Space:
     def owner(self) -> tuple[int | None, ...]:
         """For each width group, the index of the depth gate whose sublayer contains it, if any."""
         return tuple(
-            next((i for i, gate in enumerate(self.depths) if _inside(group.module, gate.module)), None)
+            next((i for i, gate in enumerate(self.depths) if inside(group.module, gate.module)), None)
             for group in self.widths
         )
 
 
-def _inside(module: str, ancestor: str) -> bool:
+def inside(module: str, ancestor: str) -> bool:
+    """Whether the path ``module`` is ``ancestor`` or below it."""
     return module == ancestor or module.startswith(ancestor + ".")

@@ -58,24 +58,24 @@ def _attention_products(module: Attention, args: tuple[Any, ...], kwargs: dict[s
     return int(2 * queries * keys * module.inner_dim)
 
 
-def example_inputs(unet: UNet2DConditionModel, height: int, width: int, tokens: int) -> dict[str, Any]:
-    """Inputs of one call at batch 1 on the UNet's device. Raises SpaceError for conditioning this tool does
-    not know.
-    """
+def example_inputs(
+    unet: UNet2DConditionModel, height: int, width: int, tokens: int, rows: int = 1
+) -> dict[str, Any]:
+    """Inputs of one call on the UNet's device. Raises SpaceError for conditioning this tool does not know."""
     config, device, dtype = unet.config, unet.device, unet.dtype
     context = config.cross_attention_dim
     if isinstance(context, list | tuple):
         context = context[0]
     inputs: dict[str, Any] = {
-        "sample": torch.zeros(1, config.in_channels, height, width, device=device, dtype=dtype),
-        "timestep": torch.zeros(1, device=device),
-        "encoder_hidden_states": torch.zeros(1, tokens, context, device=device, dtype=dtype),
+        "sample": torch.zeros(rows, config.in_channels, height, width, device=device, dtype=dtype),
+        "timestep": torch.zeros(rows, device=device),
+        "encoder_hidden_states": torch.zeros(rows, tokens, context, device=device, dtype=dtype),
     }
     if config.addition_embed_type == "text_time":  # SDXL: pooled text and six size numbers
         pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
         inputs["added_cond_kwargs"] = {
-            "text_embeds": torch.zeros(1, pooled, device=device, dtype=dtype),
-            "time_ids": torch.zeros(1, 6, device=device),
+            "text_embeds": torch.zeros(rows, pooled, device=device, dtype=dtype),
+            "time_ids": torch.zeros(rows, 6, device=device),
         }
     elif config.addition_embed_type is not None:
         raise SpaceError(f"addition_embed_type '{config.addition_embed_type}' is not supported")

@@ -29,7 +29,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
     parser.add_argument("--preset", default="tiny", help="the method: tiny (ours) or paper (as published)")
     parser.add_argument("--codes", metavar="K", help="how many codes")
-    parser.add_argument("--budget", metavar="P", help="mean share of the dense MACs")
+    parser.add_argument("--budget", metavar="P", help="mean share of the dense cost")
+    parser.add_argument(
+        "--cost", type=Path, metavar="FILE", help="a profile, to count seconds of a machine instead of MACs"
+    )
     parser.add_argument(
         "--set", dest="changes", action="append", default=[], metavar="NAME=VALUE", help="of the method"
     )
@@ -75,23 +78,24 @@ def main() -> int:
         recipe_of(arguments, RECIPES[arguments.preset]),
         _size(arguments.size),
         arguments.guidance,
+        arguments.cost,
     )
     found = train(
         task, arguments.out, run_folder(arguments), leg_of(arguments), recompute=arguments.recompute
     )
     if found is None:
         return 1
-    _report(console, arguments.out, found)
+    _report(console, arguments.out, found, f"seconds, by {arguments.cost}" if arguments.cost else "MACs")
     return 0
 
 
-def _report(console: Console, out: Path, found: Usage) -> None:
+def _report(console: Console, out: Path, found: Usage, unit: str) -> None:
     table = Table("code", "of dense", "of held-out prompts")
     for code, (cost, share) in enumerate(zip(found.costs, found.use, strict=True)):
         table.add_row(str(code), f"{cost:.3f}", f"{share:.3f}")
     console.print(table)
     for line in (
-        f"mean budget of held-out prompts as the router sends them: {found.budget:.4f} of dense",
+        f"mean budget of held-out prompts as the router sends them: {found.budget:.4f} of dense {unit}",
         f"the router sends {found.agreement:.1%} of them where the method's own rule does",
         f"{out} is ready; next: python -m aptp.finetune --checkpoint {out} --codes all --out …",
     ):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aptp.errors import BudgetError
 from aptp.space.architecture import THRESHOLD, Architecture, harden
-from aptp.space.cost import LinearCost
+from aptp.space.cost import Cost, LinearCost
 from aptp.space.groups import Kind, Space
 from aptp.space.macs import module_macs
 
@@ -28,7 +28,7 @@ class Budget:
     without what no gate can save. Raises BudgetError where that leaves nothing.
     """
 
-    cost: LinearCost
+    cost: Cost
     target: float
     prunable: bool = False
 
@@ -69,7 +69,7 @@ def published_cost(config: Mapping[str, Any], cost: LinearCost, height: int, wid
 
 
 def fit(
-    cost: LinearCost, logits: NDArray[np.float64], target: float, *, align: int = 1
+    cost: Cost, logits: NDArray[np.float64], target: float, *, align: int = 1
 ) -> tuple[Architecture, ...]:
     """The architectures of codes whose mean cost is ``target`` of dense, as near as their gates allow.
 
@@ -99,5 +99,5 @@ def _hardened(space: Space, logits: NDArray[np.float64], align: int) -> tuple[Ar
     return tuple(harden(space, code + THRESHOLD, align=align) for code in logits)
 
 
-def _mean_cost(cost: LinearCost, codes: Sequence[Architecture]) -> float:
+def _mean_cost(cost: Cost, codes: Sequence[Architecture]) -> float:
     return float(np.mean([cost.of(code) for code in codes]))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from aptp.model.router import Router
 from aptp.model.sliced import gates_of
 from aptp.space.architecture import Architecture, harden
-from aptp.space.cost import LinearCost
+from aptp.space.cost import Cost
 from aptp.train import assignment
 from aptp.train.budget import fit
 from aptp.train.policy import ROUTING_SEED, Policy
@@ -63,7 +63,7 @@ class Deployment:
 
 
 @torch.no_grad()
-def deploy(policy: Policy, cost: LinearCost, embeddings: Tensor, rng: torch.Generator) -> Deployment:
+def deploy(policy: Policy, cost: Cost, embeddings: Tensor, rng: torch.Generator) -> Deployment:
     """``cost``: what serving pays, in which codes are fitted to their mean budget. ``embeddings`` [N, E]:
     training prompts, on which prices are set so that all codes get as many of them.
 
@@ -138,7 +138,7 @@ class Usage:
     agreement: float
 
 
-def usage(deployment: Deployment, router: Router, cost: LinearCost, embeddings: Tensor) -> Usage:
+def usage(deployment: Deployment, router: Router, cost: Cost, embeddings: Tensor) -> Usage:
     """How the served ``router`` spreads the prompts ``embeddings`` [N, E]; ``cost`` is what serving pays."""
     served = served_routes(router, embeddings)
     use = np.bincount(served.numpy(), minlength=len(deployment.architectures)) / len(served)

@@ -38,7 +38,7 @@ class Method:
     - ``hard``: the UNet runs under hard gates with straight-through gradients, so it learns what it serves;
     - ``exact_placement``: gates act where mask equals slice, not before a norm that cancels them;
     - ``true_macs``: the budget is in MACs that exist (cross-attention at its true key length) and in shares
-      of all of them;
+      of all of them; needed where a profile counts seconds instead;
     - ``noise``: whether scores get Gumbel noise in training; ``noisy_codes``: whether the experts are one
       noisy sample, instead of what the scores say;
     - ``ordered_depth``: whether sublayers can only be dropped in a fixed order, innermost first;
@@ -56,7 +56,7 @@ class Method:
       it is pushed up without bound, until the dearest code is dense and the others pay for it;
     - ``align``: kept channels are rounded up to a multiple of this while they are learned.
 
-    ``budget``: share of dense MACs aimed at. ``offset`` and ``temperature``: a gate is
+    ``budget``: share of the dense cost aimed at. ``offset`` and ``temperature``: a gate is
     sigmoid((score + offset) / temperature). ``warm_up``: steps in which the predictor's own vector gates the
     UNet. ``dropped``: share of captions the UNet (not the router) sees emptied.
     """

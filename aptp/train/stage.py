@@ -18,9 +18,11 @@ from aptp.checkpoint.writer import write_checkpoint
 from aptp.data.named import open_source
 from aptp.errors import UsageError
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
-from aptp.space.cost import LinearCost, mac_cost
+from aptp.space.cost import Cost, mac_cost
 from aptp.space.discover import discover
 from aptp.space.groups import Space
+from aptp.space.profile_file import read, to_json
+from aptp.space.table import table_cost
 from aptp.train.budget import Budget, published_cost
 from aptp.train.deployment import Usage, deploy, usage
 from aptp.train.learner import CodeLearner
@@ -42,7 +44,8 @@ PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 class Task:
     """What is to be learned: ``source``, a diffusers folder, on ``data``; ``size`` is the (height, width) in
     pixels at which the budget holds, by default the pipeline's own. ``guidance``: the scale images are to be
-    drawn with by default.
+    drawn with by default. ``cost``: a profile of the machine that will serve, whose seconds are budgeted
+    instead of MACs.
     """
 
     source: Path
@@ -51,6 +54,7 @@ class Task:
     recipe: Recipe
     size: tuple[int, int] | None = None
     guidance: float = GUIDANCE
+    cost: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -66,7 +70,7 @@ def train(task: Task, out: Path, folder: Path, leg: Leg, *, recompute: bool = Fa
     check_target(out)
     pipeline = _pipeline(task.source, recompute)
     size = _size(pipeline, task.size)
-    cost, counted = costs(pipeline, discover(pipeline.unet), size, task.method)
+    cost, counted = costs(pipeline, discover(pipeline.unet), size, task.method, task.cost)
     policy = _policy(task, pipeline, cost.space)
     learner = CodeLearner(pipeline, policy, counted)
     source = open_source(task.data, seed=task.recipe.seed)
@@ -92,10 +96,10 @@ def _publish(
     out: Path,
     pipeline: DiffusionPipeline,
     policy: Policy,
-    budgeted: tuple[tuple[int, int], LinearCost],
+    budgeted: tuple[tuple[int, int], Cost],
     told: Mapping[str, Any],
 ) -> Usage:
-    """``budgeted``: the size in pixels at which the budget holds, and true MACs there. ``told``: what is
+    """``budgeted``: the size in pixels at which the budget holds, and the cost there. ``told``: what is
     known of the run.
     """
     size, cost = budgeted
@@ -116,12 +120,24 @@ def _publish(
 
 
 def costs(
-    pipeline: DiffusionPipeline, space: Space, size: tuple[int, int], method: Method
-) -> tuple[LinearCost, Budget]:
-    """True MACs at ``size`` pixels, and what the method's budget loss counts."""
+    pipeline: DiffusionPipeline,
+    space: Space,
+    size: tuple[int, int],
+    method: Method,
+    profile: Path | None = None,
+) -> tuple[Cost, Budget]:
+    """What serving pays at ``size`` pixels, in true MACs or the seconds of ``profile``, and what the method's
+    budget loss counts.
+    """
     config, scale = dict(pipeline.unet.config), pipeline.vae_scale_factor
     height, width = size[0] // scale, size[1] // scale
-    true = mac_cost(config, space, height, width, int(pipeline.tokenizer.model_max_length))
+    tokens = int(pipeline.tokenizer.model_max_length)
+    if profile is not None:
+        if not method.true_macs:
+            raise UsageError("this method counts MACs in its own way, not seconds: add --set true_macs=true")
+        seconds = table_cost(read(profile), space, height, width, tokens)
+        return seconds, Budget(seconds, method.budget)
+    true = mac_cost(config, space, height, width, tokens)
     if method.true_macs:
         return true, Budget(true, method.budget)
     single = mac_cost(config, space, height, width, 1)
@@ -163,7 +179,17 @@ def _identity(task: Task, size: tuple[int, int]) -> Mapping[str, Any]:
         "data": task.data,
         "size": list(size),
         "source": hashlib.sha256("".join(lines).encode()).hexdigest(),
+        **({"cost": _unit(task.cost)} if task.cost else {}),
     }
+
+
+def _unit(profile: Path | None) -> dict[str, Any]:
+    """What the budget was measured in."""
+    if profile is None:
+        return {"in": "MACs"}
+    found = read(profile)
+    digest = hashlib.sha256(to_json(found)).hexdigest()
+    return {"in": "seconds", "profile": digest, **asdict(found.setting)}
 
 
 def _record(task: Task, size: tuple[int, int], space: Space, told: Mapping[str, Any]) -> Record:
@@ -180,6 +206,7 @@ def _record(task: Task, size: tuple[int, int], space: Space, told: Mapping[str, 
             **told,
             "codes": "learned; experts are slices, not fine-tuned",
             "data": task.data,
+            "budget": _unit(task.cost),
             "method": task.method.identity(),
             "from": known.provenance if known else provenance.read(task.source),
         },

@@ -1,4 +1,4 @@
-"""The pictures: what closed heads save, and when to mask and when to slice."""
+"""The pictures: curves in panels side by side."""
 
 from __future__ import annotations
 
@@ -10,42 +10,30 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from bench.kernels.crossover import GROUPED, MASKED, Mixture
-
-Curves = Mapping[str, Sequence[tuple[float, float]]]  # of each shape: live fraction, time over its own dense
-
-
-def draw_live_fractions(path: Path, curves: Curves, title: str) -> None:
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", label="free of cost when closed")
-    for name, points in curves.items():
-        fractions, times = zip(*sorted(points), strict=True)
-        axes.plot(fractions, times, marker="o", label=name)
-    axes.set(
-        xlabel="live heads", ylabel="time, of all heads live", title=title, xlim=(0, 1.02), ylim=(0, None)
-    )
-    axes.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+Curves = dict[str, Sequence[tuple[float, float | None]]]  # None: it did not run
+Panels = dict[str, Curves]
+LIVE_HEADS, BATCH = "live heads", "batch"  # what the x axis may be
 
 
-def draw_crossover(path: Path, mixtures: Sequence[Mixture], title: str) -> None:
-    counts = sorted({mixture.codes for mixture in mixtures})
+def draw_panels(path: Path, panels: Mapping[str, Curves], title: str, x: str, y: str) -> None:
+    """Each with the curves of its heading; against live heads also how it were if closed ones were free."""
+    if not panels:
+        return
     figure, row = pyplot.subplots(
-        1, len(counts), figsize=(4 * len(counts), 4), sharey=True, layout="constrained", squeeze=False
+        1, len(panels), figsize=(4.5 * len(panels), 4), layout="constrained", squeeze=False
     )
-    for axes, codes in zip(row[0], counts, strict=True):
-        chosen = sorted((m for m in mixtures if m.codes == codes), key=lambda mixture: mixture.batch)
-        batches = [mixture.batch for mixture in chosen]
-        for name in (MASKED, GROUPED):
-            times = [1e3 * mixture.times[name].seconds / mixture.batch for mixture in chosen]
-            axes.plot(batches, times, marker="o", label=name)
-        best = [1e3 * mixture.best / mixture.batch for mixture in chosen]
-        axes.plot(batches, best, color="black", linestyle=":", label="best possible")
-        axes.set_xscale("log", base=2)
-        axes.set(xlabel="batch", title=f"{codes} code{'s' * (codes > 1)} in the batch", ylim=(0, None))
-    row[0][0].set_ylabel("ms per sample and UNet call")
-    row[0][0].legend(fontsize=8)
+    for axes, (heading, curves) in zip(row[0], panels.items(), strict=True):
+        if x == LIVE_HEADS:
+            axes.plot([0, 1], [0, 1], color="black", linestyle=":", label="closed heads are free")
+        else:
+            axes.set_xscale("log", base=2)
+        for name, points in curves.items():
+            ran = sorted((at, value) for at, value in points if value is not None)
+            if ran:
+                axes.plot(*zip(*ran, strict=True), marker="o", label=name)
+        axes.set(xlabel=x, title=heading, ylim=(0, None))
+        axes.legend(fontsize=7)
+    row[0][0].set_ylabel(y)
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

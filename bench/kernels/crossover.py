@@ -1,15 +1,19 @@
 """A batch of mixed codes: through the masked supernet at once, or sliced and grouped by code.
 
-Whole UNet calls on SD 2.1's geometry with random weights, in bfloat16, without a compiler. The best possible
-curve charges every sample its own code's MACs at the rate that the dense UNet reaches in its largest batch:
-slicing without any loss to small groups. The supernet computes every channel and skips only the products of
-closed heads, so it can win only where groups are too small to fill the GPU.
+Whole UNet calls on SD 2.1's geometry with random weights, in bfloat16, without a compiler, each way as one
+CUDA graph: what the GPU takes. Without a graph the CPU's time to submit is the least that a call takes; it is
+a column of its own. The best possible curve charges every sample its own code's MACs at the rate that the
+dense UNet reaches in its largest batch: slicing without any loss to small groups. The supernet computes every
+channel and skips only the products of closed heads, so it can win only where groups are too small to fill the
+GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -25,13 +29,14 @@ from aptp.presets import DEFAULT_BUDGETS, PRESETS
 from aptp.space.cost import mac_cost
 from aptp.space.discover import discover
 from aptp.space.draw import draw
-from bench.kernels import timing
+from bench.kernels import charts, timing
 from bench.kernels.shapes import TOKENS
-from bench.kernels.timing import Timed, Work, in_turns
+from bench.kernels.timing import Run, Timed, Work, in_turns
 
 PRESET, LATENT = "sd21", 64  # 512 pixels
 BATCHES = (1, 2, 4, 8, 16)
 CODES = (1, 2, 4)
+CHART = "kernels.crossover.png"
 MASKED, GROUPED, DENSE = "masked supernet", "slice and group", "dense"
 
 
@@ -43,6 +48,11 @@ class Mixture:
     codes: int
     times: dict[str, Timed]
     best: float = 0.0  # seconds
+
+    @property
+    def ratios(self) -> list[float]:
+        """Masked to grouped, round by round."""
+        return self.times[MASKED].ratios(self.times[GROUPED])
 
 
 def spread_codes(batch: int, codes: int) -> list[int]:
@@ -90,42 +100,55 @@ class Supernet:
 
 
 def measure() -> Iterator[Mixture]:
-    """Largest batches first, because they say what the best possible is."""
+    """Largest batches first, because they say what the best possible is. A batch of which one way cannot run
+    is left out, and said.
+    """
     supernet = Supernet()
-    largest, dense = max(BATCHES), None
+    dense = None
     for batch in sorted(BATCHES, reverse=True):
         for codes in (count for count in CODES if count <= batch):
             timed = in_turns(supernet.works(batch, codes), rounds=5)
             times = {name: found for name, found in timed.items() if isinstance(found, Timed)}
             if len(times) < len(timed):
-                raise RuntimeError(f"batch {batch}, {codes} codes: {timed}")
-            dense = times[DENSE].seconds if dense is None else dense
+                print(f"batch {batch}, {codes} codes: {timed}", file=sys.stderr)
+                continue
+            if dense is None:
+                largest, dense = batch, times[DENSE].seconds
             rows = spread_codes(batch, codes)
             best = best_possible(rows, supernet.macs, supernet.dense_macs, dense, largest)
             yield Mixture(batch, codes, times, best)
 
 
-def table(mixtures: list[Mixture]) -> list[dict[str, Any]]:
+def table(mixtures: Sequence[Mixture]) -> list[dict[str, Any]]:
     return [
         {
             "batch": mixture.batch,
             "codes": mixture.codes,
             **{f"{name}, ms": f"{1e3 * found.seconds:.2f}" for name, found in mixture.times.items()},
             "best possible, ms": f"{1e3 * mixture.best:.2f}",
-            "masked to grouped": f"{_ratio(mixture.times[MASKED], mixture.times[GROUPED]):.2f}",
+            **{f"{name}, CPU ms": f"{1e3 * mixture.times[name].host:.1f}" for name in (MASKED, GROUPED)},
+            "masked to grouped": f"{median(mixture.ratios):.2f}",
             "choose": _choice(mixture),
         }
         for mixture in sorted(mixtures, key=lambda mixture: (mixture.codes, mixture.batch))
     ]
 
 
-def _ratio(one: Timed, other: Timed) -> float:
-    """Of neighbours in time, which see the same clocks."""
-    return median(a / b for a, b in zip(one.samples, other.samples, strict=True))
+def chart(mixtures: Sequence[Mixture], folder: Path, title: str) -> tuple[str, ...]:
+    panels: charts.Panels = {}
+    for one in sorted(mixtures, key=lambda mixture: (mixture.codes, mixture.batch)):
+        panel = panels.setdefault(f"{one.codes} code{'s' * (one.codes > 1)} in the batch", {})
+        seconds = {name: one.times[name].seconds for name in (MASKED, GROUPED)} | {"best possible": one.best}
+        for name, value in seconds.items():
+            panel.setdefault(name, []).append((one.batch, 1e3 * value / one.batch))
+    charts.draw_panels(folder / CHART, panels, title, charts.BATCH, "ms per sample and UNet call")
+    return (CHART,)
 
 
 def _choice(mixture: Mixture) -> str:
-    return MASKED if _ratio(mixture.times[MASKED], mixture.times[GROUPED]) < 1 else GROUPED
+    """What won every round; neither, if each won one."""
+    low, high = min(mixture.ratios), max(mixture.ratios)
+    return MASKED if high < 1 else GROUPED if low > 1 else "either"
 
 
 def _inputs(batch: int) -> dict[str, Tensor]:
@@ -139,9 +162,9 @@ def _inputs(batch: int) -> dict[str, Tensor]:
     }
 
 
-def _without_grad(work: Work) -> Work:
-    def run() -> object:
+def _without_grad(run: Run) -> Work:
+    def without_grad() -> object:
         with torch.no_grad():
-            return work()
+            return run()
 
-    return run
+    return Work(without_grad)

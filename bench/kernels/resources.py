@@ -1,6 +1,6 @@
 """What the compiler makes of every tile in the table: registers, spills, shared memory, programs at once.
 
-    TRITON_INTERPRET=0 python -m bench.kernels.resources [--capability 9.0] [--json]
+    TRITON_INTERPRET=0 python -m bench.kernels.resources [--capability 9.0] [--dtypes bf16] [--tails] [--json]
 
 Needs Triton and no GPU. A tile that spills is a mistake; how fast one is that does not, only a GPU can say.
 """
@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,20 +22,23 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels.attention import backward, forward
+from kernels.attention import backward, forward, gates
+from kernels.attention.launch import UNIT
 from kernels.attention.tiles import DTYPES, HEAD_DIMS, KERNELS, Tile, entry, precision
 
 FUNCTIONS = {
     "forward": forward._attend,
-    "to_keys": backward._to_keys,
-    "to_queries": backward._to_queries,
+    "dk_dv": backward._dk_dv,
+    "dq": backward._dq,
+    "deltas": gates._to_deltas,
+    "closed gates": gates._to_closed_gates,
 }
 POINTERS = {  # to the tensors' dtype, to float32, to int32
     **dict.fromkeys(("q", "k", "v", "out", "grad", "dq", "dk", "dv"), None),
-    **dict.fromkeys(("gates", "sums", "deltas"), "*fp32"),
+    **dict.fromkeys(("gates", "lse2", "deltas"), "*fp32"),
+    "shares": "*fp32",
     "lengths": "*i32",
 }
-SIZES = ("HEADS", "N_Q", "N_K", "BATCH", "walk")
 TYPES = {torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32"}
 # compute capability: KiB of shared memory per multiprocessor, of which a program costs 1 by itself
 SHARED = {(8, 0): 164, (8, 6): 100, (9, 0): 228}
@@ -49,28 +52,41 @@ class Resources:
     dtype: str
     tile: str
     registers: int  # per thread
-    spilled: int  # bytes per thread
+    spilled: int  # bytes per thread, stored and loaded
     shared: int  # KiB per program
     programs: int  # on a multiprocessor at once
     products: str  # wgmma, mma or fma
     serial: bool  # whether wgmma products wait for one another
+    narrow: int  # loads of fewer than 4 bytes
 
 
-def every(capability: tuple[int, int]) -> Iterator[Resources]:
-    for dtype in DTYPES:
+def every(
+    capability: tuple[int, int], dtypes: Sequence[torch.dtype] = DTYPES, *, tails: bool = False
+) -> Iterator[Resources]:
+    for dtype in dtypes:
         for width in HEAD_DIMS:
-            for kernel in KERNELS:
-                yield compiled(kernel, width, dtype, entry(kernel, width, dtype, capability), capability)
+            for kernel in FUNCTIONS:
+                tile = entry(kernel if kernel in KERNELS else "forward", width, dtype, capability)
+                yield compiled(kernel, width, dtype, tile, capability, tails=tails)
 
 
 def compiled(
-    kernel: str, width: int, dtype: torch.dtype, tile: Tile, capability: tuple[int, int]
+    kernel: str,
+    width: int,
+    dtype: torch.dtype,
+    tile: Tile,
+    capability: tuple[int, int],
+    *,
+    tails: bool = False,
 ) -> Resources:
-    """For shapes that divide into whole blocks and tensors that are aligned as torch allocates them."""
+    """For tensors that start aligned, as torch allocates them, with any strides that are multiples of 8: no
+    layout is worse. ``tails``: rows that do not divide into whole blocks, and a length per sample.
+    """
     function = FUNCTIONS[kernel]
     constants = {
-        "EVEN": True,
-        "LENGTHS": False,
+        "EVEN": not tails,
+        "LENGTHS": tails,
+        "UNIT": UNIT,
         "SCALE": 0.1,
         "D": width,
         "MAIN": tile.main,
@@ -78,11 +94,12 @@ def compiled(
         "BLOCK_N": tile.keys,
         "PRECISION": precision(dtype, width),
     }
+    constants = {name: value for name, value in constants.items() if name in function.arg_names}
     signature = {name: _type(name, constants, TYPES[dtype]) for name in function.arg_names}
     aligned = {
         (place,): [["tt.divisibility", 16]]
         for place, name in enumerate(function.arg_names)
-        if name in POINTERS or name[-2:] in ("_b", "_h", "_n") and name != "g_b"
+        if name in POINTERS
     }
     places = {(function.arg_names.index(name),): value for name, value in constants.items()}
     target = GPUTarget("cuda", 10 * capability[0] + capability[1], 32)
@@ -90,7 +107,11 @@ def compiled(
     built = triton.compile(ASTSource(function, signature, places, aligned), target=target, options=options)
     registers, spilled, serial = _assembled(built.asm["ptx"], capability)
     threads, shared = 32 * tile.warps, built.metadata.shared / 1024
-    fitting = (REGISTERS // (registers * threads), THREADS // threads, SHARED[capability] // (shared + 1))
+    fitting = (
+        REGISTERS // (registers * threads),
+        THREADS // threads,
+        SHARED.get(capability, min(SHARED.values())) // (shared + 1),
+    )
     found = re.search(r"wgmma\.mma_async|mma\.sync", built.asm["ptx"])
     return Resources(
         kernel,
@@ -104,6 +125,7 @@ def compiled(
         int(min(fitting)),
         found[0].split(".")[0] if found else "fma",
         serial,
+        len(re.findall(r"ld\.global\S*\.[bu](?:8|16)\b", built.asm["ptx"])),
     )
 
 
@@ -114,30 +136,33 @@ def _type(name: str, constants: dict[str, object], of_tensors: str) -> str:
 
 
 def _assembled(ptx: str, capability: tuple[int, int]) -> tuple[int, int, bool]:
-    """Registers, bytes of stack, and whether Hopper's products wait for one another: what ptxas says."""
+    """Registers, bytes spilled, and whether Hopper's products wait for one another: what ptxas says."""
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/ptxas"
-    architecture = f"sm_{capability[0]}{capability[1]}{'a' * (capability == (9, 0))}"
+    architecture = f"sm_{capability[0]}{capability[1]}{'a' * (capability >= (9, 0))}"
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
         file.write(ptx)
         file.flush()
         command = [tool, f"-arch={architecture}", "-v", file.name, "-o", "/dev/null"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     registers = re.search(r"Used (\d+) registers", said)
-    stack = re.search(r"(\d+) bytes stack frame", said)
+    spills = re.findall(r"(\d+) bytes spill", said)  # stores, loads
     assert registers is not None, said
-    assert stack is not None, said
-    return int(registers[1]), int(stack[1]), "are serialized" in said
+    assert len(spills) == 2, said
+    return int(registers[1]), sum(map(int, spills)), "are serialized" in said
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--capability", default="9.0", choices=[f"{x}.{y}" for x, y in SHARED])
+    parser.add_argument("--dtypes", nargs="+", choices=TYPES.values(), default=list(TYPES.values()))
+    parser.add_argument("--tails", action="store_true", help="rows beyond whole blocks, and lengths")
     parser.add_argument("--json", action="store_true", help="one object per line")
     options = parser.parse_args()
     major, minor = map(int, options.capability.split("."))
     if not isinstance(forward._attend, triton.JITFunction):
         sys.exit("The kernels are interpreted here; run this with TRITON_INTERPRET=0")
-    for row in every((major, minor)):
+    dtypes = [dtype for dtype, name in TYPES.items() if name in options.dtypes]
+    for row in every((major, minor), dtypes, tails=options.tails):
         values = asdict(row)
         print(json.dumps(values) if options.json else "  ".join(map(str, values.values())), flush=True)
 

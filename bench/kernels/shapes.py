@@ -1,23 +1,15 @@
-"""The attentions of a UNet, read off its module tree, and what they cost at the least.
+"""The attentions of SD 2.1, and what they cost at the least.
 
-Floors hold for any implementation: every operation at the rate of a large matrix product, every byte at the
-rate of a large copy, whichever takes longer.
+The shapes are a table, so that the machine with the GPU needs nothing but torch and Triton; a test reads them
+off the UNet's module tree. Floors hold for any kernel that gives a block of queries of one head to a
+multiprocessor: every operation at the rate of a large matrix product, on the multiprocessor that is given
+most blocks (how many fit on one at once changes nothing: they share its rate); every byte at the rate of a
+large copy; and the time of a kernel that does nothing.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-
-import torch
-from diffusers import UNet2DConditionModel
-from diffusers.models.attention_processor import Attention
-
-from aptp.presets import PRESETS
-from aptp.space.macs import module_macs
-
-TOKENS = 77
-FACTOR = 8  # pixels per latent, each way
 
 
 @dataclass(frozen=True, order=True)
@@ -48,35 +40,41 @@ class Shape:
         return live * (queries + keys) + queries
 
 
+TOKENS = 77
+LEVELS = (
+    (1, 5, 5),
+    (2, 10, 5),
+    (4, 20, 5),
+    (8, 20, 1),
+)  # of the UNet: side divided by, heads, blocks of either
+WIDTH = 64
+SHARES = {512: 0.157, 768: 0.292}  # of all multiply-accumulates of the UNet, those in attention's products
+SIZES = tuple(SHARES)  # pixels
+
+
+def attentions(size: int) -> dict[Shape, int]:
+    """How often each shape occurs in SD 2.1 at ``size`` pixels."""
+    rows = {(size // 8 // divisor) ** 2: (heads, count) for divisor, heads, count in LEVELS}
+    return {
+        Shape(queries, keys, heads, WIDTH): count
+        for queries, (heads, count) in rows.items()
+        for keys in (queries, TOKENS)
+    }
+
+
 @dataclass(frozen=True)
 class Ceiling:
-    """What this GPU does at best, measured: operations and bytes per second."""
+    """A GPU at its best: operations and bytes per second, and seconds for a kernel that does nothing."""
 
     operations: float
     bytes: float
+    launch: float
+    multiprocessors: int
 
-    def floor(self, shape: Shape, batch: int, live: float, *, backward: bool) -> float:
-        """Seconds."""
-        return max(
-            shape.operations(batch, live, backward=backward) / self.operations,
-            shape.traffic(batch, live, backward=backward) / self.bytes,
-        )
-
-
-def attentions(preset: str, size: int) -> tuple[Counter[Shape], float]:
-    """How often each shape occurs in the UNet at ``size`` pixels, and the share of its MACs that attention's
-    products are.
-    """
-    side = size // FACTOR
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(**PRESETS[preset].unet)
-    macs = module_macs(unet, side, side, TOKENS)
-    found: Counter[Shape] = Counter()
-    products = 0
-    for name, module in unet.named_modules():
-        if isinstance(module, Attention):
-            products += macs[name]
-            pairs = macs[name] // (2 * module.inner_dim)  # queries · keys
-            keys = TOKENS if module.is_cross_attention else round(pairs**0.5)
-            found[Shape(pairs // keys, keys, module.heads, module.inner_dim // module.heads)] += 1
-    return found, products / sum(macs.values())
+    def floor(self, shape: Shape, batch: int, live: float, *, backward: bool, block: int | None) -> float:
+        """Seconds, for a kernel in blocks of ``block`` queries; None: for one that is cut as it likes."""
+        work = shape.operations(batch, live, backward=backward) / self.operations
+        if block is not None:
+            blocks = -(-shape.queries // block) * max(1, round(batch * shape.heads * live))
+            work *= -(-blocks // self.multiprocessors) / (blocks / self.multiprocessors)
+        return self.launch + max(work, shape.traffic(batch, live, backward=backward) / self.bytes)

@@ -5,13 +5,13 @@ Gimelshein 2018; Dao 2023): a running maximum and sum per query, in float32 and 
 logits, which overflow float16, stay finite.
 
 Traffic per live head, in elements: q and out once (N_q·D each), k and v once from memory (N_k·D each) and
-once per block of queries from L2, and 4 bytes per query for the sums that the backward pass reads.
+once per block of queries from L2, and 4 bytes per query for lse2, which the backward pass reads.
 Operations: 4·N_q·N_k·D. A closed head costs the launch of its programs, one load of its gate in each, and
 the zeros it writes: its q, k and v are never read. Its programs cannot be left out of the grid, because only
 the GPU knows how many there are and asking would stall the CPU; the hardware hands their places to live ones.
 
-Keys and values come through pointers. Hopper's bulk copies would need descriptors: made on the host, they
-are lost when torch (2.13) traces a `triton_op`; made in the kernel, each program pays for building its own.
+Keys and values come through pointers. Hopper's bulk copies need descriptors, which are lost when torch (2.13)
+traces a `triton_op`, unless each program builds its own; what they would gain has not been measured.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def live_part(gates, lengths, b, h, g_b, N_K, LENGTHS: tl.constexpr):
 
 
 @triton.jit
-def _absorb(
+def _online_softmax_step(
     state, q, k, v, k_n, v_n, start, keys, MASKED: tl.constexpr, SCALE: tl.constexpr,
     D: tl.constexpr, MAIN: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -66,17 +66,19 @@ def attend_head(
     q, k, v, k_n, v_n, keys, EVEN: tl.constexpr, SCALE: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """softmax(q kᵀ) v for BLOCK_M queries of one head, and log2 of their sums. EVEN: BLOCK_N divides keys."""
+    """softmax(q kᵀ) v for BLOCK_M queries of one head, and lse2: log2 of each one's sum of exponentials.
+    EVEN: BLOCK_N divides keys.
+    """
     lowest = tl.full([BLOCK_M], float("-inf"), tl.float32)
     state = (lowest, tl.zeros([BLOCK_M], tl.float32), zero_rows(BLOCK_M, D, MAIN))
     whole = keys // BLOCK_N * BLOCK_N
     for start in range(0, whole, BLOCK_N):
-        state = _absorb(
+        state = _online_softmax_step(
             state, q, k, v, k_n, v_n, start, keys, False, SCALE, D, MAIN, BLOCK_N, PRECISION
         )  # fmt: skip
     if not EVEN:
         for start in tl.range(whole, keys, BLOCK_N, num_stages=1):  # once or never
-            state = _absorb(
+            state = _online_softmax_step(
                 state, q, k, v, k_n, v_n, start, keys, True, SCALE, D, MAIN, BLOCK_N, PRECISION
             )  # fmt: skip
     highest, total, mixed = state
@@ -85,27 +87,28 @@ def attend_head(
 
 @triton.jit
 def _attend(
-    q, k, v, gates, lengths, out, sums, q_b, q_h, q_n, k_b, k_h, k_n, v_b, v_h, v_n, g_b, HEADS, N_Q, N_K,
-    EVEN: tl.constexpr, LENGTHS: tl.constexpr, SCALE: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
+    q, k, v, gates, lengths, out, lse2, q_b, q_h, q_n, k_b, k_h, k_n, v_b, v_h, v_n, g_b, HEADS, N_Q, N_K,
+    EVEN: tl.constexpr, LENGTHS: tl.constexpr, UNIT: tl.constexpr, SCALE: tl.constexpr, D: tl.constexpr,
+    MAIN: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
+    """Grid: (blocks of queries, heads, samples); a program makes out and lse2 of BLOCK_M queries."""
     b, h = own_head()
     gate, keys = live_part(gates, lengths, b, h, g_b, N_K, LENGTHS)
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     out += (b * N_Q * HEADS + h) * D
-    sums += (b * HEADS + h) * N_Q
+    lse2 += (b * HEADS + h) * N_Q
     if (gate == 0) | (keys == 0):
         store_rows(out, rows, HEADS * D, N_Q, zero_rows(BLOCK_M, D, MAIN), D, MAIN)
-        tl.store(sums + rows, tl.zeros([BLOCK_M], tl.float32), mask=rows < N_Q)
+        tl.store(lse2 + rows, tl.zeros([BLOCK_M], tl.float32), mask=rows < N_Q)
         return
-    queries = load_rows(q + b * q_b + h * q_h, rows, q_n, N_Q, True, D, MAIN)
-    k += b * k_b + h * k_h
-    v += b * v_b + h * v_h
-    mixed, sum2 = attend_head(
-        queries, k, v, k_n, v_n, keys, EVEN, SCALE, D, MAIN, BLOCK_M, BLOCK_N, PRECISION
+    q_rows = load_rows(q + (b * q_b + h * q_h) * UNIT, rows, q_n * UNIT, N_Q, True, D, MAIN)
+    k += (b * k_b + h * k_h) * UNIT
+    v += (b * v_b + h * v_h) * UNIT
+    mixed, found = attend_head(
+        q_rows, k, v, k_n * UNIT, v_n * UNIT, keys, EVEN, SCALE, D, MAIN, BLOCK_M, BLOCK_N, PRECISION
     )
     store_rows(out, rows, HEADS * D, N_Q, scale_rows(mixed, gate), D, MAIN)
-    tl.store(sums + rows, sum2, mask=rows < N_Q)
+    tl.store(lse2 + rows, found, mask=rows < N_Q)
 
 
 def attend(
@@ -113,12 +116,12 @@ def attend(
 ) -> tuple[Tensor, Tensor]:
     """As `reference.attend`, by the kernel. The caller has checked the arguments."""
     batch, heads, queries, _ = q.shape
-    out, sums = by_token(q), q.new_empty(q.shape[:3], dtype=float32)
+    out, lse2 = by_token(q), q.new_empty(q.shape[:3], dtype=float32)
     tile = choose("forward", q, k)
     wrap_triton(_attend)[(triton.cdiv(queries, tile.queries), heads, batch)](
         out=out,
-        sums=sums,
+        lse2=lse2,
         EVEN=even(lengths, k.shape[2], tile.keys),
         **common(q, k, v, gates, lengths, scale, tile),
     )
-    return out, sums
+    return out, lse2

@@ -19,21 +19,21 @@ from torch import Tensor, float32
 from torch.library import wrap_triton
 
 from kernels.attention.forward import attend_head, live_part, own_head
-from kernels.attention.launch import Arguments, common, even
+from kernels.attention.launch import Arguments, common, even, lengths_or_any
 from kernels.attention.rows import load_rows, sum_of_products
 from kernels.attention.tiles import choose
 
 
 @triton.jit
 def _to_deltas(
-    out, grad, gates, deltas, shares, g_b, HEADS, N_Q,
-    D: tl.constexpr, MAIN: tl.constexpr, BLOCK_M: tl.constexpr,
+    out, grad, gates, lengths, deltas, shares, g_b, HEADS, N_Q, N_K,
+    LENGTHS: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr, BLOCK_M: tl.constexpr,
 ):  # fmt: skip
     """δ of BLOCK_M queries, and their sum over the gate: this block's share of dgate, 0 if closed."""
     b, h = own_head()
-    gate = tl.load(gates + b * g_b + h).to(tl.float32)
+    gate, keys = live_part(gates, lengths, b, h, g_b, N_K, LENGTHS)
     share = shares + (b * HEADS + h) * tl.num_programs(0) + tl.program_id(0)
-    if gate == 0:
+    if (gate == 0) | (keys == 0):
         tl.store(share, 0.0)
         return
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -47,19 +47,23 @@ def _to_deltas(
 @triton.jit
 def _to_closed_gates(
     q, k, v, gates, lengths, grad, shares, q_b, q_h, q_n, k_b, k_h, k_n, v_b, v_h, v_n, g_b, HEADS, N_Q, N_K,
-    EVEN: tl.constexpr, LENGTHS: tl.constexpr, SCALE: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr,
-    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
+    EVEN: tl.constexpr, LENGTHS: tl.constexpr, UNIT: tl.constexpr, SCALE: tl.constexpr, D: tl.constexpr,
+    MAIN: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """A closed gate's dgate, Σ grad ∘ softmax(scale · q kᵀ) v: this block's share, over the 0 there."""
+    """A closed gate's dgate, Σ grad ∘ softmax(scale · q kᵀ) v: this block's share, replacing the 0 that
+    `_to_deltas` wrote.
+    """
     b, h = own_head()
     gate, keys = live_part(gates, lengths, b, h, g_b, N_K, LENGTHS)
     if (gate != 0) | (keys == 0):
         return
     rows = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
-    queries = load_rows(q + b * q_b + h * q_h, rows, q_n, N_Q, True, D, MAIN)
-    k += b * k_b + h * k_h
-    v += b * v_b + h * v_h
-    mixed, _ = attend_head(queries, k, v, k_n, v_n, keys, EVEN, SCALE, D, MAIN, BLOCK_M, BLOCK_N, PRECISION)
+    q_rows = load_rows(q + (b * q_b + h * q_h) * UNIT, rows, q_n * UNIT, N_Q, True, D, MAIN)
+    k += (b * k_b + h * k_h) * UNIT
+    v += (b * v_b + h * v_h) * UNIT
+    mixed, _ = attend_head(
+        q_rows, k, v, k_n * UNIT, v_n * UNIT, keys, EVEN, SCALE, D, MAIN, BLOCK_M, BLOCK_N, PRECISION
+    )
     grads = load_rows(grad + (b * N_Q * HEADS + h) * D, rows, HEADS * D, N_Q, True, D, MAIN)
     share = shares + (b * HEADS + h) * tl.num_programs(0) + tl.program_id(0)
     tl.store(share, tl.sum(sum_of_products(mixed, grads), 0))
@@ -75,8 +79,8 @@ def deltas_and_gates(
     blocks = triton.cdiv(queries, tile.queries)
     deltas, shares = (q.new_empty((batch, heads, n), dtype=float32) for n in (queries, blocks))
     wrap_triton(_to_deltas)[(blocks, heads, batch)](
-        out, grad, gates, deltas, shares, gates.stride(0), heads, queries,
-        D=int(width), MAIN=tile.main, BLOCK_M=tile.queries,
+        out, grad, gates, lengths_or_any(gates, lengths), deltas, shares, gates.stride(0), heads, queries,
+        k.shape[2], LENGTHS=lengths is not None, D=int(width), MAIN=tile.main, BLOCK_M=tile.queries,
     )  # fmt: skip
     if straight_through:
         wrap_triton(_to_closed_gates)[(blocks, heads, batch)](

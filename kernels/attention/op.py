@@ -1,8 +1,9 @@
 """`gated_attention`: the operator, its checks, and how torch sees it.
 
-On CUDA it is Triton kernels, on the CPU plain PyTorch (`reference.py`). `triton_op` lets torch.compile and
-AOTInductor take the kernels themselves into a graph; torch.export keeps the operator by name. Without Triton,
-which only CUDA builds of torch need, it is a plain custom operator and runs on the CPU alone.
+On CUDA it is Triton kernels, on the CPU plain PyTorch (`reference.py`). `triton_op` is made so that
+torch.compile and AOTInductor take the kernels themselves into a graph; shown without a GPU is that tracing
+finds them there and what each writes. torch.export keeps the operator by name. Without Triton, which only
+CUDA builds of torch need, it is a plain custom operator and runs on the CPU alone.
 
 Refuses, before anything is launched: what the kernels do not support, and what does not fit together.
 """
@@ -52,7 +53,8 @@ def gated_attention(
     ``gates`` [B, H], floating point: 0 closes a head, 1 leaves it, anything else scales it. A closed head's
     output is zero, and its q, k and v are not read: it costs the zeros.
     ``lengths`` [B], int32 or int64: sample b attends to its first lengths[b] keys, clamped to 0 … N_k: for
-    padded text. A sample with no keys has zero output and zero gradients. Default: all keys.
+    text padded at its end; other masks there are none. A sample with no keys has zero output and zero
+    gradients. Default: all keys.
     ``scale``: default 1/√D.
 
     Gradients go to q, k, v and gates. An open gate gets dgate = Σ grad ∘ head output. A closed one gets 0,
@@ -105,14 +107,14 @@ def _backward(
     gates: Tensor,
     lengths: Tensor | None,
     out: Tensor,
-    sums: Tensor,
+    lse2: Tensor,
     scale: float,
     straight_through: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     options: dict[str, Any] = {"scale": scale, "straight_through": straight_through}
     if on_gpu(q):
         with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]
-            return gradients(grad, q, k, v, gates, lengths, out=out, sums=sums, **options)
+            return gradients(grad, q, k, v, gates, lengths, out=out, lse2=lse2, **options)
     return reference.gradients(grad, q, k, v, gates, lengths, **options)
 
 
@@ -132,7 +134,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.mark_non_differentiable(output[1])
 
 
-def _differentiate(ctx: Any, grad: Tensor, of_sums: Tensor | None) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, grad: Tensor, of_lse2: Tensor | None) -> tuple[Tensor | None, ...]:
     found = _backward(grad, *ctx.saved_tensors, ctx.scale, ctx.straight_through)
     return *found, None, None, None
 

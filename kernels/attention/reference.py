@@ -27,10 +27,10 @@ def attend(
     keys. Differentiable; the second output, which is 0 where the head is closed, is not meant to be.
     """
     wide_q, wide_k, wide_v = _widened(q, k, v, lengths)
-    weights, sums, empty = _softmax(wide_q, wide_k, lengths, scale)
+    weights, lse2, empty = _softmax(wide_q, wide_k, lengths, scale)
     closed = empty | (gates == 0)[:, :, None, None]
     out = (gates[:, :, None, None].to(weights.dtype) * (weights @ wide_v)).masked_fill(closed, 0)
-    return _by_token(out.to(q.dtype)), sums.masked_fill(closed[..., 0], 0)
+    return _by_token(out.to(q.dtype)), lse2.masked_fill(closed[..., 0], 0)
 
 
 def gradients(
@@ -59,10 +59,10 @@ def gradients(
     pulled = (weights * along).sum(-1, keepdim=True)
     slopes = scale * gate * weights * (along - pulled)
     found = (slopes @ wide_k, slopes.mT @ wide_q, gate * (weights.mT @ grad))
-    to_q, to_k, to_v = (_by_token(x.masked_fill(closed, 0).to(q.dtype)) for x in found)
+    dq, dk, dv = (_by_token(x.masked_fill(closed, 0).to(q.dtype)) for x in found)
     silent = empty if straight_through else closed
-    to_gates = pulled.sum((2, 3)).masked_fill(silent[:, :, 0, 0], 0)
-    return to_q, to_k, to_v, to_gates.to(gates.dtype)
+    dgates = pulled.sum((2, 3)).masked_fill(silent[:, :, 0, 0], 0)
+    return dq, dk, dv, dgates.to(gates.dtype)
 
 
 def _widened(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

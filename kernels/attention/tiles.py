@@ -3,17 +3,18 @@
 **None of these has been measured yet.** They are what reasoning and the compiler allow: every 16-bit entry
 was compiled for its architecture, spills nothing and keeps Hopper's products asynchronous (128 x 128 by 4
 warps at D = 64, say, does not), and `tests/kernels/attention/test_compiled.py` holds that.
-`make gpu PART=kernels` measures; whoever runs it corrects the table and this page.
+`python -m bench.kernels.sweep` times others beside them; whoever runs it corrects the table and this page.
 
 The reasoning, for an H100 (990 TFLOP/s in bfloat16 and 16 exponentials per cycle and multiprocessor):
 
 - A logit costs 4·D operations and one exponential. At D = 64 both take 1/16 cycle, so neither may wait for
-  the other: two or more programs per multiprocessor, one's products over another's exponentials. Below 64
+  the other: two or more programs per multiprocessor, one's products over another's exponentials. Registers
+  allow two up to D = 80 and one at 128 and 160, in the forward kernel, where products bind anyway. Below 64
   exponentials bind, and padding 40 columns to 64 is free; above, products bind, and padding 80 to 128 or 160
   to 256 would cost up to 1.6 times. Elsewhere products bind at every D, and 40 is 32 + 16.
 - A block of 64 queries reads k and v from L2 at 64 operations per byte, which an H100's L2 (about 5.5 TB/s)
   serves at 350 TFLOP/s; 128 queries double that. So 128 queries, as far as registers go.
-- `to_keys` keeps two float32 sums of keys · D in registers, `to_queries` one: D bounds their blocks.
+- `dk_dv` keeps two float32 sums of keys · D in registers, `dq` one: D bounds their blocks.
 - float32 products run as three TF32 products (2⁻²¹) up to D = 64; beyond, those spill, and plain ones run.
 """
 
@@ -26,8 +27,9 @@ from torch import Tensor
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 HEAD_DIMS = (32, 40, 64, 80, 128, 160)
-KERNELS = ("forward", "to_keys", "to_queries")
+KERNELS = ("forward", "dk_dv", "dq")
 OLDEST = (8, 0)
+INTERPRETED = {"queries": 64, "keys": 64}  # Triton's interpreter works through a block at a time
 ENOUGH = 256  # programs: two for each multiprocessor of the largest GPUs
 
 
@@ -44,7 +46,7 @@ class Tile:
 
 # fmt: off
 HOPPER = {  # D: main, then queries, keys, warps, stages of each kernel
-    #          forward           to_keys          to_queries
+    #          forward           dk_dv          dq
     32:  ( 32, (128,  64, 4, 3), (64, 64, 4, 2), (128, 64, 8, 2)),
     40:  ( 64, (128,  64, 8, 3), (64, 64, 4, 2), (128, 64, 8, 2)),
     64:  ( 64, (128,  64, 8, 3), (64, 64, 4, 2), (128, 64, 8, 2)),
@@ -77,8 +79,8 @@ def choose(kernel: str, q: Tensor, k: Tensor) -> Tile:
     Raises ValueError on a GPU that is too old.
     """
     tile = entry(kernel, q.shape[3], q.dtype, capability(q))
-    if not q.is_cuda:  # in Triton's interpreter, which works through a block at a time
-        tile = replace(tile, queries=64, keys=64)
+    if not q.is_cuda:
+        tile = replace(tile, **INTERPRETED)
     return replace(tile, queries=_fit(tile.queries, q.shape[2]), keys=_fit(tile.keys, k.shape[2]))
 
 
@@ -104,7 +106,7 @@ def precision(dtype: torch.dtype, width: int) -> str:
 
 
 def walked(blocks: int, programs: int) -> int:
-    """Of ``blocks`` of queries, how many one program of `to_keys` walks over, if ``programs`` of them walk
+    """Of ``blocks`` of queries, how many one program of `dk_dv` walks over, if ``programs`` of them walk
     over all: fewer where too few would run at once, but never fewer than 4. By shape alone, so that sums
     are the same on every GPU.
     """

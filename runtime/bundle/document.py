@@ -6,6 +6,7 @@ bytes are, the only exception that leaves this file is `ManifestError`.
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -109,6 +110,17 @@ class Fields:
         if choices and value not in choices:
             listed = ", ".join(map(repr, choices))
             raise self.error(name, f"{value[:64]!r} is not one of {listed}{nearest(value, choices)}")
+        return value
+
+    def texts(self, name: str) -> dict[str, str]:
+        """An object with free keys, and a string under each."""
+        return self.each(name, lambda _, value, where: as_text(value, where))
+
+    def digest(self, name: str) -> str:
+        """A SHA-256 in lower-case hexadecimal."""
+        value = self.text(name)
+        if not re.fullmatch(r"[0-9a-f]{64}", value):
+            raise self.error(name, "must be 64 lower-case hexadecimal digits")
         return value
 
     def integer(self, name: str, low: int = 0, high: int = INTEGER) -> int:

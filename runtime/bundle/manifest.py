@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ..errors import ManifestError, nearest
+from . import compiled
 from .document import Fields, as_integer, as_number, as_text, decode
 from .files import FileEntry, check_path
 from .schema import (
@@ -82,7 +83,7 @@ def _is_newer_minor(version: str) -> bool:
 
 
 def _source(fields: Fields) -> Source:
-    source = Source(fields.text("name"), _digest(fields, "checkpoint"), fields.flag("trained"))
+    source = Source(fields.text("name"), fields.digest("checkpoint"), fields.flag("trained"))
     fields.close()
     return source
 
@@ -119,7 +120,7 @@ def _model(fields: Fields) -> Model:
         return check_path(fields.text(name), f"{fields.where}.{name}") if fields.has(name) else None
 
     graph = check_path(fields.text("graph"), f"{fields.where}.graph")
-    model = Model(graph, _digest(fields, "identity"), path("weights"), path("serve"))
+    model = Model(graph, fields.digest("identity"), path("weights"), path("serve"))
     if model.weights and PurePosixPath(model.weights).parent != PurePosixPath(graph).parent:
         raise fields.error("weights", "must lie in the same folder as the graph")
     if model.serve and not model.weights:
@@ -128,13 +129,6 @@ def _model(fields: Fields) -> Model:
         raise ManifestError(f"{fields.where}: names one file twice; graph, weights and serve must differ")
     fields.close()
     return model
-
-
-def _digest(fields: Fields, name: str) -> str:
-    value = fields.text(name)
-    if not re.fullmatch(r"[0-9a-f]{64}", value):
-        raise fields.error(name, "must be 64 lower-case hexadecimal digits")
-    return value
 
 
 def _encoder(fields: Fields) -> EncoderEntry:
@@ -222,9 +216,11 @@ def _expert(fields: Fields) -> Expert:
         reduced_precision=(
             fields.items("reduced_precision", as_text) if fields.has("reduced_precision") else ()
         ),
+        compiled=fields.objects("compiled", compiled.parse) if fields.has("compiled") else (),
+        gates=compiled.parse_gates(fields.fields("gates")) if fields.has("gates") else None,
     )
     if len(set(expert.reduced_precision)) < len(expert.reduced_precision):
-        raise fields.error("reduced_precision", "names a provider twice")
+        raise fields.error("reduced_precision", "names an engine twice")
     fields.close()
     return expert
 
@@ -245,7 +241,7 @@ def _schedule(fields: Fields) -> Schedule:
 
 
 def _entry(fields: Fields) -> FileEntry:
-    entry = FileEntry(fields.integer("size"), _digest(fields, "sha256"))
+    entry = FileEntry(fields.integer("size"), fields.digest("sha256"))
     fields.close()
     return entry
 
@@ -294,6 +290,9 @@ def _check_experts(manifest: Manifest) -> None:
             raise ManifestError(
                 f"manifest.experts: {name[:64]!a} is not {DENSE!r} nor a code of {manifest.router.codes}"
             )
+    for name, expert in manifest.experts.items():
+        compiled.check(expert, manifest.files, f"manifest.experts {name!r}")
+    compiled.check_supernets(manifest.experts)
     if manifest.router.fallback is not None:
         _known(manifest.router.fallback, manifest.experts, "router", "expert")
 

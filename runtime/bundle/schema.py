@@ -1,7 +1,8 @@
 """The manifest as frozen values (docs/BUNDLE.md, version 1.0); `manifest` parses them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .files import FileEntry
 
@@ -52,6 +53,53 @@ class Model:
     def paths(self) -> tuple[str, ...]:
         """Every file the model is made of."""
         return tuple(path for path in (self.graph, self.weights, self.serve) if path is not None)
+
+
+class Range(NamedTuple):
+    """The sizes of an axis that an engine takes; it is fastest at `usual`."""
+
+    least: int
+    usual: int
+    most: int
+
+    def takes(self, size: int) -> bool:
+        return self.least <= size <= self.most
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """A code as the supernet takes it: `count` gates, four to a hexadecimal digit, highest bit first."""
+
+    count: int
+    bits: str
+
+    @classmethod
+    def of(cls, kept: Iterable[bool]) -> "Gates":
+        """The gates that are kept, 0 in what the last digit has left over."""
+        text = "".join(str(int(one)) for one in kept)
+        digits = -(-len(text) // 4)
+        return cls(len(text), f"{int(text.ljust(4 * digits, '0'), 2):0{digits}x}")
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """1 or 0 for each gate."""
+        digits = f"{int(self.bits, 16):0{4 * len(self.bits)}b}"
+        return tuple(map(int, digits[: self.count]))
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A model compiled for one `target`, such as `{"device": "cuda", "architecture": "sm90"}`.
+
+    `profile` says which `batch` (rows) and which `height` and `width` (of latents) it takes.
+    """
+
+    kind: str
+    file: str
+    precision: str
+    profile: Mapping[str, Range]
+    target: Mapping[str, str]
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +158,17 @@ class Decoder:
 class Expert:
     """One UNet: `parameters`, and `macs` of one call at the default size.
 
-    `reduced_precision` names the providers that may run it at their own precision; all others use float32.
+    `reduced_precision` names the engines that may run the graph at their own precision; all others use
+    float32. `compiled` holds what was made of the graph for particular machines; `gates` is the code under
+    which the supernet is this expert.
     """
 
     model: Model
     parameters: int
     macs: int
-    reduced_precision: tuple[str, ...]
+    reduced_precision: tuple[str, ...] = ()
+    compiled: tuple[Compiled, ...] = ()
+    gates: Gates | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from aptp.errors import CheckpointError, IntegrityError
+from aptp.checkpoint.reader import Checkpoint
+from aptp.errors import CheckpointError, IntegrityError, TableError
+from aptp.space.profile_file import write
 from export import build, publish
 from export.errors import LockedError, RefusedError, ScheduleError, StorageError, UsageError
 from export.lock import locked
 from runtime.bundle.reader import Bundle
 from runtime.pipeline import Runtime
 from tests.checkpoints import build_mini, change_weight, command, content, copy_bundle, sign
+from tests.profiles import SETTING, counted
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -43,7 +47,7 @@ def test_a_bundle_verifies_and_makes_images(built):
     assert set(bundle.manifest.experts) == {"0", "1"}
     assert bundle.manifest.defaults.guidance == 3
     assert bundle.manifest.experts["0"].macs < bundle.manifest.experts["1"].macs
-    with Runtime.open(built, provider="cpu", cache=built.parent / "cache") as runtime:
+    with Runtime.open(built, engine="cpu", cache=built.parent / "cache") as runtime:
         (made,) = runtime.generate("a red circle", steps=2)
     assert made.pixels.shape == (32, 32, 3)
 
@@ -78,6 +82,29 @@ def test_an_unchanged_build_publishes_nothing(mini, bundle, capsys):
     assert build.main(command(mini, bundle)) == 0
     assert bundle.stat().st_ino == before
     assert "up to date" in capsys.readouterr().err
+
+
+def test_a_profile_says_what_experts_cost(mini, bundle, tmp_path, capsys):
+    checkpoint, path = Checkpoint.open(mini), tmp_path / "profile.json"
+    setting = replace(SETTING, latent=checkpoint.latent_size, tokens=77)
+    write(path, counted(checkpoint.cost(), setting))
+    assert build.main(command(mini, bundle, "--cost", str(path), "--json")) == 0
+    said = capsys.readouterr()
+    cost, found = checkpoint.cost(), json.loads(said.out)["forecasts"]
+    for code, architecture in zip("01", checkpoint.architectures, strict=True):
+        assert found[code]["share"] == pytest.approx(cost.of(architecture) / cost.dense)
+        assert found[code]["advice"] == []
+        assert f"experts/{code}: " in said.err
+    assert "of dense; no width to align or pad" in said.err
+    assert "by the profile" in (bundle.with_name("bundle.report") / "report.md").read_text()
+
+
+def test_a_profile_of_another_size_is_refused_before_anything_is_built(mini, tmp_path):
+    path = tmp_path / "profile.json"
+    write(path, counted(Checkpoint.open(mini).cost()))
+    with pytest.raises(TableError, match="holds for 8x8 latents"):
+        build.main(command(mini, tmp_path / "bundle", "--cost", str(path)))
+    assert [one.name for one in tmp_path.iterdir()] == ["profile.json"]
 
 
 def test_a_lost_report_of_a_published_bundle_is_written_again(mini, bundle):

@@ -37,7 +37,9 @@ def parsers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def spy(name: str) -> MagicMock:
         def record(*_: Any, **__: Any) -> MagicMock:
             calls.append(name)
-            return MagicMock()
+            session = MagicMock()
+            session.get_providers.return_value = ["CPUExecutionProvider"]
+            return session
 
         return MagicMock(side_effect=record, from_str=record)
 

@@ -22,7 +22,6 @@ pytestmark = [
 )
 @torch.no_grad()
 def test_masked_and_sliced_agree(geometry: str, dtype: torch.dtype, tolerance: float) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     unet = make_unet(geometry, torch.float32)
     space = discover(unet, depth="all")
     architecture = harden(space, np.random.default_rng(0).random(space.size))

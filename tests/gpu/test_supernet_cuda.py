@@ -1,14 +1,20 @@
 """The gated supernet with the attention kernel on a GPU: the sliced experts, in a batch of four codes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from aptp.model import attention
 from aptp.model.gates import GatedUNet
 from aptp.model.sliced import gates_of, slice_unet
 from aptp.space.architecture import harden
 from aptp.space.discover import discover
+from export.compiled import aoti
+from runtime.bundle.schema import Compiled, Range
+from runtime.engines.aoti import open_package
 from tests.aptp.model.test_attention import CODES, HEADS
 from tests.geometries import make_inputs
 
@@ -22,8 +28,6 @@ pytestmark = pytest.mark.gpu
 def test_a_batch_of_four_codes_equals_their_slices(
     dtype: torch.dtype, tolerance: float, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from diffusers import UNet2DConditionModel
-
     calls = []
     kernel = attention.gated_attention
     monkeypatch.setattr(attention, "gated_attention", lambda *x, **y: calls.append(x) or kernel(*x, **y))
@@ -43,3 +47,32 @@ def test_a_batch_of_four_codes_equals_their_slices(
     assert calls
     for one, other in zip(mixed, sliced, strict=True):
         assert (one - other).float().square().mean().sqrt() <= tolerance * other.float().std()
+
+
+@torch.no_grad()
+def test_a_package_serves_a_batch_of_four_codes(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    kernel = attention.gated_attention
+    monkeypatch.setattr(attention, "gated_attention", lambda *x, **y: calls.append(x) or kernel(*x, **y))
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(**HEADS).eval()
+    space = discover(unet, depth="all")
+    codes = [harden(space, row) for row in np.random.default_rng(0).random((CODES, space.size))]
+    inputs = {name: x.float() for name, x in make_inputs(unet, batch=CODES).items()}
+    sliced = [
+        slice_unet(unet, code)(**{name: x[i : i + 1] for name, x in inputs.items()}).sample[0]
+        for i, code in enumerate(codes)
+    ]
+    inputs["gates"] = torch.cat([gates_of(code) for code in codes])
+    profile, made_for = {"batch": (1, 2, CODES)}, {"device": device}
+    wanted = {"kind": "supernet", "precision": "float32", "profile": profile, "target": made_for}
+    path = tmp_path / "aoti.pt2"
+    aoti.write_package(GatedUNet(unet, space), {name: x[:2] for name, x in inputs.items()}, wanted, path)
+    assert bool(calls) == (device == "cuda")
+    entry = Compiled("supernet", path.name, "float32", {"batch": Range(1, 2, CODES)}, made_for, "")
+    arrays = {name: x.numpy() for name, x in inputs.items()}
+    mixed = open_package(path, entry).run(arrays.pop("sample"), arrays.pop("timestep"), arrays)
+    for one, other in zip(torch.from_numpy(mixed), sliced, strict=True):
+        assert (one - other).square().mean().sqrt() <= 1e-4 * other.std()

@@ -1,13 +1,16 @@
-"""One synthetic bundle for all tests of the runtime, and a copy of it for those that change it."""
+"""A synthetic bundle for all tests of the runtime, copies for those that change it, missing modules."""
 
+import builtins
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runtime import Runtime
 from runtime.bundle.reader import Bundle
+from runtime.engines import providers
 from tests.bundles import write_bundle
 
 
@@ -28,10 +31,33 @@ def bundle(bundle_path: Path) -> Bundle:
 
 @pytest.fixture(scope="session")
 def runtime(bundle_path: Path, cache_path: Path) -> Iterator[Runtime]:
-    with Runtime.open(bundle_path, provider="cpu", cache=cache_path, threads=1) as opened:
+    with Runtime.open(bundle_path, engine="cpu", cache=cache_path, threads=1) as opened:
         yield opened
 
 
 @pytest.fixture
 def copy_path(bundle_path: Path, tmp_path: Path) -> Path:
     return shutil.copytree(bundle_path, tmp_path / "bundle")
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch):
+    """Make a module look as if it were not installed."""
+    forget = [providers.onnxruntime.cache_clear, providers._openvino_devices.cache_clear]
+
+    def hide(name: str) -> None:
+        real = builtins.__import__
+
+        def find(wanted: str, *rest: Any, **options: Any) -> Any:
+            if wanted == name:
+                raise ImportError(name)
+            return real(wanted, *rest, **options)
+
+        monkeypatch.setattr(builtins, "__import__", find)
+        for clear in forget:
+            clear()
+
+    yield hide
+    monkeypatch.undo()
+    for clear in forget:
+        clear()

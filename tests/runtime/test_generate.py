@@ -28,7 +28,7 @@ Generate = Callable[..., int]
 def generate(bundle_path: Path, cache_path: Path, tmp_path: Path) -> Generate:
     def call(*arguments: str) -> int:
         places = "--bundle", str(bundle_path), "--cache", str(cache_path), "--out", str(tmp_path / "out")
-        return main([*places, "--provider", "cpu", *arguments])
+        return main([*places, "--engine", "cpu", *arguments])
 
     return call
 
@@ -171,8 +171,8 @@ def test_warnings(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixtur
         ([], "no prompt was given"),
         (["--bundel", "x", "red"], r"unknown option '--bundel' \(did you mean '--bundle'\?\)"),
         (["--ste", "3", "red"], r"unknown option '--ste' \(did you mean '--steps'\?\)"),
-        (["--provider", "gpu", "red"], r"invalid choice: 'gpu'"),
-        (["--provider", "openvno", "red"], r"did you mean 'openvino'"),
+        (["--engine", "gpu", "red"], r"invalid choice: 'gpu'"),
+        (["--engine", "openvno", "red"], r"did you mean 'openvino'"),
         (["--steps", "x", "red"], "--steps: 'x' is not an integer"),
         (["--steps", "99", "red"], "steps 99: solver 'ddim' offers 1 to 10"),
         (["--guidance", "x", "red"], "--guidance: 'x' is not a number"),
@@ -227,7 +227,7 @@ def test_places(
     places = {"--bundle": bundle_path, "--out": tmp_path / "out", "--cache": tmp_path / "cache"}
     arguments = [str(word) for pair in {**places, option: tmp_path / value}.items() for word in pair]
     with pytest.raises(error, match=message):
-        main([*arguments, "--provider", "cpu", "red"])
+        main([*arguments, "--engine", "cpu", "red"])
     assert error.exit_code == {NotABundle: 3, UsageError: 2, CacheFailure: 1}[error]
     assert not list(tmp_path.glob("out/*"))
 

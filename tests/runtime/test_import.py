@@ -1,6 +1,5 @@
 """What importing and using the runtime brings along."""
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -39,12 +38,3 @@ def test_generating_needs_no_training_package(bundle_path: Path, cache_path: Pat
     code = "from runtime import Runtime\n"
     code += f"with Runtime.open({str(bundle_path)!r}, cache={str(cache_path)!r}) as r: r.generate('red')"
     assert not modules(code) & FORBIDDEN
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "runtime").rglob("*.py")), ids=lambda path: path.name)
-def test_no_file_imports_what_it_must_not(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.level == 0:
-            names.append(str(node.module))
-        assert not {name.partition(".")[0] for name in names} & FORBIDDEN

@@ -1,7 +1,7 @@
-import builtins
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,9 @@ import pytest
 from onnx import TensorProto, helper, save
 
 from runtime.bundle.reader import Bundle
-from runtime.engines import onnx as module
-from runtime.engines.onnx import OnnxEngine, choose_provider, open_session
-from runtime.errors import EngineFailure, EnvironmentMismatch, UsageError
+from runtime.engines import providers
+from runtime.engines.onnx import BoundEngine, OnnxEngine, open_session
+from runtime.errors import EngineFailure, EnvironmentMismatch
 
 ARENA = """
 import sys
@@ -45,29 +45,6 @@ def arguments(rows: int, side: int = 8) -> tuple[np.ndarray, np.ndarray, dict[st
     return sample, timestep, {"encoder_hidden_states": states}
 
 
-@pytest.fixture
-def without(monkeypatch: pytest.MonkeyPatch):
-    """Make a module look as if it were not installed."""
-    forget = [module.onnxruntime.cache_clear, module._openvino_devices.cache_clear]
-
-    def hide(name: str) -> None:
-        real = builtins.__import__
-
-        def find(wanted: str, *rest: Any, **options: Any) -> Any:
-            if wanted == name:
-                raise ImportError(name)
-            return real(wanted, *rest, **options)
-
-        monkeypatch.setattr(builtins, "__import__", find)
-        for clear in forget:
-            clear()
-
-    yield hide
-    monkeypatch.undo()
-    for clear in forget:
-        clear()
-
-
 def test_pinned_dimensions_give_the_same_function(unet: Path) -> None:
     free = OnnxEngine(open_session(unet, "cpu"))
     pinned = open_session(unet, "cpu", overrides={"batch": 2, "height": 8, "width": 8}, threads=1)
@@ -88,46 +65,10 @@ def test_a_graph_with_other_inputs(unet: Path) -> None:
         open_session(unet, "cpu").require(["sample", "timestep", "text_embeds"], "out_sample")
 
 
-def test_auto_is_what_there_is() -> None:
-    devices, _ = module._openvino_devices()
-    assert choose_provider("auto") == ("openvino" if devices else "cpu")
-    assert choose_provider("cpu") == "cpu"
-
-
-def test_an_unknown_provider() -> None:
-    with pytest.raises(
-        UsageError, match=r"'openvno' is not one of auto, openvino, cpu \(did you mean 'openvino'\?\)"
-    ):
-        choose_provider("openvno")
-
-
 def test_without_onnxruntime(without, unet: Path) -> None:
     without("onnxruntime")
     with pytest.raises(EnvironmentMismatch, match=r"install `aptp\[cpu\]` or `aptp\[gpu\]`"):
         open_session(unet, "cpu")
-
-
-def test_without_the_openvino_plugin(without) -> None:
-    without("onnxruntime_ep_openvino")
-    assert choose_provider("auto") == "cpu"
-    with pytest.raises(
-        EnvironmentMismatch, match=r"onnxruntime-ep-openvino is not installed .* use 'cpu' or 'auto'"
-    ):
-        choose_provider("openvino")
-
-
-def test_openvino_without_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_openvino_devices", lambda: ([], "no device"))
-    assert choose_provider("auto") == "cpu"
-    with pytest.raises(EnvironmentMismatch, match="provider 'openvino' cannot be used: no device"):
-        choose_provider("openvino")
-
-
-def test_openvino_elsewhere_than_x86(monkeypatch: pytest.MonkeyPatch, without) -> None:
-    without("nothing")
-    monkeypatch.setattr(module.platform, "machine", lambda: "aarch64")
-    with pytest.raises(EnvironmentMismatch, match="it runs on x86 processors, and this is aarch64"):
-        choose_provider("openvino")
 
 
 def test_cpu_sessions_share_one_arena(tmp_path: Path) -> None:
@@ -166,27 +107,98 @@ def test_what_openvino_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, unet: Path, precision: str, pinned: bool
 ) -> None:
     options = Options()
-    monkeypatch.setattr(module, "_openvino_devices", lambda: (["device"], ""))
+    monkeypatch.setattr(providers, "_openvino_devices", lambda: (["device"], ""))
     monkeypatch.setattr(onnxruntime, "SessionOptions", lambda: options)
     real = onnxruntime.InferenceSession
     asked: list[Any] = []
 
-    def open_real(path: str, _: Any, providers: Any) -> Any:
-        asked.append(providers)
+    def open_real(path: str, _: Any, **more: Any) -> Any:
+        asked.append(more)
         return real(path, providers=["CPUExecutionProvider"])
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", open_real)
     open_session(unet, "openvino", overrides={"batch": 2}, precision=precision)
     wanted = {"load_config": '{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}'} if pinned else {}
     assert options.added == [("batch", 2), (["device"], wanted)]
-    assert asked == [None]
+    assert asked == [{}]
 
 
 def test_openvino_gives_the_same_function(unet: Path) -> None:
-    devices, reason = module._openvino_devices()
+    devices, reason = providers._openvino_devices()
     if not devices:
         pytest.skip(f"no OpenVINO here: {reason}")
     results = [
         OnnxEngine(open_session(unet, provider)).run(*arguments(2)) for provider in ("cpu", "openvino")
     ]
     assert np.abs(results[0] - results[1]).max() < 1e-5
+
+
+class Binding:
+    """Records what is bound, and computes on the CPU what onnxruntime would on a GPU."""
+
+    def __init__(self, session: Any) -> None:
+        self.session, self.inputs, self.kept = session, {}, list[str]()
+
+    def bind_ortvalue_input(self, name: str, value: Any) -> None:
+        self.kept.append(name)
+        self.inputs[name] = value
+
+    def bind_cpu_input(self, name: str, array: np.ndarray) -> None:
+        self.inputs[name] = array
+
+    def bind_output(self, name: str, device: str) -> None:
+        assert (name, device) == ("out_sample", "cpu")
+
+    def copy_outputs_to_cpu(self) -> list[np.ndarray]:
+        return [self.session.run(["out_sample"], self.inputs)[0]]
+
+
+def test_conditioning_is_put_on_the_gpu_once(unet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = open_session(unet, "cpu")
+    real, bindings = session._session, []
+
+    def io_binding() -> Binding:
+        bindings.append(Binding(real))
+        return bindings[-1]
+
+    names = {name: getattr(real, name) for name in ("get_inputs", "get_outputs", "run")}
+    session._session = SimpleNamespace(**names, io_binding=io_binding, run_with_iobinding=lambda _: None)
+    put = SimpleNamespace(ortvalue_from_numpy=lambda array, device, number: array)
+    monkeypatch.setattr(onnxruntime, "OrtValue", put)
+    engine = BoundEngine(session)
+    sample, timestep, conditioning = arguments(2)
+    for step in (timestep, timestep + 1):
+        wanted = OnnxEngine(open_session(unet, "cpu")).run(sample, step, conditioning)
+        assert np.array_equal(engine.run(sample, step, conditioning), wanted)
+    assert [binding.kept for binding in bindings] == [["encoder_hidden_states"]]
+    engine.run(sample, timestep, dict(conditioning))
+    assert len(bindings) == 2
+
+
+def test_a_gpu_that_has_no_room(unet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(onnxruntime, "OrtValue", SimpleNamespace(ortvalue_from_numpy=full))
+    with pytest.raises(EngineFailure, match="cannot be put on the GPU: out of memory"):
+        BoundEngine(open_session(unet, "cpu")).run(*arguments(1))
+
+
+def test_a_provider_that_onnxruntime_went_on_without(unet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.engines.onnx.in_use", lambda session, provider: False)
+    with pytest.raises(EngineFailure, match="provider 'cpu' did not load"):
+        open_session(unet, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("provider", "names"),
+    [
+        ("cuda", ["CUDAExecutionProvider"]),
+        ("tensorrt", ["TensorrtExecutionProvider", "CUDAExecutionProvider"]),
+    ],
+)
+def test_what_gpus_are_asked_for(provider: str, names: list[str]) -> None:
+    for precision, tf32 in (("float32", "0"), ("fast", "1")):
+        asked = providers.configure(None, provider, precision)["providers"]
+        assert [name for name, _ in asked] == names
+        assert asked[-1][1]["use_tf32"] == tf32

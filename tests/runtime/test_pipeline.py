@@ -105,7 +105,7 @@ def images_of(results: list[Generated]) -> list[bytes]:
 
 def test_alone_and_in_a_crowd(bundle_path: Path, cache_path: Path, runtime: Runtime) -> None:
     alone = [runtime.generate(prompt, seed=index)[0] for index, prompt in enumerate(PROMPTS * 2)]
-    with Runtime.open(bundle_path, provider="cpu", cache=cache_path, batch=3, threads=1) as crowd:
+    with Runtime.open(bundle_path, engine="cpu", cache=cache_path, batch=3, threads=1) as crowd:
         assert images_of(crowd.generate(PROMPTS * 2)) == images_of(alone)
 
 
@@ -220,7 +220,7 @@ def test_limits_must_be_positive_integers(bundle_path: Path, name: str, value: A
 @pytest.mark.parametrize(("macs", "batch"), [(10**8, 8), (10**11, 1)])
 def test_the_largest_expert_decides_how_many_share_a_call(copy_path: Path, macs: int, batch: int) -> None:
     edit(copy_path, lambda manifest: manifest["experts"]["2"].update(macs=macs))
-    with Runtime.open(copy_path, provider="cpu") as runtime:
+    with Runtime.open(copy_path, engine="cpu") as runtime:
         assert runtime.batch == batch
 
 
@@ -236,7 +236,7 @@ def test_a_code_that_is_asked_for_is_never_replaced(
 ) -> None:
     path = write_bundle(tmp_path / "one", experts=["0"])
     edit(path, lambda manifest: manifest["router"].update(fallback))
-    with Runtime.open(path, provider="cpu", cache=tmp_path) as runtime:
+    with Runtime.open(path, engine="cpu", cache=tmp_path) as runtime:
         with pytest.raises(
             CodeUnavailable, match=f"no expert for code '{code}'; it holds 0. Build .* {build}"
         ):
@@ -254,7 +254,7 @@ def one(runtime: Runtime, tmp_path: Path) -> Path:
 
 def test_a_code_without_an_expert_falls_back(one: Path, runtime: Runtime, tmp_path: Path) -> None:
     edit(one, lambda manifest: manifest["router"].update(fallback="dense"))
-    with Runtime.open(one, provider="cpu", cache=tmp_path) as opened:
+    with Runtime.open(one, engine="cpu", cache=tmp_path) as opened:
         images = opened.generate(PROMPTS)
         for image, route in zip(images, runtime.route(PROMPTS), strict=True):
             there = str(route.code) in opened.bundle.manifest.experts
@@ -266,7 +266,7 @@ def test_a_code_without_an_expert_falls_back(one: Path, runtime: Runtime, tmp_pa
 
 def test_a_failure_does_not_stop_the_others(one: Path, runtime: Runtime, tmp_path: Path) -> None:
     heard: dict[int, Generated | RuntimeFailure] = {}
-    with Runtime.open(one, provider="cpu", cache=tmp_path, batch=1) as opened:
+    with Runtime.open(one, engine="cpu", cache=tmp_path, batch=1) as opened:
         with pytest.raises(CodeUnavailable, match="no expert for code .* and no fallback"):
             opened.generate(PROMPTS, on_image=heard.__setitem__)
         good = opened.generate(PROMPTS[0])
@@ -280,7 +280,7 @@ def test_a_failure_does_not_stop_the_others(one: Path, runtime: Runtime, tmp_pat
 
 def test_an_expert_that_is_damaged_spoils_only_its_own_images(copy_path: Path, tmp_path: Path) -> None:
     heard: dict[int, Generated | RuntimeFailure] = {}
-    with Runtime.open(copy_path, provider="cpu", cache=tmp_path / "cache", batch=1) as runtime:
+    with Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache", batch=1) as runtime:
         codes = [route.code for route in runtime.route(PROMPTS)]
         (copy_path / f"experts/{codes[0]}/unet/model.onnx.data").write_bytes(b"")
         with pytest.raises(IntegrityError):
@@ -333,13 +333,13 @@ def test_what_the_routers_own_encoder_drops_counts(copy_path: Path, tmp_path: Pa
         manifest["conditioning"][0]["encoder"] = "whole"
 
     edit(copy_path, change)
-    with Runtime.open(copy_path, provider="cpu", cache=tmp_path / "cache") as runtime:
+    with Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
         assert runtime.generate("red " * 9)[0].dropped_tokens == 3
         assert runtime.generate("red " * 9, code=0)[0].dropped_tokens == 0  # nobody asked the router
 
 
 def test_memory_bounds_experts_and_decoder_together(bundle_path: Path, cache_path: Path) -> None:
-    with Runtime.open(bundle_path, provider="cpu", cache=cache_path, memory=1) as runtime:
+    with Runtime.open(bundle_path, engine="cpu", cache=cache_path, memory=1) as runtime:
         runtime.generate(["red", "red"], code=1)
         resident, manifest = runtime._models._resident, runtime.bundle.manifest
         assert resident.used == 2 * manifest.files[str(manifest.decoder.model.weights)].size
@@ -355,7 +355,7 @@ def test_what_is_not_finite_is_no_image(
         result = run(session, output, inputs)
         return np.full_like(result, np.nan) if output == broken else result
 
-    with Runtime.open(bundle_path, provider="cpu", cache=cache_path) as runtime:
+    with Runtime.open(bundle_path, engine="cpu", cache=cache_path) as runtime:
         monkeypatch.setattr(Session, "run", poison)
         with pytest.raises(EngineFailure, match="not finite"):
             runtime.generate("red")

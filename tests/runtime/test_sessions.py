@@ -87,4 +87,4 @@ def test_whoever_opens_a_swapped_file_refuses_it(
 
     monkeypatch.setattr(sessions, "open_session", swapped)
     with pytest.raises(IntegrityError, match=f"{place}/{file.name}"):
-        Runtime.open(copy_path, provider="cpu", cache=tmp_path / "cache").generate("red", code=0)
+        Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache").generate("red", code=0)

@@ -22,3 +22,9 @@ def test_the_target_is_stage_1s(told):
 @pytest.mark.parametrize("told", [{}, {"made_by": "aptp.new"}, {"from": {"made_by": "aptp.new"}}])
 def test_random_codes_have_no_target(told):
     assert target(told) is None
+
+
+def test_a_budget_in_seconds_is_no_target_for_macs():
+    method = {"budget": 0.6}
+    assert target({"from": {"method": method, "budget": {"in": "MACs"}}}) == 0.6
+    assert target({"from": {"method": method, "budget": {"in": "seconds"}}}) is None

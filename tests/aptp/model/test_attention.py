@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
 from aptp.model import attention
@@ -74,6 +75,17 @@ def test_a_batch_of_four_codes_equals_their_slices(kernel: Spy) -> None:
         assert (mixed[i] - alone).square().mean().sqrt() <= 1e-5 * alone.std()
 
 
+@torch.no_grad()
+def test_exported_the_supernet_keeps_the_operator_in_every_attention(kernel: Spy) -> None:
+    _, supernet = make()
+    inputs = {**make_inputs(supernet.unet), "gates": torch.ones(2, supernet.space.size)}
+    batch = torch.export.Dim("batch", min=1, max=16)
+    shapes = {name: {0: batch} for name in inputs}
+    program = torch.export.export(supernet, (), inputs, dynamic_shapes=shapes)
+    targets = [node.target for node in program.graph.nodes]
+    assert targets.count(torch.ops.aptp.gated_attention.default) == 2 * 4
+
+
 def test_gates_learn_the_same(kernel: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
     unet, supernet = make()
     inputs = make_inputs(unet, batch=1)
@@ -87,9 +99,13 @@ def test_gates_learn_the_same(kernel: Spy, monkeypatch: pytest.MonkeyPatch) -> N
     torch.testing.assert_close(*learned, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize(("why", "taken"), [("head dim", 0), ("dtype", 0), ("mask of the text", 4)])
+@pytest.mark.parametrize(
+    ("why", "taken"), [("head dim", 0), ("dtype", 0), ("mask of the text", 4), ("normalised queries", 7)]
+)
 @torch.no_grad()
-def test_what_the_kernel_does_not_take_goes_the_plain_way(why: str, taken: int, kernel: Spy) -> None:
+def test_what_the_kernel_does_not_take_goes_the_plain_way(
+    why: str, taken: int, kernel: Spy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     unet, supernet = make()
     inputs = make_inputs(unet)
     if why == "head dim":
@@ -100,6 +116,23 @@ def test_what_the_kernel_does_not_take_goes_the_plain_way(why: str, taken: int, 
         inputs = {name: x.double() for name, x in inputs.items()}
     if why == "mask of the text":
         inputs["encoder_attention_mask"] = torch.ones(2, 5, dtype=torch.bool)
+    if why == "normalised queries":
+        one = next(x for x in supernet.unet.modules() if isinstance(x, Attention))
+        monkeypatch.setattr(one, "norm_q", torch.nn.Identity())
     supernet(**inputs, gates=torch.ones(2, supernet.space.size))
     supernet.float()  # which other tests share
     assert kernel.calls == taken
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # what the tracers themselves use
+@torch.no_grad()
+def test_compiled_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced with the processor's way through the operator, as for a GPU; the operator's CPU kernel runs."""
+    monkeypatch.setattr(attention, "on_gpu", lambda x: True)
+    unet, supernet = make()
+    inputs = {**make_inputs(unet, batch=CODES), "gates": torch.cat([gates_of(x) for x in architectures()])}
+    wanted = supernet(**inputs)
+    compiled = torch.compile(supernet, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(**inputs), wanted, rtol=1e-4, atol=1e-5)

@@ -43,7 +43,7 @@ def test_defaults(
     assert asked["task"] == Task(Path("dense"), "scenes", PRESETS["tiny"], RECIPES["tiny"])
     assert (asked["out"], asked["folder"]) == (Path("made"), Path("made.run"))
     said = capsys.readouterr().err
-    assert "0.6000 of dense" in said
+    assert "0.6000 of dense MACs" in said
     assert "100.0%" in said
     assert "python -m aptp.finetune --checkpoint made" in said
 
@@ -57,6 +57,14 @@ def test_changes(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None
     assert task.size == (64, 32)
     assert (task.recipe.steps, task.recipe.seed, task.recipe.batch) == (50, 3, 128)
     assert asked["recompute"] is True
+
+
+def test_a_budget_in_seconds(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "--cost", "profile.json") == 0
+    assert asked["task"].cost == Path("profile.json")
+    assert "0.6000 of dense seconds, by profile.json" in capsys.readouterr().err
 
 
 def test_a_shorter_run_falls_to_rest_over_the_same_share(

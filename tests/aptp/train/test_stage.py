@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.errors import SpaceError, UsageError
+from aptp.errors import SpaceError, TableError, UsageError
+from aptp.pipeline import read_pipeline
+from aptp.space.discover import discover
+from aptp.space.groups import Kind, WidthGroup
+from aptp.space.profile_file import write
+from aptp.space.table import TableCost, table_cost
 from aptp.train import stage
 from aptp.train.deployment import Usage
 from aptp.train.method import RECIPES
@@ -17,6 +22,7 @@ from aptp.train.stage import Task, train
 from aptp.training import journal
 from aptp.training.loop import Leg
 from tests.aptp.train.spaces import ours, theirs
+from tests.profiles import SETTING, profile
 
 SHORT = replace(RECIPES["tiny"], steps=4, batch=4, warmup=1, decay=1)
 PLAIN = Leg(precision="no")
@@ -56,10 +62,65 @@ def test_what_it_leaves(dense: Path, tmp_path: Path) -> None:
     assert made.record.trained
     assert made.record.guidance == 3
     provenance = made.record.provenance
+    assert provenance["budget"] == {"in": "MACs"}
     assert provenance["method"]["hard"] is True
     assert provenance["recipe"]["steps"] == 4
     assert provenance["held_out"]["budget"] == found.budget
     assert str(tmp_path) not in json.dumps(provenance)
+
+
+def seconds(dense: Path, path: Path) -> TableCost:
+    """A profile at ``path`` of a machine whose resnets take twice what transformers take, and its costs."""
+    space = discover(read_pipeline(dense, torch.float32).unet)
+    setting = replace(SETTING, latent=(16, 16), tokens=77)
+
+    def spent(group: WidthGroup, kept: int) -> float:
+        return (2.0 if group.kind is Kind.RESNET else 1.0) * kept / group.gates
+
+    found = profile(space, spent, {"conv_in": 1e-6}, setting)
+    write(path, found)
+    return table_cost(found, space, 16, 16, 77)
+
+
+def test_a_budget_in_seconds(dense: Path, tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    cost = seconds(dense, path)
+    found = result(replace(TASK, source=dense, cost=path), tmp_path)
+    assert found is not None
+    made = Checkpoint.open(tmp_path / "out")
+    shares = [cost.of(architecture) / cost.dense for architecture in made.architectures]
+    assert found.costs == pytest.approx(shares)
+    assert [code.budget for code in made.record.codes] == pytest.approx(shares)
+    assert sum(shares) / 4 == pytest.approx(0.6, rel=0.01)
+    # In MACs these codes cost something else.
+    macs = made.cost()
+    assert abs(sum(macs.of(one) / macs.dense for one in made.architectures) / 4 - 0.6) > 0.01
+    budget = made.record.provenance["budget"]
+    assert (budget["in"], budget["engine"], budget["latent"]) == ("seconds", "cpu (made up)", [16, 16])
+    assert len(budget["profile"]) == 64
+
+
+def test_a_run_in_macs_does_not_go_on_in_seconds(dense: Path, tmp_path: Path) -> None:
+    task = replace(TASK, source=dense)
+    assert result(task, tmp_path, replace(PLAIN, minutes=0)) is None
+    path = tmp_path / "profile.json"
+    seconds(dense, path)
+    with pytest.raises(UsageError, match="belongs to another run"):
+        result(replace(task, cost=path), tmp_path)
+
+
+def test_a_method_with_a_count_of_its_own_has_no_use_for_seconds(dense: Path, tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    seconds(dense, path)
+    with pytest.raises(UsageError, match="add --set true_macs=true"):
+        result(replace(TASK, source=dense, method=theirs(), cost=path), tmp_path)
+
+
+def test_a_profile_at_another_size_is_refused(dense: Path, tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    seconds(dense, path)
+    with pytest.raises(TableError, match="holds for 16x16 latents and 77 tokens, not for 32x32"):
+        result(replace(TASK, source=dense, size=(64, 64), cost=path), tmp_path)
 
 
 def test_the_published_method_runs_through(dense: Path, tmp_path: Path) -> None:

@@ -1,20 +1,25 @@
 import time
 
 import pytest
-import torch
 
 from bench.kernels import timing
+from bench.kernels.timing import Sampler, Timed, Work
+
+
+class OnTheSpot:
+    """Stands in for CUDA graphs: runs the work there and then."""
+
+    def prepare(self, work: Work) -> tuple[Timed, Sampler]:
+        def sample() -> float:
+            start = time.perf_counter()
+            work.run()
+            return (time.perf_counter() - start) / work.calls
+
+        return Timed(first=sample(), host=1e-6), sample
 
 
 @pytest.fixture
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The harness on CPU tensors: what it does, not how long that takes."""
-
-    def sample(work: timing.Work, repeats: int) -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
-
     monkeypatch.setattr(timing, "DEVICE", "cpu")
-    monkeypatch.setattr(timing, "_sample", sample)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(timing, "Captures", OnTheSpot)

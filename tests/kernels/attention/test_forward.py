@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from kernels.attention.op import gated_attention
 from kernels.attention.tiles import DTYPES, HEAD_DIMS
-from tests.kernels.attention.problems import FORWARD, error, problem
+from tests.kernels.attention.problems import error, problem
 
 ONE_HEAD = ((1.0,),)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("width", HEAD_DIMS)
-def test_every_head_dim_and_dtype(width: int, dtype: torch.dtype, device: str) -> None:
-    given = problem(37, 77, width, gates=((1.0, 0.0, 0.5),), dtype=dtype, device=device)
+def test_every_head_dim_and_dtype(width: int, dtype: torch.dtype, device: str, architecture: None) -> None:
+    given = problem(70, 77, width, gates=((1.0, 0.0, 0.5),), dtype=dtype, device=device)
     found = given.attended()
     assert found.dtype == dtype
-    assert error(found, given.expected()) <= FORWARD[dtype]
+    assert error(found, given.expected()) <= given.tolerance
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_every_head_dim_and_dtype(width: int, dtype: torch.dtype, device: str) -
 )
 def test_ugly_shapes(queries: int, keys: int, device: str) -> None:
     given = problem(queries, keys, gates=ONE_HEAD, device=device)
-    assert error(given.attended(), given.expected()) <= FORWARD[torch.float32]
+    assert error(given.attended(), given.expected()) <= given.tolerance
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -44,17 +44,19 @@ def test_any_gates_and_lengths(
     given = problem(queries, keys, gates=[[gate] for gate in gates], lengths=lengths, device=device)
     wanted = given.expected()
     found = given.attended()
-    assert (found - wanted).norm() <= FORWARD[torch.float32] * wanted.norm()
+    assert (found - wanted).norm() <= given.tolerance * wanted.norm()
 
 
-@pytest.mark.parametrize("layout", ["head-major", "token-major", "fused", "shared keys", "amid NaN"])
+@pytest.mark.parametrize("layout", ["head-major", "token-major", "fused", "odd", "shared keys", "amid NaN"])
 def test_layouts_give_the_same_bits(layout: str, device: str) -> None:
-    given = problem(10, 10, gates=((1.0, 0.5), (1.0, 0.0)), device=device)
+    given = problem(10, 10, 40, gates=((1.0, 0.5), (1.0, 0.0)), device=device)
     q, k, v = given.q, given.k, given.v
     if layout == "token-major":
         q, k, v = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v))
     if layout == "fused":
         q, k, v = torch.stack((q, k, v), 3).unbind(3)  # [B, H, N, 3, D] in memory
+    if layout == "odd":  # rows of 43: none but the first starts at a whole number of bytes that loads like
+        q, k, v = (torch.nn.functional.pad(x, (0, 3))[..., :40] for x in (q, k, v))
     if layout == "amid NaN":
         q, k, v = (torch.nn.functional.pad(x, (8, 8, 1, 1), value=torch.nan) for x in (q, k, v))
         q, k, v = (x[:, :, 1:-1, 8:-8] for x in (q, k, v))
@@ -82,7 +84,7 @@ def test_closed_heads_are_zero_and_never_read(gates: tuple[tuple[float, ...], ..
         x[given.gates == 0] = torch.nan
     found = given.attended()
     assert (found[given.gates == 0] == 0).all()
-    assert (found - wanted).abs().max() <= 1e-6
+    assert (found - wanted).norm() <= given.tolerance * wanted.norm()
 
 
 def test_open_heads_are_the_same_bits_whatever_the_others_do(device: str) -> None:
@@ -99,14 +101,16 @@ def test_logits_that_overflow_float16(device: str) -> None:
     assert (given.q.float() @ given.k.float().mT).abs().max() > torch.finfo(torch.float16).max
     found = given.attended()
     assert found.isfinite().all()
-    assert error(found, given.expected()) <= FORWARD[torch.float16]
+    assert error(found, given.expected()) <= given.tolerance
 
 
 @pytest.mark.parametrize("shift", [-1e4, 1e4])
 def test_logits_far_from_zero(shift: float, device: str) -> None:
     given = problem(5, 40, device=device)
     given.q[..., 0], given.k[..., 0] = 1.0, shift
-    assert error(given.attended(), given.expected()) <= 1e-3  # float32 logits of 1e4 carry 1e-3
+    assert (
+        error(given.attended(), given.expected()) <= 500 * given.tolerance
+    )  # float32 logits of 1e4 carry 1e-3
 
 
 @pytest.mark.parametrize("kind", [torch.int32, torch.int64], ids=str)
@@ -119,13 +123,13 @@ def test_keys_beyond_a_samples_length_are_never_read(kind: torch.dtype, device: 
         x[1] = torch.nan
     found = given.attended()
     assert (found[1] == 0).all()
-    assert error(found, wanted) <= FORWARD[torch.float32]
+    assert error(found, wanted) <= given.tolerance
 
 
 def test_scale(device: str) -> None:
     given = problem(10, 20, device=device)
     found = given.attended(scale=0.5)
-    assert error(found, replace(given, q=given.q * 0.5 * 32**0.5).expected()) <= FORWARD[torch.float32]
+    assert error(found, replace(given, q=given.q * 0.5 * 32**0.5).expected()) <= given.tolerance
 
 
 def test_gates_of_any_dtype_and_stride(device: str) -> None:

@@ -1,0 +1,77 @@
+"""Owns the graph that a plan is built from, beside its weights, and the proof of it on a CPU.
+
+A float32 plan is built from the expert's serving graph as it is. For float16 the portable graph is rewritten
+(`half`), linted, and its rounding twin (`rounding`) run: finite and within the ladder before a GPU is asked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx_ir as ir
+
+from export import parity, publish, tolerances, weights
+from export.compiled.tensorrt.half import halve
+from export.compiled.tensorrt.rounding import rounded
+from export.graph import Signature
+from export.lint.graph import require
+from runtime.engines.onnx import open_session
+
+TYPED = "typed.onnx"
+_TWIN = "rounded.onnx"
+
+
+class Typed(NamedTuple):
+    """A graph to build from, and what a forecast asks of it."""
+
+    path: Path
+    nodes: int
+    weights: int  # bytes, in the graph's precision
+
+
+def typed(expert: Path, folder: Path, precision: str) -> Typed:
+    """Puts the graph of the expert in `expert` into `folder`, in `precision`, with its weights beside it.
+
+    Raises WeightError, UnsupportedGraphError.
+    """
+    path, halves = folder / TYPED, expert / weights.WEIGHTS
+    if precision == "float16":
+        data = folder / weights.WEIGHTS
+        publish.place(halves, data)
+        model = halve(ir.load(expert / weights.GRAPH))
+    else:
+        data = folder / weights.SERVE_WEIGHTS
+        weights.widen(halves, data)
+        model = ir.load(expert / weights.SERVE)
+    _save(model, path)
+    require(path)
+    return Typed(path, len(model.graph), data.stat().st_size)
+
+
+def prove(
+    graph: Path,
+    signature: Signature,
+    feeds: list[parity.Feed],
+    wanted: list[parity.Array],
+    autocast: float,
+    threads: int,
+) -> float:
+    """The error of a float16 graph, rounded wherever float16 rounds, against PyTorch in float32.
+
+    Raises OutputError where something overflows, ParityError beyond the factor of `autocast`'s error.
+    """
+    twin = graph.with_name(_TWIN)
+    _save(rounded(ir.load(graph)), twin)
+    session = open_session(twin, "cpu", threads=threads)
+    errors = []
+    for feed, expected in zip(feeds, wanted, strict=True):
+        found = session.run(signature.output, {name: tensor.numpy() for name, tensor in feed.items()})
+        errors.append(parity.relative_rms(parity.check_output(found, "the float16 graph"), expected))
+    return parity.within(
+        "float16 graph, rounded on a CPU", parity.worst(errors), tolerances.AUTOCAST_FACTOR * autocast
+    )
+
+
+def _save(model: ir.Model, path: Path) -> None:
+    path.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))

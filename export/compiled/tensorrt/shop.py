@@ -1,0 +1,77 @@
+"""Owns what the builds for one GPU and one TensorRT release share: a folder of the cache, and the GPU itself.
+
+There lie the timing cache, which saves each further expert the timing of kernels that its siblings have had
+timed (they differ in few shapes), and a record of how long plans took, which the next forecast is made from.
+One build has its turn at a time: kernels are chosen by timing them, and a second build on the GPU would be
+timed with them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_TIMINGS, _BUILDS, _TURN = "timing.cache", "builds.json", "turn.lock"
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a build will take: bytes of GPU memory at the least, and seconds, None before anything was built
+    here.
+    """
+
+    memory: int
+    seconds: float | None
+
+    def __str__(self) -> str:
+        known = "no plan was built here before" if self.seconds is None else f"about {self.seconds:.0f} s"
+        return f"at least {self.memory / _GIB:.1f} GiB of GPU memory, {known}"
+
+
+class Shop:
+    """The folder for `target` below the cache's root `cache`."""
+
+    def __init__(self, cache: Path, target: Mapping[str, str]) -> None:
+        name = f"{target['architecture']}-{target['tensorrt']}"
+        self._folder = cache / "tensorrt" / name
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def timings(self) -> Path:
+        """The timing cache's file, which may not be there yet."""
+        return self._folder / _TIMINGS
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Waits until no other build is at work with this folder, and holds it."""
+        with (self._folder / _TURN).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def forecast(self, weights: int, nodes: int) -> Forecast:
+        """For a graph of so many bytes of weights and so many nodes.
+
+        Memory: the weights twice, once in the network and once in the plan; activations come on top, and are
+        not forecast. Time: that of the last plan built here, per node; timings shared since make it an upper
+        estimate.
+        """
+        last = self._builds()[-1:]
+        seconds = [one["seconds"] / one["nodes"] * nodes for one in last]
+        return Forecast(2 * weights, seconds[0] if seconds else None)
+
+    def remember(self, nodes: int, seconds: float) -> None:
+        """Notes a build that ended well; to be called in its turn."""
+        builds = [*self._builds(), {"nodes": nodes, "seconds": seconds}]
+        (self._folder / _BUILDS).write_text(json.dumps(builds), encoding="utf-8")
+
+    def _builds(self) -> list[dict[str, float]]:
+        try:
+            found: list[dict[str, float]] = json.loads((self._folder / _BUILDS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # none yet, or cut off: a forecast is no reason to fail
+            return []
+        return found

@@ -1,0 +1,1 @@
+"""Graphs against what TensorRT's ONNX parser documents, on a CPU and without TensorRT."""

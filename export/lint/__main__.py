@@ -1,0 +1,40 @@
+"""`python -m export.lint GRAPH…`: whether TensorRT's parser documents every node and type of ONNX files.
+
+Needs no TensorRT and no GPU. Exit codes: 0 all is documented, 1 something is not, 2 usage, 3 no graph to
+read.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtime.cli import Parser, run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The whole command; returns its exit code."""
+    parser = Parser(prog="python -m export.lint", description=__doc__)
+    parser.add_argument("graphs", type=Path, nargs="+", metavar="GRAPH", help="an ONNX file")
+    options = parser.parse_args(argv)
+    return max(_report(path) for path in options.graphs)
+
+
+def _report(path: Path) -> int:
+    # Not before the command line is known to be good.
+    from export.lint.graph import findings, load
+    from export.lint.operators import TENSORRT
+
+    found = findings(load(path))
+    state = f"{len(found)} findings" if found else "nothing found"
+    sys.stdout.write(f"{path}: {state} (TensorRT {TENSORRT}'s parser)\n")
+    sys.stdout.writelines(f"  {finding}\n" for finding in found)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    from export.errors import ExportError
+    from runtime.errors import RuntimeFailure
+
+    run(main, (ExportError, RuntimeFailure))

@@ -1,0 +1,116 @@
+"""`python -m export.profile`: what each part of a UNet costs on this machine, at a few widths, into a file.
+
+`aptp.train --cost FILE` counts its budget by that file, `export.build --cost FILE` judges widths by it.
+Running the same command again goes on with an unfinished profile. Exit codes: 0 done, 1 not, 2 usage, 3
+refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from aptp.cli import quieten
+from export.errors import ExportError, RefusedError, UsageError
+from runtime.cli import Parser, run
+
+# Wide enough for the table where there is no terminal to measure.
+PLAIN_WIDTH = 160
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The parsed command line. Raises runtime's UsageError for what it does not know."""
+    parser = Parser(prog="python -m export.profile", description=__doc__)
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="or the diffusers folder that is to become one",
+    )
+    parser.add_argument("--engine", default="auto", help="that will serve: auto, cpu, openvino or aoti")
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        help="float32, or fast: what the engine does best (bfloat16 on some)",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the profile")
+    parser.add_argument("--size", metavar="HxW", help="pixels of an image (the checkpoint's own)")
+    parser.add_argument("--rows", type=int, metavar="N", help="of one call; default: those of one image")
+    parser.add_argument(
+        "--widths", type=int, default=4, metavar="N", help="steps in which widths are varied (4: quarters)"
+    )
+    parser.add_argument("--samples", type=int, default=15, metavar="N", help="of each width, at least")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="that the engine may use"
+    )
+    parsed: argparse.Namespace = parser.parse_args(argv)
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The whole command; returns its exit code."""
+    options = arguments(argv)
+    size = _check(options)
+    quieten()
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    with console.status("reading the geometry"):
+        try:
+            from export.profile import engines, report
+            from export.profile.measurement import Measurement
+            from export.profile.subject import Subject
+            from export.profile.timing import Patience
+        except ModuleNotFoundError as error:
+            raise RefusedError(f"{error.name} is not installed; install `aptp[build]` to profile") from error
+        engine = engines.choose(options.engine, options.precision, options.threads)
+        subject = Subject.of(options.checkpoint, size, options.rows)
+        patience = Patience(options.samples)
+        measurement = Measurement(subject, engine, options.threads, options.widths, patience, options.out)
+        profile = measurement.found()
+        tasks = measurement.tasks(profile)
+
+    def say(line: object) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    say(f"{profile.setting}: {len(tasks)} left to measure, {_minutes(sum(task.effort for task in tasks))}")
+    profile = measurement.run(console, profile)
+    console.print(report.table(profile))
+    for line in report.closing(profile, subject.space):
+        say(line)
+    say(f"{options.out} is ready; next: python -m aptp.train --cost {options.out} …")
+    return 0
+
+
+def _minutes(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
+
+
+def _check(options: argparse.Namespace) -> tuple[int, int] | None:
+    """Whatever can be said of the options without the checkpoint; the size. Raises UsageError."""
+    for name in ("rows", "widths", "samples", "threads"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value}: give at least 1")
+    if not options.out.parent.is_dir():
+        raise UsageError(f"--out {options.out}: there is no folder {options.out.parent}; make it first")
+    if options.out.is_dir():
+        raise UsageError(f"--out {options.out}: is a folder; name a file, such as {options.out}/profile.json")
+    if options.size is None:
+        return None
+    sides = options.size.split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdecimal() and int(side) for side in sides):
+        raise UsageError(f"--size {options.size!r} is not HxW in pixels, such as 512x512")
+    return int(sides[0]), int(sides[1])
+
+
+if __name__ == "__main__":
+    from aptp.errors import AptpError
+    from runtime.errors import RuntimeFailure
+
+    run(main, (ExportError, AptpError, RuntimeFailure))

@@ -1,0 +1,126 @@
+"""What one UNet call passes to each of its modules, and modules that repeat such a call alone.
+
+Owns where a sublayer begins and ends when it is measured: with the norm before it, the sum behind it, the
+skip tensor joined to its input, so that the pieces add up to the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from aptp.space.macs import example_inputs
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of one call of a module, flat: tensors among them lie on the meta device."""
+
+    leaves: tuple[Any, ...]
+    tree: pytree.TreeSpec
+
+    @classmethod
+    def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        leaves, tree = pytree.tree_flatten((args, kwargs))
+        return cls(tuple(leaves), tree)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Call:
+        return self  # a copied module is called alike
+
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Of the tensors, in order."""
+        return [leaf.shape for leaf in self.leaves if isinstance(leaf, Tensor)]
+
+    def filled(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments and keyword arguments, with ``tensors`` in the places of its own."""
+        rest = iter(tensors)
+        leaves = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves]
+        args, kwargs = pytree.tree_unflatten(leaves, self.tree)
+        return args, kwargs
+
+
+def record(unet: UNet2DConditionModel, rows: int, height: int, width: int, tokens: int) -> dict[str, Call]:
+    """The call of every module that one call of ``unet``, which lies on the meta device, passes through: by
+    path, in order, ``unet``'s own under "".
+    """
+    calls: dict[str, Call] = {}
+
+    def note(path: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            calls[path] = Call.of(args, kwargs)
+
+        return hook
+
+    handles = [
+        module.register_forward_pre_hook(note(path), with_kwargs=True)
+        for path, module in unet.named_modules()
+    ]
+    try:
+        with torch.no_grad():
+            unet(**example_inputs(unet, height, width, tokens, rows), return_dict=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
+class Replay(nn.Module):
+    """``layer`` called as in ``call``, with other tensors."""
+
+    def __init__(self, layer: nn.Module, call: Call) -> None:
+        super().__init__()
+        self.layer = layer
+        self._call = call
+
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Of the tensors it takes."""
+        return self._call.shapes
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        args, kwargs = self._call.filled(tensors)
+        output = self.layer(*args, **kwargs)
+        found: Tensor = output[0] if isinstance(output, tuple) else output
+        return found
+
+
+class Joined(Replay):
+    """A resnet of an up block. It takes the residual stream, of ``channels``, and the skip tensor apart."""
+
+    def __init__(self, layer: nn.Module, call: Call, channels: int) -> None:
+        super().__init__(layer, call)
+        self.channels = channels
+
+    @property
+    def shapes(self) -> list[torch.Size]:
+        joined, *rest = super().shapes
+        rows, total, *sides = joined
+        return [torch.Size((rows, n, *sides)) for n in (self.channels, total - self.channels)] + rest
+
+    @property
+    def skippable(self) -> bool:
+        """Whether the stream can go past it."""
+        return bool(self.channels == self.layer.out_channels)
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        stream, skip, *rest = tensors
+        return super().forward(torch.cat([stream, skip], dim=1), *rest)
+
+
+class Residual(Replay):
+    """A sublayer of a transformer block: its norm before it, the sum with its input behind it."""
+
+    def __init__(self, layer: nn.Module, call: Call, norm: nn.Module) -> None:
+        super().__init__(layer, call)
+        self.norm = norm
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        stream, *rest = tensors
+        return stream + super().forward(self.norm(stream), *rest)

@@ -1,0 +1,94 @@
+"""Times calls that take turns: each warmed up until it is steady, then a short burst of each after the other.
+
+Whatever disturbs the machine for a while disturbs all of them, so their ratios hold where their times do not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Generic, TypeVar
+
+import numpy as np
+
+# A burst begins with a call that is not counted: it meets caches and thread pools that another call has left.
+BURST = 3
+WINDOWS, AGREEMENT = 10, 0.05
+MOST_SAMPLES = 300
+PRODUCT = 768  # side of the matrices whose product shows the machine's pace
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long each call is measured: at least ``samples`` times and for ``seconds`` in all."""
+
+    samples: int = 15
+    seconds: float = 0.2
+
+    def forecast(self, call: float) -> float:
+        """Seconds that measuring calls of ``call`` seconds may take, two bursts of warm-up included."""
+        bursts = -(-self.samples // BURST)
+        return max((2 * BURST + bursts * (BURST + 1)) * call, self.seconds)
+
+
+@dataclass(frozen=True)
+class Timed(Generic[T]):
+    """``samples``: seconds of every counted call. ``steady``: whether every warm-up settled."""
+
+    samples: Mapping[T, tuple[float, ...]]
+    steady: bool
+
+
+def in_turns(
+    runs: Mapping[T, Callable[[], object]], patience: Patience, clock: Clock = time.perf_counter
+) -> Timed[T]:
+    """Seconds of each of ``runs``, measured side by side."""
+    # Not `all` of a generator: each has to be warmed up, settled or not.
+    settled = [_warm_up(run, clock) for run in runs.values()]
+    found: dict[T, list[float]] = {name: [] for name in runs}
+    names = list(runs)
+    while any(not _enough(samples, patience) for samples in found.values()):
+        for name in names:
+            runs[name]()
+            found[name] += _burst(runs[name], clock)
+        # Each follows another one next time.
+        names = names[1:] + names[:1]
+    return Timed({name: tuple(samples) for name, samples in found.items()}, all(settled))
+
+
+def _warm_up(run: Callable[[], object], clock: Clock) -> bool:
+    """Calls until the medians of two bursts in a row agree; False where none did in `WINDOWS`."""
+    last = median(_burst(run, clock))
+    for _ in range(WINDOWS - 1):
+        before, last = last, median(_burst(run, clock))
+        if abs(last - before) <= AGREEMENT * before:
+            return True
+    return False
+
+
+def _burst(run: Callable[[], object], clock: Clock) -> list[float]:
+    times = []
+    for _ in range(BURST):
+        start = clock()
+        run()
+        times.append(clock() - start)
+    return times
+
+
+def _enough(samples: list[float], patience: Patience) -> bool:
+    if len(samples) >= MOST_SAMPLES:
+        return True
+    return len(samples) >= patience.samples and sum(samples) >= patience.seconds
+
+
+def pace(clock: Clock = time.perf_counter) -> float:
+    """Multiply-accumulates per second of a large float32 product, the best of a few."""
+    matrix = np.ones((PRODUCT, PRODUCT), np.float32)
+    matrix @ matrix
+    times = _burst(lambda: matrix @ matrix, clock)
+    return float(PRODUCT**3 / min(times))

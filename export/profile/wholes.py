@@ -1,0 +1,36 @@
+"""The whole UNets that the sum of the pieces is compared with: the dense one, and one that is pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from aptp.errors import BudgetError
+from aptp.model.sliced import SlicedUNet, config_of
+from aptp.space.architecture import Architecture, full
+from aptp.space.cost import LinearCost
+from aptp.space.draw import draw
+from export.profile.calls import Call, Replay
+from export.profile.pieces import filled
+
+SHARE = 0.6  # of the dense MACs
+
+
+def architectures(cost: LinearCost) -> tuple[Architecture, ...]:
+    """Dense, and a random one; the latter only where the space has one of that cost."""
+    dense = full(cost.space)
+    try:
+        return dense, draw(cost, SHARE, np.random.default_rng(0))
+    except BudgetError:
+        return (dense,)
+
+
+def build(config: Mapping[str, Any], architecture: Architecture, call: Call) -> Replay:
+    """The dense UNet of ``config``, sliced, with random weights; called as in ``call``."""
+    dense = {name: value for name, value in config.items() if not name.startswith("_")}
+    with torch.device("meta"):
+        unet = SlicedUNet(architecture=config_of(architecture), **dense)
+    return filled(Replay(unet, call))

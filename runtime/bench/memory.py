@@ -1,0 +1,42 @@
+"""What a process holds: bytes as Linux counts them. Nothing is told of systems that do not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of one process: in memory, of those private (no file behind them), and the most there ever was.
+
+    Mapped weights are in `resident` and not in `private`: the system may share them, or take them back.
+    """
+
+    resident: int
+    private: int
+    peak: int
+
+
+def read(process: int | str = "self", proc: Path = PROC) -> Memory | None:
+    """The memory of a process, or None where the system does not tell."""
+    try:
+        rollup = _fields((proc / str(process) / "smaps_rollup").read_text())
+        status = _fields((proc / str(process) / "status").read_text())
+        return Memory(rollup["Rss"], rollup["Anonymous"], status["VmHWM"])
+    except (OSError, KeyError):
+        return None
+
+
+def reset_peak(proc: Path = PROC) -> bool:
+    """Let this process's `peak` start again from what it holds now; False where that is not allowed."""
+    try:
+        (proc / "self" / "clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _fields(text: str) -> dict[str, int]:
+    lines = (line.split() for line in text.splitlines())
+    return {words[0].rstrip(":"): 1024 * int(words[1]) for words in lines if words[-1:] == ["kB"]}

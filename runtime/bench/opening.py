@@ -1,0 +1,124 @@
+"""What it takes to have an expert ready: seconds to open it, and again after eviction, and memory.
+
+Each is measured in a process of its own, so that no other expert's weights or arena are in the numbers.
+"""
+
+import gc
+import multiprocessing
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from ..cache import default_folder
+from ..errors import EngineFailure, RuntimeFailure
+from . import memory
+from .building import build_seconds
+from .memory import Memory
+from .spec import Contender, Spec
+from .workload import Clock, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One expert's times in seconds and memory in bytes, for UNet calls of `rows` rows.
+
+    `first` opens it in a process that has opened nothing like it, checking its files; `again` after it was
+    evicted there. The calls after each may still pack weights. `built` is what its build took, where that is
+    known; `unpacked` says that weights were also written to the cache. Memory: before, opened, after one call
+    and after two, where `peak` is the most during the call.
+    """
+
+    name: str
+    rows: int
+    file_bytes: int
+    built: float | None
+    runtime: float
+    first: float
+    first_call: float
+    second_call: float
+    again: float
+    again_call: float
+    unpacked: bool
+    memory: dict[str, Memory | None]
+
+
+def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) -> Opening:
+    """Measure in this process. Raises as opening and running an engine do."""
+    folder = spec.cache or default_folder()
+    before, start = _entries(folder), clock()
+    with spec.open(contender.engine) as runtime:
+        opened = clock() - start
+        workload, rows = Workload(runtime, spec.settings, clock), spec.rows[0]
+        where = (contender.expert, rows, *workload.shape[1:])
+        workload.inputs(rows)  # encodes the prompt, so that no call does
+        held = {"before": memory.read()}
+        first = workload.timed(lambda: runtime.engine_for(*where))()
+        held["opened"] = memory.read()
+        calls = []
+        for name in ("first call", "second call"):
+            memory.reset_peak()
+            calls.append(workload.timed(workload.step(contender.expert, rows))())
+            held[name] = memory.read()
+        runtime.close()
+        gc.collect()
+        again = workload.timed(lambda: runtime.engine_for(*where))()
+        again_call = workload.timed(workload.step(contender.expert, rows))()
+        bundle = runtime.bundle
+        paths = bundle.manifest.experts[contender.expert].model.paths
+    return Opening(
+        name=contender.name,
+        rows=rows,
+        file_bytes=sum(bundle.manifest.files[path].size for path in paths),
+        built=build_seconds(bundle).get(contender.expert),
+        runtime=opened,
+        first=first,
+        first_call=calls[0],
+        second_call=calls[1],
+        again=again,
+        again_call=again_call,
+        unpacked=_entries(folder) != before,
+        memory=held,
+    )
+
+
+def measure_apart(spec: Spec, contender: Contender) -> list[Opening]:
+    """As `measure`, in a fresh process. Two openings where the first one had to fill the cache."""
+    opening = _in_child(spec, contender)
+    return [opening, _in_child(spec, contender)] if opening.unpacked else [opening]
+
+
+def _entries(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "serve").glob("*")}
+
+
+def _in_child(spec: Spec, contender: Contender) -> Opening:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_serve, args=(theirs, spec, contender), daemon=True)
+    child.start()
+    theirs.close()
+    try:
+        answer = ours.recv()
+    except EOFError:
+        child.join()
+        raise EngineFailure(
+            f"{contender.name}: the process that opened it ended with code {child.exitcode}; "
+            "-9 means that the system ran out of memory"
+        ) from None
+    finally:
+        child.kill()
+        child.join()
+    if isinstance(answer, RuntimeFailure):
+        raise answer
+    assert isinstance(answer, Opening)
+    return answer
+
+
+def _serve(connection: Connection, spec: Spec, contender: Contender) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this one
+    try:
+        connection.send(measure(spec, contender))
+    except RuntimeFailure as failure:
+        connection.send(failure)

@@ -1,0 +1,120 @@
+"""Samples in turns: warm-up until two windows agree, then rounds of A B A B until there are enough.
+
+Owns who runs when, and nothing else: what is timed are callables that tell how long they took. Refuses to
+compare runs that lie apart in time; sample i of every contender is from the same round.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+from ..errors import RuntimeFailure
+
+Work = Callable[[], float]  # does the work once, and gives the seconds that it took
+OnRound = Callable[[str, int, int], None]  # the phase, rounds done, rounds expected in all
+
+# A window is three calls and a tenth of a second, or three seconds however few calls that takes.
+WINDOW_CALLS, WINDOW_SHORTEST, WINDOW_LONGEST = 3, 0.1, 3.0
+AGREEMENT = 0.05  # of the earlier window's median
+MOST_WINDOWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured: at least `rounds` samples, and `seconds` of them, of every contender."""
+
+    rounds: int = 10
+    seconds: float = 1.0
+
+
+@dataclass(slots=True)
+class Series:
+    """What one contender gave, in seconds per call.
+
+    `warm_up` calls are not counted; `settled` says whether their last two windows agreed. A `failure` is why
+    there are no more samples.
+    """
+
+    warm_up: list[float] = field(default_factory=list)
+    samples: list[float] = field(default_factory=list)
+    settled: bool = False
+    failure: str | None = None
+
+
+class Windows:
+    """Whether a contender's calls have become steady."""
+
+    def __init__(self) -> None:
+        self.settled, self.full = False, 0
+        self._open: list[float] = []
+        self._last: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the warm-up ends: steady, or given up."""
+        return self.settled or self.full >= MOST_WINDOWS
+
+    def add(self, seconds: float) -> None:
+        """Take the next call."""
+        self._open.append(seconds)
+        spent = sum(self._open)
+        if spent < WINDOW_LONGEST and (len(self._open) < WINDOW_CALLS or spent < WINDOW_SHORTEST):
+            return
+        middle = median(self._open)
+        if self._last is not None:
+            self.settled = abs(middle - self._last) <= AGREEMENT * self._last
+        self._last, self._open = middle, []
+        self.full += 1
+
+
+class Turns:
+    """The contenders of one comparison. `series` fill as it goes: what is there at an interrupt stays."""
+
+    def __init__(self, works: Mapping[str, Work], series: Mapping[str, Series]) -> None:
+        self._works, self._series = dict(works), series
+
+    def take(self, effort: Effort, on_round: OnRound) -> None:
+        """Warm everyone up, then measure everyone. Who fails leaves, and the others go on."""
+        self._warm_up(on_round)
+        self._measure(effort, on_round)
+
+    def _warm_up(self, on_round: OnRound) -> None:
+        windows, done = {name: Windows() for name in self._works}, 0
+        while not all(windows[name].over for name in self._works):
+            for name in list(self._works):
+                # Also who is steady already runs in its turn: nobody's neighbours change afterwards.
+                seconds = self._run(name)
+                if seconds is not None:
+                    self._series[name].warm_up.append(seconds)
+                    windows[name].add(seconds)
+                    self._series[name].settled = windows[name].settled
+            done += 1
+            on_round("warm-up", done, done)
+
+    def _measure(self, effort: Effort, on_round: OnRound) -> None:
+        done, spent = 0, dict.fromkeys(self._works, 0.0)
+        while self._works:
+            least = min(spent[name] for name in self._works)
+            if done >= effort.rounds and least >= effort.seconds:
+                return
+            on_round("round", done, _expected(effort, done, least))
+            for name in list(self._works):
+                seconds = self._run(name)
+                if seconds is not None:
+                    self._series[name].samples.append(seconds)
+                    spent[name] += seconds
+            done += 1
+
+    def _run(self, name: str) -> float | None:
+        try:
+            return self._works[name]()
+        except RuntimeFailure as failure:
+            self._series[name].failure = str(failure)
+            del self._works[name]
+            return None
+
+
+def _expected(effort: Effort, done: int, least: float) -> int:
+    """Rounds in all, if they go on as they went: `least` are the seconds of whoever has the fewest."""
+    return max(effort.rounds, math.ceil(done * effort.seconds / least) if least else 0)

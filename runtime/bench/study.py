@@ -1,0 +1,121 @@
+"""A benchmark from beginning to end, most valuable first; findings are filled as it goes."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..bundle.reader import Bundle
+from ..errors import RuntimeFailure
+from . import machine, mixture
+from .contest import Contest
+from .findings import Comparison, Entry, Findings, NotRun
+from .lineup import does_not_fit, line_ups
+from .mixture import ClosedLoop
+from .opening import measure_apart
+from .progress import Progress
+from .sampling import Turns
+from .spec import Spec
+from .workload import Clock, Workload
+
+
+class OutOfTime(Exception):
+    """The minutes that a study was given are over. What it measured in them stands."""
+
+
+class Study:
+    """What `spec` asks for, into `findings`."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        bundle: Bundle,
+        findings: Findings,
+        progress: Progress,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._spec, self._manifest = spec, bundle.manifest
+        self._findings, self._progress = findings, progress
+        self._clock, self._end = clock, math.inf
+
+    def run(self) -> None:
+        """Measure. What fails is in the findings; only what nothing can go on without is raised.
+
+        Raises `OutOfTime`, `RuntimeFailure`.
+        """
+        if self._spec.minutes is not None:
+            self._end = self._clock() + 60 * self._spec.minutes
+        self._findings.not_run += [NotRun(name, "all", why) for name, why in self._spec.absent.items()]
+        self._moment("before")
+        try:
+            if "opening" in self._spec.levels:
+                self._openings()
+            self._contests()
+            if self._spec.prompts:
+                self._mixture()
+            if "parts" in self._spec.levels:
+                self._parts()
+        finally:
+            self._moment("after")
+
+    def _round(self, phase: str, done: int, expected: int) -> None:
+        if self._clock() > self._end:
+            raise OutOfTime
+        self._progress.round(phase, done, expected)
+
+    def _moment(self, when: str) -> None:
+        self._progress.begin("the machine")
+        self._findings.moments[when] = machine.moment()
+        self._findings.peak.measure(when)
+
+    def _openings(self) -> None:
+        for contender in self._spec.contenders:
+            self._progress.begin(f"opening {contender.name}")
+            try:
+                self._findings.openings += measure_apart(self._spec, contender)
+            except RuntimeFailure as failure:
+                self._findings.not_run.append(NotRun(contender.name, "opening", str(failure)))
+
+    def _contests(self) -> None:
+        levels = [level for level in ("step", "loop", "image") if level in self._spec.levels]
+        if not levels:
+            return
+        with TemporaryDirectory(prefix="aptp-bench-") as folder:
+            for group in line_ups(self._spec, self._manifest):
+                if does_not_fit(group, self._spec):
+                    self._findings.notes.append(
+                        f"{' and '.join(rival.name for rival in group)} do not fit into the memory for "
+                        "engines together: their loops and images open engines again and again. Give more "
+                        "with --memory"
+                    )
+                self._progress.begin("opening " + ", ".join(rival.name for rival in group))
+                with Contest(group, self._spec, self._findings, Path(folder), self._round) as contest:
+                    self._levels(contest, levels)
+
+    def _levels(self, contest: Contest, levels: Sequence[str]) -> None:
+        for level in levels:
+            for rows in self._spec.rows if level == "step" else (1,):
+                self._progress.begin(f"{level}, {rows} row{'s' * (rows > 1)}" if level == "step" else level)
+                contest.compare(level, rows)
+
+    def _mixture(self) -> None:
+        spec, engine = self._spec, self._spec.engines[0]
+        self._progress.begin("mixture: routing")
+        with spec.open(engine) as runtime:
+            loop = ClosedLoop(Workload(runtime, spec.settings), spec.running)
+            found = mixture.prepare(loop, self._manifest, spec.prompts, engine, runtime.batch)
+            self._findings.mixture = found
+            self._progress.begin(f"mixture: {len(spec.prompts)} prompts, against all on {found.control}")
+            mixture.run(loop, found, spec.prompts, spec.passes, self._round)
+
+    def _parts(self) -> None:
+        self._progress.begin("the parts around the UNet")
+        with self._spec.open(self._spec.engines[0]) as runtime:
+            workload = Workload(runtime, self._spec.settings)
+            calls = workload.parts()
+            comparison = Comparison("parts", 1, [Entry(name) for name in calls])
+            self._findings.comparisons.append(comparison)
+            works = {name: workload.timed(call) for name, call in calls.items()}
+            series = {entry.name: entry.series for entry in comparison.entries}
+            Turns(works, series).take(self._spec.effort, self._round)

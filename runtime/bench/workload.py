@@ -1,0 +1,150 @@
+"""The calls that are timed, on one opened bundle: UNet step, loop, prompt to pixels, and the small parts.
+
+Times are the host's, from arrays in its memory to arrays in its memory. Refuses to time what returns
+nonsense.
+"""
+
+import time
+from collections.abc import Callable
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+
+from ..batching import Batcher
+from ..bundle.schema import DENSE
+from ..errors import EngineFailure
+from ..noise import normal
+from ..pipeline import Runtime
+from ..request import Request
+from ..schedule import Solver, Trajectory
+from ..settings import Settings
+from .sampling import Work
+
+Float32 = npt.NDArray[np.float32]
+Clock = Callable[[], float]
+Inputs = dict[str, Float32]  # what a UNet call takes, by the graph's names
+
+PROMPT = "a large red circle left of a small blue square"
+
+
+class Workload:
+    """Everything on `runtime` that is timed, with `settings`."""
+
+    def __init__(self, runtime: Runtime, settings: Settings, clock: Clock = time.perf_counter) -> None:
+        self.runtime, self.settings, self._clock = runtime, settings, clock
+        manifest = runtime.bundle.manifest
+        scale = manifest.decoder.scale
+        self.shape = (manifest.latent.channels, settings.height // scale, settings.width // scale)
+        self.course = Solver.load(runtime.bundle, settings.solver).course(settings.steps)
+        self._numbers = count()
+
+    @property
+    def calls(self) -> int:
+        """UNet rows that one image takes."""
+        return len(self.course.rows) * (1 if self.settings.guidance == 1.0 else 2)
+
+    def inputs(self, rows: int) -> Inputs:
+        """What a UNet call of `rows` rows gets half-way through an image: noise, and a prompt's encoding."""
+        timestep = self.course.rows[len(self.course.rows) // 2].timestep
+        conditioning = self.runtime.models.condition(PROMPT)
+        return {
+            "sample": np.stack([normal(seed, self.shape) for seed in range(rows)]),
+            "timestep": np.full(rows, timestep, np.float32),
+            **{name: np.repeat(array, rows, axis=0) for name, array in conditioning.items()},
+        }
+
+    def step(self, expert: str, rows: int) -> Callable[[], Float32]:
+        """One UNet call. Opens the engine now, so that calls do not."""
+        inputs, (_, height, width) = self.inputs(rows), self.shape
+        own = self.runtime.models.experts.conditioning(expert)
+        inputs |= {name: np.repeat(array, rows, axis=0) for name, array in own.items()}
+        engine = self.runtime.engine_for(expert, rows, height, width)
+        sample, timestep = inputs.pop("sample"), inputs.pop("timestep")
+        return lambda: engine.run(sample, timestep, inputs)
+
+    def loop(self, expert: str) -> Callable[[], Float32]:
+        """One image's way through the scheduler, from encoded prompt to final latents."""
+
+        def run() -> Float32:
+            batcher = Batcher(self.runtime.engine_for, self.runtime.batch)
+            request = self.request(PROMPT, expert, seed=0)
+            batcher.submit(request)
+            while batcher:
+                batcher.tick()
+            return request.result()
+
+        return run
+
+    def image(self, expert: str) -> Callable[[], npt.NDArray[np.uint8]]:
+        """Prompt to pixels. The prompt is routed, at its price; who makes the image is given.
+
+        Every call has a prompt of its own, which no encoder remembers. The negative one stays remembered, as
+        it does while serving.
+        """
+        settings = self.settings
+
+        def run() -> npt.NDArray[np.uint8]:
+            prompt = self._fresh()
+            self.runtime.route(prompt)
+            (image,) = self.runtime.generate(
+                prompt,
+                code="dense" if expert == DENSE else int(expert),
+                negative_prompt=settings.negative_prompt,
+                solver=settings.solver,
+                steps=settings.steps,
+                guidance=settings.guidance,
+                size=(settings.height, settings.width),
+            )
+            return image.pixels
+
+        return run
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        """The calls around the UNet: each on its own, on one prompt or one image."""
+        models, latents = self.runtime.models, normal(0, self.shape)
+        models.condition(PROMPT)
+        return {
+            "text encoder": lambda: models.condition(self._fresh()),
+            "router": lambda: models.route(PROMPT),
+            "VAE decoder": lambda: models.decode(latents),
+        }
+
+    def encode(self, prompt: str) -> None:
+        """Have a prompt encoded, and the negative one where it is needed; a request finds them remembered."""
+        self.runtime.models.condition(prompt)
+        if self.settings.guidance != 1.0:
+            self.runtime.models.condition(self.settings.negative_prompt)
+
+    def request(self, prompt: str, expert: str, seed: int) -> Request:
+        """The request for one image by `expert`."""
+        trajectory = Trajectory(self.course, normal(seed, self.shape))
+        negative, guidance = self.settings.negative_prompt, self.settings.guidance
+        return self.runtime.models.request(expert, trajectory, prompt, negative, guidance)
+
+    def timed(self, call: Callable[[], object]) -> Work:
+        """A call as work for `Turns`."""
+
+        def work() -> float:
+            start = self._clock()
+            call()
+            return self._clock() - start
+
+        return work
+
+    def _fresh(self) -> str:
+        return f"{PROMPT} {next(self._numbers)}"
+
+
+def check_output(output: npt.NDArray[np.generic], where: str) -> None:
+    """Refuse to time what is broken. Raises `EngineFailure` for values not finite, or all the same."""
+    if not np.isfinite(output).all():
+        raise EngineFailure(f"{where}: not timed, its output is not finite")
+    if np.ptp(output) == 0:
+        raise EngineFailure(f"{where}: not timed, all values of its output are the same")
+
+
+def distance(output: Float32, reference: Float32) -> float:
+    """How far two outputs for the same inputs are apart: rms of the difference over the reference's."""
+    difference = output.astype(np.float64) - reference
+    return float(np.sqrt(np.mean(difference**2) / np.mean(np.square(reference, dtype=np.float64))))

@@ -1,0 +1,28 @@
+"""This machine's processor, as far as its system tells: Linux does, others give a name at best."""
+
+import platform
+from pathlib import Path
+
+
+def name() -> str:
+    """The model, or at least the architecture."""
+    return next(iter(_column("model name")), platform.processor() or platform.machine())
+
+
+def flags() -> frozenset[str]:
+    """What its instruction sets are called."""
+    return frozenset(next(iter(_column("flags") or _column("Features")), "").split())
+
+
+def clocks() -> list[int]:
+    """MHz of every core at this moment."""
+    return [round(float(value)) for value in _column("cpu MHz")]
+
+
+def _column(key: str) -> list[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = (line.partition(":") for line in text.splitlines())
+    return [value.strip() for name, _, value in lines if name.strip() == key]

@@ -1,0 +1,109 @@
+"""A profile as a file: what is written is read, and what the format does not allow is refused by name."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aptp.errors import StorageError, TableError
+from aptp.space.profile_file import MAX_BYTES, parse, read, read_unfinished, to_json, write
+from tests.aptp.train.spaces import small
+from tests.profiles import profile
+
+PROFILE = profile(small()[0])
+Edit = Callable[[dict[str, Any]], object]
+
+
+def changed(edit: Edit) -> bytes:
+    body = json.loads(to_json(PROFILE))
+    edit(body)
+    return json.dumps(body).encode()
+
+
+def test_round_trip() -> None:
+    assert parse(to_json(PROFILE)) == PROFILE
+    assert to_json(parse(to_json(PROFILE))) == to_json(PROFILE)
+
+
+def test_medians_and_noise_come_from_the_samples() -> None:
+    (first, *_) = parse(changed(lambda body: body["parts"][0]["samples"].update({"1": [3, 1, 2, 9]}))).parts
+    assert first.seconds[1] == 2.5
+    assert first.noise[1] == pytest.approx((4.5 - 1.75) / 2)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda body: body.update(format="aptp-bundle"), "this is no profile"),
+        (lambda body: body.update(version="2.0"), "version 2.0 is unknown; this software reads 1.0"),
+        (lambda body: body.update(parst=[]), "unknown field 'parst'; did you mean 'parts'"),
+        (lambda body: body.pop("parts"), "the field 'parts' is missing"),
+        (lambda body: body.update(complete=1), "'complete' must be a bool"),
+        (lambda body: body["setting"].pop("rows"), "setting: the field 'rows' is missing"),
+        (lambda body: body["setting"].update(rows=0), "setting: threads, rows"),
+        (lambda body: body["setting"].update(latent=[8]), "setting: threads, rows"),
+        (lambda body: body["setting"].update(tokens=True), "setting: 'tokens' must be a int"),
+        (lambda body: body["parts"][2].update(kind="resnte"), r"parts\[2\]: unknown kind 'resnte'; did"),
+        (lambda body: body["parts"][0].update(modules=[1]), r"parts\[0\]: 'modules' must hold strs"),
+        (lambda body: body["parts"][0]["samples"].pop("1"), r"parts\[0\]: there must be samples with 1"),
+        (lambda body: body["parts"][0]["samples"].update({"99": [1]}), "from 0 to 8, not '99'"),
+        (lambda body: body["parts"][0]["samples"].update({"-1": [1]}), "from 0 to 8, not '-1'"),
+        (lambda body: body["parts"][0]["samples"].update({"1": []}), "must be a list of seconds"),
+        (lambda body: body["parts"][0]["samples"].update({"1": [0]}), "expected a number above 0"),
+        (lambda body: body["parts"][0]["samples"].update({"1": [float("nan")]}), "expected a number above 0"),
+        (lambda body: body["parts"][0].update(pace="fast"), r"parts\[0\]: expected a number"),
+        (lambda body: body["wholes"][0].update(share=0), r"wholes\[0\]: expected a number"),
+        (lambda body: body["wholes"][0].update(widths=[]), r"wholes\[0\]: 'widths' must be a dict"),
+    ],
+)
+def test_what_the_format_does_not_allow(edit: Edit, message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        parse(changed(edit))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{", "not the JSON"),
+        (b"[1]", "not an object"),
+        (b'{"a": 1, "a": 2}', "a key appears twice"),
+        (b" " * (MAX_BYTES + 1), "larger than"),
+        (b"[" * 100_000, "not the JSON"),
+    ],
+    ids=["torn", "list", "twice", "large", "deep"],
+)
+def test_what_is_no_json_object(data: bytes, message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        parse(data)
+
+
+def test_an_unfinished_profile_is_of_use_to_its_maker_alone(tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    path.write_bytes(changed(lambda body: body.update(complete=False)))
+    assert not read_unfinished(path).complete
+    with pytest.raises(TableError, match="profile.json is not finished; run the same"):
+        read(path)
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    with pytest.raises(TableError, match=r"profile\.json cannot be read .* make one with"):
+        read(path)
+    path.write_bytes(changed(lambda body: body.pop("setting")))
+    with pytest.raises(TableError, match=r"profile\.json: the field 'setting' is missing"):
+        read(path)
+
+
+def test_a_profile_replaces_another_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text("older")
+    write(path, PROFILE)
+    assert read(path) == PROFILE
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"missing/profile\.json cannot be written"):
+        write(tmp_path / "missing" / "profile.json", PROFILE)

@@ -1,0 +1,13 @@
+"""Every graph that this package exports is one that TensorRT's parser documents."""
+
+from __future__ import annotations
+
+from export.lint.graph import require
+from tests.checkpoints import build_mini
+
+
+def test_every_graph_of_a_bundle_passes(tmp_path_factory):
+    graphs = sorted(build_mini(tmp_path_factory.getbasetemp()).rglob("*.onnx"))
+    assert len(graphs) >= 9  # two heads of two experts, of encoder and decoder; the router
+    for path in graphs:
+        require(path)

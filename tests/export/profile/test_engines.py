@@ -1,0 +1,86 @@
+"""A piece on the engines themselves: it computes what PyTorch computes."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from export.errors import ExportError, RefusedError, UsageError
+from export.profile.calls import Call, Replay
+from export.profile.engines import Aoti, Onnx, choose
+from export.profile.pieces import filled, inputs
+
+
+@pytest.fixture
+def piece():
+    """A convolution and a tensor that is passed and not read."""
+
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(4, 16, 3, padding=1)
+
+        def forward(self, hidden, unread):
+            return torch.tanh(self.conv(hidden))
+
+    with torch.device("meta"):
+        form = Replay(Layer(), Call.of((torch.empty(2, 4, 8, 8), torch.empty(2, 5)), {}))
+    return filled(form)
+
+
+def test_onnx_runtime_computes_the_piece(piece, tmp_path):
+    tensors = inputs(piece)
+    run = Onnx("cpu", "float32", 1).open(piece, tensors, tmp_path)
+    with torch.no_grad():
+        wanted = piece(*tensors).numpy()
+    np.testing.assert_allclose(run(), wanted, atol=1e-6)
+    assert (tmp_path / "serve.onnx").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs a C++ compiler")
+def test_aotinductor_computes_the_piece(piece, tmp_path):
+    tensors = inputs(piece)
+    with torch.no_grad():
+        wanted = piece(*tensors)
+    found = Aoti("float32", 1).open(piece, tensors, tmp_path)()
+    torch.testing.assert_close(found.cpu(), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_what_aotinductor_cannot_compile_is_an_error_of_ours(piece, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch.export, "export", fails)
+    with pytest.raises(ExportError, match="AOTInductor cannot compile Replay: no compiler"):
+        Aoti("float32", torch.get_num_threads()).open(piece, inputs(piece), tmp_path)
+
+
+def test_names_say_the_version():
+    assert choose("cpu", "float32", 1).name.startswith("cpu (onnxruntime 1.")
+    assert choose("aoti", "fast", 1).name.startswith("aoti on c")
+    assert [choose("aoti", word, 1).precision for word in ("fast", "float32")] == ["bfloat16", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "message"),
+    [
+        ("tensorrt", "float32", "--engine: 'tensorrt' cannot be profiled; known: auto, cpu, openvino, aoti"),
+        ("opnvino", "float32", "did you mean 'openvino'"),
+        ("cpu", "flaot32", "--precision: unknown 'flaot32'; did you mean 'float32'"),
+    ],
+)
+def test_engines_that_cannot_be_profiled(engine, precision, message):
+    with pytest.raises(UsageError, match=message):
+        choose(engine, precision, 1)
+
+
+def test_an_engine_this_machine_lacks(monkeypatch):
+    monkeypatch.setattr("runtime.engines.providers._openvino_devices", lambda: ([], "there is none"))
+    with pytest.raises(RefusedError, match="--engine openvino: there is none; use cpu or auto"):
+        choose("openvino", "float32", 1)
