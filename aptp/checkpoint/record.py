@@ -12,6 +12,7 @@ from typing import Any
 
 from aptp.checkpoint.integrity import FileEntry, check_path
 from aptp.errors import CheckpointError, nearest
+from aptp.space.strict_json import parse_object
 
 FORMAT, VERSION = "aptp-checkpoint", "1.0"
 MAX_BYTES = 16 << 20
@@ -90,26 +91,10 @@ def digest(data: bytes) -> str:
 
 
 def _load(data: bytes) -> dict[str, Any]:
-    if len(data) > MAX_BYTES:
-        raise CheckpointError(f"aptp.json is larger than {MAX_BYTES} bytes")
     try:
-        body = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"aptp.json is not the JSON it should be: {error}") from error
-    if not isinstance(body, dict):
-        raise CheckpointError("aptp.json does not hold an object")
-    return body
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key appears twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number JSON allows")
+        return parse_object(data, MAX_BYTES)
+    except ValueError as error:
+        raise CheckpointError(f"aptp.json is {error}") from error
 
 
 def _typed(body: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from aptp.errors import StorageError, TableError, nearest
 from aptp.space.groups import Kind
 from aptp.space.profile import FIXED, Measured, Profile, Setting, Whole
+from aptp.space.strict_json import parse_object
 
 FORMAT, VERSION = "aptp-profile", "1.0"
 MAX_BYTES = 64 << 20
@@ -75,22 +76,10 @@ def _within(place: str, parser: Callable[[Any], T], value: Any) -> T:
 
 
 def _load(data: bytes) -> dict[str, Any]:
-    if len(data) > MAX_BYTES:
-        raise TableError(f"larger than {MAX_BYTES} bytes")
     try:
-        body = json.loads(data, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise TableError(f"not the JSON it should be: {error}") from error
-    if not isinstance(body, dict):
-        raise TableError("not an object")
-    return body
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key appears twice")
-    return found
+        return parse_object(data, MAX_BYTES)
+    except ValueError as error:
+        raise TableError(str(error)) from error
 
 
 def _setting(body: dict[str, Any]) -> Setting:

@@ -21,16 +21,22 @@ from tests.geometries import make_inputs
 pytestmark = pytest.mark.gpu
 
 
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The arguments of every call of the kernel, which computes all the same."""
+    found: list[object] = []
+    kernel = attention.gated_attention
+    monkeypatch.setattr(attention, "gated_attention", lambda *x, **y: found.append(x) or kernel(*x, **y))
+    return found
+
+
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float16, 2e-2), (torch.bfloat16, 1e-1)]
 )
 @torch.no_grad()
 def test_a_batch_of_four_codes_equals_their_slices(
-    dtype: torch.dtype, tolerance: float, device: str, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, tolerance: float, device: str, calls: list[object]
 ) -> None:
-    calls = []
-    kernel = attention.gated_attention
-    monkeypatch.setattr(attention, "gated_attention", lambda *x, **y: calls.append(x) or kernel(*x, **y))
     torch.manual_seed(0)
     unet = UNet2DConditionModel(**HEADS).eval()
     space = discover(unet, depth="all")
@@ -50,12 +56,7 @@ def test_a_batch_of_four_codes_equals_their_slices(
 
 
 @torch.no_grad()
-def test_a_package_serves_a_batch_of_four_codes(
-    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-    kernel = attention.gated_attention
-    monkeypatch.setattr(attention, "gated_attention", lambda *x, **y: calls.append(x) or kernel(*x, **y))
+def test_a_package_serves_a_batch_of_four_codes(device: str, tmp_path: Path, calls: list[object]) -> None:
     torch.manual_seed(0)
     unet = UNet2DConditionModel(**HEADS).eval()
     space = discover(unet, depth="all")

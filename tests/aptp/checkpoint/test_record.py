@@ -97,7 +97,7 @@ def test_paths_that_leave_the_checkpoint(path: str) -> None:
         (b"", "not the JSON"),
         (b"\xff", "not the JSON"),
         (b"[" * 100_000, "not the JSON"),
-        (b"[]", "does not hold an object"),
+        (b"[]", "aptp.json is not an object"),
         (b'{"a": 1, "a": 2}', "a key appears twice"),
         (b'{"a": NaN}', "NaN is not a number"),
         (b" " * (17 << 20), "larger than"),

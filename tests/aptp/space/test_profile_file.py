@@ -52,7 +52,7 @@ def test_medians_and_noise_come_from_the_samples() -> None:
         (lambda body: body["parts"][0]["samples"].update({"-1": [1]}), "from 0 to 8, not '-1'"),
         (lambda body: body["parts"][0]["samples"].update({"1": []}), "must be a list of seconds"),
         (lambda body: body["parts"][0]["samples"].update({"1": [0]}), "expected a number above 0"),
-        (lambda body: body["parts"][0]["samples"].update({"1": [float("nan")]}), "expected a number above 0"),
+        (lambda body: body["parts"][0]["samples"].update({"1": [float("nan")]}), "NaN is not a number JSON"),
         (lambda body: body["parts"][0].update(pace="fast"), r"parts\[0\]: expected a number"),
         (lambda body: body["wholes"][0].update(share=0), r"wholes\[0\]: expected a number"),
         (lambda body: body["wholes"][0].update(widths=[]), r"wholes\[0\]: 'widths' must be a dict"),
@@ -68,11 +68,12 @@ def test_what_the_format_does_not_allow(edit: Edit, message: str) -> None:
     [
         (b"{", "not the JSON"),
         (b"[1]", "not an object"),
+        (b'{"a": NaN}', "NaN is not a number JSON allows"),
         (b'{"a": 1, "a": 2}', "a key appears twice"),
         (b" " * (MAX_BYTES + 1), "larger than"),
         (b"[" * 100_000, "not the JSON"),
     ],
-    ids=["torn", "list", "twice", "large", "deep"],
+    ids=["torn", "list", "constant", "twice", "large", "deep"],
 )
 def test_what_is_no_json_object(data: bytes, message: str) -> None:
     with pytest.raises(TableError, match=message):
