@@ -17,7 +17,8 @@ from runtime.errors import IntegrityError, ManifestError
 from tests.bundles import edit, write_bundle
 
 WEIGHTS = "experts/0/unet/model.onnx.data"
-SECONDS = 0.05
+SECONDS = 0.05  # the quickest of TRIES: another process may take the processor away from any one of them
+TRIES = 20
 
 HOSTILE = {
     "parent": "../x",
@@ -82,6 +83,16 @@ def root(original: Path, tmp_path: Path) -> Path:
     return shutil.copytree(original, tmp_path / "bundle")
 
 
+def refused_quickly(read: Callable[[], object], error: type[Exception], match: str | None = None) -> None:
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        with pytest.raises(error, match=match):
+            read()
+        if time.perf_counter() - start < SECONDS:
+            return
+    pytest.fail(f"refused, but never within {SECONDS} s in {TRIES} tries")
+
+
 def check_opened(opened: list[tuple[Any, int]], root: Path) -> None:
     """Only the root by its name; everything else one plain component at a time, and never through a link."""
     assert opened
@@ -116,10 +127,8 @@ def test_hostile_paths(root: Path, kind: str, place: Callable[[dict[str, Any], s
         manifest["files"][HOSTILE[kind]] = manifest["files"][WEIGHTS]
 
     edit(root, change)
-    start = time.perf_counter()
-    with watch() as opened, pytest.raises(ManifestError):
-        Bundle.open(root)
-    assert time.perf_counter() - start < SECONDS
+    with watch() as opened:
+        refused_quickly(lambda: Bundle.open(root), ManifestError)
     check_opened(opened, root)
 
 
@@ -179,10 +188,8 @@ def test_what_lies_under_a_good_path(
     outside = shutil.copytree(file.parent, tmp_path / "outside")
     file.unlink()
     kind(file, outside)
-    start = time.perf_counter()
-    with watch() as opened, pytest.raises(IntegrityError, match="model.onnx.data"):
-        getattr(bundle, method)(WEIGHTS)
-    assert time.perf_counter() - start < SECONDS
+    with watch() as opened:
+        refused_quickly(lambda: getattr(bundle, method)(WEIGHTS), IntegrityError, WEIGHTS)
     check_opened(opened, root)
 
 
