@@ -17,6 +17,8 @@ from aptp.space.strict_json import parse_object
 FORMAT, VERSION = "aptp-checkpoint", "1.0"
 MAX_BYTES = 16 << 20
 GUIDANCE, MAX_GUIDANCE = 7.5, 1000.0
+ROUTERS = ("cosine", "gated")
+TEXT_ENCODER, PROMPT_ENCODER = "text_encoder", "prompt_encoder"  # folders
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class CodeRecord:
 @dataclass(frozen=True)
 class Record:
     """What `aptp.json` says. ``size`` is the (height, width) in pixels the codes were budgeted at,
-    ``guidance`` the scale that images are drawn with unless a request says otherwise.
+    ``guidance`` the scale that images are drawn with unless a request says otherwise, ``prompt_encoder`` the
+    folder of the encoder whose embeddings the router reads.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Record:
     codes: tuple[CodeRecord, ...]
     guidance: float = GUIDANCE
     router: str = "cosine"
+    prompt_encoder: str = TEXT_ENCODER
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
 
@@ -79,7 +83,8 @@ def parse(data: bytes) -> Record:
         feed_forward_gates=_typed(body, "feed_forward_gates", int),
         codes=tuple(_code(i, code) for i, code in enumerate(_list(body, "codes", dict))),
         guidance=_guidance(body),
-        router=_router(body),
+        router=_one_of(body, "router", ROUTERS),
+        prompt_encoder=_one_of(body, "prompt_encoder", (TEXT_ENCODER, PROMPT_ENCODER)),
         provenance=_typed(body, "provenance", dict),
         files={check_path(name): _entry(name, entry) for name, entry in _typed(body, "files", dict).items()},
     )
@@ -128,11 +133,13 @@ def _guidance(body: Mapping[str, Any]) -> float:
     return float(scale)
 
 
-def _router(body: Mapping[str, Any]) -> str:
-    kind: str = _typed(body, "router", str)
-    if kind != "cosine":
-        raise CheckpointError(f"aptp.json: unknown router '{kind}'; this version knows 'cosine'")
-    return kind
+def _one_of(body: Mapping[str, Any], name: str, known: tuple[str, ...]) -> str:
+    value: str = _typed(body, name, str)
+    if value not in known:
+        raise CheckpointError(
+            f"aptp.json: unknown {name} '{value:.60}'; this version knows {' and '.join(map(repr, known))}"
+        )
+    return value
 
 
 def _code(index: int, code: dict[str, Any]) -> CodeRecord:
