@@ -99,7 +99,9 @@ def _router(checkpoint: Checkpoint, record: Record, experts: Mapping[str, Any]) 
     codes = len(checkpoint.architectures)
     router = {"kind": checkpoint.record.router, "encoder": "text", "model": _model(record)}
     fallback = {"fallback": DENSE} if DENSE in experts else {}
-    return {**router, "codes": codes, "tie": TIE, **fallback}
+    unfamiliar = checkpoint.record.unfamiliar
+    guard = {"unfamiliar": asdict(unfamiliar)} if unfamiliar else {}
+    return {**router, "codes": codes, "tie": TIE, **fallback, **guard}
 
 
 def _defaults(schedules: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from aptp.checkpoint.reader import Checkpoint
+from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.default import default_checkpoint
 from aptp.space.profile_file import read
 from export import alignment, assemble, image, manifest, parts, plan, publish, report, site, staging, workers
@@ -73,7 +73,8 @@ class Construction:
         )
         # Refused here, before anything is built, where the profile is of another UNet.
         forecasts = alignment.forecasts(read(options.cost), checkpoint, spec.codes) if options.cost else {}
-        return cls(checkpoint, spec, plan.parts(checkpoint, spec), options.solvers is None, forecasts)
+        parts, every = plan.parts(checkpoint, spec), options.solvers is None
+        return cls(checkpoint, spec, parts, every, forecasts, notes=_notes(checkpoint, spec))
 
     def plan(self) -> list[tuple[str, str, str]]:
         """For every part: its name, `keep` or `build`, and why."""
@@ -242,3 +243,14 @@ class Construction:
             published=self.published,
             forecasts=self.forecasts,
         )
+
+
+def _notes(checkpoint: Checkpoint, spec: Spec) -> list[str]:
+    """What the bundle will lack, though all of it that was asked for is built."""
+    unfamiliar = checkpoint.record.unfamiliar
+    if unfamiliar is None or {unfamiliar.expert, DENSE} & set(spec.codes):
+        return []
+    return [
+        f"prompts unlike those of the training go to expert {unfamiliar.expert}, which is not built: they "
+        f"will be refused; add it, as in --codes {','.join([*spec.codes, unfamiliar.expert])}"
+    ]

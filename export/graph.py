@@ -36,6 +36,7 @@ class Signature:
     name.
 
     `height` and `width` are multiples of `multiple`; the output's axes are named like `output_axes` says.
+    `others` are outputs that follow it, none of whose axes is free.
     """
 
     inputs: Mapping[str, Tensor]
@@ -43,6 +44,7 @@ class Signature:
     axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     output_axes: Mapping[int, str] = field(default_factory=dict)
     multiple: int = 1
+    others: tuple[str, ...] = ()
 
 
 class ExpertGraph(nn.Module):
@@ -137,7 +139,7 @@ def trace(module: nn.Module, signature: Signature) -> ir.Model:
             dynamo=True,
             opset_version=OPSET,
             input_names=list(signature.inputs),
-            output_names=[signature.output],
+            output_names=[signature.output, *signature.others],
             dynamic_shapes=_dynamic_shapes(signature),
             verify=False,
             verbose=False,
@@ -209,7 +211,7 @@ def _name_axes(model: ir.Model, signature: Signature) -> None:
         value.shape = ir.Shape(
             [axes.get(axis, size) for axis, size in enumerate(signature.inputs[value.name].shape)]
         )
-    (output,) = model.graph.outputs
+    output = model.graph.outputs[0]
     assert output.shape is not None, "the exporter knows its outputs' shapes"
     output.shape = ir.Shape([signature.output_axes.get(axis, size) for axis, size in enumerate(output.shape)])
 

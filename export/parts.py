@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.model.familiarity import GuardedRouter
 from export import graph, parity, publish, schedules, site, staging, weights
 from export.compiled import aoti, entry, supernet
 from export.compiled.tensorrt import plan
@@ -241,7 +242,18 @@ def _router(job: Job, checkpoint: Checkpoint) -> Made:
         "attention_mask": torch.ones(1, length, dtype=torch.int64),
     }
     signature = Signature(inputs, "similarity")
-    return _shared(job, router, signature, {"attention_mask": 2}, inline=True)
+    familiarity = checkpoint.familiarity()
+    if familiarity is None:
+        return _shared(job, router, signature, {"attention_mask": 2}, inline=True)
+    # One graph with two outputs, each of which has to be what its own module gives.
+    feeds = parity.cases(signature, {"attention_mask": 2})
+    folder = job.place(job.part.name)
+    both = replace(signature, others=("distance",))
+    guarded = GuardedRouter(router, familiarity)
+    measures = _graph(job, guarded, both, folder, feeds, parity.outputs(router, feeds), inline=True)
+    wanted, distance = parity.outputs(familiarity, feeds), replace(signature, output="distance")
+    error = parity.graph_equals_module(folder, distance, feeds, wanted, job.spec.threads)
+    return Made({}, {**measures, "distance": error})
 
 
 def _shared(

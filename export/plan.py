@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.reader import DENSE, FAMILIARITY, Checkpoint
 from export.compiled import entry, supernet
 from export.errors import RefusedError, UsageError, nearest
 from export.schedules import SOLVERS
@@ -162,7 +162,7 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
             checkpoint,
             "router",
             "router",
-            ["router.safetensors", "text_encoder/config.json", "tokenizer"],
+            ["router.safetensors", "text_encoder/config.json", "tokenizer", *_distance(checkpoint)],
             common,
         ),
         _shared(checkpoint, "tokenizer", "tokenizer", ["tokenizer"], common),
@@ -260,6 +260,10 @@ def _shared(
     key = _key({**common, "kind": kind, **digests})
     shown_on = "" if kind == "tokenizer" else engine("cpu")
     return Part(name, kind, key, tuple(components), shown_on, _BASE_MEMORY + 3 * size, 2 * size, effort)
+
+
+def _distance(checkpoint: Checkpoint) -> list[str]:
+    return [FAMILIARITY] if checkpoint.record.unfamiliar else []
 
 
 def _schedule(checkpoint: Checkpoint, solver: str, common: Mapping[str, Any]) -> Part:

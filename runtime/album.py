@@ -109,10 +109,8 @@ class Album:
             return self.prompts[index], "", "", "", "failed"
         image = self.images[index]
         choice = image.choice
-        code = "dense" if choice.code is None else str(choice.code)
-        code += f" → {choice.expert}" if choice.fell_back else ""
         margin = "" if choice.margin is None else f"{choice.margin:.3f}"
-        return image.prompt, code, margin, f"{image.milliseconds:.0f}", self.paths[index].name
+        return image.prompt, choice.label, margin, f"{image.milliseconds:.0f}", self.paths[index].name
 
 
 def _warnings(image: Generated) -> list[str]:
@@ -121,8 +119,12 @@ def _warnings(image: Generated) -> list[str]:
         warnings.append("the image is blank: untrained weights, or a broken engine (try --engine cpu)")
     if image.dropped_tokens:
         warnings.append(f"the prompt is too long: its last {image.dropped_tokens} tokens were not used")
-    if image.choice.fell_back:
+    choice = image.choice
+    if choice.unfamiliar:
         warnings.append(
-            f"code {image.choice.code} is not in the bundle: {image.choice.expert} made the image"
+            f"the prompt is unlike those of the training (distance {choice.distance:.2f}): "
+            f"expert {choice.expert} made the image"
         )
+    elif choice.fell_back:
+        warnings.append(f"code {choice.code} is not in the bundle: {choice.expert} made the image")
     return warnings

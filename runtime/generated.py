@@ -13,12 +13,24 @@ BLANK = 2  # an image whose values span no more than this, of 255, shows nothing
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Who makes an image: `code` is None for `dense`, `margin` None where the router was not asked."""
+    """Who makes an image: `code` is None for `dense`, `margin` None where the router was not asked.
+
+    `fell_back`: the bundle lacks the expert that should have. `distance`: how far the prompt lies from those
+    of the training, None where that is not known; `unfamiliar`: so far that it was not left to its code.
+    """
 
     expert: str
     code: int | None
     margin: float | None
     fell_back: bool
+    distance: float | None = None
+    unfamiliar: bool = False
+
+    @property
+    def label(self) -> str:
+        """The code, and the expert that stood in for its own."""
+        code = "dense" if self.code is None else str(self.code)
+        return code if code == self.expert else f"{code} → {self.expert}"
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -127,8 +127,7 @@ def _wrapped(prompt: str, width: int, font: Any) -> list[str]:
 
 def _facts(generated: Generated) -> str:
     choice = generated.choice
-    code = "dense" if choice.code is None else f"code {choice.code}"
-    facts = [f"{code} → {choice.expert}" if choice.fell_back else code]
+    facts = [choice.label if choice.code is None else f"code {choice.label}"]
     if choice.margin is not None:
         facts.append(f"margin {choice.margin:.3f}")
     return " · ".join([*facts, f"{generated.milliseconds:.0f} ms"])

@@ -22,7 +22,7 @@ from .generated import Choice, Generated, to_pixels
 from .models import Models
 from .noise import normal
 from .request import Request
-from .router import Route
+from .router import Route, wanted
 from .schedule import Solver, Trajectory
 from .settings import (
     Settings,
@@ -237,11 +237,11 @@ class Runtime:
         if asked is not None:
             return Choice(asked, None if asked == DENSE else int(asked), None, False)
         route, manifest = self._models.route(prompt), self.bundle.manifest
-        name = str(route.code)
+        name, unfamiliar = wanted(manifest.router, route)
         expert = name if name in manifest.experts else manifest.router.fallback
         if expert is None:
             raise self._unavailable(name, " and no fallback")
-        return Choice(expert, route.code, route.margin, expert != name)
+        return Choice(expert, route.code, route.margin, expert != name, route.distance, unfamiliar)
 
     def _unavailable(self, name: str, more: str) -> CodeUnavailable:
         built = ", ".join(sorted(self.bundle.manifest.experts))

@@ -12,10 +12,15 @@ from .sessions import Sessions
 
 
 class Route(NamedTuple):
-    """A code, and by how much its similarity beats that of every other (None if there is no other)."""
+    """A code, and by how much its similarity beats that of every other (None if there is no other).
+
+    `distance`: how far the prompt lies from those of the training (about 1: like them); None where the bundle
+    cannot tell.
+    """
 
     code: int
     margin: float | None
+    distance: float | None = None
 
 
 class Router:
@@ -24,17 +29,24 @@ class Router:
     def __init__(self, entry: RouterEntry, sessions: Sessions) -> None:
         self.entry = entry
         self._session = sessions.open(entry.model)
-        self._session.require(["embedding", "attention_mask"], "similarity")
+        self._outputs = ("similarity", *(["distance"] if entry.unfamiliar else []))
+        for output in self._outputs:
+            self._session.require(["embedding", "attention_mask"], output)
 
     def __call__(self, encoding: Encoding) -> Route:
-        """Route an encoded prompt. Raises `EngineFailure` for similarities that are no numbers."""
-        similarity = self._session.run(
-            "similarity", {"embedding": encoding.embedding, "attention_mask": encoding.mask}
+        """Route an encoded prompt. Raises `EngineFailure` for outputs that are no numbers."""
+        similarity, *distance = self._session.run_all(
+            self._outputs, {"embedding": encoding.embedding, "attention_mask": encoding.mask}
         )
         codes = self.entry.codes
         if similarity.shape != (1, codes) or not np.isfinite(similarity).all():
             raise EngineFailure(f"router: gave {similarity.shape} values, not {codes} finite similarities")
-        return choose(similarity[0], self.entry.tie)
+        route = choose(similarity[0], self.entry.tie)
+        if not distance:
+            return route
+        if distance[0].shape != (1,) or not np.isfinite(distance[0]).all():
+            raise EngineFailure(f"router: gave {distance[0].shape} values, not one finite distance")
+        return route._replace(distance=float(distance[0][0]))
 
 
 def choose(similarity: npt.NDArray[np.float32], tie: float) -> Route:
@@ -44,3 +56,11 @@ def choose(similarity: npt.NDArray[np.float32], tie: float) -> Route:
     # Of the best, not of the winner of a tie: a tie's margin is tiny, never negative.
     others = np.delete(similarity, similarity.argmax())
     return Route(code, float(best - others.max()) if others.size else None)
+
+
+def wanted(entry: RouterEntry, route: Route) -> tuple[str, bool]:
+    """Whose a prompt is: the expert of its code, or (true) that of prompts unlike those of the training."""
+    unfamiliar = entry.unfamiliar
+    if unfamiliar and route.distance is not None and route.distance > unfamiliar.beyond:
+        return unfamiliar.expert, True
+    return str(route.code), False

@@ -163,7 +163,7 @@ def _encoder(rng: np.random.Generator) -> Graph:
 
 
 def _router(rng: np.random.Generator) -> Graph:
-    """Cosine of the masked mean of the embedding to each code."""
+    """Cosine of the masked sum of the embedding to each code, and the length of that sum."""
     codes = rng.normal(size=(WIDTH, CODES))
     weights = {"codes": codes / np.linalg.norm(codes, axis=0)}
     nodes = [
@@ -173,13 +173,15 @@ def _router(rng: np.random.Generator) -> Graph:
         helper.make_node("Squeeze", ["sum3", "one"], ["sum"]),
         helper.make_node("LpNormalization", ["sum"], ["unit"], axis=-1, p=2),
         helper.make_node("MatMul", ["unit", "codes"], ["similarity"]),
+        helper.make_node("ReduceL2", ["sum"], ["distance"], axes=[1], keepdims=0),
     ]
     nodes.insert(2, helper.make_node("Unsqueeze", ["mask", "one"], ["mask_row"]))
     inputs = [
         _tensor("embedding", TensorProto.FLOAT, 1, LENGTH, WIDTH),
         _tensor("attention_mask", TensorProto.INT64, 1, LENGTH),
     ]
-    return nodes, inputs, [_tensor("similarity", TensorProto.FLOAT, 1, CODES)], weights
+    outputs = [_tensor("similarity", TensorProto.FLOAT, 1, CODES), _tensor("distance", TensorProto.FLOAT, 1)]
+    return nodes, inputs, outputs, weights
 
 
 def _unet(rng: np.random.Generator) -> Graph:

@@ -55,6 +55,8 @@ MAY_IMPORT = {
     },
     "aptp.train": {*METHOD, "aptp.train"},
     "aptp.finetune": {*METHOD, "aptp.finetune"},
+    "aptp.guard": {*METHOD, "aptp.train", "aptp.guard"},
+    "aptp.analyse": {*METHOD, "aptp.train", "aptp.evaluate", "aptp.guard", "aptp.analyse"},
     "aptp.pretrain": {*METHOD, "aptp.pretrain", "aptp.evaluate"},
     "aptp.evaluate": {*METHOD, "aptp.evaluate"} - {"aptp.training"},
     "aptp": {"aptp", "kernels"},

@@ -22,6 +22,7 @@ from aptp.checkpoint import record as records
 from aptp.checkpoint.integrity import FileEntry, check_files, check_strangers, open_plain, stamp
 from aptp.checkpoint.record import Record
 from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
+from aptp.model.familiarity import Familiarity
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, config_of
 from aptp.model.slicer import check_shapes
@@ -31,6 +32,7 @@ from aptp.space.discover import discover
 from aptp.space.groups import Space
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+FAMILIARITY = "familiarity.safetensors"
 DENSE = "dense"
 
 
@@ -180,6 +182,20 @@ class Checkpoint:
                 f"aptp.json {len(self.record.codes)}"
             )
         return router.eval()
+
+    def familiarity(self) -> Familiarity | None:
+        """What measures how far a prompt lies from those of the training, where the index asks for it."""
+        if self.record.unfamiliar is None:
+            return None
+        self.verify(FAMILIARITY)
+        try:
+            state = load_file(self.path / FAMILIARITY)
+            clusters, width = state["centres"].shape
+            familiarity = Familiarity(width, clusters)
+            familiarity.load_state_dict(state)
+        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            raise CheckpointError(f"{self.path}/{FAMILIARITY} does not hold a distance: {error}") from error
+        return familiarity.eval()
 
     def digest(self, component: str = "") -> str:
         """SHA-256 over the published hashes of a component ("unet", "vae", "experts/0", …); of the whole by

@@ -19,6 +19,7 @@ MAX_BYTES = 16 << 20
 GUIDANCE, MAX_GUIDANCE = 7.5, 1000.0
 ROUTERS = ("cosine", "gated")
 TEXT_ENCODER, PROMPT_ENCODER = "text_encoder", "prompt_encoder"  # folders
+OPTIONAL = "unfamiliar"
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,19 @@ class CodeRecord:
 
 
 @dataclass(frozen=True)
+class Unfamiliar:
+    """Prompts whose distance is above ``beyond`` go to ``expert``: the name of a code, or ``dense``."""
+
+    beyond: float
+    expert: str
+
+
+@dataclass(frozen=True)
 class Record:
     """What `aptp.json` says. ``size`` is the (height, width) in pixels the codes were budgeted at,
     ``guidance`` the scale that images are drawn with unless a request says otherwise, ``prompt_encoder`` the
-    folder of the encoder whose embeddings the router reads.
+    folder of the encoder whose embeddings the router reads, ``unfamiliar`` what becomes of prompts unlike
+    those of the training, if anything does.
     """
 
     name: str
@@ -52,9 +62,12 @@ class Record:
     prompt_encoder: str = TEXT_ENCODER
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
+    unfamiliar: Unfamiliar | None = None
 
     def to_json(self) -> bytes:
         body = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        if self.unfamiliar is None:
+            del body[OPTIONAL]
         return (json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -73,7 +86,7 @@ def parse(data: bytes) -> Record:
         if name not in known:
             raise CheckpointError(f"aptp.json has an unknown field '{name}'{nearest(name, known)}")
     for name in known:
-        if name not in body:
+        if name not in body and name != OPTIONAL:
             raise CheckpointError(f"aptp.json lacks the field '{name}'")
     return Record(
         name=_typed(body, "name", str),
@@ -87,6 +100,7 @@ def parse(data: bytes) -> Record:
         prompt_encoder=_one_of(body, "prompt_encoder", (TEXT_ENCODER, PROMPT_ENCODER)),
         provenance=_typed(body, "provenance", dict),
         files={check_path(name): _entry(name, entry) for name, entry in _typed(body, "files", dict).items()},
+        unfamiliar=_unfamiliar(body) if OPTIONAL in body else None,
     )
 
 
@@ -153,6 +167,22 @@ def _code(index: int, code: dict[str, Any]) -> CodeRecord:
             f"aptp.json: code {index} has the budget {budget!r:.60}, which is not in (0, 1]"
         )
     return CodeRecord(float(budget), _typed(code, "widths", dict), _typed(code, "depths", dict))
+
+
+def _unfamiliar(body: Mapping[str, Any]) -> Unfamiliar:
+    found = _typed(body, OPTIONAL, dict)
+    if set(found) != {"beyond", "expert"}:
+        raise CheckpointError(f"aptp.json: '{OPTIONAL}' must have beyond and expert, found {sorted(found)}")
+    beyond, names = found["beyond"], ["dense", *map(str, range(len(body["codes"])))]
+    if type(beyond) not in (int, float) or not beyond > 0:
+        raise CheckpointError(
+            f"aptp.json: '{OPTIONAL}' lies beyond {beyond!r:.60}, which is not a number above 0"
+        )
+    if found["expert"] not in names:
+        raise CheckpointError(
+            f"aptp.json: '{OPTIONAL}' names the expert {found['expert']!r:.60}; there is {', '.join(names)}"
+        )
+    return Unfamiliar(float(beyond), found["expert"])
 
 
 def _entry(name: str, entry: Any) -> FileEntry:

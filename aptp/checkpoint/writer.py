@@ -14,8 +14,9 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
 
 from aptp.checkpoint.integrity import list_files, published
-from aptp.checkpoint.reader import Checkpoint
-from aptp.checkpoint.record import CodeRecord, Record, digest
+from aptp.checkpoint.reader import FAMILIARITY, Checkpoint
+from aptp.checkpoint.record import CodeRecord, Record, Unfamiliar, digest
+from aptp.model.familiarity import Familiarity
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, slice_unet
 from aptp.space.architecture import Architecture
@@ -63,14 +64,35 @@ def rewrite_experts(
     """
     checkpoint.verify()
     with published(out) as draft:
-        replaced = tuple(f"experts/{code}/" for code in experts)
-        for name in checkpoint.record.files:
-            if not name.startswith(replaced):
-                (draft / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(checkpoint.path / name, draft / name)
+        _copy(checkpoint, draft, tuple(f"experts/{code}/" for code in experts))
         for code, unet in experts.items():
             unet.save_pretrained(draft / "experts" / str(code), safe_serialization=True)
         _write_index(draft, replace(checkpoint.record, trained=True, provenance=provenance))
+
+
+def write_guarded(
+    checkpoint: Checkpoint,
+    out: Path,
+    familiarity: Familiarity,
+    unfamiliar: Unfamiliar,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Publishes at ``out`` the same checkpoint, which sends prompts away that ``familiarity`` finds beyond
+    what ``unfamiliar`` says. Everything else is copied byte for byte.
+    """
+    checkpoint.verify()
+    with published(out) as draft:
+        _copy(checkpoint, draft, (FAMILIARITY,))
+        state = {name: tensor.contiguous() for name, tensor in familiarity.state_dict().items()}
+        save_file(state, draft / FAMILIARITY)
+        _write_index(draft, replace(checkpoint.record, unfamiliar=unfamiliar, provenance=provenance))
+
+
+def _copy(checkpoint: Checkpoint, draft: Path, without: tuple[str, ...]) -> None:
+    for name in checkpoint.record.files:
+        if not name.startswith(without):
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(checkpoint.path / name, draft / name)
 
 
 def _write_index(draft: Path, record: Record) -> None:

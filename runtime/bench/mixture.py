@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..batching import Batcher
-from ..bundle.schema import Manifest
+from ..bundle.schema import DENSE, Manifest
 from ..engines.engine import Engine, Float32
 from ..errors import CodeUnavailable
 from ..request import Request
+from ..router import Route, wanted
 from .sampling import OnRound
 from .workload import Clock, Workload
 
@@ -46,7 +47,7 @@ class ClosedLoop:
 
     def expert_of(self, prompt: str) -> str:
         """The expert that serves a prompt. Raises `CodeUnavailable`, `EngineFailure`."""
-        return expert_for(self._runtime.bundle.manifest, self._runtime.models.route(prompt).code)
+        return expert_for(self._runtime.bundle.manifest, self._runtime.models.route(prompt))
 
     def take(self, prompts: Sequence[str], expert: str | None = None) -> Pass:
         """Make an image of every prompt, on `expert` where one is given. Raises `RuntimeFailure`."""
@@ -148,13 +149,14 @@ def nearest_cost(manifest: Manifest, macs: float) -> str:
     return min(sorted(manifest.experts), key=lambda name: abs(manifest.experts[name].macs - macs))
 
 
-def expert_for(manifest: Manifest, code: int) -> str:
-    """The expert that serves a code, or the fallback. Raises `CodeUnavailable`."""
-    name = str(code)
+def expert_for(manifest: Manifest, route: Route) -> str:
+    """The expert that serves a prompt, or the fallback. Raises `CodeUnavailable`."""
+    name, _ = wanted(manifest.router, route)
     expert = name if name in manifest.experts else manifest.router.fallback
     if expert is None:
         raise CodeUnavailable(
-            f"a prompt is routed to code {code}, which the bundle has no expert for, and no fallback; "
-            "build it with `python -m export.build --codes all`, or leave --prompts out"
+            f"a prompt is routed to expert {name}, which the bundle does not hold, and no fallback; "
+            f"build it with `python -m export.build --codes all{',dense' if name == DENSE else ''}`, "
+            "or leave --prompts out"
         )
     return expert

@@ -28,6 +28,7 @@ from .schema import (
     Schedule,
     Source,
     TokenizerEntry,
+    Unfamiliar,
 )
 
 MAJOR, MINOR = 1, 0
@@ -188,11 +189,20 @@ def _router(fields: Fields) -> RouterEntry:
         codes=fields.integer("codes", 1, LIMITS["codes"]),
         tie=fields.number("tie"),
         fallback=fields.text("fallback") if fields.has("fallback") else None,
+        unfamiliar=_unfamiliar(fields.fields("unfamiliar")) if fields.has("unfamiliar") else None,
     )
     if router.tie < 0:
         raise fields.error("tie", "must not be negative")
     fields.close()
     return router
+
+
+def _unfamiliar(fields: Fields) -> Unfamiliar:
+    unfamiliar = Unfamiliar(fields.number("beyond"), fields.text("expert"))
+    if unfamiliar.beyond <= 0:
+        raise fields.error("beyond", "must be above 0")
+    fields.close()
+    return unfamiliar
 
 
 def _decoder(fields: Fields) -> Decoder:
@@ -293,6 +303,8 @@ def _check_experts(manifest: Manifest) -> None:
     for name, expert in manifest.experts.items():
         compiled.check(expert, manifest.files, f"manifest.experts {name!r}")
     compiled.check_supernets(manifest.experts)
+    if manifest.router.unfamiliar is not None:
+        _known(manifest.router.unfamiliar.expert, dict.fromkeys(codes), "router.unfamiliar", "expert")
     if manifest.router.fallback is not None:
         _known(manifest.router.fallback, manifest.experts, "router", "expert")
 

@@ -133,8 +133,18 @@ class Conditioning:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfamiliar:
+    """Prompts whose distance from those of the training is above `beyond` go to `expert`."""
+
+    beyond: float
+    expert: str
+
+
+@dataclass(frozen=True, slots=True)
 class RouterEntry:
-    """Similarities of a prompt to `codes` codes; `fallback` names the expert for a code without one."""
+    """Similarities of a prompt to `codes` codes; `fallback` names the expert for a code without one,
+    `unfamiliar` that of prompts unlike those of the training.
+    """
 
     kind: str
     encoder: str
@@ -142,6 +152,7 @@ class RouterEntry:
     codes: int
     tie: float
     fallback: str | None
+    unfamiliar: Unfamiliar | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,11 +63,15 @@ class Session:
 
     def run(self, output: str, inputs: Mapping[str, Array]) -> Float32:
         """The tensor `output` for `inputs`. Raises `EngineFailure`."""
+        return self.run_all([output], inputs)[0]
+
+    def run_all(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Float32]:
+        """Several `outputs` of one run. Raises `EngineFailure`."""
         try:
-            result: Float32 = self._session.run([output], inputs)[0]
+            results: list[Float32] = self._session.run(list(outputs), inputs)
         except Exception as error:  # onnxruntime's errors share no narrower base
             raise EngineFailure(f"{self._graph}: failed while running: {error}") from error
-        return result
+        return results
 
     def bind(self, output: str, kept: Mapping[str, Array]) -> Any:
         """A binding whose inputs `kept` lie on the first GPU already, and whose `output` comes back."""

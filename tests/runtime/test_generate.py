@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,6 +164,14 @@ def test_warnings(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixtur
     assert "the prompt is too long: its last 2 tokens were not used" in told
     assert told.count("the negative prompt is too long: its last 3 tokens were not used") == 1
     assert "is not in the bundle: dense made the image" in told
+    guard = {"beyond": 1e-3, "expert": "dense"}
+    edit(bundle, lambda manifest: manifest["router"].update(unfamiliar=guard))
+    main([*places, "--overwrite", "blue"])
+    told = " ".join(capsys.readouterr().err.split())
+    assert re.search(
+        r"unlike those of the training \(distance \d+\.\d\d\): expert dense made the image", told
+    )
+    assert "is not in the bundle" not in told
 
 
 @pytest.mark.parametrize(

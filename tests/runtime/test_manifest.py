@@ -92,6 +92,16 @@ BROKEN: list[tuple[str, Change, str]] = [
     ),
     ("router kind", lambda m: put(m["router"], kind="dot"), "'dot' is not one of 'cosine'"),
     ("router tie", lambda m: put(m["router"], tie=-1e-5), "tie: must not be negative"),
+    (
+        "router unfamiliar",
+        lambda m: put(m["router"], unfamiliar={"beyond": 1.5, "expert": "4"}),
+        "manifest.router.unfamiliar: names the expert '4'",
+    ),
+    (
+        "router beyond",
+        lambda m: put(m["router"], unfamiliar={"beyond": 0, "expert": "dense"}),
+        "unfamiliar.beyond: must be above 0",
+    ),
     ("router fallback", lambda m: put(m["router"], fallback="4"), "manifest.router: names the expert '4'"),
     ("decoder scale", lambda m: put(m["decoder"], scale=0), "0 is outside 1 to"),
     ("scaling factor", lambda m: put(m["decoder"], scaling_factor=0), "must not be zero"),

@@ -91,7 +91,7 @@ def test_the_reply(runtime: Runtime) -> None:
     for image, route in zip(images, runtime.route(["red " * 9, "blue"]), strict=True):
         assert image.pixels.shape == (16, 16, 3)
         assert image.pixels.dtype == np.uint8
-        assert (image.choice.code, image.choice.margin) == route
+        assert (image.choice.code, image.choice.margin) == route[:2]
         assert image.choice.expert == str(route.code)
         assert not image.choice.fell_back
         assert image.milliseconds > 0
@@ -365,3 +365,37 @@ def test_a_constant_image_is_marked(runtime: Runtime, monkeypatch: pytest.Monkey
     flat = np.full((3, 16, 16), 0.3, np.float32)
     monkeypatch.setattr(runtime._models, "decode", lambda _: (flat, 0.0))
     assert runtime.generate("red")[0].blank
+
+
+def test_prompts_unlike_those_of_the_training_are_sent_away(copy_path: Path, tmp_path: Path) -> None:
+    with Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
+        plain = runtime.generate(PROMPTS)
+    guard = {"beyond": 5.0, "expert": "dense"}
+    edit(copy_path, lambda manifest: manifest["router"].update(unfamiliar=guard))
+    with Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
+        images = runtime.generate(PROMPTS)
+        forced = runtime.generate(PROMPTS, code="dense")
+    sent = [image.choice.unfamiliar for image in images]
+    assert {*sent} == {True, False}
+    for image, before, dense in zip(images, plain, forced, strict=True):
+        choice = image.choice
+        assert (choice.code, choice.margin) == (before.choice.code, before.choice.margin)
+        assert choice.unfamiliar == (choice.distance > 5.0)
+        assert choice.expert == ("dense" if choice.unfamiliar else str(choice.code))
+        assert images_of([image]) == images_of([dense if choice.unfamiliar else before])
+        assert (dense.choice.distance, dense.choice.unfamiliar) == (None, False)
+
+
+def test_an_expert_for_unfamiliar_prompts_that_is_not_there(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "two", experts=["0", "1", "2", "3"])
+    guard = {"beyond": 1e-3, "expert": "dense"}
+    edit(path, lambda manifest: manifest["router"].update(unfamiliar=guard))
+    with (
+        Runtime.open(path, engine="cpu", cache=tmp_path) as runtime,
+        pytest.raises(CodeUnavailable, match="no expert for code 'dense' and no fallback"),
+    ):
+        runtime.generate("red")
+    edit(path, lambda manifest: manifest["router"].update(fallback="0"))
+    with Runtime.open(path, engine="cpu", cache=tmp_path) as runtime:
+        choice = runtime.generate("red")[0].choice
+    assert (choice.expert, choice.fell_back, choice.unfamiliar) == ("0", True, True)

@@ -1,9 +1,15 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from runtime import Runtime
+from runtime.bundle.schema import Unfamiliar
 from runtime.errors import EngineFailure
-from runtime.router import Route, Router, choose
+from runtime.router import Route, Router, choose, wanted
+from tests.bundles import edit
 
 TIE = 1e-5
 
@@ -49,6 +55,45 @@ def test_similarities_that_are_no_numbers(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch, value: np.ndarray
 ) -> None:
     router: Router = runtime._models._router
-    monkeypatch.setattr(router._session, "run", lambda *_: value.astype(np.float32))
+    monkeypatch.setattr(router._session, "run_all", lambda *_: [value.astype(np.float32)])
     with pytest.raises(EngineFailure, match="not 4 finite similarities"):
         runtime.route("red")
+
+
+@pytest.fixture
+def guarded(copy_path: Path, cache_path: Path) -> Iterator[Runtime]:
+    """The bundle, with prompts of more than 5 away sent to dense."""
+    edit(copy_path, lambda m: m["router"].update(unfamiliar={"beyond": 5.0, "expert": "dense"}))
+    with Runtime.open(copy_path, engine="cpu", cache=cache_path, threads=1) as opened:
+        yield opened
+
+
+def test_a_bundle_that_tells_distances_routes_as_before(runtime: Runtime, guarded: Runtime) -> None:
+    prompts = ["a red circle", "blue", "a large square and a small circle"]
+    for plain, told in zip(runtime.route(prompts), guarded.route(prompts), strict=True):
+        assert plain.distance is None
+        assert told.distance is not None
+        assert told[:2] == plain[:2]
+
+
+def test_distances_are_those_of_the_prompt(guarded: Runtime) -> None:
+    encoding = guarded.models._encoders["text"]("a red circle")
+    length = np.linalg.norm((encoding.embedding * encoding.mask[..., None]).sum(1))
+    assert guarded.route("a red circle")[0].distance == pytest.approx(length, rel=1e-5)
+
+
+@pytest.mark.parametrize(("distance", "whose"), [(None, "1"), (2.0, "1"), (2.5, "dense")])
+def test_only_what_lies_beyond_is_sent_away(runtime: Runtime, distance: float, whose: str) -> None:
+    entry = replace(runtime.bundle.manifest.router, unfamiliar=Unfamiliar(2.0, "dense"))
+    assert wanted(entry, Route(1, 0.5, distance)) == (whose, whose == "dense")
+    assert wanted(runtime.bundle.manifest.router, Route(1, 0.5, distance)) == ("1", False)
+
+
+@pytest.mark.parametrize("value", [[np.nan], [np.inf], [0.0, 0.0]])
+def test_distances_that_are_no_numbers(
+    guarded: Runtime, monkeypatch: pytest.MonkeyPatch, value: list[float]
+) -> None:
+    outputs = [np.eye(1, 4, dtype=np.float32), np.array(value, np.float32)]
+    monkeypatch.setattr(guarded._models._router._session, "run_all", lambda *_: outputs)
+    with pytest.raises(EngineFailure, match="not one finite distance"):
+        guarded.route("red")

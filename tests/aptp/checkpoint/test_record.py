@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aptp.checkpoint.integrity import FileEntry
-from aptp.checkpoint.record import CodeRecord, Record, parse
+from aptp.checkpoint.record import CodeRecord, Record, Unfamiliar, parse
 from aptp.errors import CheckpointError
 
 RECORD = Record(
@@ -34,6 +34,9 @@ def changed(**fields: Any) -> bytes:
 
 def test_round_trip() -> None:
     assert parse(RECORD.to_json()) == RECORD
+    guarded = replace(RECORD, unfamiliar=Unfamiliar(1.5, "dense"))
+    assert parse(guarded.to_json()) == guarded
+    assert b"unfamiliar" not in RECORD.to_json()
 
 
 def test_writing_is_deterministic() -> None:
@@ -61,6 +64,10 @@ def test_writing_is_deterministic() -> None:
         ({"codes": [{"budget": 1.0}]}, "code 0 must have budget, widths and depths"),
         ({"codes": [{"budget": 0, "widths": {}, "depths": {}}]}, r"not in \(0, 1\]"),
         ({"codes": [{"budget": True, "widths": {}, "depths": {}}]}, r"not in \(0, 1\]"),
+        ({"unfamiliar": 1.5}, "'unfamiliar' must be a dict"),
+        ({"unfamiliar": {"beyond": 1.5}}, "'unfamiliar' must have beyond and expert"),
+        ({"unfamiliar": {"beyond": 0, "expert": "0"}}, "beyond 0, which is not a number above 0"),
+        ({"unfamiliar": {"beyond": 1.5, "expert": "1"}}, "the expert '1'; there is dense, 0"),
         ({"files": {"a": {"size": 1}}}, "a must have size and sha256"),
         ({"files": {"a": {"size": 1, "sha256": "XY"}}}, "no lower-case SHA-256"),
     ],

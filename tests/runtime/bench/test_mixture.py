@@ -13,6 +13,7 @@ from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Manifest
 from runtime.errors import CodeUnavailable
 from runtime.generated import to_pixels
+from runtime.router import Route
 
 PROMPTS = ["a red circle", "blue", "large square and small circle", "red and blue", "a", "circle"]
 
@@ -147,8 +148,8 @@ def test_passes_take_turns_after_one_of_each(monkeypatch: pytest.MonkeyPatch, lo
 
 def test_a_code_without_an_expert_goes_to_the_fallback_or_is_refused(bundle: Bundle) -> None:
     manifest = priced(bundle, e0=10)
-    assert expert_for(manifest, 0) == "0"
-    with pytest.raises(CodeUnavailable, match="routed to code 3"):
-        expert_for(manifest, 3)
+    assert expert_for(manifest, Route(0, None)) == "0"
+    with pytest.raises(CodeUnavailable, match="routed to expert 3"):
+        expert_for(manifest, Route(3, None))
     router = replace(manifest.router, fallback="dense")
-    assert expert_for(replace(manifest, router=router), 3) == "dense"
+    assert expert_for(replace(manifest, router=router), Route(3, None)) == "dense"

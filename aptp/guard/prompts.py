@@ -1,0 +1,33 @@
+"""Prompts as a checkpoint's router reads them: pooled embeddings, of lists and of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from aptp.checkpoint.reader import Checkpoint
+from aptp.train.prompts import AT_ONCE, pooled
+from aptp.training.conditioning import TextEncoding
+
+Progress = Callable[[int, int], None]  # told how many prompts are read, of how many
+
+
+class Reader:
+    """A checkpoint's prompt encoder, with its weights rounded as bundles store them."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        checkpoint.verify("tokenizer")
+        tokenizer = CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer", local_files_only=True)
+        self._encode = TextEncoding(tokenizer, checkpoint.text_encoder(torch.float16).float())
+
+    @torch.no_grad()
+    def __call__(self, prompts: Sequence[str], progress: Progress = lambda done, total: None) -> Tensor:
+        """[N, E] float32: the embedding of each prompt, averaged over its own tokens."""
+        parts = []
+        for start in range(0, len(prompts), AT_ONCE):
+            parts.append(pooled(self._encode(list(prompts[start : start + AT_ONCE]))).float().cpu())
+            progress(min(start + AT_ONCE, len(prompts)), len(prompts))
+        return torch.cat(parts)
