@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
+from transformers import CLIPTokenizer
 
+from aptp.checkpoint.reader import Checkpoint
 from aptp.data.scenes.vocabulary import SIDE
 from aptp.evaluate.reading import Pictures
 
@@ -25,6 +27,18 @@ class Parts:
     text_encoder: Any
     tokenizer: Any
     scheduler: Any
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Parts:
+        """A checkpoint's, without its UNet."""
+        checkpoint.verify("tokenizer")
+        return cls(
+            unet=None,
+            vae=checkpoint.vae(),
+            text_encoder=checkpoint.text_encoder(),
+            tokenizer=CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer", local_files_only=True),
+            scheduler=DDIMScheduler.from_config(checkpoint.scheduler_config()),
+        )
 
     def with_unet(self, unet: Any) -> Parts:
         return replace(self, unet=unet)
@@ -46,9 +60,10 @@ def sample(
     settings: Settings | None = None,
     *,
     numbers: Sequence[int] | None = None,
+    size: tuple[int, int] = (SIDE, SIDE),
     progress: Callable[[int], None] = lambda pictures: None,
 ) -> Pictures:
-    """A picture for each caption, of the size of scenes.
+    """A picture for each caption, of ``size`` (height, width) in pixels, by default that of scenes.
 
     ``numbers``: each picture's number (by default its position): seed and number alone decide its start
     noise, so that several UNets can be compared on the same noise. ``progress`` is told of each batch how
@@ -58,9 +73,9 @@ def sample(
     numbers = range(len(captions)) if numbers is None else numbers
     assert len(numbers) == len(captions)
     pipeline = _pipeline(parts)
-    side = SIDE // pipeline.vae_scale_factor
-    shape = (parts.unet.config.in_channels, side, side)
-    drawn = [np.empty((0, SIDE, SIDE, 3), np.uint8)]
+    height, width = (side // pipeline.vae_scale_factor for side in size)
+    shape = (parts.unet.config.in_channels, height, width)
+    drawn = [np.empty((0, *size, 3), np.uint8)]
     for start in range(0, len(captions), settings.batch):
         some = slice(start, start + settings.batch)
         output = pipeline(

@@ -10,8 +10,6 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler
-from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.data.sample import Sample
@@ -61,15 +59,7 @@ class Subjects:
     @cached_property
     def parts(self) -> Parts:
         """The pipeline without its UNet."""
-        checkpoint = self.checkpoint
-        checkpoint.verify("tokenizer")
-        return Parts(
-            unet=None,
-            vae=checkpoint.vae(),
-            text_encoder=checkpoint.text_encoder(),
-            tokenizer=CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer", local_files_only=True),
-            scheduler=DDIMScheduler.from_config(checkpoint.scheduler_config()),
-        )
+        return Parts.of(self.checkpoint)
 
     def draw(self, name: str, samples: Sequence[Sample], progress: Progress = lambda n: None) -> Pictures:
         """The subject's picture for each caption."""

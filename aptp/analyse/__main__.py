@@ -1,0 +1,142 @@
+"""`python -m aptp.analyse`: what a router learned, as a page to read. Owns the command line alone."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from aptp.cli import Parser, quieten, run
+from aptp.errors import Refused, StorageError, UsageError
+
+DESCRIPTION = "Show what a router learned: its codes, their prompts, and what becomes of unfamiliar ones."
+LEAST = 100  # captions; fewer say nothing
+
+
+def _arguments() -> argparse.Namespace:
+    parser = Parser(prog="python -m aptp.analyse", description=DESCRIPTION)
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the page, such as report.html; JSON beside it",
+    )
+    parser.add_argument("--data", default="scenes", help="captions the router was trained on: scenes")
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="prompts from elsewhere: one a line, or a .tsv or .csv with a column of them",
+    )
+    parser.add_argument("--count", type=int, default=4000, metavar="N", help="held-out captions to look at")
+    parser.add_argument(
+        "--pictures", type=int, default=8, metavar="N", help="to draw of each code and file; 0 for none"
+    )
+    parser.add_argument("--steps", type=int, default=25, help="of DDIM")
+    parser.add_argument("--guidance", type=float, help="default: the checkpoint's")
+    parser.add_argument("--seed", type=int, default=0, help="draws captions and start noise")
+    arguments: argparse.Namespace = parser.parse_args()
+    _check(arguments)
+    return arguments
+
+
+def main() -> int:
+    arguments = _arguments()
+    console = Console(stderr=True)
+    with console.status("starting"):
+        quieten()
+        try:
+            from aptp.analyse.page import page
+            from aptp.analyse.pictures import draw
+            from aptp.analyse.study import Options, Study
+        except ModuleNotFoundError as error:
+            raise Refused(f"{error.name} is not installed; install aptp[train] to analyse") from error
+        from aptp.checkpoint.reader import Checkpoint
+        from aptp.data.prompt_file import read_prompts
+        from aptp.evaluate.sampling import Settings
+
+    checkpoint = Checkpoint.open(arguments.checkpoint)
+    others = {path.stem: read_prompts(path) for path in arguments.prompts}
+    if arguments.guidance is None:
+        arguments.guidance = checkpoint.record.guidance
+    options = Options(arguments.data, arguments.count, arguments.pictures, arguments.seed)
+    with Progress(console=console, transient=True) as progress:
+        study = Study(checkpoint, options, others, _shown(progress, "reading prompts"))
+        findings = study.findings(_about(arguments, checkpoint))
+        settings = Settings(arguments.steps, arguments.guidance, arguments.seed)
+        pictures = draw(checkpoint, findings, settings, _shown(progress, "drawing"))
+    data = arguments.out.with_suffix(".json")
+    html = page(findings, checkpoint.architectures, study.landings, pictures, data.name)
+    _write(arguments.out, html)
+    _write(data, findings.to_json())
+    line = f"{arguments.out} shows it, {data} has the numbers"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for what can be known to be wrong without the checkpoint."""
+    for option, least in (("count", LEAST), ("pictures", 0), ("steps", 1), ("seed", 0)):
+        value = getattr(arguments, option)
+        if value < least:
+            raise UsageError(f"--{option} {value}: give at least {least}")
+    if arguments.guidance is not None and not 0 <= arguments.guidance < math.inf:
+        raise UsageError(f"--guidance {arguments.guidance}: give a number from 0 up")
+    if arguments.out.suffix not in (".html", ".htm"):
+        raise UsageError(f"--out {arguments.out}: give a file that ends in .html")
+    folder = arguments.out.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {arguments.out}: {folder} is no folder that can be written to")
+    stems = [path.stem for path in arguments.prompts]
+    for stem in stems:
+        if stems.count(stem) > 1:
+            raise UsageError(f"--prompts: two files are named {stem}; the page could not tell them apart")
+
+
+def _about(arguments: argparse.Namespace, checkpoint: Any) -> dict[str, Any]:
+    import diffusers
+    import torch
+
+    from aptp.version import __version__
+
+    return {
+        "name": checkpoint.record.name,
+        "checkpoint": checkpoint.digest()[:16],
+        "trained": checkpoint.record.trained,
+        "prompts": f"{arguments.count} captions of {arguments.data} from the test split, seed {arguments.seed}",
+        "drawn with": f"DDIM, {arguments.steps} steps, guidance {arguments.guidance:g}, float32, "
+        f"torch {torch.__version__}, diffusers {diffusers.__version__}",
+        "aptp": __version__,
+    }
+
+
+def _shown(progress: Progress, what: str) -> Callable[[int, int], None]:
+    task = progress.add_task(what)
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _write(path: Path, text: str) -> None:
+    """A file is whole, or not there."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path} cannot be written ({error.strerror}); make room, or choose another --out"
+        ) from error
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,109 @@
+"""Plots of the report as SVG: histograms over each other, and a map of prompts.
+
+Their colours come from the page (``currentColor`` and the CSS variables they are given), so that they are
+right in the dark, in the light and in print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from aptp.analyse.landing import Floats
+
+WIDTH, HEIGHT, FOOT, SIDE = 420, 150, 24, 8
+BINS = 60
+DOTS = 1500  # of one set of prompts, at most
+
+
+def histograms(
+    sets: Sequence[tuple[str, Floats]], label: str, *, limit: float | None = None, top: float | None = None
+) -> Markup:
+    """Each set, a (colour, finite values [N]) pair, as an outline of the same area.
+
+    ``limit`` is marked; values above ``top`` are counted in the last bin, and the axis says so.
+    """
+    low = min(float(values.min()) for _, values in sets)
+    high = top if top is not None else max(float(values.max()) for _, values in sets)
+    low, high = (0.0 if 0 <= low < 0.3 * high else low), max(high, low + 1e-9)
+    edges = np.linspace(low, high, BINS + 1)
+    shares = [np.histogram(np.clip(values, low, high), edges)[0] / len(values) for _, values in sets]
+    tallest = max(float(share.max()) for share in shares)
+
+    def across(value: float) -> float:
+        return SIDE + (value - low) / (high - low) * (WIDTH - 2 * SIDE)
+
+    base = HEIGHT - FOOT
+    parts = [f'<path class="axis" d="M{SIDE} {base}H{WIDTH - SIDE}"/>']
+    for (colour, _), share in zip(sets, shares, strict=True):
+        tops = base - share / tallest * (base - 14)
+        steps = "".join(f"V{y:.1f}H{across(x):.1f}" for y, x in zip(tops, edges[1:], strict=True))
+        parts.append(
+            f'<path style="fill:{colour};stroke:{colour}" class="hist" d="M{SIDE} {base}{steps}V{base}"/>'
+        )
+    if limit is not None and low <= limit <= high:
+        x = across(limit)
+        parts.append(f'<path class="limit" d="M{x:.1f} 4V{base}"/>')
+        parts.append(f'<text class="tick" x="{x + 4:.1f}" y="12">limit {limit:.2f}</text>')
+    for value in _ticks(low, high):
+        parts.append(f'<text class="tick mid" x="{across(value):.1f}" y="{base + 12}">{value:g}</text>')
+    more = any((values > high).any() for _, values in sets)
+    if more:
+        parts.append(f'<text class="tick end" x="{WIDTH - SIDE}" y="{base - 4}">and more</text>')
+    return _figure("".join(parts), WIDTH, HEIGHT, label)
+
+
+def landscape(
+    sets: Sequence[tuple[Floats, Sequence[str]]], axes: tuple[Floats, Floats], label: str
+) -> Markup:
+    """Prompts as dots where their ``similarities`` [N, K] put them; each set gives them and a colour for
+    each. ``axes``: their mean [K] and the two directions [2, K] that tell most.
+    """
+    centre, directions = axes
+    places = [(similarities - centre) @ directions.T for similarities, _ in sets]
+    every = np.concatenate(places)
+    low, high = np.quantile(every, 0.001, axis=0), np.quantile(every, 0.999, axis=0)
+    size = WIDTH - 2 * SIDE
+    scale = size / float(max(high - low))
+    height = float((high - low)[1]) * scale + 2 * SIDE
+    dots: dict[str, list[str]] = {}
+    for place, (_, colours) in zip(places, sets, strict=True):
+        every_so_many = max(1, len(place) // DOTS)
+        for (x, y), colour in list(zip(np.clip(place, low, high), colours, strict=True))[::every_so_many]:
+            across, down = SIDE + (x - low[0]) * scale, height - SIDE - (y - low[1]) * scale
+            dots.setdefault(colour, []).append(f"M{across:.1f} {down:.1f}h0")
+    parts = [f'<path class="dots" style="stroke:{colour}" d="{"".join(d)}"/>' for colour, d in dots.items()]
+    return _figure("".join(parts), WIDTH, round(height), label)
+
+
+def directions(similarities: Floats) -> tuple[Floats, Floats, float]:
+    """The mean [K] of ``similarities`` [N, K], the two directions [2, K] in which they differ most, and the
+    share of their variance that those hold.
+    """
+    centre = similarities.mean(0)
+    _, sizes, axes = np.linalg.svd(similarities - centre, full_matrices=False)
+    two = np.zeros((2, similarities.shape[1]))
+    two[: min(2, len(axes))] = axes[:2]
+    power = sizes**2
+    share = float(power[:2].sum() / power.sum()) if power.any() else 1.0
+    return centre, two, share
+
+
+def _figure(content: str, width: int, height: int, label: str) -> Markup:
+    return Markup(
+        f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
+        f"{content}</svg>"
+    )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round values between ``low`` and ``high``, four to nine of them."""
+    step = 10.0 ** np.floor(np.log10(high - low))
+    for finer in (2, 2.5, 2):
+        if (high - low) / step >= 4:
+            break
+        step /= finer
+    first = np.ceil(low / step)
+    return [float(f"{value:.6g}") for value in np.arange(first, np.floor(high / step) + 1) * step]

@@ -1,0 +1,79 @@
+"""What an analysis found, as plain values: what is shown, and what is written beside it as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aptp.analyse.groups import Grouping
+from aptp.analyse.words import Word
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt, where it went, and how surely. ``margin`` is None where there is one code."""
+
+    prompt: str
+    code: int
+    similarity: float
+    margin: float | None
+    distance: float
+
+
+@dataclass(frozen=True)
+class CodeFindings:
+    """One code. ``budget``: share of the dense UNet's MACs; ``kept``: share of gates, by kind, in sublayers
+    that are not skipped; ``share`` of the held-out prompts, with its 95 % interval.
+    """
+
+    code: int
+    budget: float
+    parameters: int
+    kept: Mapping[str, float]
+    skipped: list[str]
+    count: int
+    share: float
+    interval: tuple[float, float]
+    words: list[Word]
+    typical: list[Example]
+    drawn: list[Example]
+
+
+@dataclass(frozen=True)
+class SetFindings:
+    """One set of prompts: how it lands. ``similarities``: quantiles per code; ``beyond``: the share of it
+    that lies beyond the limit; ``budget``: its mean cost as a share of dense, each prompt on its code.
+    """
+
+    name: str
+    count: int
+    counts: list[int]
+    budget: float
+    similarities: list[Mapping[str, float]]
+    margins: Mapping[str, float]
+    distances: Mapping[str, float]
+    beyond: float
+    nearest: list[Example]
+    farthest: list[Example]
+    drawn: list[Example]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """``limit``: the distance that counts as far, and ``limit_of``: where it is from. The first of ``sets``
+    is the held-out prompts of the data.
+    """
+
+    about: Mapping[str, Any]
+    codes: list[CodeFindings]
+    budget: tuple[float, float, float]
+    target: float | None
+    groupings: list[Grouping]
+    limit: float
+    limit_of: str
+    sets: list[SetFindings]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,85 @@
+"""Prompts grouped by what is known of them: their tier, how much is to be drawn, how long they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aptp.data.sample import Sample
+from aptp.data.scenes.scene import TIERS, Scene
+from aptp.evaluate.rates import bootstrap
+from aptp.evaluate.routing import chance_information, crossed, mutual_information
+
+LENGTHS = 4  # groups that prompts are divided into by their number of words
+
+
+@dataclass(frozen=True)
+class Group:
+    """``counts``: prompts per code; ``budget``: their mean cost as a share of dense, with its 95 %
+    interval.
+    """
+
+    name: str
+    counts: list[int]
+    budget: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """``information``: bits that a prompt's code tells of its group; ``by_chance``: what that would come to
+    were there nothing to tell.
+    """
+
+    by: str
+    groups: list[Group]
+    information: float
+    by_chance: float
+
+
+def groupings(samples: Sequence[Sample], codes: Sequence[int], budgets: Sequence[float]) -> list[Grouping]:
+    """By every property that all ``samples`` have; ``codes`` [N] is where they went, ``budgets`` [K] what
+    codes cost.
+    """
+    named: dict[str, list[str]] = {}
+    if all(isinstance(sample.metadata.get("scene"), Scene) for sample in samples):
+        scenes: list[Scene] = [sample.metadata["scene"] for sample in samples]
+        named["tier"] = [scene.tier for scene in scenes]
+        named["what is to be drawn"] = [_amount(scene) for scene in scenes]
+    named["words in the prompt"] = _lengths([sample.caption for sample in samples])
+    return [_grouping(by, names, codes, budgets) for by, names in named.items()]
+
+
+def _grouping(by: str, names: Sequence[str], codes: Sequence[int], budgets: Sequence[float]) -> Grouping:
+    table = crossed(codes, names, len(budgets))
+    order = sorted(
+        table, key=lambda name: (TIERS.index(name) if name in TIERS else len(TIERS), _number(name))
+    )
+    groups = []
+    for name in order:
+        spent = np.repeat(budgets, table[name])
+        groups.append(Group(name, table[name], (float(spent.mean()), *bootstrap(spent.tolist()))))
+    counts = [group.counts for group in groups]
+    return Grouping(by, groups, mutual_information(counts), chance_information(counts))
+
+
+def _amount(scene: Scene) -> str:
+    if not scene.things:
+        return "a written word"
+    things = scene.count if scene.tier == "count" else len(scene.things)
+    return f"{things} thing{'s' if things > 1 else ''}"
+
+
+def _lengths(prompts: Sequence[str]) -> list[str]:
+    """For each prompt, the range of lengths that it shares with about a quarter of them."""
+    counts = [len(prompt.split()) for prompt in prompts]
+    tops = sorted({int(np.quantile(counts, (i + 1) / LENGTHS, method="higher")) for i in range(LENGTHS)})
+    starts = [min(counts), *(top + 1 for top in tops[:-1])]
+    names = [f"{a} to {b}" if b > a else str(a) for a, b in zip(starts, tops, strict=True)]
+    return [names[next(i for i, top in enumerate(tops) if count <= top)] for count in counts]
+
+
+def _number(name: str) -> float:
+    first = name.split()[0]
+    return int(first) if first.isdigit() else float("inf")

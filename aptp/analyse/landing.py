@@ -1,0 +1,82 @@
+"""Where a set of prompts lands: similarities to every code, codes, margins, distances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from aptp.guard.limit import distances
+from aptp.model.familiarity import Familiarity
+from aptp.model.router import Router
+
+Floats = npt.NDArray[np.float64]
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True, eq=False)
+class Landing:
+    """``similarities`` [N, K] and ``codes`` [N] as the router serves them, ``distances`` [N] from the prompts
+    of the training.
+    """
+
+    name: str
+    prompts: Sequence[str]
+    similarities: Floats
+    codes: npt.NDArray[np.int64]
+    distances: Floats
+
+    @classmethod
+    def of(
+        cls, name: str, prompts: Sequence[str], pooled: Tensor, router: Router, familiarity: Familiarity
+    ) -> Landing:
+        """Of ``prompts`` whose embeddings are ``pooled`` [N, E]. Pooling one token gives that token."""
+        tokens, mask = pooled.unsqueeze(1), torch.ones(len(pooled), 1, dtype=torch.int64)
+        with torch.no_grad():
+            similarities, codes = router(tokens, mask), router.route(tokens, mask)
+            far = distances(familiarity, pooled)
+        return cls(name, prompts, similarities.double().numpy(), codes.numpy(), far.double().numpy())
+
+    @property
+    def count(self) -> int:
+        return len(self.prompts)
+
+    @property
+    def width(self) -> int:
+        """K."""
+        return self.similarities.shape[1]
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """Prompts per code."""
+        return np.bincount(self.codes, minlength=self.width).tolist()
+
+    @cached_property
+    def margins(self) -> Floats:
+        """[N]: the best similarity minus the next; infinite where there is one code."""
+        if self.width == 1:
+            return np.full(self.count, np.inf)
+        ordered = np.sort(self.similarities, 1)
+        margins: Floats = ordered[:, -1] - ordered[:, -2]
+        return margins
+
+    def members(self, code: int) -> list[int]:
+        """The prompts that go to a code, by their place: nearest to it first, none twice."""
+        order = np.argsort(-self.similarities[:, code], kind="stable")
+        seen: dict[str, int] = {}
+        for place in order[self.codes[order] == code].tolist():
+            seen.setdefault(self.prompts[place], place)
+        return list(seen.values())
+
+
+def quantiles(values: Floats) -> dict[str, float]:
+    """Of values that are finite: their 5th, 25th, 50th, 75th and 95th percentile."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return {}
+    return {f"{q:g}": round(float(np.quantile(finite, q)), 4) for q in QUANTILES}

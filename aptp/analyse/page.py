@@ -1,0 +1,86 @@
+"""The report as one HTML file that needs nothing else: no script, no request, right in dark, light and print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from aptp.analyse import blueprint, charts, palette
+from aptp.analyse.findings import Example, Findings
+from aptp.analyse.landing import Landing
+from aptp.space.architecture import Architecture
+from aptp.space.groups import Kind
+
+FOLDER = Path(__file__).parent
+FAR = 3.0  # histograms of distances end at so many limits
+
+
+def page(
+    findings: Findings,
+    architectures: Sequence[Architecture],
+    landings: Sequence[Landing],
+    pictures: Mapping[Example, str],
+    data: str,
+) -> str:
+    """The page. ``pictures``: data URIs; ``data``: the name of the file beside it."""
+    budgets = [code.budget for code in findings.codes]
+    colours = palette.colours(budgets)
+    strange = [palette.stranger(i) for i in range(len(landings) - 1)]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    centre, directions, held = charts.directions(landings[0].similarities)
+    sets = [
+        (
+            landing.similarities,
+            [colours[code] for code in landing.codes] if home else [colour] * landing.count,
+        )
+        for landing, colour, home in zip(landings, ["", *strange], _first(landings), strict=True)
+    ]
+    ink = ["var(--ink)", *strange]
+    words = [word.z for code in findings.codes for word in code.words]
+    return environment.get_template("report.html.jinja").render(
+        found=findings,
+        data=data,
+        style=Markup((FOLDER / "report.css").read_text()),
+        order=np.argsort(budgets, kind="stable").tolist(),
+        budgets=budgets,
+        shares=[code.share for code in findings.codes],
+        kinds=[kind.value for kind in Kind],
+        colours=colours,
+        strange=strange,
+        strongest=max(words, default=1.0),
+        pictures=pictures,
+        unets=[blueprint.picture(architecture) for architecture in architectures],
+        landscape=charts.landscape(sets, (centre, directions), "prompts by their similarity to the codes"),
+        held=held,
+        far=charts.histograms(
+            [(colour, landing.distances) for colour, landing in zip(ink, landings, strict=True)],
+            "distances from the prompts of the training",
+            limit=findings.limit,
+            top=_top(landings, findings.limit),
+        ),
+        close=_margins(landings, ink),
+    )
+
+
+def _first(landings: Sequence[Landing]) -> list[bool]:
+    return [i == 0 for i in range(len(landings))]
+
+
+def _top(landings: Sequence[Landing], limit: float) -> float:
+    return min(FAR * limit, 1.05 * max(float(landing.distances.max()) for landing in landings))
+
+
+def _margins(landings: Sequence[Landing], colours: Sequence[str]) -> Markup | None:
+    """None where there is one code, and so no margin."""
+    if landings[0].width == 1:
+        return None
+    return charts.histograms(
+        [(colour, landing.margins) for colour, landing in zip(colours, landings, strict=True)],
+        "margins of the chosen code over the next",
+    )

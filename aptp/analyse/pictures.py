@@ -1,0 +1,51 @@
+"""Examples drawn by the experts they are routed to, as PNGs that a page can hold."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable
+
+from PIL import Image
+
+from aptp.analyse.findings import Example, Findings
+from aptp.checkpoint.reader import Checkpoint
+from aptp.evaluate.reading import Pictures
+from aptp.evaluate.sampling import Parts, Settings, sample
+
+LARGEST = 256  # pixels along a side: more would make the page slow, and shows no more at its size
+Progress = Callable[[int, int], None]  # told how many pictures are there, of how many
+
+
+def draw(
+    checkpoint: Checkpoint, findings: Findings, settings: Settings, progress: Progress
+) -> dict[Example, str]:
+    """A data URI for each example that is to be drawn. Each expert is loaded once."""
+    wanted = list(dict.fromkeys(_wanted(findings)))
+    parts, drawn, done = Parts.of(checkpoint), dict[Example, str](), 0
+    for code in sorted({example.code for example in wanted}):
+        own = [example for example in wanted if example.code == code]
+        pixels = sample(
+            parts.with_unet(checkpoint.expert(str(code))),
+            [example.prompt for example in own],
+            settings,
+            numbers=[wanted.index(example) for example in own],
+            size=checkpoint.record.size,
+        )
+        drawn |= zip(own, _encoded(pixels), strict=True)
+        done += len(own)
+        progress(done, len(wanted))
+    return drawn
+
+
+def _wanted(findings: Findings) -> Iterable[Example]:
+    for one in (*findings.codes, *findings.sets):
+        yield from one.drawn
+
+
+def _encoded(pixels: Pictures) -> Iterable[str]:
+    for picture in pixels:
+        image, data = Image.fromarray(picture), io.BytesIO()
+        image.thumbnail((LARGEST, LARGEST))
+        image.save(data, format="PNG", optimize=True)
+        yield f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -1,0 +1,175 @@
+"""One analysis: held-out prompts and prompts from elsewhere through the router, and what that tells of codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from aptp.analyse.findings import CodeFindings, Example, Findings, SetFindings
+from aptp.analyse.groups import groupings
+from aptp.analyse.landing import Landing, quantiles
+from aptp.analyse.words import enriched
+from aptp.checkpoint.reader import Checkpoint
+from aptp.data.named import open_source
+from aptp.data.sample import Sample
+from aptp.evaluate.mixture import target
+from aptp.evaluate.rates import Rate, bootstrap
+from aptp.guard.limit import measure
+from aptp.guard.prompts import Progress, Reader
+from aptp.model.familiarity import Familiarity
+from aptp.space.groups import Kind
+
+SHOWN = 5  # prompts of a list
+FITTED = 8192  # captions that a distance is fitted on, where the checkpoint brings none
+
+
+@dataclass(frozen=True)
+class Options:
+    """``count`` held-out captions of ``data`` are looked at; ``pictures`` are drawn of each code and set."""
+
+    data: str = "scenes"
+    count: int = 4000
+    pictures: int = 8
+    seed: int = 0
+
+
+class Study:
+    """Of a checkpoint. ``others``: sets of prompts from elsewhere, by name."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        options: Options,
+        others: Mapping[str, Sequence[str]],
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        self.checkpoint, self._options, self._progress = checkpoint, options, progress
+        self._others = others
+        self._read = Reader(checkpoint)
+        self._router = checkpoint.router()
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        source = open_source(self._options.data, seed=self._options.seed, split="test")
+        return [source[i] for i in range(self._options.count)]
+
+    @cached_property
+    def landings(self) -> list[Landing]:
+        """Of the held-out prompts, then of each set from elsewhere."""
+        sets = {f"held-out {self._options.data}": [sample.caption for sample in self.samples], **self._others}
+        return [
+            Landing.of(name, prompts, self._read(prompts, self._progress), self._router, self._distance[0])
+            for name, prompts in sets.items()
+        ]
+
+    @cached_property
+    def budgets(self) -> list[float]:
+        """What each code costs, as a share of the dense UNet's MACs."""
+        cost = self.checkpoint.cost()
+        return [cost.of(architecture) / cost.dense for architecture in self.checkpoint.architectures]
+
+    def findings(self, about: Mapping[str, Any]) -> Findings:
+        """Everything but pictures; ``about`` goes in as it is."""
+        home = self.landings[0]
+        spent = np.repeat(self.budgets, home.counts)
+        _, limit, limit_of = self._distance
+        return Findings(
+            about=about,
+            codes=[self._code(code) for code in range(len(self.budgets))],
+            budget=(float(spent.mean()), *bootstrap(spent.tolist())),
+            target=target(self.checkpoint.record.provenance),
+            groupings=groupings(self.samples, home.codes.tolist(), self.budgets),
+            limit=limit,
+            limit_of=limit_of,
+            sets=[self._set(landing, limit) for landing in self.landings],
+        )
+
+    @cached_property
+    def _distance(self) -> tuple[Familiarity, float, str]:
+        """What measures distances, how far is far, and who says so."""
+        familiarity, unfamiliar = self.checkpoint.familiarity(), self.checkpoint.record.unfamiliar
+        if familiarity is not None and unfamiliar is not None:
+            return (
+                familiarity,
+                unfamiliar.beyond,
+                f"the checkpoint's; beyond it prompts go to {unfamiliar.expert}",
+            )
+        data, seed = self._options.data, self._options.seed
+        train, test = (open_source(data, seed=seed, split=split) for split in ("train", "test"))
+        found = measure(self._read, train, test, prompts=FITTED, seed=seed, progress=self._progress)
+        told = f"what {found.share:.1%} of held-out captions exceed; the checkpoint itself has none"
+        return found.familiarity, found.beyond, told
+
+    def _code(self, code: int) -> CodeFindings:
+        home, architecture = self.landings[0], self.checkpoint.architectures[code]
+        own = home.members(code)
+        rate = Rate(home.counts[code], home.count)
+        # Drawn at random among its prompts: the first that came, not the best.
+        random = sorted(own)[: self._options.pictures]
+        files = self.checkpoint.expert(str(code)).parameters()
+        return CodeFindings(
+            code=code,
+            budget=self.budgets[code],
+            parameters=sum(parameter.numel() for parameter in files),
+            kept=_kept(architecture),
+            skipped=list(architecture.dropped),
+            count=home.counts[code],
+            share=rate.share,
+            interval=rate.interval,
+            words=enriched(home.prompts, (home.codes == code).tolist()),
+            typical=[_example(home, place) for place in own[:SHOWN]],
+            drawn=[_example(home, place) for place in random],
+        )
+
+    def _set(self, landing: Landing, limit: float) -> SetFindings:
+        order = np.argsort(landing.distances, kind="stable").tolist()
+        stride = max(1, landing.count // max(1, self._options.pictures))
+        picked = list(range(0, landing.count, stride))[: self._options.pictures]
+        home = landing is self.landings[0]
+        return SetFindings(
+            name=landing.name,
+            count=landing.count,
+            counts=landing.counts,
+            budget=float(np.repeat(self.budgets, landing.counts).mean()),
+            similarities=[quantiles(column) for column in landing.similarities.T],
+            margins=quantiles(landing.margins),
+            distances=quantiles(landing.distances),
+            beyond=float((landing.distances > limit).mean()),
+            nearest=[_example(landing, place) for place in _different(landing, order)],
+            farthest=[_example(landing, place) for place in _different(landing, order[::-1])],
+            drawn=[] if home else [_example(landing, place) for place in picked],
+        )
+
+
+def _kept(architecture: Any) -> dict[str, float]:
+    shares: dict[str, list[bool]] = {kind.value: [] for kind in Kind}
+    for (group, columns), owner in zip(architecture.space.columns(), architecture.space.owner, strict=True):
+        if owner is None or architecture.keep[architecture.space.width_gates + owner]:
+            shares[group.kind.value] += architecture.keep[columns].tolist()
+    return {kind: sum(kept) / len(kept) for kind, kept in shares.items() if kept}
+
+
+def _different(landing: Landing, order: Sequence[int]) -> list[int]:
+    """The first few places of ``order`` whose prompts differ."""
+    seen: dict[str, int] = {}
+    for place in order:
+        if len(seen) == SHOWN:
+            break
+        seen.setdefault(landing.prompts[place], place)
+    return list(seen.values())
+
+
+def _example(landing: Landing, place: int) -> Example:
+    code, margin = int(landing.codes[place]), float(landing.margins[place])
+    return Example(
+        prompt=landing.prompts[place],
+        code=code,
+        similarity=round(float(landing.similarities[place, code]), 4),
+        margin=round(margin, 4) if math.isfinite(margin) else None,
+        distance=round(float(landing.distances[place]), 3),
+    )
