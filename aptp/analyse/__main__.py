@@ -27,7 +27,7 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="FILE",
-        help="the page, such as report.html; JSON beside it",
+        help="the page, report.html; JSON beside it",
     )
     parser.add_argument("--data", default="scenes", help="captions the router was trained on: scenes")
     parser.add_argument(
@@ -113,7 +113,7 @@ def _about(arguments: argparse.Namespace, checkpoint: Any) -> dict[str, Any]:
         "name": checkpoint.record.name,
         "checkpoint": checkpoint.digest()[:16],
         "trained": checkpoint.record.trained,
-        "prompts": f"{arguments.count} captions of {arguments.data} from the test split, seed {arguments.seed}",
+        "held-out prompts": f"{arguments.count} captions of {arguments.data}, seed {arguments.seed}",
         "drawn with": f"DDIM, {arguments.steps} steps, guidance {arguments.guidance:g}, float32, "
         f"torch {torch.__version__}, diffusers {diffusers.__version__}",
         "aptp": __version__,

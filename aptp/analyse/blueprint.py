@@ -15,10 +15,10 @@ from markupsafe import Markup, escape
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Kind, inside
 
-COLUMN, GUTTER = 92, 20  # pixels
-ROW, BETWEEN, APART = 9, 2, 5  # a bar, the gap inside a sublayer, the gap between sublayers
+COLUMN, GUTTER = 92, 24  # pixels
+ROW, BETWEEN, APART = 11, 2, 6  # a bar, the gap inside a sublayer, the gap between sublayers
 LEVEL = 20  # how much lower each deeper block lies
-HEAD, MARGIN, BRIDGE = 18, 6, 5
+HEAD, MARGIN, BRIDGE = 18, 12, 5
 NAMES = {
     Kind.RESNET: "groups of a resnet",
     Kind.SELF_ATTENTION: "heads of self-attention",
@@ -87,9 +87,8 @@ def blocks(architecture: Architecture) -> list[Block]:
 def picture(architecture: Architecture) -> Markup:
     """The picture, as SVG; filled with the CSS variable ``--own``."""
     found = blocks(architecture)
-    places = [
-        (MARGIN + i * (COLUMN + GUTTER), HEAD + block.level * LEVEL // 2) for i, block in enumerate(found)
-    ]
+    lefts = [MARGIN + i * (COLUMN + GUTTER) for i in range(len(found))]
+    places = [(left, HEAD + block.level * LEVEL // 2) for left, block in zip(lefts, found, strict=True)]
     width = MARGIN * 2 + len(found) * (COLUMN + GUTTER) - GUTTER
     height = max(top + block.height for (_, top), block in zip(places, found, strict=True)) + MARGIN
     parts = [*_bridges(found, places)]
@@ -120,11 +119,12 @@ def _bridges(found: Sequence[Block], places: Sequence[tuple[int, int]]) -> Itera
 def _bar(bar: Bar, left: int, top: int) -> str:
     kept, count = sum(bar.keep), len(bar.keep)
     told = f"{bar.module}: " + ("skipped" if bar.skipped else f"{kept} of {count} {NAMES[bar.kind]}")
-    box = f'<rect class="{"gone" if bar.skipped else "bar"}" x="{left}" y="{top}" width="{COLUMN}" height="{ROW}"/>'
-    cells = (
-        "" if bar.skipped else f'<path class="kept {LETTERS[bar.kind]}" d="{_cells(bar.keep, left, top)}"/>'
-    )
-    return f"<g><title>{escape(told)}</title>{box}{cells}</g>"
+    letter, look = LETTERS[bar.kind], "gone" if bar.skipped else "bar"
+    drawn = f'<rect class="{look}" x="{left}" y="{top}" width="{COLUMN}" height="{ROW}"/>'
+    drawn += f'<text class="letter" x="{left - 4}" y="{top + ROW - 3}">{letter}</text>'
+    if not bar.skipped:
+        drawn += f'<path class="kept {letter}" d="{_cells(bar.keep, left, top)}"/>'
+    return f"<g><title>{escape(told)}</title>{drawn}</g>"
 
 
 def _cells(keep: Sequence[bool], left: int, top: int) -> str:

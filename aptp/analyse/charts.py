@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from aptp.analyse.landing import Floats
 
 WIDTH, HEIGHT, FOOT, SIDE = 420, 150, 24, 8
+MAP = 300  # height of the map of prompts
 BINS = 60
 DOTS = 1500  # of one set of prompts, at most
 
@@ -55,40 +56,42 @@ def histograms(
     return _figure("".join(parts), WIDTH, HEIGHT, label)
 
 
-def landscape(
-    sets: Sequence[tuple[Floats, Sequence[str]]], axes: tuple[Floats, Floats], label: str
-) -> Markup:
-    """Prompts as dots where their ``similarities`` [N, K] put them; each set gives them and a colour for
-    each. ``axes``: their mean [K] and the two directions [2, K] that tell most.
+def landscape(sets: Sequence[tuple[Floats, Sequence[str]]], label: str) -> Markup:
+    """Prompts as dots. Each set gives its ``similarities`` [N, K] and a colour for each prompt; the first
+    says which two directions are shown, and lies below the others.
     """
-    centre, directions = axes
-    places = [(similarities - centre) @ directions.T for similarities, _ in sets]
-    every = np.concatenate(places)
-    low, high = np.quantile(every, 0.001, axis=0), np.quantile(every, 0.999, axis=0)
-    size = WIDTH - 2 * SIDE
-    scale = size / float(max(high - low))
-    height = float((high - low)[1]) * scale + 2 * SIDE
-    dots: dict[str, list[str]] = {}
-    for place, (_, colours) in zip(places, sets, strict=True):
-        every_so_many = max(1, len(place) // DOTS)
-        for (x, y), colour in list(zip(np.clip(place, low, high), colours, strict=True))[::every_so_many]:
-            across, down = SIDE + (x - low[0]) * scale, height - SIDE - (y - low[1]) * scale
-            dots.setdefault(colour, []).append(f"M{across:.1f} {down:.1f}h0")
-    parts = [f'<path class="dots" style="stroke:{colour}" d="{"".join(d)}"/>' for colour, d in dots.items()]
-    return _figure("".join(parts), WIDTH, round(height), label)
+    axes, _ = directions(sets[0][0])
+    places = [relative(similarities) @ axes.T for similarities, _ in sets]
+    low, high = np.quantile(np.concatenate(places), (0.002, 0.998), axis=0)
+    size = np.array([WIDTH - 2 * SIDE, MAP - 2 * SIDE])
+    scale = size / np.maximum(high - low, 1e-12)
+    parts = []
+    for i, (place, (_, colours)) in enumerate(zip(places, sets, strict=True)):
+        spots = SIDE + (np.clip(place, low, high) - low) * scale
+        stride, dots = max(1, len(place) // DOTS), dict[str, list[str]]()
+        for (x, y), colour in list(zip(spots, colours, strict=True))[::stride]:
+            dots.setdefault(colour, []).append(f"M{x:.1f} {MAP - y:.1f}h0")
+        look = "dots far" if i else "dots"
+        parts += [f'<path class="{look}" style="stroke:{c}" d="{"".join(d)}"/>' for c, d in dots.items()]
+    return _figure("".join(parts), WIDTH, MAP, label)
 
 
-def directions(similarities: Floats) -> tuple[Floats, Floats, float]:
-    """The mean [K] of ``similarities`` [N, K], the two directions [2, K] in which they differ most, and the
-    share of their variance that those hold.
+def relative(similarities: Floats) -> Floats:
+    """``similarities`` [N, K] less the mean of each prompt's: what decides between codes."""
+    apart: Floats = similarities - similarities.mean(1, keepdims=True)
+    return apart
+
+
+def directions(similarities: Floats) -> tuple[Floats, float]:
+    """The two directions [2, K] in which prompts differ most from each other where it matters to their code,
+    and the share of the variance that those hold.
     """
-    centre = similarities.mean(0)
-    _, sizes, axes = np.linalg.svd(similarities - centre, full_matrices=False)
+    apart = relative(similarities)
+    _, sizes, axes = np.linalg.svd(apart - apart.mean(0), full_matrices=False)
     two = np.zeros((2, similarities.shape[1]))
     two[: min(2, len(axes))] = axes[:2]
     power = sizes**2
-    share = float(power[:2].sum() / power.sum()) if power.any() else 1.0
-    return centre, two, share
+    return two, float(power[:2].sum() / power.sum()) if power.any() else 1.0
 
 
 def _figure(content: str, width: int, height: int, label: str) -> Markup:

@@ -53,9 +53,7 @@ def groupings(samples: Sequence[Sample], codes: Sequence[int], budgets: Sequence
 
 def _grouping(by: str, names: Sequence[str], codes: Sequence[int], budgets: Sequence[float]) -> Grouping:
     table = crossed(codes, names, len(budgets))
-    order = sorted(
-        table, key=lambda name: (TIERS.index(name) if name in TIERS else len(TIERS), _number(name))
-    )
+    order = sorted(table, key=_place)
     groups = []
     for name in order:
         spent = np.repeat(budgets, table[name])
@@ -80,6 +78,7 @@ def _lengths(prompts: Sequence[str]) -> list[str]:
     return [names[next(i for i, top in enumerate(tops) if count <= top)] for count in counts]
 
 
-def _number(name: str) -> float:
+def _place(name: str) -> float:
+    """Tiers in their own order, amounts by their number, what has none last."""
     first = name.split()[0]
-    return int(first) if first.isdigit() else float("inf")
+    return TIERS.index(name) if name in TIERS else int(first) if first.isdigit() else float("inf")

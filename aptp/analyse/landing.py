@@ -16,7 +16,7 @@ from aptp.model.familiarity import Familiarity
 from aptp.model.router import Router
 
 Floats = npt.NDArray[np.float64]
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+PERCENTILES = (5, 25, 50, 75, 95)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +49,12 @@ class Landing:
     @property
     def width(self) -> int:
         """K."""
-        return self.similarities.shape[1]
+        return int(self.similarities.shape[1])
 
     @cached_property
     def counts(self) -> list[int]:
         """Prompts per code."""
-        return np.bincount(self.codes, minlength=self.width).tolist()
+        return [int(count) for count in np.bincount(self.codes, minlength=self.width)]
 
     @cached_property
     def margins(self) -> Floats:
@@ -66,8 +66,8 @@ class Landing:
         return margins
 
     def members(self, code: int) -> list[int]:
-        """The prompts that go to a code, by their place: nearest to it first, none twice."""
-        order = np.argsort(-self.similarities[:, code], kind="stable")
+        """The prompts that go to a code, by their place: those of the largest margin first, none twice."""
+        order = np.argsort(-self.margins, kind="stable")
         seen: dict[str, int] = {}
         for place in order[self.codes[order] == code].tolist():
             seen.setdefault(self.prompts[place], place)
@@ -79,4 +79,4 @@ def quantiles(values: Floats) -> dict[str, float]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return {}
-    return {f"{q:g}": round(float(np.quantile(finite, q)), 4) for q in QUANTILES}
+    return {f"p{p}": round(float(np.percentile(finite, p)), 4) for p in PERCENTILES}

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no script, no request, right in dark, light and print."""
+"""The report as one HTML file that needs nothing else: no script, no request; for dark, light and print."""
 
 from __future__ import annotations
 
@@ -33,14 +33,9 @@ def page(
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    centre, directions, held = charts.directions(landings[0].similarities)
-    sets = [
-        (
-            landing.similarities,
-            [colours[code] for code in landing.codes] if home else [colour] * landing.count,
-        )
-        for landing, colour, home in zip(landings, ["", *strange], _first(landings), strict=True)
-    ]
+    home, *others = landings
+    sets = [(home.similarities, [colours[code] for code in home.codes])]
+    sets += [(one.similarities, [strange[i]] * one.count) for i, one in enumerate(others)]
     ink = ["var(--ink)", *strange]
     words = [word.z for code in findings.codes for word in code.words]
     return environment.get_template("report.html.jinja").render(
@@ -56,8 +51,8 @@ def page(
         strongest=max(words, default=1.0),
         pictures=pictures,
         unets=[blueprint.picture(architecture) for architecture in architectures],
-        landscape=charts.landscape(sets, (centre, directions), "prompts by their similarity to the codes"),
-        held=held,
+        landscape=charts.landscape(sets, "prompts by how their similarities to the codes differ"),
+        held=charts.directions(home.similarities)[1],
         far=charts.histograms(
             [(colour, landing.distances) for colour, landing in zip(ink, landings, strict=True)],
             "distances from the prompts of the training",
@@ -66,10 +61,6 @@ def page(
         ),
         close=_margins(landings, ink),
     )
-
-
-def _first(landings: Sequence[Landing]) -> list[bool]:
-    return [i == 0 for i in range(len(landings))]
 
 
 def _top(landings: Sequence[Landing], limit: float) -> float:

@@ -39,8 +39,10 @@ def draw(
 
 
 def _wanted(findings: Findings) -> Iterable[Example]:
-    for one in (*findings.codes, *findings.sets):
-        yield from one.drawn
+    for code in findings.codes:
+        yield from code.drawn
+    for strangers in findings.sets:
+        yield from strangers.drawn
 
 
 def _encoded(pixels: Pictures) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""One analysis: held-out prompts and prompts from elsewhere through the router, and what that tells of codes."""
+"""One analysis: held-out prompts and others through the router, and what that tells of the codes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ class Study:
     @cached_property
     def samples(self) -> list[Sample]:
         source = open_source(self._options.data, seed=self._options.seed, split="test")
-        return [source[i] for i in range(self._options.count)]
+        # Not those that a limit is measured on, where the checkpoint brings none.
+        return [source[FITTED + i] for i in range(self._options.count)]
 
     @cached_property
     def landings(self) -> list[Landing]:
@@ -94,15 +95,12 @@ class Study:
         """What measures distances, how far is far, and who says so."""
         familiarity, unfamiliar = self.checkpoint.familiarity(), self.checkpoint.record.unfamiliar
         if familiarity is not None and unfamiliar is not None:
-            return (
-                familiarity,
-                unfamiliar.beyond,
-                f"the checkpoint's; beyond it prompts go to {unfamiliar.expert}",
-            )
+            told = f"the checkpoint's; beyond it prompts go to {unfamiliar.expert}"
+            return familiarity, unfamiliar.beyond, told
         data, seed = self._options.data, self._options.seed
         train, test = (open_source(data, seed=seed, split=split) for split in ("train", "test"))
         found = measure(self._read, train, test, prompts=FITTED, seed=seed, progress=self._progress)
-        told = f"what {found.share:.1%} of held-out captions exceed; the checkpoint itself has none"
+        told = f"what {found.share:.1%} of other held-out captions exceed; the checkpoint brings none"
         return found.familiarity, found.beyond, told
 
     def _code(self, code: int) -> CodeFindings:

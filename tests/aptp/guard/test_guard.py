@@ -21,8 +21,9 @@ from export import build, parts, plan
 from export.construction import Construction
 from export.errors import ParityError
 from runtime import Runtime
+from runtime.bundle.reader import Bundle
+from tests.checkpoints import build_mini, copy_bundle, mini_checkpoint, sign
 from tests.checkpoints import command as build_command
-from tests.checkpoints import mini_checkpoint, sign
 
 PROMPTS = ["a red circle", "the word hello in white letters", "Paris at night", ""]
 
@@ -43,7 +44,7 @@ def call(*words: str) -> int:
 @pytest.fixture(scope="module")
 def guarded(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("guard") / "guarded"
-    words = ["--prompts", "200", "--clusters", "2", "--share", "0.1", "--to", "dense"]
+    words = ["--prompts", "200", "--clusters", "2", "--share", "0.1", "--to", "1"]
     assert call("--checkpoint", str(mini), "--out", str(out), *words) == 0
     return out
 
@@ -54,7 +55,7 @@ def test_everything_else_is_copied(mini: Path, guarded: Path) -> None:
     check_files(guarded, before.record.files)
     unfamiliar = after.record.unfamiliar
     assert unfamiliar is not None
-    assert unfamiliar.expert == "dense"
+    assert unfamiliar.expert == "1"
     assert after.record.provenance["limit"]["beyond"] == unfamiliar.beyond
     assert after.record.provenance["from"] == before.record.provenance
 
@@ -118,9 +119,14 @@ def test_largest_is_the_code_that_costs_most(
     assert "of the 2 prompts in" in said
 
 
-def test_the_bundle_tells_the_distances_of_the_checkpoint(guarded: Path, tmp_path: Path) -> None:
-    out = tmp_path / "bundle"
-    assert build.main(build_command(guarded, out, codes="dense")) == 0
+def test_the_bundle_tells_the_distances_of_the_checkpoint(mini: Path, guarded: Path, tmp_path: Path) -> None:
+    out = copy_bundle(build_mini(mini.parents[1]), tmp_path)
+    plain = Bundle.open(out)
+    assert build.main(build_command(guarded, out)) == 0
+    made = Bundle.open(out)
+    assert made.manifest.router.model != plain.manifest.router.model  # and no other model
+    assert made.manifest.experts == plain.manifest.experts
+    assert made.manifest.encoders == plain.manifest.encoders
     checkpoint = Checkpoint.open(guarded)
     familiarity, unfamiliar = checkpoint.familiarity(), checkpoint.record.unfamiliar
     assert familiarity is not None
@@ -157,5 +163,5 @@ def test_a_build_without_the_expert_of_unfamiliar_prompts_says_so(guarded: Path,
         words = build_command(guarded, tmp_path / "b", "--memory", "1", codes=codes)
         return Construction.of(build.arguments(words)).notes
 
-    assert "add it, as in --codes 0,1,dense" in notes("all")[0]
-    assert notes("all,dense") == []
+    assert "add it, as in --codes 0,1" in notes("0")[0]
+    assert notes("all") == notes("0,dense") == []  # dense would be the fallback
