@@ -63,7 +63,7 @@ def blocks(architecture: Architecture) -> list[Block]:
     for group, columns in architecture.space.columns():
         keep = tuple(architecture.keep[columns].tolist())
         skipped = any(inside(group.module, gone) for gone in architecture.dropped)
-        sublayer = ".".join(group.module.split(".transformer_blocks.")[0].split("."))
+        sublayer = group.module.partition(".transformer_blocks.")[0]
         sublayers.setdefault(sublayer, []).append(Bar(group.kind, group.module, keep, skipped))
     by_block: dict[str, list[str]] = {}
     for name in sublayers:
@@ -71,13 +71,13 @@ def blocks(architecture: Architecture) -> list[Block]:
     down, up = (sum(name.startswith(side) for name in by_block) for side in ("down", "up"))
     levels = {
         **{f"down_blocks.{i}": i for i in range(down)},
-        "mid_block": max(0, down - 1) + 0.5,
+        "mid_block": down,
         **{f"up_blocks.{i}": up - 1 - i for i in range(up)},
     }
     return [
         Block(
             name.replace("_blocks.", " ").replace("mid_block", "mid"),
-            round(2 * levels.get(name, 0)),
+            levels.get(name, 0),
             tuple(tuple(sublayers[one]) for one in sorted(own, key=_turn)),
         )
         for name, own in by_block.items()
@@ -88,7 +88,7 @@ def picture(architecture: Architecture) -> Markup:
     """The picture, as SVG; filled with the CSS variable ``--own``."""
     found = blocks(architecture)
     lefts = [MARGIN + i * (COLUMN + GUTTER) for i in range(len(found))]
-    places = [(left, HEAD + block.level * LEVEL // 2) for left, block in zip(lefts, found, strict=True)]
+    places = [(left, HEAD + block.level * LEVEL) for left, block in zip(lefts, found, strict=True)]
     width = MARGIN * 2 + len(found) * (COLUMN + GUTTER) - GUTTER
     height = max(top + block.height for (_, top), block in zip(places, found, strict=True)) + MARGIN
     parts = [*_bridges(found, places)]

@@ -20,7 +20,7 @@ def architectures() -> list[Architecture]:
 def test_blocks_come_as_they_are_run(architectures: list[Architecture]) -> None:
     found = blocks(architectures[0])
     assert [block.name for block in found] == ["down 0", "down 1", "down 2", "mid", "up 0", "up 1", "up 2"]
-    assert [block.level for block in found] == [0, 2, 4, 5, 4, 2, 0]
+    assert [block.level for block in found] == [0, 1, 2, 3, 2, 1, 0]
     first = [sublayer[0].module for sublayer in found[3].sublayers]
     assert [module.split(".")[1] + module.split(".")[2][0] for module in first] == [
         "resnets0",
