@@ -20,8 +20,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from aptp.checkpoint import record as records
 from aptp.checkpoint.integrity import FileEntry, check_files, check_strangers, open_plain, stamp
-from aptp.checkpoint.record import Record
+from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, Record
 from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
+from aptp.model.gated_router import GatedRouter
+from aptp.model.prompt_encoder import PromptEncoder, frame_of, read_prompt_encoder, read_tokenizer
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, config_of
 from aptp.model.slicer import check_shapes
@@ -116,6 +118,15 @@ class Checkpoint:
         return mac_cost(self.unet_config, self.space, *self.latent_size, self.tokenizer["length"])
 
     @cached_property
+    def routed_frame(self) -> dict[str, int]:
+        """`tokenizer` of the encoder whose embeddings the router reads."""
+        if self.record.prompt_encoder == TEXT_ENCODER:
+            return self.tokenizer
+        self.verify(PROMPT_ENCODER)
+        folder = self.path / PROMPT_ENCODER
+        return frame_of(read_tokenizer(folder), folder)
+
+    @cached_property
     def tokenizer(self) -> dict[str, int]:
         """``length``, ``bos``, ``eos`` and ``pad`` of the pipeline's tokenizer."""
         self.verify("tokenizer")
@@ -130,16 +141,23 @@ class Checkpoint:
         except (ValueError, TypeError, OSError, KeyError) as error:
             raise CheckpointError(f"{self.path}/tokenizer is not a CLIP tokenizer: {error}") from error
 
-    def tokenizer_file(self) -> Path:
+    def tokenizer_file(self, folder: str = "tokenizer") -> Path:
         """The tokenizer as one file of the *tokenizers* library."""
-        self.verify("tokenizer/tokenizer.json")
-        return self.path / "tokenizer" / "tokenizer.json"
+        self.verify(f"{folder}/tokenizer.json")
+        return self.path / folder / "tokenizer.json"
 
     def scheduler_config(self) -> dict[str, Any]:
         return self._json("scheduler", "scheduler_config.json")
 
     def text_encoder(self, dtype: torch.dtype = torch.float32) -> CLIPTextModel:
         return self._load(CLIPTextModel, "text_encoder", dtype=dtype)
+
+    def prompt_encoder(self) -> PromptEncoder | None:
+        """What the router reads, in float32; None where that is the text encoder."""
+        if self.record.prompt_encoder == TEXT_ENCODER:
+            return None
+        self.verify(PROMPT_ENCODER)
+        return read_prompt_encoder(self.path / PROMPT_ENCODER)
 
     def vae(self, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
         return self._load(AutoencoderKL, "vae", dtype=dtype)
@@ -168,11 +186,13 @@ class Checkpoint:
         try:
             state = load_file(self.path / "router.safetensors")
             size, width = state["predictor.weight"].shape
-            router = Router(width, size, state["codes"].shape[0])
+            codes = state["codes"].shape[0]
+            gated = self.record.router == GatedRouter.kind
+            router = GatedRouter(width, self.space, codes) if gated else Router(width, size, codes)
             router.load_state_dict(state)
         except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
-                f"{self.path}/router.safetensors does not hold a router: {error}"
+                f"{self.path}/router.safetensors does not hold a {self.record.router} router: {error}"
             ) from error
         if router.codes.shape[0] != len(self.record.codes):
             raise CheckpointError(

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from aptp.data.batches import Batch
 from aptp.finetune.weights import Weights
+from aptp.model.encoding import TextEncoding
+from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet
-from aptp.training.conditioning import TextEncoding, drop
+from aptp.training.conditioning import drop
 from aptp.training.distillation import block_distance, output_distance, recorded
 from aptp.training.latents import encode
 from aptp.training.learner import Learner
@@ -34,9 +36,12 @@ class ExpertLearner(Learner):
         router: Router,
         experts: Mapping[int, SlicedUNet],
         weights: Weights,
+        prompt_encoder: PromptEncoder | None = None,
     ) -> None:
+        """``prompt_encoder``: what the router reads, where that is not the pipeline's text encoder."""
         super().__init__()
         self.teacher, self.router = _frozen(pipeline.unet), _frozen(router)
+        self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
         self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
         self.experts = nn.ModuleDict({str(code): expert.train() for code, expert in experts.items()})
         self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
@@ -72,7 +77,8 @@ class ExpertLearner(Learner):
         # Prompts are routed in float32 when they are served.
         with torch.autocast(self.vae.device.type, enabled=False):
             encoded = self._text(batch.captions)
-            codes = self.router.route(encoded.hidden, encoded.mask)
+            routed = self.prompt_encoder(batch.captions) if self.prompt_encoder else encoded
+            codes = self.router.route(routed.hidden, routed.mask)
             gone = torch.tensor([not kept for kept in drop(batch.captions, rng)], device=codes.device)
             empty = self._text([""]).hidden
         return torch.where(gone[:, None, None], empty, encoded.hidden), codes

@@ -46,7 +46,7 @@ def finetune(
     pipeline = read_pipeline(checkpoint.path, torch.float32)
     classic_attention(pipeline.unet, pipeline.vae, *experts.values())
     training = Training(
-        ExpertLearner(pipeline, checkpoint.router(), experts, weights),
+        ExpertLearner(pipeline, checkpoint.router(), experts, weights, checkpoint.prompt_encoder()),
         open_source(data, seed=recipe.seed),
         recipe,
         folder,

@@ -9,7 +9,8 @@ from diffusers import DiffusionPipeline
 
 from aptp.data.batches import Batch
 from aptp.pretrain.layout import LayoutHead, answers
-from aptp.training.conditioning import TextEncoding, drop
+from aptp.model.encoding import TextEncoding
+from aptp.training.conditioning import drop
 from aptp.training.latents import encode
 from aptp.training.learner import Learner
 from aptp.training.noising import Noising

@@ -9,7 +9,7 @@ from torch import nn
 
 from aptp.data.batches import Batch
 from aptp.pretrain.layout import CELLS, LayoutHead, answers
-from aptp.training.conditioning import TextEncoding
+from aptp.model.encoding import TextEncoding
 from aptp.training.learner import Learner
 from aptp.training.recipe import Recipe
 

@@ -41,6 +41,12 @@ def _arguments() -> argparse.Namespace:
         "--guidance", type=float, default=GUIDANCE, metavar="G", help="that images are drawn with by default"
     )
     parser.add_argument("--data", default="scenes", help="captioned images: scenes")
+    parser.add_argument(
+        "--prompt-encoder",
+        type=Path,
+        metavar="DIR",
+        help="route by this transformers encoder (all-mpnet-base-v2, say), not by the pipeline's own",
+    )
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
     add_options(parser)
     arguments: argparse.Namespace = parser.parse_args()
@@ -79,6 +85,7 @@ def main() -> int:
         _size(arguments.size),
         arguments.guidance,
         arguments.cost,
+        arguments.prompt_encoder,
     )
     found = train(
         task, arguments.out, run_folder(arguments), leg_of(arguments), recompute=arguments.recompute

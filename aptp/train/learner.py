@@ -10,13 +10,15 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from aptp.data.batches import Batch
+from aptp.model.encoding import TextEncoding
 from aptp.model.gates import GatedUNet
+from aptp.model.prompt_encoder import PromptEncoder
 from aptp.train import losses
 from aptp.train.budget import Budget
 from aptp.train.placement import PublishedGates
 from aptp.train.policy import Choice, Policy
 from aptp.train.prompts import pooled
-from aptp.training.conditioning import TextEncoding, drop
+from aptp.training.conditioning import drop
 from aptp.training.distillation import block_distances, output_distances, recorded
 from aptp.training.latents import encode
 from aptp.training.learner import Learner
@@ -24,15 +26,25 @@ from aptp.training.noising import Noised, Noising
 
 
 class CodeLearner(Learner):
-    """Trains ``policy`` against a frozen pipeline, whose UNet is student (gated) and teacher (all open)."""
+    """Trains ``policy`` against a frozen pipeline, whose UNet is student (gated) and teacher (all open).
 
-    def __init__(self, pipeline: DiffusionPipeline, policy: Policy, budget: Budget) -> None:
+    ``prompt_encoder``: what prompts are routed by, where that is not the pipeline's text encoder.
+    """
+
+    def __init__(
+        self,
+        pipeline: DiffusionPipeline,
+        policy: Policy,
+        budget: Budget,
+        prompt_encoder: PromptEncoder | None = None,
+    ) -> None:
         super().__init__()
         self.policy = policy
         self._budget = budget
         gating = GatedUNet if policy.method.exact_placement else PublishedGates
         self.supernet = _frozen(gating(pipeline.unet, policy.space))
         self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
+        self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
         self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
         self._noising = Noising(pipeline.scheduler.config)
 
@@ -55,9 +67,10 @@ class CodeLearner(Learner):
     def _read(self, captions: Sequence[str], rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """What the UNet sees [B, T, E], some captions emptied, and what is routed [B, E], none of them."""
         encoded = self._text(captions)
+        routed = self.prompt_encoder(captions) if self.prompt_encoder else encoded
         gone = torch.tensor([not kept for kept in drop(captions, rng, self.policy.method.dropped)])
         empty = self._text([""]).hidden
-        return torch.where(gone.to(empty.device)[:, None, None], empty, encoded.hidden), pooled(encoded)
+        return torch.where(gone.to(empty.device)[:, None, None], empty, encoded.hidden), pooled(routed)
 
     def _of_images(self, noised: Noised, context: Tensor, choice: Choice) -> dict[str, Tensor]:
         """Loss terms of the UNet under the chosen gates, with itself under open gates for a teacher."""

@@ -6,7 +6,7 @@ import torch
 from aptp.data.sample import Sample
 from aptp.model.router import Router
 from aptp.train.prompts import embeddings, pooled
-from aptp.training.conditioning import Encoded
+from aptp.model.encoding import Encoded
 from tests.aptp.train.spaces import rng
 
 

@@ -7,7 +7,8 @@ import torch
 
 from aptp.pipeline import untrained_pipeline
 from aptp.presets import PRESETS
-from aptp.training.conditioning import TextEncoding, drop
+from aptp.model.encoding import TextEncoding
+from aptp.training.conditioning import drop
 
 
 @pytest.fixture(scope="module")
