@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.record import PROMPT_ENCODER
 from export.compiled import entry, supernet
 from export.errors import RefusedError, UsageError, nearest
 from export.schedules import SOLVERS
@@ -158,15 +159,11 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
     shared = [
         _shared(checkpoint, "encoder", "text_encoder", ["text_encoder", "tokenizer"], common),
         _shared(checkpoint, "decoder", "vae_decoder", ["vae", "unet/config.json"], common),
-        _shared(
-            checkpoint,
-            "router",
-            "router",
-            ["router.safetensors", "text_encoder/config.json", "tokenizer"],
-            common,
-        ),
+        _router(checkpoint, common),
         _shared(checkpoint, "tokenizer", "tokenizer", ["tokenizer"], common),
     ]
+    if checkpoint.record.prompt_encoder == PROMPT_ENCODER:
+        shared.append(_shared(checkpoint, PROMPT_ENCODER, PROMPT_ENCODER, [PROMPT_ENCODER], common))
     schedules = [_schedule(checkpoint, solver, common) for solver in spec.solvers]
     kinds = [kind for kind in spec.engines if kind != SUPERNET]
     compiled = [_compiled(expert, kind, checkpoint, spec) for kind in kinds for expert in experts]
@@ -256,10 +253,18 @@ def _shared(
 ) -> Part:
     digests = {component: checkpoint.digest(component) for component in components}
     size = _float32_bytes(checkpoint, components[0])
-    effort = {"encoder": 3.0, "decoder": 6.0}.get(kind, 1.0)
+    effort = {"encoder": 3.0, PROMPT_ENCODER: 3.0, "decoder": 6.0}.get(kind, 1.0)
     key = _key({**common, "kind": kind, **digests})
     shown_on = "" if kind == "tokenizer" else engine("cpu")
     return Part(name, kind, key, tuple(components), shown_on, _BASE_MEMORY + 3 * size, 2 * size, effort)
+
+
+def _router(checkpoint: Checkpoint, common: Mapping[str, Any]) -> Part:
+    """Its graph depends on the codes' space, and on how many tokens the encoder it reads gives it."""
+    space = {"depth": checkpoint.record.depth, "feed_forward_gates": checkpoint.record.feed_forward_gates}
+    reads = {"frame": checkpoint.routed_frame, "kind": checkpoint.record.router, **space}
+    components = ["router.safetensors", "unet/config.json"]
+    return _shared(checkpoint, "router", "router", components, {**common, **reads})
 
 
 def _schedule(checkpoint: Checkpoint, solver: str, common: Mapping[str, Any]) -> Part:

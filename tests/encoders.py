@@ -14,7 +14,7 @@ WORDS = (
     "circle square star cross ring triangle two three four word hello dog dogs photo letters background"
 ).split()
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "[UNK]", "<mask>"]
-WIDTH = 32
+WIDTH = 24
 
 
 def write_encoder(folder: Path, tokens: int = 24, seed: int = 0, **config: Any) -> Path:
