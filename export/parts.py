@@ -233,7 +233,7 @@ def _prompt_encoder(job: Job, checkpoint: Checkpoint) -> Made:
     # Two tensors: of one that is given twice, the exporter makes one input.
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     signature = Signature(inputs, "last_hidden_state")
-    largest = {"input_ids": encoder.model.config.vocab_size, "attention_mask": 2}
+    largest = {"input_ids": int(encoder.model.config.vocab_size), "attention_mask": 2}
     made = _shared(job, graph.PromptEncoderGraph(encoder.model), signature, largest)
     tokenizer = checkpoint.tokenizer_file(PROMPT_ENCODER)
     shutil.copyfile(tokenizer, job.folder / job.part.name / "tokenizer.json")

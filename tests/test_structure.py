@@ -55,6 +55,10 @@ MAY_IMPORT = {
     },
     "aptp.train": {*METHOD, "aptp.train"},
     "aptp.finetune": {*METHOD, "aptp.finetune"},
+    "aptp.convert": {
+        *("aptp.convert", "aptp.checkpoint", "aptp.model", "aptp.space", "aptp.errors"),
+        *("aptp.cli", "aptp.pipeline", "aptp.version"),
+    },
     "aptp.pretrain": {*METHOD, "aptp.pretrain", "aptp.evaluate"},
     "aptp.evaluate": {*METHOD, "aptp.evaluate"} - {"aptp.training"},
     "aptp": {"aptp", "kernels"},

@@ -25,9 +25,7 @@ def routes(router: Router, encode: Encode, captions: Sequence[str], batch: int =
     return codes
 
 
-def changed_by_batch(
-    router: Router, encode: Encode, captions: Sequence[str], alone: Sequence[int]
-) -> int:
+def changed_by_batch(router: Router, encode: Encode, captions: Sequence[str], alone: Sequence[int]) -> int:
     """How many captions get another code than ``alone`` in batches of other sizes and orders."""
     order = np.random.default_rng(0).permutation(len(captions))
     changed = np.zeros(len(captions), bool)

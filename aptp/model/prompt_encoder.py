@@ -27,10 +27,14 @@ FAILURES = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeErr
 
 
 class PromptEncoder(nn.Module):
-    """A sentence encoder with its tokenizer; ``model`` is in float32 and eval mode.
+    """A sentence encoder with its tokenizer; ``model`` is in float32 and eval mode. ``frame``: `frame_of` the
+    tokenizer; ``width``: E of its embeddings.
 
     Raises CheckpointError, naming ``folder``, for a tokenizer or a model that a router cannot be given.
     """
+
+    tokenizer: Any
+    model: Any
 
     def __init__(self, tokenizer: Any, model: nn.Module, folder: Path) -> None:
         super().__init__()
@@ -78,7 +82,7 @@ class PromptEncoder(nn.Module):
             ) from error
         if hidden.shape[:2] != mask.shape or hidden.ndim != 3 or not hidden.isfinite().all():
             raise CheckpointError(f"{folder} does not give one finite embedding per token")
-        return hidden.shape[2]
+        return int(hidden.shape[2])
 
 
 def read_prompt_encoder(folder: Path) -> PromptEncoder:

@@ -8,8 +8,8 @@ import torch
 from diffusers import DiffusionPipeline
 
 from aptp.data.batches import Batch
-from aptp.pretrain.layout import LayoutHead, answers
 from aptp.model.encoding import TextEncoding
+from aptp.pretrain.layout import LayoutHead, answers
 from aptp.training.conditioning import drop
 from aptp.training.latents import encode
 from aptp.training.learner import Learner

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from aptp.data.batches import Batch
-from aptp.pretrain.layout import CELLS, LayoutHead, answers
 from aptp.model.encoding import TextEncoding
+from aptp.pretrain.layout import CELLS, LayoutHead, answers
 from aptp.training.learner import Learner
 from aptp.training.recipe import Recipe
 

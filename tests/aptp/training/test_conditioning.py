@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from aptp.model.encoding import TextEncoding
 from aptp.pipeline import untrained_pipeline
 from aptp.presets import PRESETS
-from aptp.model.encoding import TextEncoding
 from aptp.training.conditioning import drop
 
 
