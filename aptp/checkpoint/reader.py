@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from aptp.checkpoint import record as records
+from aptp.checkpoint import router_file
 from aptp.checkpoint.integrity import FileEntry, check_files, check_strangers, open_plain, stamp
 from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, Record
+from aptp.checkpoint.router_file import read_router
 from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
-from aptp.model.gated_router import GatedRouter
 from aptp.model.prompt_encoder import PromptEncoder, frame_of, read_prompt_encoder, read_tokenizer
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, config_of
@@ -182,24 +182,8 @@ class Checkpoint:
 
     def router(self) -> Router:
         """The router in float32."""
-        self.verify("router.safetensors")
-        try:
-            state = load_file(self.path / "router.safetensors")
-            size, width = state["predictor.weight"].shape
-            codes = state["codes"].shape[0]
-            gated = self.record.router == GatedRouter.kind
-            router = GatedRouter(width, self.space, codes) if gated else Router(width, size, codes)
-            router.load_state_dict(state)
-        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(
-                f"{self.path}/router.safetensors does not hold a {self.record.router} router: {error}"
-            ) from error
-        if router.codes.shape[0] != len(self.record.codes):
-            raise CheckpointError(
-                f"{self.path}/router.safetensors has {router.codes.shape[0]} codes, "
-                f"aptp.json {len(self.record.codes)}"
-            )
-        return router.eval()
+        self.verify(router_file.NAME)
+        return read_router(self.path, self.record.router, self.space, len(self.record.codes))
 
     def digest(self, component: str = "") -> str:
         """SHA-256 over the published hashes of a component ("unet", "vae", "experts/0", …); of the whole by

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
-from safetensors.torch import save_file
 
 from aptp.checkpoint.integrity import list_files, published
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, CodeRecord, Record, digest
+from aptp.checkpoint.router_file import write_router
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, slice_unet
@@ -46,9 +46,7 @@ def write_checkpoint(
         progress("router")
         if prompt_encoder:
             prompt_encoder.save(draft / PROMPT_ENCODER)
-        save_file(
-            {name: t.contiguous() for name, t in router.state_dict().items()}, draft / "router.safetensors"
-        )
+        write_router(router, draft)
         for i, (_, architecture) in enumerate(codes):
             progress(f"expert {i}")
             unet = expert(i) if expert else slice_unet(pipeline.unet, architecture)

@@ -46,6 +46,13 @@ class GatedRouter(Router):
         for name, tensor in _layout(space).items():
             self.register_buffer(name, tensor, persistent=False)
 
+    def check(self) -> None:
+        super().check()
+        if not torch.equal(self.ranks.sort().values, torch.arange(len(self.ranks))):
+            raise ValueError(f"ranks {self.ranks.tolist()} are no order of the depth gates")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature is {float(self.temperature):g}; it must be above 0")
+
     def compared(self, pooled: Tensor) -> Tensor:
         scores: Tensor = self.predictor(pooled)
         logits = torch.cat([scores[:, : self._widths], self._falling(scores[:, self._widths :])], dim=1)

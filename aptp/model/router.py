@@ -32,6 +32,12 @@ class Router(nn.Module):
         pooled = (embedding * mask).sum(1) / mask.sum(1)  # [B, E]
         return F.normalize(self.compared(pooled), dim=-1) @ F.normalize(self.codes, dim=-1).T
 
+    def check(self) -> None:
+        """Raises ValueError where its tensors, read from a file, cannot be those of a router."""
+        for name, tensor in self.state_dict().items():
+            if not tensor.isfinite().all():
+                raise ValueError(f"{name} holds values that are not finite")
+
     def compared(self, pooled: Tensor) -> Tensor:
         """What codes are compared with [B, D], from averaged prompts [B, E]."""
         scores: Tensor = self.predictor(pooled)

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.evaluate.routing import routes
-from aptp.model.prompt_encoder import read_prompt_encoder
-from aptp.model.router import Router
 from export import build
 from runtime.pipeline import Runtime
-from tests.checkpoints import command, sign
-from tests.encoders import WIDTH, write_encoder
+from tests.checkpoints import command
+from tests.encoders import give_encoder
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -27,20 +24,8 @@ LONG = "a large green triangle below the cross " * 8
 @pytest.fixture(scope="module")
 def checkpoint(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """`mini` with a sentence encoder and a router that tells the prompts apart."""
-    folder = Path(shutil.copytree(mini, tmp_path_factory.mktemp("own") / "checkpoint"))
-    encoder = read_prompt_encoder(write_encoder(folder.parent / "mpnet"))
-    encoder.save(folder / "prompt_encoder")
-    size = Checkpoint.open(mini).space.size
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        router = Router(WIDTH, size, 2)
-        torch.nn.init.normal_(router.codes)
-        with torch.no_grad():
-            pooled = torch.stack([encoder([prompt]).hidden[0].mean(0) for prompt in PROMPTS])
-            router.predictor.bias.copy_(-router.predictor.weight @ pooled.mean(0))
-    save_file(router.state_dict(), folder / "router.safetensors")
-    sign(folder, prompt_encoder="prompt_encoder")
-    return Checkpoint.open(folder)
+    folder = shutil.copytree(mini, tmp_path_factory.mktemp("own") / "checkpoint")
+    return Checkpoint.open(give_encoder(folder, PROMPTS))
 
 
 @pytest.fixture(scope="module")

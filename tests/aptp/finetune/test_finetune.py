@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,9 @@ from aptp.create import create
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.errors import UsageError
+from aptp.evaluate.routing import routes
+from aptp.evaluate.sampling import Settings
+from aptp.evaluate.subjects import Subjects
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import Weights
@@ -20,6 +24,7 @@ from aptp.pipeline import read_pipeline
 from aptp.training import journal
 from aptp.training.learner import generator
 from aptp.training.loop import Leg
+from tests.encoders import give_encoder
 
 SHORT = replace(RECIPE, steps=3, batch=8, warmup=1, decay=1, rate=1e-3)
 PLAIN = Leg(precision="no")
@@ -120,6 +125,23 @@ def test_each_expert_learns_from_its_own_prompts_only(source):
     whole(own, 0, generator(0, 0))["loss"].backward()
     assert all(p.grad is None for p in whole.experts["1"].parameters())
     assert any(p.grad is not None and p.grad.any() for p in whole.experts["0"].parameters())
+
+
+def test_prompts_are_routed_by_the_checkpoints_own_encoder(source, tmp_path):
+    batch = next(batches(Scenes(), 16))
+    folder = shutil.copytree(source.path, tmp_path / "own")
+    own = Checkpoint.open(give_encoder(folder, batch.captions))
+    whole = ExpertLearner(
+        read_pipeline(own.path, torch.float32),
+        own.router(),
+        {0: own.expert("0")},
+        Weights(),
+        own.prompt_encoder(),
+    )
+    _, codes = whole._read(batch, generator(0, 0))
+    assert codes.tolist() == routes(own.router(), own.prompt_encoder(), batch.captions)
+    assert codes.tolist() == Subjects(own, Settings()).codes(batch.captions)
+    assert set(codes.tolist()) == {0, 1}
 
 
 def test_a_batch_without_a_prompt_for_the_expert_teaches_nothing_and_breaks_nothing(source):
