@@ -32,8 +32,8 @@ from aptp.train.method import Method
 from aptp.train.policy import Policy
 from aptp.train.predictor import standard
 from aptp.train.prompts import embeddings
-from aptp.training import provenance
-from aptp.training.learner import generator
+from aptp.training import processes, provenance
+from aptp.training.draws import generator
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
 
@@ -123,7 +123,8 @@ def _publish(
         pipeline.to(stored)
     codes = list(zip(found.costs, deployment.architectures, strict=True))
     record = _record(task, size, cost.space, {**told, "held_out": asdict(found)})
-    write_checkpoint(out, record, pipeline, codes, router, prompt_encoder=encoder)
+    if processes.leads():
+        write_checkpoint(out, record, pipeline, codes, router, prompt_encoder=encoder)
     return found
 
 
