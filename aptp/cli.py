@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from rich.console import Console
+
 from aptp.errors import AptpError, nearest
 
 
@@ -33,6 +35,11 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             message = f"unknown option '{unknown[0]}'{nearest(unknown[0], known)}"
         self.exit(2, f"error: {message}\n{self.format_usage()}")
+
+
+def console() -> Console:
+    """The terminal, of which a launcher of several processes gives one to the first alone."""
+    return Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
 
 
 def quieten() -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.router import TIE
 from aptp.version import __version__
 from export import weights
@@ -17,6 +18,7 @@ from export.staging import Record
 from runtime.bundle.compiled import KINDS, SUPERNET
 from runtime.bundle.schema import Gates
 
+TEXT, PROMPT = "text", "prompt"  # encoders by name
 STEPS = 25
 # In order of preference for a request that names none.
 DEFAULT_SOLVERS = ("ddim", "dpmpp_2m", "euler", "unipc", "pndm")
@@ -28,16 +30,8 @@ _SMALLEST_STEPS = 2
 
 def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any]:
     """The manifest without its `files`, from the records of finished parts by name."""
-    tokenizer = {"file": "tokenizer/tokenizer.json", **records["tokenizer"].facts}
     schedules = {name: _schedule(name, record) for name, record in _below(records, "schedules").items()}
     experts = {name: expert(checkpoint, name, records) for name in _below(records, "experts")}
-    encoder = {
-        "name": "text",
-        "model": _model(records["text_encoder"]),
-        "inputs": ["input_ids"],
-        "output": "last_hidden_state",
-        "tokenizer": tokenizer,
-    }
     return {
         "producer": {"aptp": __version__, **{name: importlib.metadata.version(name) for name in LIBRARIES}},
         "source": {
@@ -47,8 +41,8 @@ def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any
         },
         "defaults": {**_defaults(schedules), "guidance": checkpoint.record.guidance},
         "latent": _latent(checkpoint),
-        "encoders": [encoder],
-        "conditioning": [{"input": "encoder_hidden_states", "encoder": "text"}],
+        "encoders": _encoders(records),
+        "conditioning": [{"input": "encoder_hidden_states", "encoder": TEXT}],
         "router": _router(checkpoint, records["router"], experts),
         "decoder": {
             "model": _model(records["vae_decoder"]),
@@ -91,13 +85,37 @@ def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, Record]) -> 
     }
 
 
+def _encoders(records: Mapping[str, Record]) -> list[dict[str, Any]]:
+    """The text encoder, and the one that prompts are routed by where that is another."""
+    frame = records["tokenizer"].facts
+    found = [_encoder(TEXT, records["text_encoder"], ["input_ids"], "tokenizer", frame)]
+    if own := records.get(PROMPT_ENCODER):
+        found.append(_encoder(PROMPT, own, ["input_ids", "attention_mask"], PROMPT_ENCODER, own.facts))
+    return found
+
+
+def _encoder(
+    name: str, record: Record, inputs: list[str], folder: str, frame: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``folder`` holds its tokenizer."""
+    return {
+        "name": name,
+        "model": _model(record),
+        "inputs": inputs,
+        "output": "last_hidden_state",
+        "tokenizer": {"file": f"{folder}/tokenizer.json", **frame},
+    }
+
+
 def _schedule(name: str, record: Record) -> dict[str, Any]:
     return {"table": f"schedules/{name}.bin", **record.facts}
 
 
 def _router(checkpoint: Checkpoint, record: Record, experts: Mapping[str, Any]) -> dict[str, Any]:
     codes = len(checkpoint.architectures)
-    router = {"kind": checkpoint.record.router, "encoder": "text", "model": _model(record)}
+    # The graph gives similarities whatever the checkpoint calls its router.
+    encoder = PROMPT if checkpoint.record.prompt_encoder == PROMPT_ENCODER else TEXT
+    router = {"kind": "cosine", "encoder": encoder, "model": _model(record)}
     fallback = {"fallback": DENSE} if DENSE in experts else {}
     unfamiliar = checkpoint.record.unfamiliar
     guard = {"unfamiliar": asdict(unfamiliar)} if unfamiliar else {}

@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.default import default_checkpoint
 from aptp.space.profile_file import read
 from export import alignment, assemble, image, manifest, parts, plan, publish, report, site, staging, workers
@@ -30,7 +31,7 @@ from export.report import Failure, Result
 from export.staging import Finished, Record
 from export.workers import Outcome
 
-NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router")
+NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router", PROMPT_ENCODER)
 GIB = 1 << 30
 
 

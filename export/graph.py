@@ -71,6 +71,18 @@ class EncoderGraph(nn.Module):
         return output
 
 
+class PromptEncoderGraph(nn.Module):
+    """input_ids [1, L], attention_mask [1, L] → last_hidden_state [1, L, E]."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        output: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
+        return output
+
+
 class DecoderGraph(nn.Module):
     """latent_sample [B, C, H, W], already unscaled → sample [B, 3, scale·H, scale·W]."""
 

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.familiarity import GuardedRouter
 from export import graph, parity, publish, schedules, site, staging, weights
 from export.compiled import aoti, entry, supernet
@@ -77,6 +78,7 @@ def make(job: Job) -> Made:
     makers: dict[str, Callable[[Job, Checkpoint], Made]] = {
         "expert": _expert,
         "encoder": _encoder,
+        "prompt_encoder": _prompt_encoder,
         "decoder": _decoder,
         "router": _router,
         "tokenizer": _tokenizer,
@@ -222,6 +224,23 @@ def _encoder(job: Job, checkpoint: Checkpoint) -> Made:
     return _shared(job, graph.EncoderGraph(encoder), signature, {"input_ids": encoder.config.vocab_size})
 
 
+def _prompt_encoder(job: Job, checkpoint: Checkpoint) -> Made:
+    """The encoder that the router alone reads, its tokenizer beside it."""
+    job.report("load", 0.05)
+    encoder = checkpoint.prompt_encoder()
+    assert encoder is not None, "the plan names it"
+    weights.round_to_half(encoder)
+    ids = torch.zeros(1, encoder.frame["length"], dtype=torch.int64)
+    # Two tensors: of one that is given twice, the exporter makes one input.
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    signature = Signature(inputs, "last_hidden_state")
+    largest = {"input_ids": int(encoder.model.config.vocab_size), "attention_mask": 2}
+    made = _shared(job, graph.PromptEncoderGraph(encoder.model), signature, largest)
+    tokenizer = checkpoint.tokenizer_file(PROMPT_ENCODER)
+    shutil.copyfile(tokenizer, job.folder / job.part.name / "tokenizer.json")
+    return Made(dict(encoder.frame), made.measures)
+
+
 def _decoder(job: Job, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.05)
     vae = checkpoint.vae()
@@ -235,7 +254,7 @@ def _decoder(job: Job, checkpoint: Checkpoint) -> Made:
 def _router(job: Job, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.05)
     router = checkpoint.router()
-    length = checkpoint.tokenizer["length"]
+    length = checkpoint.routed_frame["length"]
     # The router keeps float32: it is small, and a rounded code could move a prompt to another expert.
     inputs = {
         "embedding": torch.zeros(1, length, router.predictor.in_features),

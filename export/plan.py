@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aptp.checkpoint.reader import DENSE, FAMILIARITY, Checkpoint
+from aptp.checkpoint.familiarity_file import NAME as FAMILIARITY
+from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.record import PROMPT_ENCODER
 from export.compiled import entry, supernet
 from export.errors import RefusedError, UsageError, nearest
 from export.schedules import SOLVERS
@@ -158,15 +160,11 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
     shared = [
         _shared(checkpoint, "encoder", "text_encoder", ["text_encoder", "tokenizer"], common),
         _shared(checkpoint, "decoder", "vae_decoder", ["vae", "unet/config.json"], common),
-        _shared(
-            checkpoint,
-            "router",
-            "router",
-            ["router.safetensors", "text_encoder/config.json", "tokenizer", *_distance(checkpoint)],
-            common,
-        ),
+        _router(checkpoint, common),
         _shared(checkpoint, "tokenizer", "tokenizer", ["tokenizer"], common),
     ]
+    if checkpoint.record.prompt_encoder == PROMPT_ENCODER:
+        shared.append(_shared(checkpoint, PROMPT_ENCODER, PROMPT_ENCODER, [PROMPT_ENCODER], common))
     schedules = [_schedule(checkpoint, solver, common) for solver in spec.solvers]
     kinds = [kind for kind in spec.engines if kind != SUPERNET]
     compiled = [_compiled(expert, kind, checkpoint, spec) for kind in kinds for expert in experts]
@@ -256,14 +254,19 @@ def _shared(
 ) -> Part:
     digests = {component: checkpoint.digest(component) for component in components}
     size = _float32_bytes(checkpoint, components[0])
-    effort = {"encoder": 3.0, "decoder": 6.0}.get(kind, 1.0)
+    effort = {"encoder": 3.0, PROMPT_ENCODER: 3.0, "decoder": 6.0}.get(kind, 1.0)
     key = _key({**common, "kind": kind, **digests})
     shown_on = "" if kind == "tokenizer" else engine("cpu")
     return Part(name, kind, key, tuple(components), shown_on, _BASE_MEMORY + 3 * size, 2 * size, effort)
 
 
-def _distance(checkpoint: Checkpoint) -> list[str]:
-    return [FAMILIARITY] if checkpoint.record.unfamiliar else []
+def _router(checkpoint: Checkpoint, common: Mapping[str, Any]) -> Part:
+    """Its graph depends on the codes' space, and on how many tokens the encoder it reads gives it."""
+    space = {"depth": checkpoint.record.depth, "feed_forward_gates": checkpoint.record.feed_forward_gates}
+    reads = {"frame": checkpoint.routed_frame, "kind": checkpoint.record.router, **space}
+    distance = [FAMILIARITY] if checkpoint.record.unfamiliar else []
+    components = ["router.safetensors", "unet/config.json", *distance]
+    return _shared(checkpoint, "router", "router", components, {**common, **reads})
 
 
 def _schedule(checkpoint: Checkpoint, solver: str, common: Mapping[str, Any]) -> Part:

@@ -57,6 +57,10 @@ MAY_IMPORT = {
     "aptp.finetune": {*METHOD, "aptp.finetune"},
     "aptp.guard": {*METHOD, "aptp.train", "aptp.guard"},
     "aptp.analyse": {*METHOD, "aptp.train", "aptp.evaluate", "aptp.guard", "aptp.analyse"},
+    "aptp.convert": {
+        *("aptp.convert", "aptp.checkpoint", "aptp.model", "aptp.space", "aptp.errors"),
+        *("aptp.cli", "aptp.pipeline", "aptp.version"),
+    },
     "aptp.pretrain": {*METHOD, "aptp.pretrain", "aptp.evaluate"},
     "aptp.evaluate": {*METHOD, "aptp.evaluate"} - {"aptp.training"},
     "aptp": {"aptp", "kernels"},

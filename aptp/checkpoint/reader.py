@@ -14,15 +14,19 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from aptp.checkpoint import record as records
+from aptp.checkpoint import router_file
+from aptp.checkpoint.familiarity_file import NAME as FAMILIARITY
+from aptp.checkpoint.familiarity_file import read_familiarity
 from aptp.checkpoint.integrity import FileEntry, check_files, check_strangers, open_plain, stamp
-from aptp.checkpoint.record import Record
+from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, Record
+from aptp.checkpoint.router_file import read_router
 from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
 from aptp.model.familiarity import Familiarity
+from aptp.model.prompt_encoder import PromptEncoder, frame_of, read_prompt_encoder, read_tokenizer
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, config_of
 from aptp.model.slicer import check_shapes
@@ -32,7 +36,6 @@ from aptp.space.discover import discover
 from aptp.space.groups import Space
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-FAMILIARITY = "familiarity.safetensors"
 DENSE = "dense"
 
 
@@ -118,6 +121,15 @@ class Checkpoint:
         return mac_cost(self.unet_config, self.space, *self.latent_size, self.tokenizer["length"])
 
     @cached_property
+    def routed_frame(self) -> dict[str, int]:
+        """`tokenizer` of the encoder whose embeddings the router reads."""
+        if self.record.prompt_encoder == TEXT_ENCODER:
+            return self.tokenizer
+        self.verify(PROMPT_ENCODER)
+        folder = self.path / PROMPT_ENCODER
+        return frame_of(read_tokenizer(folder), folder)
+
+    @cached_property
     def tokenizer(self) -> dict[str, int]:
         """``length``, ``bos``, ``eos`` and ``pad`` of the pipeline's tokenizer."""
         self.verify("tokenizer")
@@ -132,16 +144,23 @@ class Checkpoint:
         except (ValueError, TypeError, OSError, KeyError) as error:
             raise CheckpointError(f"{self.path}/tokenizer is not a CLIP tokenizer: {error}") from error
 
-    def tokenizer_file(self) -> Path:
+    def tokenizer_file(self, folder: str = "tokenizer") -> Path:
         """The tokenizer as one file of the *tokenizers* library."""
-        self.verify("tokenizer/tokenizer.json")
-        return self.path / "tokenizer" / "tokenizer.json"
+        self.verify(f"{folder}/tokenizer.json")
+        return self.path / folder / "tokenizer.json"
 
     def scheduler_config(self) -> dict[str, Any]:
         return self._json("scheduler", "scheduler_config.json")
 
     def text_encoder(self, dtype: torch.dtype = torch.float32) -> CLIPTextModel:
         return self._load(CLIPTextModel, "text_encoder", dtype=dtype)
+
+    def prompt_encoder(self) -> PromptEncoder | None:
+        """What the router reads, in float32; None where that is the text encoder."""
+        if self.record.prompt_encoder == TEXT_ENCODER:
+            return None
+        self.verify(PROMPT_ENCODER)
+        return read_prompt_encoder(self.path / PROMPT_ENCODER)
 
     def vae(self, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
         return self._load(AutoencoderKL, "vae", dtype=dtype)
@@ -166,36 +185,15 @@ class Checkpoint:
 
     def router(self) -> Router:
         """The router in float32."""
-        self.verify("router.safetensors")
-        try:
-            state = load_file(self.path / "router.safetensors")
-            size, width = state["predictor.weight"].shape
-            router = Router(width, size, state["codes"].shape[0])
-            router.load_state_dict(state)
-        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(
-                f"{self.path}/router.safetensors does not hold a router: {error}"
-            ) from error
-        if router.codes.shape[0] != len(self.record.codes):
-            raise CheckpointError(
-                f"{self.path}/router.safetensors has {router.codes.shape[0]} codes, "
-                f"aptp.json {len(self.record.codes)}"
-            )
-        return router.eval()
+        self.verify(router_file.NAME)
+        return read_router(self.path, self.record.router, self.space, len(self.record.codes))
 
     def familiarity(self) -> Familiarity | None:
         """What measures how far a prompt lies from those of the training, where the index asks for it."""
         if self.record.unfamiliar is None:
             return None
         self.verify(FAMILIARITY)
-        try:
-            state = load_file(self.path / FAMILIARITY)
-            clusters, width = state["centres"].shape
-            familiarity = Familiarity(width, clusters)
-            familiarity.load_state_dict(state)
-        except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{self.path}/{FAMILIARITY} does not hold a distance: {error}") from error
-        return familiarity.eval()
+        return read_familiarity(self.path)
 
     def digest(self, component: str = "") -> str:
         """SHA-256 over the published hashes of a component ("unet", "vae", "experts/0", …); of the whole by

@@ -11,12 +11,15 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
-from safetensors.torch import save_file
 
+from aptp.checkpoint.familiarity_file import NAME as FAMILIARITY
+from aptp.checkpoint.familiarity_file import write_familiarity
 from aptp.checkpoint.integrity import list_files, published
-from aptp.checkpoint.reader import FAMILIARITY, Checkpoint
-from aptp.checkpoint.record import CodeRecord, Record, Unfamiliar, digest
+from aptp.checkpoint.reader import Checkpoint
+from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, CodeRecord, Record, Unfamiliar, digest
+from aptp.checkpoint.router_file import write_router
 from aptp.model.familiarity import Familiarity
+from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, slice_unet
 from aptp.space.architecture import Architecture
@@ -29,22 +32,24 @@ def write_checkpoint(
     codes: Sequence[tuple[float, Architecture]],
     router: Router,
     *,
+    prompt_encoder: PromptEncoder | None = None,
     expert: Callable[[int], SlicedUNet] | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> None:
     """Publishes a checkpoint at ``out``, which must not exist or be empty.
 
-    ``codes`` are (budget, architecture) pairs; ``expert`` gives the fine-tuned UNet of a code, by default a
-    slice of the dense one. ``record`` needs neither codes nor files: they are filled in here. ``progress``
-    is told the name of each stage as it begins.
+    ``codes`` are (budget, architecture) pairs; ``prompt_encoder`` is what the router reads, by default the
+    pipeline's text encoder; ``expert`` gives the fine-tuned UNet of a code, by default a slice of the dense
+    one. ``record`` needs neither codes nor files nor the kind of router and encoder: they are filled in here.
+    ``progress`` is told the name of each stage as it begins.
     """
     with published(out) as draft:
         progress("pipeline")
         pipeline.save_pretrained(draft, safe_serialization=True)
         progress("router")
-        save_file(
-            {name: t.contiguous() for name, t in router.state_dict().items()}, draft / "router.safetensors"
-        )
+        if prompt_encoder:
+            prompt_encoder.save(draft / PROMPT_ENCODER)
+        write_router(router, draft)
         for i, (_, architecture) in enumerate(codes):
             progress(f"expert {i}")
             unet = expert(i) if expert else slice_unet(pipeline.unet, architecture)
@@ -52,7 +57,9 @@ def write_checkpoint(
             del unet
         progress("index")
         listed = tuple(CodeRecord(budget, **architecture.to_json()) for budget, architecture in codes)
-        _write_index(draft, replace(record, codes=listed))
+        routed_by = PROMPT_ENCODER if prompt_encoder else TEXT_ENCODER
+        made = replace(record, codes=listed, router=router.kind, prompt_encoder=routed_by)
+        _write_index(draft, made)
 
 
 def rewrite_experts(
@@ -83,8 +90,7 @@ def write_guarded(
     checkpoint.verify()
     with published(out) as draft:
         _copy(checkpoint, draft, (FAMILIARITY,))
-        state = {name: tensor.contiguous() for name, tensor in familiarity.state_dict().items()}
-        save_file(state, draft / FAMILIARITY)
+        write_familiarity(familiarity, draft)
         _write_index(draft, replace(checkpoint.record, unfamiliar=unfamiliar, provenance=provenance))
 
 

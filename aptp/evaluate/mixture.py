@@ -38,16 +38,15 @@ class Mixture:
         captions = [sample.caption for sample in samples]
         scenes: list[Scene] = [sample.metadata["scene"] for sample in samples]
         codes = subjects.codes(captions)
-        checkpoint, parts = subjects.checkpoint, subjects.parts
+        checkpoint = subjects.checkpoint
         cost = checkpoint.cost()
         budgets = [cost.of(architecture) / cost.dense for architecture in checkpoint.architectures]
-        router = checkpoint.router()
         return cls(
             codes,
             budgets,
             _by_tier(codes, scenes, len(budgets)),
             _by_things(codes, scenes, len(budgets)),
-            routing.changed_by_batch(router, parts.text_encoder, parts.tokenizer, captions, codes),
+            routing.changed_by_batch(checkpoint.router(), subjects.encode, captions, codes),
             target(checkpoint.record.provenance),
         )
 

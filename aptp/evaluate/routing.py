@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from aptp.model.encoding import Encode
 from aptp.model.router import Router
 
 OTHER_BATCHES = (7, 64)  # sizes that routes must not depend on
 
 
-def routes(
-    router: Router, text_encoder: Any, tokenizer: Any, captions: Sequence[str], batch: int = 1
-) -> list[int]:
+def routes(router: Router, encode: Encode, captions: Sequence[str], batch: int = 1) -> list[int]:
     """The code of each caption. One at a time, as the runtime does it, unless ``batch`` says otherwise."""
     codes: list[int] = []
     for start in range(0, len(captions), batch):
-        some = list(captions[start : start + batch])
-        tokens = tokenizer(some, padding="max_length", truncation=True, return_tensors="pt")
         with torch.inference_mode():
-            hidden = text_encoder(tokens.input_ids)[0].float()  # [B, T, E]
-            codes += router.route(hidden, tokens.attention_mask).tolist()
+            encoded = encode(captions[start : start + batch])
+            codes += router.route(encoded.hidden.float(), encoded.mask).tolist()
     return codes
 
 
-def changed_by_batch(
-    router: Router, text_encoder: Any, tokenizer: Any, captions: Sequence[str], alone: Sequence[int]
-) -> int:
+def changed_by_batch(router: Router, encode: Encode, captions: Sequence[str], alone: Sequence[int]) -> int:
     """How many captions get another code than ``alone`` in batches of other sizes and orders."""
     order = np.random.default_rng(0).permutation(len(captions))
     changed = np.zeros(len(captions), bool)
     for batch in OTHER_BATCHES:
-        shuffled = routes(router, text_encoder, tokenizer, [captions[i] for i in order], batch)
+        shuffled = routes(router, encode, [captions[i] for i in order], batch)
         changed[order] |= np.asarray(shuffled) != np.asarray(alone)[order]
     return int(changed.sum())
 

@@ -18,6 +18,7 @@ from aptp.errors import CheckpointError, UsageError, nearest
 from aptp.evaluate.reading import Pictures
 from aptp.evaluate.routing import routes
 from aptp.evaluate.sampling import Parts, Settings, sample
+from aptp.model.encoding import Encode, TextEncoding
 
 MIXED, RENDER, VAE = "mixed", "render", "vae"
 Progress = Callable[[int], None]  # told how many more pictures are there
@@ -85,7 +86,13 @@ class Subjects:
 
     def codes(self, captions: Sequence[str]) -> list[int]:
         """Where each caption is routed, alone."""
-        return routes(self.checkpoint.router(), self.parts.text_encoder, self.parts.tokenizer, captions)
+        return routes(self.checkpoint.router(), self.encode, captions)
+
+    @cached_property
+    def encode(self) -> Encode:
+        """How the captions are read that are to be routed."""
+        own = self.checkpoint.prompt_encoder()
+        return own or TextEncoding(self.parts.tokenizer, self.parts.text_encoder)
 
     def _reconstructed(self, renders: Pictures, progress: Progress) -> Pictures:
         drawn = []

@@ -16,7 +16,7 @@ from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.weights import Weights
 from aptp.model.sliced import SlicedUNet
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
-from aptp.training import provenance
+from aptp.training import processes, provenance
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
 
@@ -46,7 +46,7 @@ def finetune(
     pipeline = read_pipeline(checkpoint.path, torch.float32)
     classic_attention(pipeline.unet, pipeline.vae, *experts.values())
     training = Training(
-        ExpertLearner(pipeline, checkpoint.router(), experts, weights),
+        ExpertLearner(pipeline, checkpoint.router(), experts, weights, checkpoint.prompt_encoder()),
         open_source(data, seed=recipe.seed),
         recipe,
         folder,
@@ -73,7 +73,8 @@ def finetune(
         "weights": asdict(weights),
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
     }
-    rewrite_experts(checkpoint, out, tuned, told)
+    if processes.leads():
+        rewrite_experts(checkpoint, out, tuned, told)
     return True
 
 

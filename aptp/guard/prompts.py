@@ -9,19 +9,17 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
+from aptp.model.encoding import Encode, TextEncoding
 from aptp.train.prompts import AT_ONCE, pooled
-from aptp.training.conditioning import TextEncoding
 
 Progress = Callable[[int, int], None]  # told how many prompts are read, of how many
 
 
 class Reader:
-    """A checkpoint's prompt encoder, with its weights rounded as bundles store them."""
+    """The encoder that a checkpoint's router reads, with its weights rounded as bundles store them."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        checkpoint.verify("tokenizer")
-        tokenizer = CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer", local_files_only=True)
-        self._encode = TextEncoding(tokenizer, checkpoint.text_encoder(torch.float16).float())
+        self._encode: Encode = checkpoint.prompt_encoder() or _text(checkpoint)
 
     @torch.no_grad()
     def __call__(self, prompts: Sequence[str], progress: Progress = lambda done, total: None) -> Tensor:
@@ -31,3 +29,9 @@ class Reader:
             parts.append(pooled(self._encode(list(prompts[start : start + AT_ONCE]))).float().cpu())
             progress(min(start + AT_ONCE, len(prompts)), len(prompts))
         return torch.cat(parts)
+
+
+def _text(checkpoint: Checkpoint) -> TextEncoding:
+    checkpoint.verify("tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer", local_files_only=True)
+    return TextEncoding(tokenizer, checkpoint.text_encoder(torch.float16).float())

@@ -16,6 +16,8 @@ TIE = 1e-5  # similarities closer than this are equal
 class Router(nn.Module):
     """``weight`` [D, E] and ``bias`` [D]: the architecture predictor; ``codes`` [K, D]: the code table."""
 
+    kind = "cosine"  # in a checkpoint's index
+
     def __init__(self, width: int, size: int, codes: int) -> None:
         super().__init__()
         self.predictor = nn.Linear(width, size)
@@ -28,8 +30,18 @@ class Router(nn.Module):
         mask = attention_mask.to(embedding.dtype).unsqueeze(-1)
         # No division by zero: a prompt has at least its begin and end tokens.
         pooled = (embedding * mask).sum(1) / mask.sum(1)  # [B, E]
-        predicted = F.normalize(self.predictor(pooled), dim=-1)
-        return predicted @ F.normalize(self.codes, dim=-1).T
+        return F.normalize(self.compared(pooled), dim=-1) @ F.normalize(self.codes, dim=-1).T
+
+    def check(self) -> None:
+        """Raises ValueError where its tensors, read from a file, cannot be those of a router."""
+        for name, tensor in self.state_dict().items():
+            if not tensor.isfinite().all():
+                raise ValueError(f"{name} holds values that are not finite")
+
+    def compared(self, pooled: Tensor) -> Tensor:
+        """What codes are compared with [B, D], from averaged prompts [B, E]."""
+        scores: Tensor = self.predictor(pooled)
+        return scores
 
     def route(self, embedding: Tensor, attention_mask: Tensor) -> Tensor:
         """The code [B] of each prompt: the nearest, of several within TIE the lowest."""

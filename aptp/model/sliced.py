@@ -62,13 +62,21 @@ SlicedUNet.__init__.__signature__ = _dense.replace(  # type: ignore[attr-defined
 
 def slice_unet(unet: UNet2DConditionModel, architecture: Architecture) -> SlicedUNet:
     """A sliced copy of ``unet``, which is left as it is. Same dtype and device; no storage is shared."""
-    config = {name: value for name, value in unet.config.items() if not name.startswith("_")}
-    with init_empty_weights():
-        sliced = SlicedUNet(architecture=config_of(architecture), **config)
-    sliced.load_state_dict(sliced_state(unet.state_dict(), architecture), assign=True)
+    sliced = sliced_from(unet.config, architecture, sliced_state(unet.state_dict(), architecture))
     for name, parameter in sliced.named_parameters():
         parameter.requires_grad_(unet.get_parameter(name).requires_grad)
     sliced.train(unet.training)
+    return sliced
+
+
+def sliced_from(
+    dense: Mapping[str, Any], architecture: Architecture, state: Mapping[str, torch.Tensor]
+) -> SlicedUNet:
+    """The UNet that takes the tensors of ``state`` as they are; ``dense``: the dense UNet's config."""
+    config = {name: value for name, value in dense.items() if not name.startswith("_")}
+    with init_empty_weights():
+        sliced = SlicedUNet(architecture=config_of(architecture), **config)
+    sliced.load_state_dict(state, assign=True)
     return sliced
 
 

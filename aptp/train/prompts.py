@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor
 
 from aptp.data.sample import Source
-from aptp.training.conditioning import Encoded
+from aptp.model.encoding import Encode, Encoded
 
 AT_ONCE = 64
 
@@ -20,9 +18,7 @@ def pooled(encoded: Encoded) -> Tensor:
 
 
 @torch.no_grad()
-def embeddings(
-    encode: Callable[[Sequence[str]], Encoded], source: Source, count: int, *, start: int = 0
-) -> Tensor:
+def embeddings(encode: Encode, source: Source, count: int, *, start: int = 0) -> Tensor:
     """[count, E] float32 on the CPU: the prompts of ``source`` from position ``start``."""
     captions = [source[start + i].caption for i in range(count)]
     parts = [captions[i : i + AT_ONCE] for i in range(0, count, AT_ONCE)]

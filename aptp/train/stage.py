@@ -17,6 +17,8 @@ from aptp.checkpoint.record import GUIDANCE, MAX_GUIDANCE, Record
 from aptp.checkpoint.writer import write_checkpoint
 from aptp.data.named import open_source
 from aptp.errors import UsageError
+from aptp.model.encoding import Encode, TextEncoding
+from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
 from aptp.space.cost import Cost, mac_cost
 from aptp.space.discover import discover
@@ -30,9 +32,8 @@ from aptp.train.method import Method
 from aptp.train.policy import Policy
 from aptp.train.predictor import standard
 from aptp.train.prompts import embeddings
-from aptp.training import provenance
-from aptp.training.conditioning import TextEncoding
-from aptp.training.learner import generator
+from aptp.training import processes, provenance
+from aptp.training.draws import generator
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
 
@@ -45,7 +46,8 @@ class Task:
     """What is to be learned: ``source``, a diffusers folder, on ``data``; ``size`` is the (height, width) in
     pixels at which the budget holds, by default the pipeline's own. ``guidance``: the scale images are to be
     drawn with by default. ``cost``: a profile of the machine that will serve, whose seconds are budgeted
-    instead of MACs.
+    instead of MACs. ``prompt_encoder``: a transformers folder whose encoder prompts are routed by, instead of
+    the pipeline's text encoder.
     """
 
     source: Path
@@ -55,6 +57,7 @@ class Task:
     size: tuple[int, int] | None = None
     guidance: float = GUIDANCE
     cost: Path | None = None
+    prompt_encoder: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -71,41 +74,47 @@ def train(task: Task, out: Path, folder: Path, leg: Leg, *, recompute: bool = Fa
     pipeline = _pipeline(task.source, recompute)
     size = _size(pipeline, task.size)
     cost, counted = costs(pipeline, discover(pipeline.unet), size, task.method, task.cost)
-    policy = _policy(task, pipeline, cost.space)
-    learner = CodeLearner(pipeline, policy, counted)
+    encoder = read_prompt_encoder(task.prompt_encoder) if task.prompt_encoder else None
+    policy = _policy(task, _prompts(pipeline, encoder), cost.space)
+    learner = CodeLearner(pipeline, policy, counted, encoder)
     source = open_source(task.data, seed=task.recipe.seed)
-    training = Training(learner, source, task.recipe, folder, leg, identity=_identity(task, size))
+    identity = _identity(task, size, encoder)
+    training = Training(learner, source, task.recipe, folder, leg, identity=identity)
     if not training.run("codes"):
         return None
     learner.to("cpu")
     told = {**provenance.origin("aptp.train"), **provenance.account(folder, task.recipe)}
-    return _publish(task, out, pipeline, policy, (size, cost), told)
+    return _publish(task, out, (pipeline, encoder), policy, (size, cost), told)
 
 
-def _policy(task: Task, pipeline: DiffusionPipeline, space: Space) -> Policy:
-    centre, spread = torch.zeros(int(pipeline.text_encoder.config.hidden_size)), 1.0
-    if task.method.centred:
-        text = TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
-        source = open_source(task.data, seed=task.recipe.seed)
-        centre, spread = standard(embeddings(text, source, CENTRING))
+def _prompts(pipeline: DiffusionPipeline, encoder: PromptEncoder | None) -> Encode:
+    """How prompts are read that are to be routed."""
+    return encoder or TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
+
+
+def _policy(task: Task, prompts: Encode, space: Space) -> Policy:
+    source = open_source(task.data, seed=task.recipe.seed)
+    seen = embeddings(prompts, source, CENTRING if task.method.centred else 1)  # [N, E]
+    centre, spread = standard(seen) if task.method.centred else (torch.zeros(seen.shape[1]), 1.0)
     return Policy(space, task.method, centre, spread, task.recipe.seed)
 
 
 def _publish(
     task: Task,
     out: Path,
-    pipeline: DiffusionPipeline,
+    frozen: tuple[DiffusionPipeline, PromptEncoder | None],
     policy: Policy,
     budgeted: tuple[tuple[int, int], Cost],
     told: Mapping[str, Any],
 ) -> Usage:
-    """``budgeted``: the size in pixels at which the budget holds, and the cost there. ``told``: what is
-    known of the run.
+    """``frozen``: what was not trained. ``budgeted``: the size in pixels at which the budget holds, and the
+    cost there. ``told``: what is known of the run.
     """
+    pipeline, encoder = frozen
     size, cost = budgeted
-    text, seed = TextEncoding(pipeline.tokenizer, pipeline.text_encoder), task.recipe.seed
-    seen = embeddings(text, open_source(task.data, seed=seed), PRICING)
-    unseen = embeddings(text, open_source(task.data, seed=seed, split="test"), HELD_OUT)
+    prompts, seed = _prompts(pipeline, encoder), task.recipe.seed
+    seen = embeddings(prompts, open_source(task.data, seed=seed), PRICING)
+    unseen = embeddings(prompts, open_source(task.data, seed=seed, split="test"), HELD_OUT)
     deployment = deploy(policy, cost, seen, generator(seed, task.recipe.steps))
     router = deployment.router(seen)
     found = usage(deployment, router, cost, unseen)
@@ -113,9 +122,9 @@ def _publish(
     if stored is not None:
         pipeline.to(stored)
     codes = list(zip(found.costs, deployment.architectures, strict=True))
-    write_checkpoint(
-        out, _record(task, size, cost.space, {**told, "held_out": asdict(found)}), pipeline, codes, router
-    )
+    record = _record(task, size, cost.space, {**told, "held_out": asdict(found)})
+    if processes.leads():
+        write_checkpoint(out, record, pipeline, codes, router, prompt_encoder=encoder)
     return found
 
 
@@ -166,7 +175,7 @@ def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[i
     return size
 
 
-def _identity(task: Task, size: tuple[int, int]) -> Mapping[str, Any]:
+def _identity(task: Task, size: tuple[int, int], encoder: PromptEncoder | None) -> Mapping[str, Any]:
     """What makes the run itself, beside its recipe: the weights it starts from, above all."""
     lines = [
         f"{entry.sha256} {part}/{name}\n"
@@ -179,6 +188,7 @@ def _identity(task: Task, size: tuple[int, int]) -> Mapping[str, Any]:
         "data": task.data,
         "size": list(size),
         "source": hashlib.sha256("".join(lines).encode()).hexdigest(),
+        **({"prompt_encoder": encoder.digest()} if encoder else {}),
         **({"cost": _unit(task.cost)} if task.cost else {}),
     }
 

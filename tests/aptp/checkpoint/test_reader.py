@@ -175,7 +175,7 @@ def test_a_router_that_is_garbage(damaged: Damaged) -> None:
     path = damaged()
     (path / "router.safetensors").write_bytes(b"garbage")
     sign(path)
-    with pytest.raises(CheckpointError, match="does not hold a router"):
+    with pytest.raises(CheckpointError, match="does not hold a cosine router"):
         Checkpoint.open(path).router()
 
 

@@ -13,6 +13,7 @@ from aptp.evaluate.routing import (
     mutual_information,
     routes,
 )
+from aptp.model.encoding import Encoded
 from aptp.model.router import Router
 
 
@@ -50,16 +51,12 @@ def test_crossed_counts():
     assert crossed([0, 2, 2, 0], ["a", "a", "b", "a"], 3) == {"a": [2, 0, 1], "b": [0, 0, 1]}
 
 
-class Letters:
-    """A tokenizer and a text encoder in one: a token per letter, embedded as a unit vector."""
-
-    def __call__(self, captions, **options):
-        if isinstance(captions, list):
-            ids = torch.zeros(len(captions), 8, dtype=torch.long)
-            for i, caption in enumerate(captions):
-                ids[i, : len(caption)] = torch.tensor([ord(letter) - 96 for letter in caption])
-            return type("Tokens", (), {"input_ids": ids, "attention_mask": (ids > 0).long()})
-        return (torch.eye(27)[captions],)
+def letters(captions):
+    """A token per letter, embedded as a unit vector."""
+    ids = torch.zeros(len(captions), 8, dtype=torch.long)
+    for i, caption in enumerate(captions):
+        ids[i, : len(caption)] = torch.tensor([ord(letter) - 96 for letter in caption])
+    return Encoded(torch.eye(27)[ids], ids > 0)
 
 
 @pytest.fixture
@@ -74,9 +71,9 @@ def router():
 
 def test_routes_follow_the_caption_in_any_batch(router):
     captions = ["a", "bb", "c", "abb", "cca", "b"] * 20
-    alone = routes(router, Letters(), Letters(), captions)
+    alone = routes(router, letters, captions)
     assert alone == [0, 1, 2, 1, 2, 1] * 20
-    assert changed_by_batch(router, Letters(), Letters(), captions, alone) == 0
+    assert changed_by_batch(router, letters, captions, alone) == 0
 
 
 def test_routes_that_depend_on_the_batch_are_counted(router):
@@ -85,6 +82,6 @@ def test_routes_that_depend_on_the_batch_are_counted(router):
             return torch.arange(len(embedding)) % 3
 
     captions = ["a"] * 30
-    alone = routes(Watching(27, 27, 3), Letters(), Letters(), captions)
+    alone = routes(Watching(27, 27, 3), letters, captions)
     assert alone == [0] * 30
-    assert changed_by_batch(Watching(27, 27, 3), Letters(), Letters(), captions, alone) > 10
+    assert changed_by_batch(Watching(27, 27, 3), letters, captions, alone) > 10

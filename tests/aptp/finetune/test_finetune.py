@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,13 +14,17 @@ from aptp.create import create
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.errors import UsageError
+from aptp.evaluate.routing import routes
+from aptp.evaluate.sampling import Settings
+from aptp.evaluate.subjects import Subjects
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import Weights
 from aptp.pipeline import read_pipeline
 from aptp.training import journal
-from aptp.training.learner import generator
 from aptp.training.loop import Leg
+from tests.aptp.training.toys import drawn
+from tests.encoders import give_encoder
 
 SHORT = replace(RECIPE, steps=3, batch=8, warmup=1, decay=1, rate=1e-3)
 PLAIN = Leg(precision="no")
@@ -117,9 +122,27 @@ def test_each_expert_learns_from_its_own_prompts_only(source):
         images=batch.images[kept],
         metadata=tuple(batch.metadata[i] for i in kept),
     )
-    whole(own, 0, generator(0, 0))["loss"].backward()
-    assert all(p.grad is None for p in whole.experts["1"].parameters())
+    whole(own, 0, drawn(len(kept)))["loss"].backward()
+    # Zero, not missing, as processes that share gradients need.
+    assert all(p.grad is not None and not p.grad.any() for p in whole.experts["1"].parameters())
     assert any(p.grad is not None and p.grad.any() for p in whole.experts["0"].parameters())
+
+
+def test_prompts_are_routed_by_the_checkpoints_own_encoder(source, tmp_path):
+    batch = next(batches(Scenes(), 16))
+    folder = shutil.copytree(source.path, tmp_path / "own")
+    own = Checkpoint.open(give_encoder(folder, batch.captions))
+    whole = ExpertLearner(
+        read_pipeline(own.path, torch.float32),
+        own.router(),
+        {0: own.expert("0")},
+        Weights(),
+        own.prompt_encoder(),
+    )
+    _, codes = whole._read(batch, drawn(16))
+    assert codes.tolist() == routes(own.router(), own.prompt_encoder(), batch.captions)
+    assert codes.tolist() == Subjects(own, Settings()).codes(batch.captions)
+    assert set(codes.tolist()) == {0, 1}
 
 
 def test_a_batch_without_a_prompt_for_the_expert_teaches_nothing_and_breaks_nothing(source):
@@ -132,7 +155,7 @@ def test_a_batch_without_a_prompt_for_the_expert_teaches_nothing_and_breaks_noth
         images=batch.images[foreign],
         metadata=tuple(batch.metadata[i] for i in foreign),
     )
-    loss = one(none, 0, generator(0, 0))["loss"]
+    loss = one(none, 0, drawn(len(foreign)))["loss"]
     loss.backward()
     assert loss.item() == 0
     assert not any(p.grad is not None and p.grad.any() for p in one.parameters())
@@ -143,7 +166,7 @@ def test_an_expert_that_keeps_everything_starts_at_its_teacher(tmp_path):
     full = learner(Checkpoint.open(tmp_path / "full"), (0,))
     full._weights = Weights(diffusion=0.0)
     with torch.no_grad():
-        loss = full(next(batches(Scenes(), 4)), 0, generator(0, 0))["loss"]
+        loss = full(next(batches(Scenes(), 4)), 0, drawn(4))["loss"]
     assert loss.item() == pytest.approx(0, abs=1e-9)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
+from aptp.checkpoint.familiarity_file import NAME as FAMILIARITY
 from aptp.checkpoint.integrity import check_files
-from aptp.checkpoint.reader import FAMILIARITY, Checkpoint
+from aptp.checkpoint.reader import Checkpoint
 from aptp.cli import run
 from aptp.data.named import open_source
 from aptp.errors import CheckpointError, UsageError
@@ -79,11 +81,20 @@ def test_a_share_that_cannot_be_measured(mini: Path, share: float) -> None:
         measure(Reader(Checkpoint.open(mini)), source, source, prompts=200, share=share)
 
 
-def test_a_distance_that_is_garbage(guarded: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"garbage", "does not hold a distance"),
+        (save({"centres": torch.zeros(1, 4)}), "does not hold a distance"),
+        (save({"centres": torch.zeros(1, 4), "whiten": torch.zeros(1, 4, 5)}), "does not hold a distance"),
+        (save({"centres": torch.full((1, 4), torch.nan), "whiten": torch.zeros(1, 4, 4)}), "not finite"),
+    ],
+)
+def test_files_that_hold_no_distance(guarded: Path, tmp_path: Path, data: bytes, message: str) -> None:
     copy = Path(shutil.copytree(guarded, tmp_path / "copy"))
-    (copy / FAMILIARITY).write_bytes(b"garbage")
+    (copy / FAMILIARITY).write_bytes(data)
     sign(copy)
-    with pytest.raises(CheckpointError, match="does not hold a distance"):
+    with pytest.raises(CheckpointError, match=message):
         Checkpoint.open(copy).familiarity()
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from aptp.data.sample import Sample
+from aptp.model.encoding import Encoded
 from aptp.model.router import Router
 from aptp.train.prompts import embeddings, pooled
-from aptp.training.conditioning import Encoded
 from tests.aptp.train.spaces import rng
 
 

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.errors import SpaceError, TableError, UsageError
+from aptp.evaluate.routing import routes
+from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import read_pipeline
 from aptp.space.discover import discover
 from aptp.space.groups import Kind, WidthGroup
@@ -22,6 +25,7 @@ from aptp.train.stage import Task, train
 from aptp.training import journal
 from aptp.training.loop import Leg
 from tests.aptp.train.spaces import ours, theirs
+from tests.encoders import WIDTH, write_encoder
 from tests.profiles import SETTING, profile
 
 SHORT = replace(RECIPES["tiny"], steps=4, batch=4, warmup=1, decay=1)
@@ -67,6 +71,33 @@ def test_what_it_leaves(dense: Path, tmp_path: Path) -> None:
     assert provenance["recipe"]["steps"] == 4
     assert provenance["held_out"]["budget"] == found.budget
     assert str(tmp_path) not in json.dumps(provenance)
+
+
+def test_an_encoder_of_its_own_for_routing(dense: Path, tmp_path: Path) -> None:
+    encoder = write_encoder(tmp_path / "mpnet")
+    found = result(replace(TASK, source=dense, prompt_encoder=encoder), tmp_path)
+    assert found is not None
+    made = Checkpoint.open(tmp_path / "out")
+    made.verify()
+    assert made.record.prompt_encoder == "prompt_encoder"
+    assert made.routed_frame == {"length": 24, "bos": 0, "eos": 2, "pad": 1}
+    own, router = made.prompt_encoder(), made.router()
+    assert own is not None
+    assert own.digest() == read_prompt_encoder(encoder).digest()
+    assert router.predictor.in_features == WIDTH
+    unseen = [stage.open_source("scenes", seed=0, split="test")[i].caption for i in range(64)]
+    use = np.bincount(routes(router, own, unseen), minlength=4) / 64
+    assert found.use == pytest.approx(use)
+    assert found.agreement == 1
+
+
+def test_a_run_does_not_go_on_with_another_encoder(dense: Path, tmp_path: Path) -> None:
+    task = replace(TASK, source=dense, prompt_encoder=write_encoder(tmp_path / "one"))
+    assert result(task, tmp_path, replace(PLAIN, minutes=0)) is None
+    with pytest.raises(UsageError, match="belongs to another run"):
+        result(replace(task, prompt_encoder=write_encoder(tmp_path / "two", seed=1)), tmp_path)
+    with pytest.raises(UsageError, match="belongs to another run"):
+        result(replace(task, prompt_encoder=None), tmp_path)
 
 
 def seconds(dense: Path, path: Path) -> TableCost:

@@ -1,0 +1,62 @@
+"""A folder as diffusers saves a model: `config.json`, and one safetensors file that its values foretell.
+
+Refuses by name whatever the config does not say, or says of another model than the caller knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from aptp.convert.tensors import read_safetensors
+from aptp.errors import CheckpointError
+from aptp.space.strict_json import parse_object
+
+CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+MOST_BYTES = 1 << 20
+
+
+class ModelFolder:
+    """The model in ``path``. Raises CheckpointError where there is no config."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._config = parse_object((path / CONFIG).read_bytes(), MOST_BYTES)
+        except OSError as error:
+            raise CheckpointError(
+                f"{path / CONFIG} cannot be read ({error.strerror}); --from takes the folder with hypernet, "
+                "quantizer and one arch folder per expert"
+            ) from error
+        except ValueError as error:
+            raise CheckpointError(f"{path / CONFIG} is {error}") from error
+
+    def value(self, name: str) -> Any:
+        """What the config says of ``name``; None where it says nothing."""
+        return self._config.get(name)
+
+    def number(self, name: str, least: float, most: float, kind: type = float) -> Any:
+        """A finite number between ``least`` and ``most``; an integer, where that is the ``kind``."""
+        value = self.value(name)
+        kinds = (int, float) if kind is float else (int,)
+        if type(value) not in kinds or not least <= value <= most:
+            raise self.error(name, f"{'a number' if kind is float else 'an integer'} from {least} to {most}")
+        return kind(value)
+
+    def insist(self, **values: bool) -> None:
+        """Refuses a model whose config has others: variants that no published model uses."""
+        for name, value in values.items():
+            if self.value(name) is not value:
+                raise self.error(name, str(value))
+
+    def error(self, name: str, wanted: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self.path / CONFIG}: '{name}' is {self.value(name)!r:.60}; what can be converted has {wanted}"
+        )
+
+    def tensors(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+        """Its tensors, which must be these, in float32."""
+        return read_safetensors(self.path / WEIGHTS, shapes)
