@@ -26,6 +26,7 @@ from runtime import Runtime
 from runtime.bundle.reader import Bundle
 from tests.checkpoints import build_mini, copy_bundle, mini_checkpoint, sign
 from tests.checkpoints import command as build_command
+from tests.encoders import give_encoder
 
 PROMPTS = ["a red circle", "the word hello in white letters", "Paris at night", ""]
 
@@ -176,3 +177,14 @@ def test_a_build_without_the_expert_of_unfamiliar_prompts_says_so(guarded: Path,
 
     assert "add it, as in --codes 0,1" in notes("0")[0]
     assert notes("all") == notes("0,dense") == []  # dense would be the fallback
+
+
+def test_the_distance_is_of_what_the_router_reads(mini: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.open(give_encoder(Path(shutil.copytree(mini, tmp_path / "own")), PROMPTS))
+    encoder = checkpoint.prompt_encoder()
+    assert encoder is not None
+    pooled = Reader(checkpoint)(PROMPTS)
+    assert pooled.shape == (len(PROMPTS), encoder.width)
+    with torch.no_grad():
+        alone = [encoder([prompt]).hidden[0].mean(0) for prompt in PROMPTS]
+    torch.testing.assert_close(pooled, torch.stack(alone), rtol=1e-4, atol=1e-5)
