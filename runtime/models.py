@@ -45,6 +45,11 @@ class Models:
         """The UNet's conditioning inputs for a prompt, each [1, L, E]."""
         return {name: self._encoders[encoder](prompt).embedding for name, encoder in self._inputs.items()}
 
+    @property
+    def routes_apart(self) -> bool:
+        """Whether prompts are routed on an encoder that conditions nothing."""
+        return self._manifest.router.encoder not in self._inputs.values()
+
     def route(self, prompt: str) -> Route:
         """The code that a prompt goes to."""
         return self._router(self._encoders[self._manifest.router.encoder](prompt))

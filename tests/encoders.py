@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from transformers import MPNetConfig, MPNetModel, MPNetTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.model.prompt_encoder import read_prompt_encoder
+from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
 from aptp.model.router import Router
 from tests.checkpoints import sign
 
@@ -45,6 +45,12 @@ def write_encoder(folder: Path, tokens: int = 24, seed: int = 0, **config: Any) 
     return folder
 
 
+@torch.no_grad()
+def averages(encoder: PromptEncoder, prompts: Sequence[str]) -> torch.Tensor:
+    """[N, E]: each prompt, as a router averages it."""
+    return torch.stack([encoder([prompt]).hidden[0].mean(0) for prompt in prompts])
+
+
 def give_encoder(checkpoint: Path, prompts: Sequence[str]) -> Path:
     """Gives a checkpoint such an encoder, and a router of its width that tells ``prompts`` apart."""
     encoder = read_prompt_encoder(write_encoder(checkpoint.with_name("mpnet")))
@@ -53,7 +59,7 @@ def give_encoder(checkpoint: Path, prompts: Sequence[str]) -> Path:
     router = Router(WIDTH, known.space.size, len(known.architectures))
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        pooled = torch.stack([encoder([prompt]).hidden[0].mean(0) for prompt in prompts])
+        pooled = averages(encoder, prompts)
         router.predictor.weight.normal_(generator=rng)
         router.predictor.bias.copy_(-router.predictor.weight @ pooled.mean(0))
         router.codes.normal_(generator=rng)

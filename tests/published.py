@@ -21,14 +21,16 @@ from aptp.space.groups import Space
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
-def write_published(folder: Path, unet: UNet2DConditionModel, width: int, codes: int = 3) -> Path:
-    """Writes the folder, for prompt embeddings of ``width``, and gives it. Its experts are slices of ``unet``
-    that have moved a little.
+def write_published(folder: Path, unet: UNet2DConditionModel, suited: Tensor) -> Path:
+    """Writes the folder, and gives it. It has a code for each averaged prompt of ``suited`` [K, E], with the
+    gates that its predictor gives that prompt; its experts are slices of ``unet`` that have moved a little.
     """
     rng = torch.Generator().manual_seed(0)
     space = discover(unet)
-    gates = torch.stack([soft_gates(space, rng) for _ in range(codes)])
-    _write_models(folder, space, gates, width, rng)
+    weight = 4 * torch.randn(space.size, suited.shape[1], generator=rng)
+    bias = -weight @ suited.mean(0) - 3
+    gates = torch.stack([soft_gates(space, weight @ prompt + bias, rng) for prompt in suited])
+    _write_models(folder, space, gates, weight, bias)
     for code, row in enumerate(gates):
         expert = folder / f"arch{code}"
         state = {
@@ -41,9 +43,10 @@ def write_published(folder: Path, unet: UNet2DConditionModel, width: int, codes:
     return folder
 
 
-def soft_gates(space: Space, rng: torch.Generator) -> Tensor:
-    """[D]: one code's sample, with a gate in every group that is kept."""
-    gates = torch.rand(space.size, generator=rng)
+def soft_gates(space: Space, scores: Tensor, rng: torch.Generator) -> Tensor:
+    """[D]: a code's sample, without noise but for its depths, which are random."""
+    gates = torch.sigmoid((scores + 3) / 0.4)
+    gates[space.width_gates :] = torch.rand(len(space.depths), generator=rng)
     for _, columns in space.columns():
         if gates[columns].max() < 0.5:
             gates[columns.start] += 0.5
@@ -69,25 +72,24 @@ def depth_order(space: Space) -> list[int]:
     return [place if place <= count // 2 else place - count for place in order]
 
 
-def _write_models(folder: Path, space: Space, gates: Tensor, width: int, rng: torch.Generator) -> None:
+def _write_models(folder: Path, space: Space, gates: Tensor, weight: Tensor, bias: Tensor) -> None:
     sizes = [*(group.gates for group in space.widths), len(space.depths)]
     predictor = {}
-    for i, size in enumerate(sizes):
-        predictor[f"mh_fc.{i}.weight"] = torch.randn(size, width, generator=rng)
-        predictor[f"mh_fc.{i}.bias"] = torch.randn(size, generator=rng) - 3
+    for i, (rows, entries) in enumerate(zip(weight.split(sizes), bias.split(sizes), strict=True)):
+        predictor[f"mh_fc.{i}.weight"], predictor[f"mh_fc.{i}.bias"] = rows.clone(), entries.clone()
     _write_model(
         folder / "hypernet",
         predictor,
         _class_name="HyperStructure",
         structure=structure(space),
-        input_dim=width,
+        input_dim=weight.shape[1],
         wn_flag=False,
         linear_bias=True,
         single_arch_param=False,
     )
     _write_model(
         folder / "quantizer",
-        {"embedding.weight": torch.randn(gates.shape, generator=rng), "embedding_gs": gates},
+        {"embedding.weight": torch.logit(gates, eps=1e-3), "embedding_gs": gates},
         _class_name="StructureVectorQuantizer",
         structure=structure(space),
         n_e=len(gates),

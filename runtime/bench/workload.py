@@ -103,12 +103,13 @@ class Workload:
     def parts(self) -> dict[str, Callable[[], object]]:
         """The calls around the UNet: each on its own, on one prompt or one image."""
         models, latents = self.runtime.models, normal(0, self.shape)
-        models.condition(PROMPT)
-        return {
-            "text encoder": lambda: models.condition(self._fresh()),
-            "router": lambda: models.route(PROMPT),
-            "VAE decoder": lambda: models.decode(latents),
-        }
+        models.route(PROMPT)  # its encoding is remembered from here on
+        found: dict[str, Callable[[], object]] = {"text encoder": lambda: models.condition(self._fresh())}
+        if models.routes_apart:
+            found["prompt encoder and router"] = lambda: models.route(self._fresh())
+        found["router"] = lambda: models.route(PROMPT)
+        found["VAE decoder"] = lambda: models.decode(latents)
+        return found
 
     def encode(self, prompt: str) -> None:
         """Have a prompt encoded, and the negative one where it is needed; a request finds them remembered."""

@@ -179,6 +179,15 @@ def test_a_router_that_is_garbage(damaged: Damaged) -> None:
         Checkpoint.open(path).router()
 
 
+def test_an_encoder_that_is_not_there(damaged: Damaged) -> None:
+    path = damaged()
+    index = json.loads((path / "aptp.json").read_text())
+    (path / "aptp.json").write_text(json.dumps({**index, "prompt_encoder": "prompt_encoder"}))
+    sign(path)
+    with pytest.raises(CheckpointError, match="aptp.json lists no 'prompt_encoder'"):
+        Checkpoint.open(path).prompt_encoder()
+
+
 def test_swapped_experts(damaged: Damaged) -> None:
     path = damaged()
     (path / "experts/0").rename(path / "experts/x")

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from aptp.convert.conversion import Source
+from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import build_pipeline, read_pipeline
 from tests.checkpoints import MINI
-from tests.encoders import WIDTH, write_encoder
+from tests.encoders import averages, write_encoder
 from tests.published import write_published
 
 
@@ -19,11 +20,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
     root = tmp_path_factory.mktemp("convert")
     build_pipeline(MINI, 0, torch.float16).save_pretrained(root / "pipeline")
     unet = read_pipeline(root / "pipeline", torch.float32).unet
-    return Source(
-        write_published(root / "published", unet, WIDTH),
-        root / "pipeline",
-        write_encoder(root / "mpnet"),
-    )
+    mpnet = write_encoder(root / "mpnet")
+    suited = averages(read_prompt_encoder(mpnet), ["a red circle", "two dogs", "the word hello"])
+    return Source(write_published(root / "published", unet, suited), root / "pipeline", mpnet)
 
 
 @pytest.fixture

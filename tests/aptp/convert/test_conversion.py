@@ -101,6 +101,7 @@ def test_prompts_go_where_the_published_rule_sends_them(source: Source, tmp_path
             found = router(*encoded)[0]
         wanted = published_similarity(source.root, encoded.hidden[0].mean(0), routing == ROW_0)
         assert found.numpy() == pytest.approx(wanted, abs=2e-5)
+        assert np.ptp(wanted) > 0.01
 
 
 def published_similarity(root: Path, embedding: Tensor, noisy: bool) -> np.ndarray:

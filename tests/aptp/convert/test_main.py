@@ -12,12 +12,13 @@ from aptp.convert import __main__ as command_line
 from aptp.convert.conversion import Source
 from aptp.errors import UsageError
 from aptp.evaluate.routing import routes
+from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import build_pipeline, read_pipeline
 from aptp.presets import PRESETS
 from export import build
 from runtime.pipeline import Runtime
 from tests.checkpoints import command
-from tests.encoders import WIDTH, write_encoder
+from tests.encoders import averages, write_encoder
 from tests.published import write_published
 
 PROMPTS = ["a red circle", "two dogs", "", "a photo of the word hello", "the small blue star on a white ring"]
@@ -54,11 +55,10 @@ def test_a_routing_that_is_none(source: Source, tmp_path: Path, monkeypatch: pyt
 def test_published_experts_are_built_and_served(tmp_path: Path) -> None:
     build_pipeline(PRESETS["tiny"], 0, torch.float16).save_pretrained(tmp_path / "pipeline")
     unet = read_pipeline(tmp_path / "pipeline", torch.float32).unet
-    source = Source(
-        write_published(tmp_path / "published", unet, WIDTH),
-        tmp_path / "pipeline",
-        write_encoder(tmp_path / "mpnet"),
-    )
+    mpnet = write_encoder(tmp_path / "mpnet")
+    suited = averages(read_prompt_encoder(mpnet), PROMPTS[:2])
+    folder = write_published(tmp_path / "published", unet, suited)
+    source = Source(folder, tmp_path / "pipeline", mpnet)
     out = tmp_path / "converted"
     subprocess.run([sys.executable, "-m", "aptp.convert", *words(source, out)], check=True, timeout=300)
     assert build.main(command(out, tmp_path / "bundle")) == 0
@@ -66,6 +66,7 @@ def test_published_experts_are_built_and_served(tmp_path: Path) -> None:
     encoder = checkpoint.prompt_encoder()
     assert encoder is not None
     wanted = routes(checkpoint.router(), encoder, PROMPTS)
+    assert set(wanted) == {0, 1}
     with Runtime.open(tmp_path / "bundle", engine="cpu", cache=tmp_path / "cache") as runtime:
         made = runtime.generate(PROMPTS, steps=2)
     assert [image.choice.code for image in made] == wanted

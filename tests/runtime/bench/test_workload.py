@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from runtime.bench.workload import PROMPT, Workload, check_output, distance
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure
 from runtime.settings import resolve
+from tests.bundles import edit, write_bundle
 
 
 def test_a_step_is_one_call_on_noise_and_a_prompt(workload: Workload) -> None:
@@ -65,6 +67,21 @@ def test_parts_are_the_calls_around_the_unet(workload: Workload) -> None:
     assert list(parts) == ["text encoder", "router", "VAE decoder"]
     for part in parts.values():
         assert part() is not None
+
+
+def test_an_encoder_that_only_routes_is_a_part_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "bundle"
+    write_bundle(path)
+
+    def apart(manifest: Any) -> None:
+        manifest["encoders"].append({**manifest["encoders"][0], "name": "prompt"})
+        manifest["router"]["encoder"] = "prompt"
+
+    edit(path, apart)
+    with Runtime.open(path, engine="cpu", cache=tmp_path / "cache") as runtime:
+        parts = Workload(runtime, resolve(runtime.bundle.manifest)).parts()
+        assert list(parts) == ["text encoder", "prompt encoder and router", "router", "VAE decoder"]
+        assert parts["prompt encoder and router"]() is not None
 
 
 def test_work_takes_the_time_of_the_clock(runtime: Runtime, bundle: Bundle) -> None:
