@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from PIL import Image
 
@@ -28,9 +29,8 @@ def draw(
         pixels = sample(
             parts.with_unet(checkpoint.expert(str(code))),
             [example.prompt for example in own],
-            settings,
+            replace(settings, size=checkpoint.record.size),
             numbers=[wanted.index(example) for example in own],
-            size=checkpoint.record.size,
         )
         drawn |= zip(own, _encoded(pixels), strict=True)
         done += len(own)

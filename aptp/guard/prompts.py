@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
+from aptp.errors import CheckpointError
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.train.prompts import AT_ONCE, pooled
 
@@ -16,9 +17,17 @@ Progress = Callable[[int, int], None]  # told how many prompts are read, of how 
 
 
 class Reader:
-    """The encoder that a checkpoint's router reads, with its weights rounded as bundles store them."""
+    """The encoder that a checkpoint's router reads, with its weights rounded as bundles store them.
+
+    Raises CheckpointError for a pipeline that has several text encoders.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.pipeline != "StableDiffusionPipeline":
+            raise CheckpointError(
+                f"{checkpoint.path} is a {checkpoint.pipeline}; prompts are read by pipelines with one text "
+                "encoder"
+            )
         self._encode: Encode = checkpoint.prompt_encoder() or _text(checkpoint)
 
     @torch.no_grad()

@@ -188,3 +188,10 @@ def test_the_distance_is_of_what_the_router_reads(mini: Path, tmp_path: Path) ->
     with torch.no_grad():
         alone = [encoder([prompt]).hidden[0].mean(0) for prompt in PROMPTS]
     torch.testing.assert_close(pooled, torch.stack(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pipeline_with_two_text_encoders_is_refused(mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = Checkpoint.open(mini)
+    monkeypatch.setattr(checkpoint, "pipeline", "StableDiffusionXLPipeline")
+    with pytest.raises(CheckpointError, match="is a StableDiffusionXLPipeline"):
+        Reader(checkpoint)
