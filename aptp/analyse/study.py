@@ -95,7 +95,7 @@ class Study:
         """What measures distances, how far is far, and who says so."""
         familiarity, unfamiliar = self.checkpoint.familiarity(), self.checkpoint.record.unfamiliar
         if familiarity is not None and unfamiliar is not None:
-            told = f"the checkpoint's; beyond it prompts go to {unfamiliar.expert}"
+            told = f"the checkpoint's; beyond it prompts go to expert {unfamiliar.expert}"
             return familiarity, unfamiliar.beyond, told
         data, seed = self._options.data, self._options.seed
         train, test = (open_source(data, seed=seed, split=split) for split in ("train", "test"))

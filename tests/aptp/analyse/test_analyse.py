@@ -123,7 +123,7 @@ def test_a_checkpoint_s_own_limit_is_the_one_that_counts(mini: Path, tmp_path: P
     looked = study.Study(Checkpoint.open(tmp_path / "guarded"), study.Options(count=100, pictures=0), {})
     found = looked.findings({})
     assert (found.limit, found.sets[0].beyond) == (1.25, 0)
-    assert "prompts go to 1" in found.limit_of
+    assert "prompts go to expert 1" in found.limit_of
 
 
 @pytest.mark.parametrize(
