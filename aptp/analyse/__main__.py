@@ -60,7 +60,7 @@ def main() -> int:
             from aptp.analyse.pictures import draw
             from aptp.analyse.study import Options, Study
         except ModuleNotFoundError as error:
-            raise Refused(f"{error.name} is not installed; install aptp[train] to analyse") from error
+            raise Refused(f"{error.name} is not installed; install aptp[eval] to analyse") from error
         from aptp.checkpoint.reader import Checkpoint
         from aptp.data.prompt_file import read_prompts
         from aptp.evaluate.sampling import Settings
