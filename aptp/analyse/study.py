@@ -22,6 +22,7 @@ from aptp.evaluate.rates import Rate, bootstrap
 from aptp.guard.limit import measure
 from aptp.guard.prompts import Progress, Reader
 from aptp.model.familiarity import Familiarity
+from aptp.space.architecture import Architecture
 from aptp.space.groups import Kind
 
 SHOWN = 5  # prompts of a list
@@ -107,13 +108,13 @@ class Study:
         home, architecture = self.landings[0], self.checkpoint.architectures[code]
         own = home.members(code)
         rate = Rate(home.counts[code], home.count)
-        # Drawn at random among its prompts: the first that came, not the best.
-        random = sorted(own)[: self._options.pictures]
-        files = self.checkpoint.expert(str(code)).parameters()
+        # The first that came: not the best, and not the clearest.
+        drawn = sorted(own)[: self._options.pictures]
+        parameters = self.checkpoint.expert(str(code)).parameters()
         return CodeFindings(
             code=code,
             budget=self.budgets[code],
-            parameters=sum(parameter.numel() for parameter in files),
+            parameters=sum(parameter.numel() for parameter in parameters),
             kept=_kept(architecture),
             skipped=list(architecture.dropped),
             count=home.counts[code],
@@ -121,7 +122,7 @@ class Study:
             interval=rate.interval,
             words=enriched(home.prompts, (home.codes == code).tolist()),
             typical=[_example(home, place) for place in own[:SHOWN]],
-            drawn=[_example(home, place) for place in random],
+            drawn=[_example(home, place) for place in drawn],
         )
 
     def _set(self, landing: Landing, limit: float) -> SetFindings:
@@ -144,7 +145,8 @@ class Study:
         )
 
 
-def _kept(architecture: Any) -> dict[str, float]:
+def _kept(architecture: Architecture) -> dict[str, float]:
+    """Of each kind of layer, the share of gates that is kept where the sublayer is not skipped."""
     shares: dict[str, list[bool]] = {kind.value: [] for kind in Kind}
     for (group, columns), owner in zip(architecture.space.columns(), architecture.space.owner, strict=True):
         if owner is None or architecture.keep[architecture.space.width_gates + owner]:
