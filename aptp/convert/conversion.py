@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +164,7 @@ def _record(source: Source, found: Published, space: Space, size: tuple[int, int
         "codes": "published",
         "routing": source.routing,
         "experts": [expert.name for expert in found.experts],
+        "files": {name: _digest(source.root / name) for name in published.FILES},
     }
     return Record(
         name=source.root.resolve().name,
@@ -173,3 +175,8 @@ def _record(source: Source, found: Published, space: Space, size: tuple[int, int
         codes=(),
         provenance=told,
     )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:  # perhaps through a link, as download caches have them
+        return hashlib.file_digest(file, "sha256").hexdigest()
