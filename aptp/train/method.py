@@ -14,7 +14,6 @@ from aptp.errors import UsageError, nearest
 from aptp.space.draw import check_budget
 from aptp.training.recipe import Recipe
 
-
 TRANSPORTS = ("sinkhorn", "exact", "none")
 
 
