@@ -49,7 +49,7 @@ class Method:
     - ``linear_routing``: a prompt's score for a code is linear in its embedding, as a served router's is,
       not the cosine of two hardened gate vectors;
     - ``balanced``: each code keeps its share of prompts when prompts come one at a time;
-    - ``transport``: how prompts are assigned: by ``iterations`` of Sinkhorn at ``epsilon``; or by exact optimal
+    - ``transport``: how prompts are assigned: by ``iterations`` of Sinkhorn at ``epsilon``; by exact optimal
       transport, which balances a batch to the prompt; or by none, each to the code it fits best;
     - ``centred``: the predictor reads embeddings less their mean, at unit mean square length;
     - ``relative_blocks``: block distillation in units of each block's own power;
