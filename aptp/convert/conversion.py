@@ -18,7 +18,7 @@ from aptp.checkpoint.writer import write_checkpoint
 from aptp.convert import layout, published
 from aptp.convert.experts import Expert
 from aptp.convert.published import Published
-from aptp.convert.weights import Weights, read_weights
+from aptp.convert.weights import read_weights
 from aptp.errors import CheckpointError, SpaceError, UsageError, nearest
 from aptp.model.gated_router import GatedRouter
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
@@ -87,7 +87,7 @@ def convert(
 
     def expert(code: int) -> SlicedUNet:
         one = found.experts[code]
-        weights: Weights = read_weights(one.weights, architectures[code], dense)
+        weights = read_weights(one.weights, architectures[code], dense)
         made.append(Converted(one.name, shares[code], weights.full, weights.likeness))
         return sliced_from(pipeline.unet.config, architectures[code], weights.state)
 
