@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from rich.console import Console
+from rich.status import Status
 
 from aptp.errors import AptpError, nearest
 
@@ -49,6 +50,17 @@ def quieten() -> None:
     for name in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):  # the bars shown here are our own
         os.environ.setdefault(name, "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def stages(console: Console, status: Status) -> Callable[[str], None]:
+    """Tells the user which stage begins: in the status line, or on a line of its own without a terminal."""
+
+    def tell(stage: str) -> None:
+        status.update(stage)
+        if not console.is_terminal:
+            console.print(stage)
+
+    return tell
 
 
 def run(main: Callable[[], int]) -> NoReturn:

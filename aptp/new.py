@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from aptp.cli import Parser, quieten, run
+from aptp.cli import Parser, quieten, run, stages
 from aptp.errors import UsageError
 from aptp.presets import DEFAULT_BUDGETS, PRESETS
 
@@ -59,11 +59,6 @@ def main() -> int:
         quieten()
         from aptp.create import create
 
-        def progress(stage: str) -> None:
-            status.update(stage)
-            if not console.is_terminal:
-                console.print(stage)
-
         cost, codes = create(
             arguments.out,
             preset=arguments.preset,
@@ -73,7 +68,7 @@ def main() -> int:
             seed=arguments.seed,
             dtype=arguments.dtype,
             align=arguments.align,
-            progress=progress,
+            progress=stages(console, status),
         )
     _report(console, arguments.out, cost, codes)
     return 0

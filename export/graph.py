@@ -248,4 +248,7 @@ def _rename(model: ir.Model, module: nn.Module) -> None:
 
 
 def _save(model: ir.Model, path: Path) -> None:
-    path.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
+    proto = ir.to_proto(model)
+    # It says nothing but the initializers' shapes once more, and tools that transpose those trip over it.
+    del proto.graph.value_info[:]
+    path.write_bytes(proto.SerializeToString(deterministic=True))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from aptp.cli import Parser, quieten, run
+from aptp.cli import Parser, quieten, run, stages
 
 if TYPE_CHECKING:
     from aptp.convert.conversion import Converted
@@ -59,13 +59,8 @@ def main() -> int:
         quieten()
         from aptp.convert.conversion import Source, convert
 
-        def progress(stage: str) -> None:
-            status.update(stage)
-            if not console.is_terminal:
-                console.print(stage)
-
         source = Source(arguments.source, arguments.pipeline, arguments.prompt_encoder, arguments.routing)
-        made = convert(source, arguments.out, progress)
+        made = convert(source, arguments.out, stages(console, status))
     _report(console, arguments.out, made)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from aptp.checkpoint.writer import write_checkpoint
 from aptp.convert import layout, published
 from aptp.convert.experts import Expert
 from aptp.convert.published import Published
-from aptp.convert.weights import Weights, read_weights
+from aptp.convert.weights import read_weights
 from aptp.errors import CheckpointError, SpaceError, UsageError, nearest
 from aptp.model.gated_router import GatedRouter
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
@@ -86,7 +87,7 @@ def convert(
 
     def expert(code: int) -> SlicedUNet:
         one = found.experts[code]
-        weights: Weights = read_weights(one.weights, architectures[code], dense)
+        weights = read_weights(one.weights, architectures[code], dense)
         made.append(Converted(one.name, shares[code], weights.full, weights.likeness))
         return sliced_from(pipeline.unet.config, architectures[code], weights.state)
 
@@ -163,6 +164,7 @@ def _record(source: Source, found: Published, space: Space, size: tuple[int, int
         "codes": "published",
         "routing": source.routing,
         "experts": [expert.name for expert in found.experts],
+        "files": {name: _digest(source.root / name) for name in published.FILES},
     }
     return Record(
         name=source.root.resolve().name,
@@ -173,3 +175,8 @@ def _record(source: Source, found: Published, space: Space, size: tuple[int, int
         codes=(),
         provenance=told,
     )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:  # perhaps through a link, as download caches have them
+        return hashlib.file_digest(file, "sha256").hexdigest()

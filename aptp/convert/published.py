@@ -19,6 +19,7 @@ from aptp.convert.layout import Structure
 from aptp.convert.model_folder import CONFIG, WEIGHTS, ModelFolder
 from aptp.errors import CheckpointError
 
+FILES = (f"hypernet/{WEIGHTS}", f"quantizer/{WEIGHTS}")
 MOST_CODES, WIDEST = 1024, 1 << 16
 
 

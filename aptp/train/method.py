@@ -14,6 +14,8 @@ from aptp.errors import UsageError, nearest
 from aptp.space.draw import check_budget
 from aptp.training.recipe import Recipe
 
+TRANSPORTS = ("sinkhorn", "exact", "none")
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -47,8 +49,8 @@ class Method:
     - ``linear_routing``: a prompt's score for a code is linear in its embedding, as a served router's is,
       not the cosine of two hardened gate vectors;
     - ``balanced``: each code keeps its share of prompts when prompts come one at a time;
-    - ``exact_transport``: prompts are assigned by exact optimal transport, which balances a batch to the
-      prompt, not by ``iterations`` of Sinkhorn at ``epsilon``;
+    - ``transport``: how prompts are assigned: by ``iterations`` of Sinkhorn at ``epsilon``; by exact optimal
+      transport, which balances a batch to the prompt; or by none, each to the code it fits best;
     - ``centred``: the predictor reads embeddings less their mean, at unit mean square length;
     - ``relative_blocks``: block distillation in units of each block's own power;
     - ``fitted``: when learning is done all scores are shifted by one number, so that the mean budget is met;
@@ -72,7 +74,7 @@ class Method:
     task_gradient: bool = False
     linear_routing: bool = False
     balanced: bool = False
-    exact_transport: bool = False
+    transport: str = "sinkhorn"
     centred: bool = False
     relative_blocks: bool = False
     fitted: bool = False
@@ -89,6 +91,9 @@ class Method:
 
     def __post_init__(self) -> None:
         check_budget(self.budget)
+        if self.transport not in TRANSPORTS:
+            meant = nearest(self.transport, TRANSPORTS)
+            raise UsageError(f"there is no transport '{self.transport}'{meant}: {', '.join(TRANSPORTS)}")
         for name in ("codes", "align", "iterations"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -120,7 +125,7 @@ PRESETS: dict[str, Method] = {
         task_gradient=True,
         linear_routing=True,
         balanced=True,
-        exact_transport=True,
+        transport="exact",
         centred=True,
         relative_blocks=True,
         fitted=True,

@@ -88,19 +88,19 @@ class Policy(nn.Module):
         return Choice(gates, built, vectors, everyone, rival)
 
     def _plan(self, fits: Tensor) -> Tensor:
-        """The code of every process's prompts [N], by the transport of their ``fits`` [N, K]."""
+        """The code of every process's prompts [N], by their ``fits`` [N, K]."""
         scores = array(fits)
         if not np.isfinite(scores).all():
             raise TrainingError(
                 "prompts have scores for codes that are not numbers; the last resume state is from before. "
                 "Lower the learning rate, in a new --out"
             )
-        plan = (
-            exact(scores).plan
-            if self.method.exact_transport
-            else sinkhorn(scores, self.method.epsilon, self.method.iterations)
-        )
-        return torch.from_numpy(plan.argmax(1)).to(fits.device)
+        match self.method.transport:
+            case "exact":
+                scores = exact(scores).plan
+            case "sinkhorn":
+                scores = sinkhorn(scores, self.method.epsilon, self.method.iterations)
+        return torch.from_numpy(scores.argmax(1)).to(fits.device)
 
     def _rival(self, fits: Tensor, assigned: Tensor, built: Tensor, draws: Draws) -> Rival:
         codes = fits.shape[1]

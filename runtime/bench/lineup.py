@@ -4,15 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..bundle.schema import DENSE, Manifest
+from ..engines.choice import fitting
 from ..engines.residency import default_budget
 from .spec import Contender, Spec
 
 FLOAT32 = 4
+PEER = (
+    4  # times the dense weights in float32 that one may hold: optimum, the largest measured, held 3.7 times
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A contender of ours, or a peer where that is None. `size`: the bytes that its weights take."""
+    """A contender of ours, or a peer where that is None. `size`: the bytes that it is taken to hold."""
 
     name: str
     size: int
@@ -42,12 +46,26 @@ def does_not_fit(group: tuple[Rival, ...], spec: Spec) -> bool:
 def rivals(spec: Spec, manifest: Manifest) -> Iterator[Rival]:
     """Every contender and peer, in the order in which tables show them."""
     for contender in spec.contenders:
-        yield Rival(contender.name, FLOAT32 * manifest.experts[contender.expert].parameters, contender)
+        yield Rival(contender.name, _size(contender, manifest), contender)
     if spec.peers and "image" in spec.levels and (fewer := fewer_steps(spec, manifest)):
         yield Rival(fewer.name, 0, fewer)  # the engine is dense's own
     largest = max(expert.parameters for expert in manifest.experts.values())
     for name in spec.peers:
-        yield Rival(name, FLOAT32 * largest)
+        yield Rival(name, PEER * FLOAT32 * largest)
+
+
+def files(contender: Contender, manifest: Manifest) -> list[str]:
+    """The files of the bundle that its engine opens."""
+    expert = manifest.experts[contender.expert]
+    compiled = fitting(expert, contender.engine)
+    return [compiled.file] if compiled else list(expert.model.paths)
+
+
+def _size(contender: Contender, manifest: Manifest) -> int:
+    expert = manifest.experts[contender.expert]
+    if fitting(expert, contender.engine):
+        return sum(manifest.files[path].size for path in files(contender, manifest))
+    return FLOAT32 * expert.parameters
 
 
 def fewer_steps(spec: Spec, manifest: Manifest) -> Contender | None:

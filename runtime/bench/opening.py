@@ -15,6 +15,7 @@ from ..cache import default_folder
 from ..errors import EngineFailure, RuntimeFailure
 from . import memory
 from .building import build_seconds
+from .lineup import files
 from .memory import Memory
 from .spec import Contender, Spec
 from .workload import Clock, Workload
@@ -66,7 +67,7 @@ def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) 
         again = workload.timed(lambda: runtime.engine_for(*where))()
         again_call = workload.timed(workload.step(contender.expert, rows))()
         bundle = runtime.bundle
-        paths = bundle.manifest.experts[contender.expert].model.paths
+        paths = files(contender, bundle.manifest)
     return Opening(
         name=contender.name,
         rows=rows,

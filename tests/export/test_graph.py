@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from onnxruntime.quantization import quantize_dynamic
 from torch import nn
 
 from export import graph, parity, weights
@@ -121,6 +122,25 @@ def test_the_same_module_gives_the_same_bytes(module, signature, folder, tmp_pat
 def test_an_inline_graph_is_one_float32_file(module, signature, tmp_path):
     assert graph.write_graph(module, signature, tmp_path, inline=True) == [weights.GRAPH]
     assert external(tmp_path / weights.GRAPH) == []
+
+
+def test_the_quantizer_of_onnx_runtime_takes_it(signature, tmp_path):
+    class Product(nn.Module):
+        """Of one row, so that it is exported as Gemm, whose weight that quantizer transposes."""
+
+        def __init__(self):
+            super().__init__()
+            self.product = nn.Linear(WIDTH, 2 * WIDTH)
+
+        def forward(self, rows):
+            return self.product(rows)
+
+    rows = graph.Signature({"rows": torch.randn(3, WIDTH)}, "found", {"rows": {0: "batch"}}, {0: "batch"})
+    graph.write_graph(Product(), rows, tmp_path, inline=True)
+    assert "Gemm" in {node.op_type for node in onnx.load(tmp_path / weights.GRAPH).graph.node}
+    quantize_dynamic(tmp_path / weights.GRAPH, tmp_path / "int8.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "int8.onnx", providers=["CPUExecutionProvider"])
+    assert session.run(None, {"rows": np.ones((3, WIDTH), np.float32)})[0].shape == (3, 2 * WIDTH)
 
 
 def test_a_graph_of_other_weights_fails_its_rung(module, signature, folder):

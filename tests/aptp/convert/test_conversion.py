@@ -1,5 +1,6 @@
 """Published folders become checkpoints: the same gates, the same weights, the same routes."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,8 @@ def test_what_the_index_says(source: Source, converted: Checkpoint) -> None:
     for code, found in zip(record.codes, converted.architectures, strict=True):
         assert code.budget == pytest.approx(cost.of(found) / cost.dense)
     assert record.provenance["routing"] == "noise-free"
+    table = (source.root / "quantizer" / WEIGHTS).read_bytes()
+    assert record.provenance["files"][f"quantizer/{WEIGHTS}"] == hashlib.sha256(table).hexdigest()
     assert str(source.root.parent) not in json.dumps(record.provenance)
 
 

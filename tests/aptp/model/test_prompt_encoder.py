@@ -125,6 +125,15 @@ def test_what_is_refused(copy: Path, damage: Any, message: str) -> None:
         read_prompt_encoder(copy)
 
 
+def test_code_that_comes_with_a_folder_is_not_run(copy: Path) -> None:
+    sprung = copy / "sprung"
+    (copy / "trap.py").write_text(f"open({str(sprung)!r}, 'w').close()")
+    edit(copy / "config.json", model_type="secret", auto_map={"AutoModel": "trap.Trap"})
+    with pytest.raises(CheckpointError, match="cannot be read as a transformers encoder"):
+        read_prompt_encoder(copy)
+    assert not sprung.exists()
+
+
 def test_more_tokens_than_the_model_has_places_for(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path / "short", tokens=64, max_position_embeddings=32)
     with pytest.raises(CheckpointError, match="cannot encode 64 tokens"):

@@ -67,6 +67,11 @@ def test_a_budget_in_seconds(
     assert "0.6000 of dense seconds, by profile.json" in capsys.readouterr().err
 
 
+def test_an_encoder_of_its_own(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, "--prompt-encoder", "mpnet", "--preset", "paper") == 0
+    assert asked["task"].prompt_encoder == Path("mpnet")
+
+
 def test_a_shorter_run_falls_to_rest_over_the_same_share(
     asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def test_changes_take_their_field_s_type() -> None:
         ("weights=2", "no setting 'weights'"),
         ("hard=1", "hard=1: it must be a bool"),
         ("codes=2.5", "codes=2.5: it must be a int"),
+        ("transport=sinkhron", "did you mean 'sinkhorn'"),
         ("codes=0", "codes is 0; it must be at least 1"),
         ("align=0", "align is 0"),
         ("iterations=0", "iterations is 0"),

@@ -9,7 +9,7 @@ from torch import Tensor
 from aptp.errors import TrainingError
 from aptp.train.budget import Budget
 from aptp.train.losses import budget_loss, deviation_loss, gain_loss
-from aptp.train.method import Method
+from aptp.train.method import TRANSPORTS, Method
 from aptp.train.policy import Choice, Policy
 from tests.aptp.train.spaces import ours, policy, prompts, rng, small, spread_codes, theirs
 from tests.aptp.training.toys import drawn
@@ -93,12 +93,19 @@ def test_noise_is_drawn_anew_each_step_and_only_where_asked() -> None:
 
 
 def test_sinkhorn_or_exact() -> None:
-    made, choice = chosen(ours(exact_transport=False, iterations=1))
+    _, choice = chosen(ours(transport="sinkhorn", iterations=1))
     assert choice.assigned is not None
     assert choice.assigned.bincount(minlength=4).max() > 4
 
 
-@pytest.mark.parametrize("method", [ours(), ours(exact_transport=False)], ids=["exact", "sinkhorn"])
+def test_without_transport_a_prompt_goes_where_it_fits_best() -> None:
+    made, choice = chosen(ours(transport="none"))
+    fits = choice.vectors @ made.similarity.codes(made.relaxation(made.codes)).T
+    assert choice.assigned is not None
+    assert torch.equal(choice.assigned, fits.argmax(1))
+
+
+@pytest.mark.parametrize("method", [ours(transport=name) for name in TRANSPORTS], ids=TRANSPORTS)
 def test_scores_that_are_not_numbers(method: Method) -> None:
     made = policy(method)
     with torch.no_grad():

@@ -1,5 +1,9 @@
-from runtime.bench.lineup import does_not_fit, fewer_steps, line_ups
+from dataclasses import replace
+
+from runtime.bench.lineup import does_not_fit, fewer_steps, files, line_ups
+from runtime.bench.spec import Contender
 from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import Compiled, Range
 
 from .conftest import SpecOf
 
@@ -26,6 +30,21 @@ def test_a_pair_that_does_not_fit_is_compared_and_told(spec_of: SpecOf, bundle: 
     assert not does_not_fit(groups[0], spec_of(memory=2 * SIZE))
 
 
+def test_a_peer_is_taken_to_hold_several_times_its_weights(spec_of: SpecOf, bundle: Bundle) -> None:
+    groups = names(spec_of, bundle, peers=("openvino", "optimum"), levels=("step",), memory=5 * SIZE)
+    assert groups == [["dense", "expert 0", "expert 1"], ["dense", "openvino"], ["dense", "optimum"]]
+
+
+def test_an_engine_is_as_large_as_the_files_it_opens(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    graph, package = (Contender("expert 0", "0", engine) for engine in ("cpu", "aoti"))
+    assert files(graph, manifest) == list(manifest.experts["0"].model.paths)
+    shape = {axis: Range(1, 2, 4) for axis in ("batch", "height", "width")}
+    entry = Compiled("aoti", graph_file := files(graph, manifest)[0], "float32", shape, {}, "0" * 64)
+    experts = {**manifest.experts, "0": replace(manifest.experts["0"], compiled=(entry,))}
+    assert files(package, replace(manifest, experts=experts)) == [graph_file]
+
+
 def test_one_alone_is_a_group(spec_of: SpecOf, bundle: Bundle) -> None:
     assert names(spec_of, bundle, experts=("1",), memory=1) == [["expert 1"]]
 
@@ -45,8 +64,6 @@ def test_peers_bring_dense_in_fewer_steps(spec_of: SpecOf, bundle: Bundle) -> No
 
 
 def test_fewer_steps_cost_what_experts_cost_on_average(spec_of: SpecOf, bundle: Bundle) -> None:
-    from dataclasses import replace
-
     experts = dict(bundle.manifest.experts)
     for name, macs in (("dense", 100), ("0", 40), ("1", 80)):
         experts[name] = replace(experts[name], macs=macs)

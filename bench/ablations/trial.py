@@ -1,0 +1,151 @@
+"""One variant with one seed: trained, drawn as sliced, tuned, drawn again. What is finished is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.evaluate.evaluation import Evaluation
+from aptp.evaluate.examination import held_out, unseen
+from aptp.evaluate.judge.reader import WEIGHTS, Judge
+from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.report import Result
+from aptp.evaluate.sampling import Settings
+from aptp.evaluate.subjects import MIXED, Subjects
+from aptp.finetune import stage as tuning
+from aptp.space.profile_file import read
+from aptp.space.table import table_cost
+from aptp.train import stage as coding
+from aptp.train.stage import Task
+from aptp.training.loop import Leg
+from bench.ablations.variants import Variant
+
+ROUTED = 2000  # held-out captions, tiers as in training
+GUIDANCE = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``dense``: the pipeline all variants start from. ``per_tier``: captions drawn of each tier."""
+
+    dense: Path
+    profile: Path
+    folder: Path
+    steps: int
+    tune: int
+    batch: int
+    per_tier: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Of ``variant`` under ``seed``, kept in a folder of its own below the plan's."""
+
+    plan: Plan
+    variant: Variant
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        return self.plan.folder / f"{re.sub('[^a-z0-9]+', '-', self.variant.name)}-{self.seed}"
+
+    def result(self) -> dict[str, Any] | None:
+        """What `run` found, if it has come to its end."""
+        path = self.folder / "result.json"
+        found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+        return found
+
+    def run(self, leg: Leg) -> bool:
+        """False where the leg ended first: the same call goes on."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        coded, tuned = self.folder / "coded", self.folder / "tuned"
+        if not (coded / "aptp.json").exists() and not self._code(coded, leg):
+            return False
+        if not (tuned / "aptp.json").exists() and not self._tune(Checkpoint.open(coded), tuned, leg):
+            return False
+        before, mixture = _drawn(Checkpoint.open(coded), self.plan.per_tier, MIXED)
+        after, _ = _drawn(Checkpoint.open(tuned), self.plan.per_tier, MIXED)
+        assert mixture is not None
+        told = Checkpoint.open(coded).record.provenance
+        found = {
+            "variant": self.variant.name,
+            "seed": self.seed,
+            "method": told["method"],
+            "commit": told["commit"],
+            "agreement": told["held_out"]["agreement"],
+            **self._economy(Checkpoint.open(coded), mixture),
+            "sliced": scores(before),
+            "tuned": scores(after),
+        }
+        scratch = self.folder / "result.new"
+        scratch.write_text(json.dumps(found))
+        scratch.replace(self.folder / "result.json")
+        for kept in (coded, tuned):
+            shutil.rmtree(kept)  # 60 MB each
+        return True
+
+    def _code(self, out: Path, leg: Leg) -> bool:
+        plan, variant = self.plan, self.variant
+        task = Task(
+            plan.dense,
+            "scenes",
+            variant.method(plan.steps),
+            variant.recipe(plan.steps, plan.batch, self.seed),
+            guidance=GUIDANCE,
+            cost=variant.profile(plan.profile),
+        )
+        return coding.train(task, out, self.folder / "coded.run", leg) is not None
+
+    def _tune(self, checkpoint: Checkpoint, out: Path, leg: Leg) -> bool:
+        steps = self.plan.tune
+        recipe = replace(
+            tuning.RECIPE, steps=steps, warmup=min(50, steps), decay=steps // 2, average=0.0, seed=self.seed
+        )
+        return tuning.finetune(
+            checkpoint,
+            out,
+            range(len(checkpoint.record.codes)),
+            data="scenes",
+            recipe=recipe,
+            weights=self.variant.tuning,
+            leg=leg,
+            folder=self.folder / "tuned.run",
+        )
+
+    def _economy(self, checkpoint: Checkpoint, mixture: Mixture) -> dict[str, Any]:
+        profile = read(self.plan.profile)
+        macs = checkpoint.cost()
+        seconds = table_cost(profile, macs.space, *profile.setting.latent, profile.setting.tokens)
+        return {
+            "budgets": mixture.budgets,
+            "seconds": [seconds.of(code) / seconds.dense for code in checkpoint.architectures],
+            "counts": mixture.counts,
+            "by_tier": mixture.by_tier,
+            "information": mixture.information,
+        }
+
+
+def dense(plan: Plan) -> dict[str, Any]:
+    """What the unpruned UNet draws to the same captions."""
+    return scores(_drawn(Checkpoint.open(plan.dense), plan.per_tier, DENSE)[0])
+
+
+def scores(result: Result) -> dict[str, Any]:
+    return {
+        "distance": result.distance,
+        "pictures": [dict(verdict.score.items()) for verdict in result.verdicts],
+    }
+
+
+def _drawn(checkpoint: Checkpoint, per_tier: int, name: str) -> tuple[Result, Mixture | None]:
+    subjects = Subjects(checkpoint, Settings(guidance=GUIDANCE))
+    samples: Sequence[Any] = held_out(per_tier)
+    report = Evaluation(subjects, Judge.load(WEIGHTS), [name], samples, unseen(ROUTED)).run({})
+    found: Mapping[str, Result] = report.results
+    return found[name], report.mixture
