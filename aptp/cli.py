@@ -35,6 +35,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n{self.format_usage()}")
 
 
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """The option that names a source of `aptp.data`."""
+    kinds = "scenes, coco:DIR, cc3m:DIR, pixelprose:DIR, folder:DIR"
+    parser.add_argument("--data", default="scenes", metavar="NAME[:DIR]", help=f"captioned images: {kinds}")
+
+
 def quieten() -> None:
     """Keeps the advice of the libraries below us off the user's terminal; call it before importing them."""
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):

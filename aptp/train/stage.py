@@ -15,7 +15,9 @@ from aptp.checkpoint.integrity import check_target, list_files
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import GUIDANCE, MAX_GUIDANCE, Record
 from aptp.checkpoint.writer import write_checkpoint
+from aptp.data.captions import Window
 from aptp.data.named import open_source
+from aptp.data.sample import NamedSource, Source
 from aptp.errors import UsageError
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
 from aptp.space.cost import Cost, mac_cost
@@ -71,23 +73,39 @@ def train(task: Task, out: Path, folder: Path, leg: Leg, *, recompute: bool = Fa
     pipeline = _pipeline(task.source, recompute)
     size = _size(pipeline, task.size)
     cost, counted = costs(pipeline, discover(pipeline.unet), size, task.method, task.cost)
-    policy = _policy(task, pipeline, cost.space)
+    source, unseen = _sources(task, pipeline, size)
+    policy = _policy(task, pipeline, cost.space, source.captions())
     learner = CodeLearner(pipeline, policy, counted)
-    source = open_source(task.data, seed=task.recipe.seed)
-    training = Training(learner, source, task.recipe, folder, leg, identity=_identity(task, size))
+    identity = _identity(task, size, source.about)
+    training = Training(learner, source, task.recipe, folder, leg, identity=identity)
     if not training.run("codes"):
         return None
     learner.to("cpu")
-    told = {**provenance.origin("aptp.train"), **provenance.account(folder, task.recipe)}
-    return _publish(task, out, pipeline, policy, (size, cost), told)
+    told = {
+        **provenance.origin("aptp.train"),
+        **provenance.account(folder, task.recipe),
+        "data": source.about,
+    }
+    prompts = (source.captions(), unseen.captions())
+    return _publish(task, out, pipeline, policy, (size, cost), prompts, told)
 
 
-def _policy(task: Task, pipeline: DiffusionPipeline, space: Space) -> Policy:
+def _sources(
+    task: Task, pipeline: DiffusionPipeline, size: tuple[int, int]
+) -> tuple[NamedSource, NamedSource]:
+    """What is trained on, and what is held out from it: both are opened before anything is learned, so that
+    what is missing is missed at once.
+    """
+    fits, seed = Window(pipeline.tokenizer), task.recipe.seed
+    train = open_source(task.data, seed=seed, size=size, fits=fits)
+    return train, open_source(task.data, seed=seed, split="test", fits=fits)
+
+
+def _policy(task: Task, pipeline: DiffusionPipeline, space: Space, prompts: Source) -> Policy:
     centre, spread = torch.zeros(int(pipeline.text_encoder.config.hidden_size)), 1.0
     if task.method.centred:
         text = TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
-        source = open_source(task.data, seed=task.recipe.seed)
-        centre, spread = standard(embeddings(text, source, CENTRING))
+        centre, spread = standard(embeddings(text, prompts, CENTRING))
     return Policy(space, task.method, centre, spread, task.recipe.seed)
 
 
@@ -97,15 +115,15 @@ def _publish(
     pipeline: DiffusionPipeline,
     policy: Policy,
     budgeted: tuple[tuple[int, int], Cost],
+    prompts: tuple[Source, Source],
     told: Mapping[str, Any],
 ) -> Usage:
-    """``budgeted``: the size in pixels at which the budget holds, and the cost there. ``told``: what is
-    known of the run.
+    """``budgeted``: the size in pixels at which the budget holds, and the cost there. ``prompts``: those
+    trained on, and those held out. ``told``: what is known of the run.
     """
     size, cost = budgeted
     text, seed = TextEncoding(pipeline.tokenizer, pipeline.text_encoder), task.recipe.seed
-    seen = embeddings(text, open_source(task.data, seed=seed), PRICING)
-    unseen = embeddings(text, open_source(task.data, seed=seed, split="test"), HELD_OUT)
+    seen, unseen = embeddings(text, prompts[0], PRICING), embeddings(text, prompts[1], HELD_OUT)
     deployment = deploy(policy, cost, seen, generator(seed, task.recipe.steps))
     router = deployment.router(seen)
     found = usage(deployment, router, cost, unseen)
@@ -166,7 +184,7 @@ def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[i
     return size
 
 
-def _identity(task: Task, size: tuple[int, int]) -> Mapping[str, Any]:
+def _identity(task: Task, size: tuple[int, int], data: Mapping[str, Any]) -> Mapping[str, Any]:
     """What makes the run itself, beside its recipe: the weights it starts from, above all."""
     lines = [
         f"{entry.sha256} {part}/{name}\n"
@@ -176,7 +194,7 @@ def _identity(task: Task, size: tuple[int, int]) -> Mapping[str, Any]:
     return {
         "stage": "train",
         "method": task.method.identity(),
-        "data": task.data,
+        "data": data,
         "size": list(size),
         "source": hashlib.sha256("".join(lines).encode()).hexdigest(),
         **({"cost": _unit(task.cost)} if task.cost else {}),
@@ -205,7 +223,6 @@ def _record(task: Task, size: tuple[int, int], space: Space, told: Mapping[str, 
         provenance={
             **told,
             "codes": "learned; experts are slices, not fine-tuned",
-            "data": task.data,
             "budget": _unit(task.cost),
             "method": task.method.identity(),
             "from": known.provenance if known else provenance.read(task.source),
