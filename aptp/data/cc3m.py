@@ -37,8 +37,8 @@ def listing(root: Path, split: str) -> Listing:
 def _of_shards(root: Path, found: list[PurePosixPath]) -> Lister:
     lister = Lister()
     for shard in found:
-        for sample in shards.members(root, shard, frozenset({"txt"})):
-            lister.add(sample.texts.get("txt", b"").decode(errors="replace"), sample.place)
+        for sample in shards.members(root, shard, "txt"):
+            lister.add(sample.text, sample.place)
     return lister
 
 

@@ -105,15 +105,15 @@ def _places(root: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in files(root):
         if path.suffix == ".tar":
-            for sample in members(root, path, frozenset({"json"})):
-                found[_identity(sample.texts.get("json"), Path(sample.key).name)] = sample.place
+            for sample in members(root, path, "json"):
+                found[_identity(sample.text, Path(sample.key).name)] = sample.place
         elif is_picture(path):
             found[_identity(beside(root, str(path), ".json"), path.stem)] = str(path)
     found.pop("", None)
     return found
 
 
-def _identity(told: bytes | None, name: str) -> str:
+def _identity(told: bytes | str | None, name: str) -> str:
     """What identifies a picture; empty where its `.json` does not say: better none than another's caption."""
     if told is None:
         return name

@@ -7,53 +7,63 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 
+from aptp.data import catalogue
 from aptp.data.storage import ENDINGS, member
 from aptp.errors import DataError
 
 
 @dataclass
 class Member:
-    """One sample of a shard: ``key`` is its name without ending, ``place`` its picture's, ``texts`` what else
-    it holds, by ending (``txt``, ``json``).
+    """One sample of a shard: ``key`` is its name without ending, ``place`` its picture's, ``text`` what its
+    member with the ending that was asked for holds, if there is one.
     """
 
     key: str
     place: str = ""
-    texts: dict[str, bytes] = field(default_factory=dict)
+    text: str | None = None
 
 
-def members(root: Path, shard: PurePosixPath, texts: frozenset[str]) -> Iterator[Member]:
-    """A shard's samples that have a picture, with those of their ``texts`` that are there.
+def members(root: Path, shard: PurePosixPath, ending: str) -> list[Member]:
+    """A shard's samples that have a picture, each with its text in the member of this ``ending``.
 
     Raises DataError for what is no tar file, or only the beginning of one.
     """
-    sample = Member("")
+    known = catalogue.recall(root / shard, ending)
+    if known is not None:
+        # Places are relative to the folder, which may be another one this time.
+        return [Member(key, f"{shard}{place}", text) for key, place, text in known]
     try:
         with tarfile.open(root / shard, "r:") as archive:
-            for info in archive:
-                if not info.isreg():
-                    continue
-                stem, _, ending = PurePosixPath(info.name).name.partition(".")
-                key = str(PurePosixPath(info.name).with_name(stem))
-                if key != sample.key:
-                    if sample.place:
-                        yield sample
-                    sample = Member(key)
-                if f".{ending.lower()}" in ENDINGS:
-                    sample.place = member(str(shard), info.offset_data, info.size, info.name)
-                elif ending in texts:
-                    file = archive.extractfile(info)
-                    sample.texts[ending] = file.read() if file else b""
+            found = [sample for sample in _samples(archive, ending) if sample.place]
             _check_end(archive)
     except (tarfile.TarError, OSError) as error:
         raise DataError(
             f"{root / shard} is no whole, uncompressed tar file ({error}); fetch it again or remove it"
         ) from error
-    if sample.place:
-        yield sample
+    catalogue.keep(root / shard, ending, [astuple(sample) for sample in found])
+    return [Member(sample.key, f"{shard}{sample.place}", sample.text) for sample in found]
+
+
+def _samples(archive: tarfile.TarFile, wanted: str) -> Iterator[Member]:
+    """With places as they are in the shard of no name."""
+    sample = Member("")
+    for info in archive:
+        if not info.isreg():
+            continue
+        stem, _, ending = PurePosixPath(info.name).name.partition(".")
+        key = str(PurePosixPath(info.name).with_name(stem))
+        if key != sample.key:
+            yield sample
+            sample = Member(key)
+        if f".{ending.lower()}" in ENDINGS:
+            sample.place = member("", info.offset_data, info.size, info.name)
+        elif ending == wanted:
+            file = archive.extractfile(info)
+            sample.text = file.read().decode(errors="replace") if file else None
+    yield sample
 
 
 def _check_end(archive: tarfile.TarFile) -> None:

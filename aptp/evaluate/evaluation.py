@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aptp.data.sample import Sample
-from aptp.errors import StorageError
+from aptp.data.scenes.vocabulary import SIDE
+from aptp.errors import CheckpointError, StorageError
 from aptp.evaluate.examination import examine, reference
 from aptp.evaluate.frechet import Features, frechet
 from aptp.evaluate.judge.reader import Judge
@@ -35,6 +36,13 @@ class Evaluation:
         samples: Sequence[Sample],
         routed: Sequence[Sample],
     ) -> None:
+        """Raises CheckpointError for a checkpoint that draws pictures of another size than scenes have."""
+        height, width = subjects.checkpoint.record.size
+        if (height, width) != (SIDE, SIDE):
+            raise CheckpointError(
+                f"{subjects.checkpoint.path} draws {height}x{width} pixels; the judge reads scenes of "
+                f"{SIDE}x{SIDE}. With --data NAME:DIR it is shown what is drawn to captions of your own"
+            )
         self._subjects, self._judge, self._samples, self._routed = subjects, judge, samples, routed
         self._names = [*(name for name in names if name != RENDER), RENDER]
         self._pictures: dict[str, Pictures] = {}

@@ -32,12 +32,15 @@ class Parts:
 
 @dataclass(frozen=True)
 class Settings:
-    """``steps`` of DDIM; ``batch``: pictures drawn at once, which changes none of them beyond rounding."""
+    """``steps`` of DDIM; ``batch``: pictures drawn at once, which changes none of them beyond rounding;
+    ``size``: their height and width.
+    """
 
     steps: int = 25
     guidance: float = 4.0
     seed: int = 0
     batch: int = 50
+    size: tuple[int, int] = (SIDE, SIDE)
 
 
 def sample(
@@ -48,7 +51,7 @@ def sample(
     numbers: Sequence[int] | None = None,
     progress: Callable[[int], None] = lambda pictures: None,
 ) -> Pictures:
-    """A picture for each caption, of the size of scenes.
+    """A picture for each caption.
 
     ``numbers``: each picture's number (by default its position): seed and number alone decide its start
     noise, so that several UNets can be compared on the same noise. ``progress`` is told of each batch how
@@ -58,9 +61,9 @@ def sample(
     numbers = range(len(captions)) if numbers is None else numbers
     assert len(numbers) == len(captions)
     pipeline = _pipeline(parts)
-    side = SIDE // pipeline.vae_scale_factor
-    shape = (parts.unet.config.in_channels, side, side)
-    drawn = [np.empty((0, SIDE, SIDE, 3), np.uint8)]
+    height, width = (side // pipeline.vae_scale_factor for side in settings.size)
+    shape = (parts.unet.config.in_channels, height, width)
+    drawn = [np.empty((0, *settings.size, 3), np.uint8)]
     for start in range(0, len(captions), settings.batch):
         some = slice(start, start + settings.batch)
         output = pipeline(

@@ -35,9 +35,7 @@ def call(command, monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return int(command.main())
 
 
-def test_both_stages(
-    dense: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_both_stages(dense: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     routed, tuned = tmp_path / "routed", tmp_path / "tuned"
     words = ["--data", f"folder:{pictures}", *SHORT.split()]
     assert call(training, monkeypatch, "--from", dense, "--out", routed, "--set", "warm_up=1", *words) == 0
