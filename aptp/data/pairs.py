@@ -88,9 +88,9 @@ class View:
 class Pairs:
     """A Source of a listing's pairs, each once a pass in an order shuffled anew.
 
-    The metadata holds a picture's ``place``, and ``skipped``: what was broken at this position before it. A
-    position whose picture is broken shows that of the next whole pair in its pass. Raises DataError where
-    there is none, or none in IN_A_ROW.
+    The metadata holds a picture's ``place``, and ``skipped``: which pictures were broken at this position
+    before it, and why. A position whose picture is broken shows the next whole pair of its pass. Raises
+    DataError where there is none, or none in IN_A_ROW.
     """
 
     def __init__(self, name: str, root: Path, listing: Listing, view: View) -> None:
@@ -125,11 +125,12 @@ class Pairs:
             try:
                 picture = self._picture(place, position)
             except BrokenPicture as error:
-                skipped.append(f"{storage.shown(place)}: {error}")
+                skipped.append((storage.shown(place), str(error)))
                 continue
             return Sample(self._caption(row), picture, {"place": place, "skipped": tuple(skipped)})
+        last = ": ".join(skipped[-1])
         raise DataError(
-            f"{self._root}: no picture of {len(skipped)} in a row can be used; the last was {skipped[-1]}"
+            f"{self._root}: no picture of {len(skipped)} in a row can be used; the last was {last}"
         )
 
     def _row(self, position: int) -> int:

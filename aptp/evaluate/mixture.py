@@ -95,16 +95,17 @@ class Mixture:
             total, (mean, low, high) = sum(counts), self.budget(counts)
             shares = [f"{count / total:.3f}" for count in counts]
             rows.append([name, str(total), *shares, f"{mean:.3f} ({low:.3f}–{high:.3f})"])
-        told = (
-            f"A caption's code tells {self.information:.3f} bits of its tier "
-            f"({self.information_by_chance:.3f} would be chance). "
-            if self.by_tier
-            else ""
-        )
-        told += (
+        sections = ["## Routing", markdown.table(rows), self._realised()]
+        if self.by_tier:
+            sections.append(
+                f"A caption's code tells {self.information:.3f} bits of its tier "
+                f"({self.information_by_chance:.3f} would be chance)."
+            )
+        sections.append(
             f"{self.changed} of {len(self.codes)} captions get another code in batches of other sizes and "
+            "orders."
         )
-        return "\n\n".join(["## Routing", markdown.table(rows), self._realised(), f"{told}orders."])
+        return "\n\n".join(sections)
 
     def _realised(self) -> str:
         line = "Budgets are shares of the dense UNet's true MACs; intervals by bootstrap."

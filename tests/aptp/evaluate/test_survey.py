@@ -7,7 +7,8 @@ from PIL import Image
 
 from aptp.errors import StorageError, UsageError
 from aptp.evaluate.__main__ import main
-from aptp.evaluate.survey import UNJUDGED
+from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.survey import UNJUDGED, Survey
 from tests.aptp.data.datasets import coco, picture, put
 
 
@@ -62,7 +63,8 @@ def test_a_judge_has_nothing_to_do_here(folder, data, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_report_that_cannot_be_written(folder, data, tmp_path):
-    (tmp_path / "out" / "report.json").mkdir(parents=True)
+def test_a_report_that_cannot_be_written(tmp_path):
+    (tmp_path / "report.json").mkdir()
+    survey = Survey({}, [], [], Mixture([0], [0.5], {}, {}, 0), {}, {})
     with pytest.raises(StorageError, match="the report cannot be written"):
-        main(words(folder, tmp_path / "out", data, "--experts", "render"))
+        survey.save(tmp_path)
