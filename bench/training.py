@@ -37,7 +37,8 @@ from aptp.train.method import RECIPES
 from aptp.train.policy import Policy
 from aptp.train.stage import costs
 from aptp.training import journal
-from aptp.training.learner import Learner, generator
+from aptp.training.draws import draws
+from aptp.training.learner import Learner
 from aptp.training.loop import Training
 from aptp.training.recipe import Recipe
 from bench.report import save, spread
@@ -92,7 +93,7 @@ def learners(folder: Path) -> dict[str, tuple[Callable[[], Learner], Recipe]]:
 def operations(learner: Learner, batch: int) -> int:
     sample = next(batches(Scenes(), batch))
     with FlopCounterMode(display=False) as counter:
-        learner(sample, 0, generator(0, 0))["loss"].backward()
+        learner(sample, 0, draws(0, 0, range(batch), batch))["loss"].backward()
     learner.zero_grad()
     return int(counter.get_total_flops())
 

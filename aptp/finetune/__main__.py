@@ -6,9 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
-from aptp.cli import Parser, add_data, quieten, run
+from aptp.cli import Parser, add_data, console, quieten, run
 from aptp.errors import UsageError
 from aptp.finetune.weights import Weights
 
@@ -47,8 +45,8 @@ def _codes(text: str, count: int) -> list[int]:
 def main() -> int:
     arguments = _arguments()
     weights = Weights(arguments.diffusion, arguments.output, arguments.blocks)
-    console = Console(stderr=True)
-    with console.status("starting"):
+    terminal = console()
+    with terminal.status("starting"):
         quieten()
         from aptp.checkpoint.reader import Checkpoint
         from aptp.finetune.stage import RECIPE, finetune
@@ -69,7 +67,7 @@ def main() -> int:
     if not finished:
         return 1
     ready = f"{arguments.out} is ready; next: python -m export.build --checkpoint {arguments.out} --codes all"
-    console.print(ready, markup=False, highlight=False, soft_wrap=True)
+    terminal.print(ready, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import DiffusionPipeline
@@ -13,11 +13,34 @@ from aptp.data.batches import Batch
 from aptp.finetune.weights import Weights
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet
+from aptp.training import processes
 from aptp.training.conditioning import TextEncoding, drop
-from aptp.training.distillation import block_distance, output_distance, recorded
+from aptp.training.distillation import block_distances, output_distances, powers, recorded
+from aptp.training.draws import Draws
 from aptp.training.latents import encode
 from aptp.training.learner import Learner
 from aptp.training.noising import Noised, Noising
+
+
+class Lesson(NamedTuple):
+    """What one pass of the teacher gives the experts, row by row: its ``output`` and ``blocks`` for
+    ``noised`` under ``context``. ``share`` [B]: how much each row counts.
+    """
+
+    noised: Noised
+    context: Tensor
+    output: Tensor
+    blocks: tuple[Tensor, ...]
+    share: Tensor
+
+    def part(self, rows: slice) -> Lesson:
+        return Lesson(
+            Noised(*(field[rows] for field in self.noised)),
+            self.context[rows],
+            self.output[rows],
+            tuple(block[rows] for block in self.blocks),
+            self.share[rows],
+        )
 
 
 class ExpertLearner(Learner):
@@ -43,60 +66,63 @@ class ExpertLearner(Learner):
         self._noising = Noising(pipeline.scheduler.config)
         self._weights = weights
 
-    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, Tensor]:
-        """Draws, in this order: dropped captions, latents, timesteps and noise; the latter of used rows."""
-        context, codes = self._read(batch, rng)
+    def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
+        """Draws, in this order: dropped captions, latents, timesteps and noise."""
+        context, codes = self._read(batch, draws)
         rows = {code: (codes == int(code)).nonzero()[:, 0] for code in self.experts}
+        counts = processes.total(torch.tensor([len(own) for own in rows.values()]).to(codes))
+        everyone = int(counts.sum())  # rows that are used, in all processes
         used = torch.cat(list(rows.values()))
-        if not len(used):  # nothing to learn from: a zero that still has gradients
-            return {"loss": sum((p.sum() * 0 for p in self.experts.parameters()), torch.zeros(()))}
-        noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], rng), rng)
-        inputs = (noised.sample, noised.timesteps, context[used])
-        with torch.no_grad(), recorded(self.teacher) as taught:
-            dense = self.teacher(*inputs, return_dict=False)[0]
-        terms: dict[str, Tensor] = {}
-        losses, start = [], 0
+        weight = 1 / everyone if len(used) else 0.0
+        if not len(used):  # one row that counts nothing, so that there is a graph
+            rows[next(iter(rows))] = used = codes.new_zeros(1)
+        lesson = self._taught(batch, context, used, weight, draws)
+        power, start, losses = powers(lesson.blocks, lesson.share), 0, []
         for code, own in rows.items():
-            part = slice(start, start + len(own))
-            start = part.stop
-            if not len(own):
-                continue
-            loss = self._distance(code, part, noised, inputs, dense, taught)
-            terms[f"loss.{code}"] = loss.detach()
-            losses.append(loss * len(own) / len(used))
-        return {"loss": torch.stack(losses).sum(), **terms}
+            losses.append(self._loss(code, lesson.part(slice(start, start + len(own))), power))
+            start += len(own)
+        shares = zip(self.experts, processes.total(torch.stack(losses)) * everyone, counts, strict=True)
+        # The mean over processes is then the mean over all used rows.
+        return {
+            "loss": processes.count() * torch.stack(losses).sum(),
+            **{f"loss.{code}": total / count for code, total, count in shares if count},
+        }
 
     @torch.no_grad()
-    def _read(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _read(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
         """What the UNets see [B, T, E], some captions emptied, and each caption's code [B], none emptied."""
         # Prompts are routed in float32 when they are served.
         with torch.autocast(self.vae.device.type, enabled=False):
             encoded = self._text(batch.captions)
             codes = self.router.route(encoded.hidden, encoded.mask)
-            gone = torch.tensor([not kept for kept in drop(batch.captions, rng)], device=codes.device)
+            gone = torch.tensor([not kept for kept in drop(batch.captions, draws)], device=codes.device)
             empty = self._text([""]).hidden
         return torch.where(gone[:, None, None], empty, encoded.hidden), codes
 
-    def _distance(
-        self,
-        code: str,
-        part: slice,
-        noised: Noised,
-        inputs: tuple[Tensor, Tensor, Tensor],
-        dense: Tensor,
-        taught: list[Tensor],
-    ) -> Tensor:
-        """The loss of one expert on its ``part`` of the rows."""
+    @torch.no_grad()
+    def _taught(self, batch: Batch, context: Tensor, used: Tensor, weight: float, draws: Draws) -> Lesson:
+        """The teacher's pass over the rows ``used``, each of which counts ``weight``."""
+        drawn = draws.of(used)
+        noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], drawn), drawn)
+        with recorded(self.teacher) as blocks:
+            output = self.teacher(noised.sample, noised.timesteps, context[used], return_dict=False)[0]
+        share = context.new_full((len(used),), weight)
+        return Lesson(noised, context[used], output, tuple(blocks), share)
+
+    def _loss(self, code: str, lesson: Lesson, power: Tensor) -> Tensor:
+        """What one expert loses on its rows, each weighted by its share."""
         expert: Any = self.experts[code]
-        own = Noised(*(field[part] for field in noised))
+        if not len(lesson.share):  # a gradient of zero: without one, other processes would wait for it
+            return sum((p.sum() * 0 for p in expert.parameters()), lesson.share.sum())
+        noised = lesson.noised
         with recorded(expert) as blocks:
-            output = expert(*(tensor[part] for tensor in inputs), return_dict=False)[0]
-        blocks_loss = block_distance(blocks, [block[part] for block in taught], relative=True)
-        return (
-            self._weights.diffusion * own.loss(output)
-            + self._weights.output * output_distance(output, dense[part])
-            + self._weights.blocks * blocks_loss
+            output = expert(noised.sample, noised.timesteps, lesson.context, return_dict=False)[0]
+        lost = (
+            self._weights.diffusion * noised.loss(output)
+            + self._weights.output * output_distances(output, lesson.output)
+            + self._weights.blocks * block_distances(blocks, lesson.blocks, power)
         )
+        return torch.dot(lost, lesson.share)
 
 
 def _frozen(module: nn.Module) -> Any:

@@ -17,7 +17,7 @@ from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.weights import Weights
 from aptp.model.sliced import SlicedUNet
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
-from aptp.training import provenance
+from aptp.training import processes, provenance
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
 
@@ -76,7 +76,8 @@ def finetune(
         "weights": asdict(weights),
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
     }
-    rewrite_experts(checkpoint, out, tuned, told)
+    if processes.leads():
+        rewrite_experts(checkpoint, out, tuned, told)
     return True
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
-from aptp.cli import Parser, quieten, run
+from aptp.cli import Parser, console, quieten, run
 
 DESCRIPTION = "Train the small default pipeline on rendered scenes: VAE, text encoder, UNet."
 
@@ -29,7 +27,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = _arguments()
-    console = Console(stderr=True)
+    terminal = console()
     quieten()
     from aptp.pretrain import denoiser
     from aptp.pretrain.pipeline import pretrain
@@ -38,7 +36,7 @@ def main() -> int:
     recipe = recipe_of(arguments, denoiser.RECIPE)
     if not pretrain(arguments.preset, arguments.out, run_folder(arguments), leg_of(arguments), recipe):
         return 1
-    console.print(
+    terminal.print(
         f"{arguments.out} is ready; next: python -m aptp.train --from {arguments.out} --out checkpoint",
         markup=False,
         highlight=False,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from aptp.data.batches import Batch
+from aptp.training.draws import Draws
 from aptp.training.learner import Learner
 from aptp.training.recipe import Recipe
 
@@ -29,10 +30,10 @@ class CodecLearner(Learner):
             vae.quant_conv.weight[channels:].mul_(0.1)
             vae.quant_conv.bias[channels:].fill_(FIRST_LOGVAR)
 
-    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+    def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, torch.Tensor]:
         images = batch.images.to(self.vae.device)
         posterior = self.vae.encode(images).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=rng).to(posterior.mean)
+        noise = draws.normal(*posterior.mean.shape[1:]).to(posterior.mean)
         latents = posterior.mean + posterior.std * noise  # [B, C, H / f, W / f]
         error = self.vae.decode(latents).sample.float() - images
         divergence = posterior.kl().mean() / latents[0].numel()

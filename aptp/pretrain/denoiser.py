@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline
 from aptp.data.batches import Batch
 from aptp.pretrain.layout import LayoutHead, answers
 from aptp.training.conditioning import TextEncoding, drop
+from aptp.training.draws import Draws
 from aptp.training.latents import encode
 from aptp.training.learner import Learner
 from aptp.training.noising import Noising
@@ -38,12 +39,12 @@ class DenoiserLearner(Learner):
         asked.register_forward_hook(self._keep)
         self._feature: torch.Tensor | None = None
 
-    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
-        latents = encode(self.vae, batch.images, rng)
-        noised = self.noising.draw(latents, rng)
-        captions = drop(batch.captions, rng)
+    def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, torch.Tensor]:
+        latents = encode(self.vae, batch.images, draws)
+        noised = self.noising.draw(latents, draws)
+        captions = drop(batch.captions, draws)
         output = self.unet(noised.sample, noised.timesteps, self.text(captions).hidden, return_dict=False)[0]
-        denoising = noised.loss(output)
+        denoising = noised.loss(output).mean()
         assert self._feature is not None
         feature = self._feature.permute(0, 2, 3, 1)  # [B, CELLS, CELLS, C]
         layout = self.head.loss(feature, answers([sample["layout"] for sample in batch.metadata]))

@@ -21,7 +21,7 @@ from aptp.pipeline import classic_attention, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text
 from aptp.pretrain.curriculum import Curriculum
-from aptp.training import provenance
+from aptp.training import processes, provenance
 from aptp.training.learner import Learner
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
@@ -42,6 +42,8 @@ def pretrain(preset: str, out: Path, folder: Path, leg: Leg, recipe: Recipe) -> 
     runs = _Runs(untrained_pipeline(PRESETS[preset], recipe.seed), folder, leg, recipe.seed)
     if not (runs.vae(codec.RECIPE) and runs.text(text.RECIPE) and runs.unet(recipe)):
         return False
+    if not processes.leads():
+        return True
     with published(out) as draft:
         runs.pipeline.to(torch.float16).save_pretrained(draft)
         provenance.write(draft, {**provenance.origin("aptp.pretrain"), "runs": runs.accounts})

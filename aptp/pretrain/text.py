@@ -10,6 +10,7 @@ from torch import nn
 from aptp.data.batches import Batch
 from aptp.pretrain.layout import CELLS, LayoutHead, answers
 from aptp.training.conditioning import TextEncoding
+from aptp.training.draws import Draws
 from aptp.training.learner import Learner
 from aptp.training.recipe import Recipe
 
@@ -35,7 +36,7 @@ class TextLearner(Learner):
         )
         self.head = LayoutHead(width)
 
-    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+    def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, torch.Tensor]:
         hidden = self.text(batch.captions).hidden  # [B, T, E]
         places = self.places.expand(len(batch.captions), -1, -1)
         read = self.reader(places, hidden).unflatten(1, (CELLS, CELLS))

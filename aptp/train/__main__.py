@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from aptp.cli import Parser, add_data, quieten, run
+from aptp.cli import Parser, add_data, console, quieten, run
 from aptp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 def main() -> int:
     arguments = _arguments()
-    console = Console(stderr=True)
-    with console.status("starting"):
+    terminal = console()
+    with terminal.status("starting"):
         quieten()
         from aptp.train.method import RECIPES, method
         from aptp.train.stage import Task, train
@@ -85,21 +85,21 @@ def main() -> int:
     )
     if found is None:
         return 1
-    _report(console, arguments.out, found, f"seconds, by {arguments.cost}" if arguments.cost else "MACs")
+    _report(terminal, arguments.out, found, f"seconds, by {arguments.cost}" if arguments.cost else "MACs")
     return 0
 
 
-def _report(console: Console, out: Path, found: Usage, unit: str) -> None:
+def _report(terminal: Console, out: Path, found: Usage, unit: str) -> None:
     table = Table("code", "of dense", "of held-out prompts")
     for code, (cost, share) in enumerate(zip(found.costs, found.use, strict=True)):
         table.add_row(str(code), f"{cost:.3f}", f"{share:.3f}")
-    console.print(table)
+    terminal.print(table)
     for line in (
         f"mean budget of held-out prompts as the router sends them: {found.budget:.4f} of dense {unit}",
         f"the router sends {found.agreement:.1%} of them where the method's own rule does",
         f"{out} is ready; next: python -m aptp.finetune --checkpoint {out} --codes all --out …",
     ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        terminal.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

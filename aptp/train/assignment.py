@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import ot
-import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -46,22 +44,6 @@ def exact(scores: Floats) -> Exact:
 def array(scores: Tensor) -> Floats:
     found: Floats = scores.detach().double().cpu().numpy()
     return found
-
-
-def gathered(local: Tensor) -> Tensor:
-    """The rows of every process [processes · B, …], in order; only the local ones carry a gradient."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return local
-    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, local.detach().contiguous())
-    parts[dist.get_rank()] = local
-    return torch.cat(parts)
-
-
-def own(everyone: Tensor, count: int) -> Tensor:
-    """This process's ``count`` rows of what `gathered` gave."""
-    rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-    return everyone[rank * count : (rank + 1) * count]
 
 
 def _uniform(scores: Floats) -> tuple[Floats, Floats]:

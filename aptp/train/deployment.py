@@ -70,7 +70,9 @@ def deploy(policy: Policy, cost: Cost, embeddings: Tensor, rng: torch.Generator)
     ``rng`` draws the sample of the codes that the published method serves.
     """
     method = policy.method
-    noise = gumbel(policy.codes.shape, rng).to(policy.codes) if method.noisy_codes else None
+    noise = (
+        gumbel(torch.rand(policy.codes.shape, generator=rng)).to(policy.codes) if method.noisy_codes else None
+    )
     gates = policy.relaxation(policy.codes, noise)
     if method.fitted:
         logits = policy.relaxation.logits(policy.codes, noise).double().cpu().numpy()
@@ -94,7 +96,9 @@ def _fits(policy: Policy, vectors: Tensor, embeddings: Tensor) -> Tensor:
     gates = None
     if not policy.method.linear_routing:
         rng = torch.Generator().manual_seed(ROUTING_SEED)
-        noise = gumbel(scores[:1].shape, rng).to(scores) if policy.method.noise else None
+        noise = (
+            gumbel(torch.rand(scores[:1].shape, generator=rng)).to(scores) if policy.method.noise else None
+        )
         gates = policy.relaxation(scores, noise)
     return policy.similarity.prompts(scores, gates) @ vectors.T
 

@@ -16,8 +16,10 @@ from aptp.train.budget import Budget
 from aptp.train.placement import PublishedGates
 from aptp.train.policy import Choice, Policy
 from aptp.train.prompts import pooled
+from aptp.training import processes
 from aptp.training.conditioning import TextEncoding, drop
-from aptp.training.distillation import block_distances, output_distances, recorded
+from aptp.training.distillation import block_distances, output_distances, powers, recorded
+from aptp.training.draws import Draws
 from aptp.training.latents import encode
 from aptp.training.learner import Learner
 from aptp.training.noising import Noised, Noising
@@ -36,15 +38,15 @@ class CodeLearner(Learner):
         self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
         self._noising = Noising(pipeline.scheduler.config)
 
-    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
         """Draws, in this order: latents, timesteps and noise, dropped captions, Gumbel noise."""
         method = self.policy.method
-        latents = encode(self.vae, batch.images, rng)
-        noised = self._noising.draw(latents, rng)
+        latents = encode(self.vae, batch.images, draws)
+        noised = self._noising.draw(latents, draws)
         # Prompts are routed in float32 when they are served, so that is how routing is learned.
         with torch.autocast(latents.device.type, enabled=False):
-            context, embedding = self._read(batch.captions, rng)
-            choice = self.policy(embedding, step < method.warm_up, rng)
+            context, embedding = self._read(batch.captions, draws)
+            choice = self.policy(embedding, step < method.warm_up, draws)
         terms = self._of_images(noised, context, choice)
         with torch.autocast(latents.device.type, enabled=False):
             ratios = self._budget.ratios(choice.built)
@@ -52,10 +54,10 @@ class CodeLearner(Learner):
         return {"loss": self._sum(terms), **terms, **_figures(ratios, choice, method.codes)}
 
     @torch.no_grad()
-    def _read(self, captions: Sequence[str], rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _read(self, captions: Sequence[str], draws: Draws) -> tuple[Tensor, Tensor]:
         """What the UNet sees [B, T, E], some captions emptied, and what is routed [B, E], none of them."""
         encoded = self._text(captions)
-        gone = torch.tensor([not kept for kept in drop(captions, rng, self.policy.method.dropped)])
+        gone = torch.tensor([not kept for kept in drop(captions, draws, self.policy.method.dropped)])
         empty = self._text([""]).hidden
         return torch.where(gone.to(empty.device)[:, None, None], empty, encoded.hidden), pooled(encoded)
 
@@ -68,21 +70,29 @@ class CodeLearner(Learner):
                 blocks.clear()
                 output = self.supernet(*inputs, gates=gates)
                 return {
-                    "diffusion": noised.weights * output_distances(output, noised.target),
+                    "diffusion": noised.loss(output),
                     "output": output_distances(output, dense),
-                    "blocks": block_distances(blocks, taught, relative=self.policy.method.relative_blocks),
+                    "blocks": block_distances(blocks, taught, power),
                 }
 
             with torch.no_grad():
                 dense = self.supernet(*inputs, gates=torch.ones_like(choice.gates))
                 taught = blocks.copy()
+                power = self._power(taught)
                 rival = distances(choice.rival.gates) if choice.rival else None
             # Last, because gradient checkpointing runs it again under the gates that were set last.
             own = distances(choice.gates)
         terms = {name: each.mean() for name, each in own.items()}
         if rival and choice.rival:
-            terms["gain"] = losses.gain_loss(choice.rival.lead, self._sum(own) - self._sum(rival))
+            gain = self._sum(own) - self._sum(rival)
+            terms["gain"] = losses.gain_loss(processes.gathered(choice.rival.lead), processes.gathered(gain))
         return terms
+
+    def _power(self, taught: Sequence[Tensor]) -> Tensor | None:
+        if not self.policy.method.relative_blocks:
+            return None
+        rows = len(taught[0])
+        return powers(taught, torch.full((rows,), 1 / (rows * processes.count())).to(taught[0].device))
 
     def _sum(self, terms: Mapping[str, Tensor]) -> Tensor:
         weighted = [getattr(self.policy.method.weights, name) * term for name, term in terms.items()]
@@ -93,7 +103,9 @@ class CodeLearner(Learner):
         method, read = self.policy.method, self.policy.predictor.standard(embedding)
         return {
             "budget": losses.budget_loss(ratios, self._budget.aim),
-            "contrast": losses.contrast_loss(vectors, read, method.contrast_temperature),
+            "contrast": losses.contrast_loss(
+                processes.gathered(vectors), processes.gathered(read), method.contrast_temperature
+            ),
             "deviation": losses.deviation_loss(ratios, method.spread),
             "largest": losses.largest_loss(ratios),
         }

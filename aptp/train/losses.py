@@ -1,4 +1,7 @@
-"""The loss terms of stage 1 that are about architectures; those about images are in `aptp.training`."""
+"""The loss terms of stage 1 that are about architectures; those about images are in `aptp.training`.
+
+All are functions of the whole batch: of the rows of every process.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aptp.train.assignment import gathered
-
 
 def budget_loss(ratios: Tensor, target: float) -> Tensor:
     """|log(mean ratio / target)|: as hard above the budget as below. ``ratios`` [N]: shares of dense cost."""
-    return torch.log(gathered(ratios).mean() / target).abs()
+    return torch.log(ratios.mean() / target).abs()
 
 
 def contrast_loss(architectures: Tensor, embeddings: Tensor, temperature: float) -> Tensor:
     """Prompts that mean alike should be pruned alike: binary cross-entropy, over all B × B pairs, between
     the row-wise softmax of cosines of ``architectures`` [B, D] and that of ``embeddings`` [B, E].
     """
-    wanted = _neighbours(gathered(embeddings.detach()), temperature)
-    found = _neighbours(gathered(architectures), temperature)
+    wanted = _neighbours(embeddings.detach(), temperature)
+    found = _neighbours(architectures, temperature)
     # A softmax may round to 0 or 1, whose logarithm torch clamps; its gradient stays finite.
     return F.binary_cross_entropy(found.clamp(0, 1), wanted.clamp(0, 1))
 
 
 def deviation_loss(ratios: Tensor, spread: float) -> Tensor:
     """Codes should differ in cost: |std − ``spread``| of ``ratios`` [N]; −std, as published, for spread 0."""
-    everyone = gathered(ratios)
-    deviation = everyone.std() if everyone.numel() > 1 else everyone.sum() * 0
+    deviation = ratios.std() if ratios.numel() > 1 else ratios.sum() * 0
     return (deviation - spread).abs() if spread else -deviation
 
 
 def largest_loss(ratios: Tensor) -> Tensor:
     """1 − the largest of ``ratios`` [N]: one code should be near dense."""
-    return 1 - gathered(ratios).max()
+    return 1 - ratios.max()
 
 
 def gain_loss(lead: Tensor, gain: Tensor) -> Tensor:

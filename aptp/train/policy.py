@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from aptp.errors import TrainingError
 from aptp.space.groups import Space
-from aptp.train.assignment import array, exact, gathered, own, sinkhorn
+from aptp.train.assignment import array, exact, sinkhorn
 from aptp.train.method import Method
 from aptp.train.predictor import Predictor, orthogonal_codes
 from aptp.train.relaxation import Relaxation, gumbel
 from aptp.train.similarity import Similarity
+from aptp.training.draws import Draws
+from aptp.training.processes import gathered, own
 
 ROUTING_SEED = 0  # of the one noise sample that the published code adds wherever prompts are routed
 
@@ -34,8 +36,9 @@ class Rival(NamedTuple):
 
 class Choice(NamedTuple):
     """``gates``: [B, D], what each sample of the UNet runs under. ``built``: [N, D], the hard gates that the
-    budget is taken over. ``vectors``: [B, D], what the contrastive loss compares. ``assigned``: [B] codes;
-    None in the warm-up. ``rival``: where the predictor learns from the task.
+    budget is taken over, and ``assigned``, [N] codes or None in the warm-up, are those of every process's
+    prompts. ``vectors``: [B, D], what the contrastive loss compares. ``rival``: where the predictor learns
+    from the task.
     """
 
     gates: Tensor
@@ -61,47 +64,51 @@ class Policy(nn.Module):
         self.relaxation = Relaxation(space, method)
         self.similarity = Similarity(space, linear=method.linear_routing)
 
-    def forward(self, embedding: Tensor, warming_up: bool, rng: torch.Generator) -> Choice:
+    def forward(self, embedding: Tensor, warming_up: bool, draws: Draws) -> Choice:
         """``embedding``: pooled prompts [B, E]."""
         scores = self.predictor(embedding)  # [B, D]
         needed = warming_up or not self.method.linear_routing
-        gated = self.relaxation(scores, self._noise(scores, rng)) if needed else None
+        noise = draws.uniform(scores.shape[1]) if self.method.noise and needed else None
+        gated = self.relaxation(scores, _gumbel(noise, scores)) if needed else None
         vectors = self.similarity.prompts(scores, gated)
         if warming_up:
             assert gated is not None, "made above"
             gates = gated.hard if self.method.hard else gated.soft
             # The codes take part with nothing, so that every process of a run has a gradient for them.
-            return Choice(gates + 0 * self.codes.sum(), gated.hard, vectors)
-        codes = self.relaxation(self.codes, self._noise(self.codes, rng))
+            return Choice(gates + 0 * self.codes.sum(), gathered(gated.hard), vectors)
+        noise = torch.rand(self.codes.shape, generator=draws.rng) if self.method.noise else None
+        codes = self.relaxation(self.codes, _gumbel(noise, self.codes))
         fits = vectors @ self.similarity.codes(codes).detach().T  # [B, K]
-        assigned = self._plan(fits).argmax(1)
+        everyone = self._plan(gathered(fits.detach()))
+        assigned = own(everyone, len(fits))
         gates = (codes.hard if self.method.hard else codes.soft)[assigned]
-        built = codes.hard if self.method.balanced else codes.hard[assigned]
+        built = codes.hard if self.method.balanced else codes.hard[everyone]
         compared = self.method.task_gradient and self.method.codes > 1
-        rival = self._rival(fits, assigned, codes.hard.detach(), rng) if compared else None
-        return Choice(gates, built, vectors, assigned, rival)
+        rival = self._rival(fits, assigned, codes.hard.detach(), draws) if compared else None
+        return Choice(gates, built, vectors, everyone, rival)
 
     def _plan(self, fits: Tensor) -> Tensor:
-        """The transport plan's rows for the local prompts [B, K]; of every process's prompts together."""
-        everyone = array(gathered(fits.detach()))
-        if not np.isfinite(everyone).all():
+        """The code of every process's prompts [N], by the transport of their ``fits`` [N, K]."""
+        scores = array(fits)
+        if not np.isfinite(scores).all():
             raise TrainingError(
                 "prompts have scores for codes that are not numbers; the last resume state is from before. "
                 "Lower the learning rate, in a new --out"
             )
         plan = (
-            exact(everyone).plan
+            exact(scores).plan
             if self.method.exact_transport
-            else sinkhorn(everyone, self.method.epsilon, self.method.iterations)
+            else sinkhorn(scores, self.method.epsilon, self.method.iterations)
         )
-        return own(torch.from_numpy(plan).to(fits), fits.shape[0])
+        return torch.from_numpy(plan.argmax(1)).to(fits.device)
 
-    def _rival(self, fits: Tensor, assigned: Tensor, built: Tensor, rng: torch.Generator) -> Rival:
+    def _rival(self, fits: Tensor, assigned: Tensor, built: Tensor, draws: Draws) -> Rival:
         codes = fits.shape[1]
-        ahead = torch.randint(1, codes, assigned.shape, generator=rng).to(assigned)
+        ahead = draws.integers(1, codes).to(assigned)
         rival = (assigned + ahead) % codes
         scores = [fits.gather(1, code.unsqueeze(1)).squeeze(1) for code in (rival, assigned)]
         return Rival(built[rival], scores[0] - scores[1])
 
-    def _noise(self, like: Tensor, rng: torch.Generator) -> Tensor | None:
-        return gumbel(like.shape, rng).to(like) if self.method.noise else None
+
+def _gumbel(uniform: Tensor | None, like: Tensor) -> Tensor | None:
+    return None if uniform is None else gumbel(uniform).to(like)

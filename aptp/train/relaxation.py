@@ -92,10 +92,9 @@ class Relaxation(nn.Module):
         return ordered
 
 
-def gumbel(shape: torch.Size, rng: torch.Generator) -> Tensor:
-    """Standard Gumbel noise (one-sided, as published), on the CPU."""
-    uniform = torch.rand(shape, generator=rng).clamp(min=torch.finfo(torch.float32).tiny)
-    return -torch.log(-torch.log(uniform.clamp(max=1 - 1e-7)))
+def gumbel(uniform: Tensor) -> Tensor:
+    """Standard Gumbel noise (one-sided, as published) from numbers of 0 up to 1."""
+    return -torch.log(-torch.log(uniform.clamp(min=torch.finfo(torch.float32).tiny, max=1 - 1e-7)))
 
 
 def keeping_order(space: Space) -> list[int]:

@@ -32,9 +32,9 @@ from aptp.train.method import Method
 from aptp.train.policy import Policy
 from aptp.train.predictor import standard
 from aptp.train.prompts import embeddings
-from aptp.training import provenance
+from aptp.training import processes, provenance
 from aptp.training.conditioning import TextEncoding
-from aptp.training.learner import generator
+from aptp.training.draws import generator
 from aptp.training.loop import Leg, Training
 from aptp.training.recipe import Recipe
 
@@ -131,9 +131,9 @@ def _publish(
     if stored is not None:
         pipeline.to(stored)
     codes = list(zip(found.costs, deployment.architectures, strict=True))
-    write_checkpoint(
-        out, _record(task, size, cost.space, {**told, "held_out": asdict(found)}), pipeline, codes, router
-    )
+    record = _record(task, size, cost.space, {**told, "held_out": asdict(found)})
+    if processes.leads():
+        write_checkpoint(out, record, pipeline, codes, router)
     return found
 
 

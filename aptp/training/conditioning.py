@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from aptp.training.draws import Draws
+
 DROPPED = 0.1  # share of captions that are replaced by the empty one
 
 
@@ -31,7 +33,7 @@ class TextEncoding:
         return Encoded(hidden, tokens.attention_mask.bool().to(device))
 
 
-def drop(captions: Sequence[str], rng: torch.Generator, share: float = DROPPED) -> list[str]:
+def drop(captions: Sequence[str], draws: Draws, share: float = DROPPED) -> list[str]:
     """The captions with a random ``share`` of them emptied."""
-    dropped = (torch.rand(len(captions), generator=rng) < share).tolist()
+    dropped = (draws.uniform() < share).tolist()
     return ["" if gone else caption for caption, gone in zip(captions, dropped, strict=True)]

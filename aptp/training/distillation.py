@@ -13,6 +13,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from aptp.training import processes
+
 EPSILON = 1e-6  # keeps a block that is silent in the teacher from dividing by zero
 
 
@@ -36,30 +38,24 @@ def recorded(unet: UNet2DConditionModel) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
-def output_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference, in float32."""
-    return output_distances(student, teacher).mean()
-
-
-def block_distance(student: Sequence[Tensor], teacher: Sequence[Tensor], *, relative: bool) -> Tensor:
-    """Mean over blocks of `output_distance`.
-
-    ``relative``: each in units of the teacher's mean square there. Activations grow with depth, and without
-    it the few loudest blocks are the whole loss.
-    """
-    return block_distances(student, teacher, relative=relative).mean()
-
-
 def output_distances(student: Tensor, teacher: Tensor) -> Tensor:
-    """`output_distance` of each sample, [B]."""
+    """Mean squared difference of each sample [B], in float32."""
     return (student.float() - teacher.detach().float()).square().flatten(1).mean(1)
 
 
-def block_distances(student: Sequence[Tensor], teacher: Sequence[Tensor], *, relative: bool) -> Tensor:
-    """`block_distance` of each sample, [B]; the teacher's power is that of the whole batch."""
+def block_distances(student: Sequence[Tensor], teacher: Sequence[Tensor], power: Tensor | None) -> Tensor:
+    """Mean over blocks of `output_distances`, [B]; each in units of the teacher's ``power`` there, [blocks].
+
+    Activations grow with depth, and without ``power`` the few loudest blocks are the whole loss.
+    """
     assert len(student) == len(teacher) > 0, "both are the blocks of one geometry"
-    distances = []
-    for mine, theirs in zip(student, teacher, strict=True):
-        power = theirs.detach().float().square().mean() + EPSILON if relative else 1.0
-        distances.append(output_distances(mine, theirs) / power)
-    return torch.stack(distances).mean(0)
+    distances = torch.stack([output_distances(*pair) for pair in zip(student, teacher, strict=True)])
+    return (distances if power is None else distances / power.unsqueeze(1)).mean(0)
+
+
+def powers(teacher: Sequence[Tensor], share: Tensor) -> Tensor:
+    """[blocks]: mean square of the teacher's blocks over the rows of every process, each of which counts as
+    its ``share`` [B] says.
+    """
+    squares = torch.stack([block.detach().float().square().flatten(1).mean(1) for block in teacher])
+    return processes.total(squares @ share) + EPSILON

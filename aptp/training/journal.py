@@ -6,6 +6,7 @@ A resumed run first cuts the record back to the step it resumes from, so that it
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,14 +22,28 @@ LINE_EVERY = 30.0  # seconds between progress lines where there is no terminal
 
 
 class Journal:
-    """Of a run of ``steps`` steps in ``folder``, of which ``done`` were made before."""
+    """Of a run of ``steps`` steps in ``folder``, of which ``done`` were made before.
 
-    def __init__(self, folder: Path, title: str, steps: int, done: int, *, tensorboard: bool = False) -> None:
+    ``silent``: neither records nor shows anything; for processes that only help.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        title: str,
+        steps: int,
+        done: int,
+        *,
+        tensorboard: bool = False,
+        silent: bool = False,
+    ) -> None:
         self._steps, self._title, self._done = steps, title, done
-        _cut(folder / NAME, done)
-        self._file = (folder / NAME).open("a")
-        self._board = _board(folder, done) if tensorboard else None
-        self._console = Console(stderr=True)
+        path = Path(os.devnull) if silent else folder / NAME
+        if not silent:
+            _cut(path, done)
+        self._file = path.open("a")
+        self._board = _board(folder, done) if tensorboard and not silent else None
+        self._console = Console(stderr=True, quiet=silent)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

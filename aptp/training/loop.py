@@ -1,11 +1,13 @@
 """The training loop: steps until they are done, under accelerate, resumable at any of them.
 
 What is learned depends on the learner, the source and the recipe alone; how a leg is run (for how long, with
-how many loaders, saved how often) changes nothing of it.
+how many loaders, saved how often, by how many processes) changes nothing of it, but for the rounding of sums
+that processes take together.
 """
 
 from __future__ import annotations
 
+import atexit
 import math
 import signal
 import time
@@ -20,11 +22,12 @@ from accelerate import Accelerator
 
 from aptp.data.batches import Batch, batches
 from aptp.data.sample import Source
-from aptp.errors import TrainingError
-from aptp.training import curves, state
+from aptp.errors import TrainingError, UsageError
+from aptp.training import curves, processes, state
 from aptp.training.average import Average
+from aptp.training.draws import draws
 from aptp.training.journal import Journal
-from aptp.training.learner import Learner, generator
+from aptp.training.learner import Learner
 from aptp.training.recipe import Recipe
 
 
@@ -65,7 +68,10 @@ class Training:
         self.recipe, self._leg, self._folder, self._source = recipe, leg or Leg(), folder, source
         self._identity = {**recipe.identity(), **(identity or {})}
         # accelerate's own mixed precision is one setting for the whole process; this is one for the leg.
-        self._accelerator = Accelerator(mixed_precision="no")
+        # And it takes processes for strangers to each other that have no accelerator, unless told.
+        self._accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+        atexit.register(self._accelerator.end_training)  # the last word between processes
+        self._rows = self._share()
         self._autocast = torch.autocast(
             self._accelerator.device.type, torch.bfloat16, enabled=self._leg.precision == "bf16"
         )
@@ -95,10 +101,11 @@ class Training:
         """
         if self.finished:
             return True
+        if processes.count() > 1:
+            title = f"{title}, {processes.count()} processes"
         started = saved = time.monotonic()
-        tensorboard = self._leg.tensorboard
         with (
-            Journal(self._folder, title, self.recipe.steps, self.done, tensorboard=tensorboard) as journal,
+            self._journal(title) as journal,
             _interruption() as interrupted,
         ):
             loader = self._batches()
@@ -111,7 +118,7 @@ class Training:
                 journal.step(self.done, {**figures, "seconds": now - before, "waiting": waited})
                 self.done += 1
                 watch(self.done)
-                over = interrupted() or now - started > 60 * self._leg.minutes
+                over = self._agreed(interrupted() or now - started > 60 * self._leg.minutes)
                 if over or self.finished or now - saved > self._leg.save_every:
                     self._save()
                     saved = time.monotonic()
@@ -120,28 +127,45 @@ class Training:
                         f"{title}: stopped after step {self.done}; the same command goes on from here"
                     )
                     break
-        if self._leg.plot:
+        if self._leg.plot and processes.leads():
             curves.draw(self._folder)
         return self.finished
 
-    def _batches(self) -> Iterator[Batch]:
-        process, processes = self._accelerator.process_index, self._accelerator.num_processes
-        return batches(
-            self._source,
-            self.recipe.batch // processes,
-            start=self.done,
-            workers=self._leg.workers,
-            share=(process, processes),
+    def _journal(self, title: str) -> Journal:
+        return Journal(
+            self._folder,
+            title,
+            self.recipe.steps,
+            self.done,
+            tensorboard=self._leg.tensorboard,
+            silent=not processes.leads(),
         )
+
+    def _batches(self) -> Iterator[Batch]:
+        share = (processes.rank(), processes.count())
+        return batches(self._source, len(self._rows), start=self.done, workers=self._leg.workers, share=share)
+
+    def _share(self) -> range:
+        """This process's rows of every batch."""
+        each, left = divmod(self.recipe.batch, processes.count())
+        if left:
+            raise UsageError(
+                f"a batch of {self.recipe.batch} cannot be shared by {processes.count()} processes: "
+                "give --batch a multiple of their number"
+            )
+        return range(processes.rank() * each, (processes.rank() + 1) * each)
+
+    def _agreed(self, over: bool) -> bool:
+        return processes.any_of(over, self._accelerator.device)
 
     def _step(self, batch: Batch) -> dict[str, float]:
         rate = self.recipe.rate_at(self.done)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        rng = generator(self.recipe.seed, self.done, self._accelerator.process_index)
+        drawn = draws(self.recipe.seed, self.done, self._rows, self.recipe.batch)
         with self._autocast:
-            terms = self._model(batch, self.done, rng)
-        figures = {name: value.item() for name, value in terms.items()}
+            terms = self._model(batch, self.done, drawn)
+        figures = processes.mean(terms)
         if not math.isfinite(figures["loss"]):
             raise TrainingError(
                 f"the loss is {figures['loss']} at step {self.done} ({figures}). The last resume state in "
@@ -157,7 +181,7 @@ class Training:
         return {**figures, "gradient": float(norm), "rate": rate}
 
     def _save(self) -> None:
-        if not self._accelerator.is_main_process:
+        if not processes.leads():
             return
         moments = self._optimizer.state_dict()["state"]
         moving = {f"{i}/{key}": value for i in moments for key, value in moments[i].items()}

@@ -9,6 +9,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from aptp.errors import CheckpointError
+from aptp.training.draws import Draws
 
 GAMMA = 5.0  # of min-SNR weighting
 
@@ -22,17 +23,17 @@ class Noised(NamedTuple):
     weights: torch.Tensor
 
     def loss(self, output: torch.Tensor) -> torch.Tensor:
-        """Weighted mean squared error of a model's ``output``, a scalar."""
-        error = (output.float() - self.target.float()).square().mean(dim=(1, 2, 3))  # [B]
-        return (self.weights * error).mean()
+        """Weighted squared error of a model's ``output``, the mean of each sample: [B]."""
+        return self.weights * (output.float() - self.target.float()).square().mean(dim=(1, 2, 3))
 
 
 class Noising:
     """Draws timesteps and noise, and says what the model should answer.
 
-    Timesteps are stratified: one uniform draw in each of B equal ranges, in random order, so that batches
-    differ less. Weights are min(SNR + 1, γ) / (SNR + 1): min-SNR weighting (Hang et al. 2023, equation 5, for
-    v-prediction) in the published APTP's form, which stays positive at zero terminal SNR.
+    Timesteps are stratified: one uniform draw in each of as many equal ranges as the batch has rows, in
+    random order, so that batches differ less. Weights are min(SNR + 1, γ) / (SNR + 1): min-SNR weighting
+    (Hang et al. 2023, equation 5, for v-prediction) in the published APTP's form, which stays positive at
+    zero terminal SNR.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -44,13 +45,10 @@ class Noising:
         alphas = self._scheduler.alphas_cumprod
         self._snr = alphas / (1 - alphas)  # [T]
 
-    def draw(self, latents: torch.Tensor, rng: torch.Generator) -> Noised:
+    def draw(self, latents: torch.Tensor, draws: Draws) -> Noised:
         """``latents``: [B, C, H, W], already scaled."""
-        count = latents.shape[0]
-        ranges = (torch.arange(count) + torch.rand(count, generator=rng)) / count
-        order = torch.randperm(count, generator=rng)
-        timesteps = (ranges[order] * len(self._snr)).long().clamp(max=len(self._snr) - 1)
-        noise = torch.randn(latents.shape, generator=rng).to(latents)
+        timesteps = (draws.strata() * len(self._snr)).long().clamp(max=len(self._snr) - 1)
+        noise = draws.normal(*latents.shape[1:]).to(latents)
         return self.at(latents, noise, timesteps)
 
     def at(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> Noised:

@@ -14,6 +14,7 @@ from aptp.train.deployment import Deployment, deploy, served_routes, usage
 from aptp.train.method import Method
 from aptp.train.policy import Policy
 from tests.aptp.train.spaces import ours, policy, prompts, rng, small, spread_codes, theirs
+from tests.aptp.training.toys import drawn
 from tests.geometries import make_inputs, make_unet
 
 SEEN = 4096
@@ -141,7 +142,7 @@ def test_every_correction_can_be_made_or_undone_alone(base: Method, flag: str) -
     method = replace(base, **{flag: not getattr(base, flag)})
     made = trained(method)
     for step in (0, 1):
-        choice = made(prompts(8), step < method.warm_up, rng())
+        choice = made(prompts(8), step < method.warm_up, drawn(8))
         assert choice.gates.shape == (8, small()[0].size)
         assert torch.isfinite(choice.gates).all()
     found = deploy(made, small()[1], prompts(512), rng())

@@ -17,8 +17,8 @@ from aptp.train.losses import gain_loss
 from aptp.train.method import Method, Weights
 from aptp.train.policy import Policy
 from aptp.train.stage import costs
-from aptp.training.learner import generator
 from tests.aptp.train.spaces import ours, spread_codes, theirs
+from tests.aptp.training.toys import drawn
 
 TERMS = {"diffusion", "output", "blocks", "budget", "contrast", "deviation", "largest"}
 LATE = 10**6
@@ -51,7 +51,7 @@ def gradients(made: CodeLearner, terms: dict[str, Tensor]) -> dict[str, Tensor]:
 def test_the_loss_is_the_weighted_sum_of_its_terms(
     dense: Path, batch: Batch, method: Method, step: int
 ) -> None:
-    found = learner(dense, method)(batch, step, generator(0, step))
+    found = learner(dense, method)(batch, step, drawn(4, step=step))
     late = {"largest_share"} if step else set()
     gain = {"gain"} if step and method.task_gradient else set()
     assert set(found) == TERMS | gain | late | {"loss", "cheapest", "mean", "dearest"}
@@ -63,7 +63,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(
 def test_only_the_policy_is_trained(dense: Path, batch: Batch) -> None:
     made = learner(dense, ours())
     assert set(made.trained()) == {"policy.predictor.weight", "policy.predictor.bias", "policy.codes"}
-    made(batch, LATE, generator(0, 0))["loss"].backward()
+    made(batch, LATE, drawn(4))["loss"].backward()
     assert all(p.grad is None for p in made.supernet.parameters())
     assert all(p.grad is not None and p.grad.any() for p in made.trained().values())
 
@@ -74,23 +74,23 @@ def test_without_a_task_gradient_only_the_contrastive_loss_moves_the_predictor(
     silent = Weights(contrast=0.0)
     for task_gradient in (True, False):
         made = learner(dense, ours(task_gradient=task_gradient, weights=silent))
-        found = gradients(made, made(batch, LATE, generator(0, 0)))
+        found = gradients(made, made(batch, LATE, drawn(4)))
         assert found["policy.codes"].any()
         assert found["policy.predictor.weight"].any().item() is task_gradient
 
 
 def test_open_gates_are_the_teacher(dense: Path, batch: Batch) -> None:
-    found = learner(dense, ours(), pruned=False)(batch, LATE, generator(0, 0))
+    found = learner(dense, ours(), pruned=False)(batch, LATE, drawn(4))
     assert found["output"].item() == found["blocks"].item() == 0
     assert found["mean"].item() == 1
-    pruned = learner(dense, ours())(batch, LATE, generator(0, 0))
+    pruned = learner(dense, ours())(batch, LATE, drawn(4))
     assert pruned["output"] > 0
     assert pruned["blocks"] > 0
 
 
 def test_the_same_step_is_the_same_whenever_it_is_taken(dense: Path, batch: Batch) -> None:
     made = learner(dense, theirs())
-    first, again, other = (made(batch, LATE, generator(0, step))["loss"].item() for step in (7, 7, 8))
+    first, again, other = (made(batch, LATE, drawn(4, step=step))["loss"].item() for step in (7, 7, 8))
     assert first == again != other
 
 
@@ -104,9 +104,9 @@ def test_the_gain_is_measured_on_the_same_noise(
         return gain_loss(lead, gain)
 
     monkeypatch.setattr("aptp.train.losses.gain_loss", spy)
-    learner(dense, ours(), pruned=False)(batch, LATE, generator(0, 0))
+    learner(dense, ours(), pruned=False)(batch, LATE, drawn(4))
     assert torch.equal(seen[0], torch.zeros(4))  # codes that keep everything differ in nothing
-    learner(dense, ours())(batch, LATE, generator(0, 0))
+    learner(dense, ours())(batch, LATE, drawn(4))
     assert (seen[1] > 0).any()
     assert (seen[1] < 0).any()
 
@@ -115,7 +115,7 @@ def test_gradient_checkpointing_changes_nothing(dense: Path, batch: Batch) -> No
     found = []
     for recompute in (False, True):
         made = learner(dense, ours(), recompute=recompute)
-        found.append(gradients(made, made(batch, LATE, generator(0, 0))))
+        found.append(gradients(made, made(batch, LATE, drawn(4))))
     for name, gradient in found[0].items():
         torch.testing.assert_close(gradient, found[1][name])
 
@@ -128,7 +128,7 @@ def test_dropped_captions_are_dropped_for_the_unet_and_not_for_the_router(
     made.supernet.register_forward_pre_hook(lambda module, args: contexts.append(args[2]))
     routed: list[Tensor] = []
     made.policy.register_forward_pre_hook(lambda module, args: routed.append(args[0]))
-    made(batch, LATE, generator(0, 0))
+    made(batch, LATE, drawn(4))
     assert (contexts[0] == contexts[0][:1]).all()
     assert not torch.equal(routed[0][0], routed[0][1])
 
@@ -137,8 +137,8 @@ def test_under_autocast_routing_stays_in_float32(dense: Path, batch: Batch) -> N
     made = learner(dense, ours())
     routed: list[Tensor] = []
     made.policy.register_forward_pre_hook(lambda module, args: routed.append(args[0]))
-    made(batch, LATE, generator(0, 0))
+    made(batch, LATE, drawn(4))
     with torch.autocast("cpu", torch.bfloat16):
-        found = made(batch, LATE, generator(0, 0))
+        found = made(batch, LATE, drawn(4))
     assert torch.equal(*routed)
     assert found["loss"].dtype == torch.float32

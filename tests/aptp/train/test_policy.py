@@ -12,6 +12,7 @@ from aptp.train.losses import budget_loss, deviation_loss, gain_loss
 from aptp.train.method import Method
 from aptp.train.policy import Choice, Policy
 from tests.aptp.train.spaces import ours, policy, prompts, rng, small, spread_codes, theirs
+from tests.aptp.training.toys import drawn
 
 PREDICTOR = ("predictor.weight", "predictor.bias")
 
@@ -25,7 +26,7 @@ def reached(policy: Policy, loss: Tensor) -> set[str]:
 
 def chosen(method: Method, step: int = 10**6, seed: int = 0) -> tuple[Policy, Choice]:
     made = spread_codes(policy(method))
-    return made, made(prompts(16), step < method.warm_up, rng(seed))
+    return made, made(prompts(16), step < method.warm_up, drawn(16, seed))
 
 
 @pytest.mark.parametrize("method", [ours(warm_up=5), theirs()], ids=["ours", "theirs"])
@@ -103,7 +104,7 @@ def test_scores_that_are_not_numbers(method: Method) -> None:
     with torch.no_grad():
         made.predictor.weight.fill_(torch.nan)
     with pytest.raises(TrainingError, match="not numbers"):
-        made(prompts(8), False, rng())
+        made(prompts(8), False, drawn(8))
 
 
 def harm(gates: Tensor) -> Tensor:
@@ -120,7 +121,7 @@ def learned(method: Method, steps: int) -> tuple[Policy, Budget]:
     for step in range(steps):
         embedding = prompts(32, seed=step)
         weight = 0.1 + (embedding[:, 0] > 0).float()
-        choice = made(embedding, step < method.warm_up, rng(step))
+        choice = made(embedding, step < method.warm_up, drawn(32, step=step))
         own, ratios = weight * harm(choice.gates), budget.ratios(choice.built)
         total = own.mean() + 2 * budget_loss(ratios, budget.aim) + deviation_loss(ratios, method.spread)
         if choice.rival:
@@ -139,7 +140,7 @@ def test_the_budget_and_the_spread_converge_and_those_who_need_it_get_the_better
         assert costs.mean().item() == pytest.approx(0.7, rel=0.05)
         assert costs.std().item() == pytest.approx(0.1, abs=0.03)
         embedding = prompts(400, seed=10**6)
-        choice = made(embedding, False, rng())
+        choice = made(embedding, False, drawn(400))
         assert choice.assigned is not None
         needy = embedding[:, 0] > 0
         missed = harm(codes)[choice.assigned]

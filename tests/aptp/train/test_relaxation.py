@@ -75,11 +75,10 @@ def test_ordered_depths_fall_along_the_order_and_the_first_never_closes() -> Non
 
 
 def test_noise_is_one_sided_gumbel() -> None:
-    noise = gumbel(torch.Size([200_000]), rng())
+    noise = gumbel(torch.rand(200_000, generator=rng()))
     assert noise.mean().item() == pytest.approx(0.5772, abs=0.01)
     assert noise.var().item() == pytest.approx(math.pi**2 / 6, rel=0.02)
-    assert torch.isfinite(noise).all()
-    assert torch.equal(noise, gumbel(torch.Size([200_000]), rng()))
+    assert torch.isfinite(gumbel(torch.tensor([0.0, 1.0]))).all()
 
 
 def test_noise_shifts_scores() -> None:

@@ -3,13 +3,7 @@
 import pytest
 import torch
 
-from aptp.training.distillation import (
-    block_distance,
-    block_distances,
-    output_distance,
-    output_distances,
-    recorded,
-)
+from aptp.training.distillation import block_distances, output_distances, powers, recorded
 from tests.geometries import make_inputs, make_unet
 
 
@@ -53,25 +47,30 @@ def test_distances_are_mean_squares() -> None:
         for mine, theirs in zip(student, teacher, strict=True)
     ]
     assert output_distances(student[0], teacher[0]).tolist() == pytest.approx(each[0], rel=1e-5)
-    assert output_distance(student[0], teacher[0]).item() == pytest.approx(sum(each[0]) / 3, rel=1e-5)
     mean = [(a + b) / 2 for a, b in zip(*each, strict=True)]
-    assert block_distances(student, teacher, relative=False).tolist() == pytest.approx(mean, rel=1e-5)
-    assert block_distance(student, teacher, relative=False).item() == pytest.approx(sum(mean) / 3, rel=1e-5)
+    assert block_distances(student, teacher, None).tolist() == pytest.approx(mean, rel=1e-5)
 
 
 def test_relative_distances_do_not_depend_on_how_loud_a_block_is() -> None:
-    student, teacher = blocks(0), blocks(1)
-    before = block_distance(student, teacher, relative=True)
+    student, teacher, share = blocks(0), blocks(1), torch.full((3,), 1 / 3)
+    before = block_distances(student, teacher, powers(teacher, share))
     for part in (student, teacher):
         part[1] = 100 * part[1]
-    torch.testing.assert_close(block_distance(student, teacher, relative=True), before)
+    torch.testing.assert_close(block_distances(student, teacher, powers(teacher, share)), before)
     silent = [torch.zeros_like(block) for block in teacher]
-    assert torch.isfinite(block_distance(student, silent, relative=True))
+    assert torch.isfinite(block_distances(student, silent, powers(silent, share))).all()
+
+
+def test_power_is_of_the_rows_that_count() -> None:
+    teacher = blocks(0)
+    found = powers(teacher, torch.tensor([0.5, 0.0, 0.5]))
+    expected = [block[[0, 2]].square().mean().item() for block in teacher]
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_teacher_learns_nothing_and_half_precision_is_measured_in_float32() -> None:
     student, teacher = torch.ones(1, 4, requires_grad=True), torch.zeros(1, 4, requires_grad=True)
-    loss = output_distance(student.half() * 300, teacher)
+    loss = output_distances(student.half() * 300, teacher).sum()
     assert loss.item() == 90_000  # beyond float16
     loss.backward()
     assert teacher.grad is None

@@ -9,6 +9,7 @@ from diffusers import DDIMScheduler
 from aptp.errors import CheckpointError
 from aptp.presets import SCHEDULER
 from aptp.training.noising import Noising
+from tests.aptp.training.toys import drawn
 
 ZERO_SNR = {"rescale_betas_zero_snr": True}
 
@@ -46,21 +47,21 @@ def test_weights_are_min_snr_and_stay_positive_at_zero_snr():
 
 
 def test_the_loss_weighs_each_sample(rng):
-    noised = Noising(config()).draw(torch.randn(6, 4, 8, 8, generator=rng), rng)
+    noised = Noising(config()).draw(torch.randn(6, 4, 8, 8, generator=rng), drawn(6))
     output = torch.randn(6, 4, 8, 8, generator=rng)
     terms = [
         weight * ((o - t) ** 2).mean()
         for weight, o, t in zip(noised.weights, output, noised.target, strict=True)
     ]
-    torch.testing.assert_close(noised.loss(output), sum(terms) / 6)
+    torch.testing.assert_close(noised.loss(output), torch.stack(terms))
 
 
-def test_timesteps_are_uniform_and_stratified(rng):
-    noising = Noising(config())
-    drawn = torch.stack([noising.draw(torch.zeros(10, 1, 1, 1), rng).timesteps for _ in range(200)])
-    assert torch.equal((drawn.sort(dim=1).values // 100), torch.arange(10).expand(200, 10))
-    assert drawn.float().mean() == pytest.approx(499.5, abs=10)
-    assert drawn[:, 0].float().std() > 200, "the order within a batch is random"
+def test_timesteps_are_uniform_and_stratified():
+    noising, latents = Noising(config()), torch.zeros(10, 1, 1, 1)
+    found = torch.stack([noising.draw(latents, drawn(10, step=step)).timesteps for step in range(200)])
+    assert torch.equal((found.sort(dim=1).values // 100), torch.arange(10).expand(200, 10))
+    assert found.float().mean() == pytest.approx(499.5, abs=10)
+    assert found[:, 0].float().std() > 200, "the order within a batch is random"
 
 
 def test_other_predictions_are_refused_by_name():

@@ -8,10 +8,16 @@ from torch import nn
 
 from aptp.data.batches import Batch
 from aptp.data.sample import Sample
+from aptp.training.draws import Draws, draws
 from aptp.training.learner import Learner
 from aptp.training.recipe import Recipe
 
 RECIPE = Recipe(steps=12, batch=4, rate=0.05, warmup=3, decay=4, average=0.9)
+
+
+def drawn(rows: int, seed: int = 0, step: int = 0) -> Draws:
+    """The random numbers of a batch that one process has for itself."""
+    return draws(seed, step, range(rows), rows)
 
 
 class Noise:
@@ -23,7 +29,7 @@ class Noise:
 
 
 class Brightness(Learner):
-    """Learns to say how bright a picture is, through input noise that comes from the step's generator."""
+    """Learns to say how bright a picture is, through input noise."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,9 +37,9 @@ class Brightness(Learner):
         self.linear = nn.Linear(12, 1)
         self.frozen = nn.Linear(3, 3).requires_grad_(False)
 
-    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
+    def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, torch.Tensor]:
         flat = batch.images.flatten(1)
-        noisy = flat + 0.1 * torch.randn(flat.shape, generator=rng)
+        noisy = flat + 0.1 * draws.normal(12)
         return {"loss": (self.linear(noisy)[:, 0] - flat.mean(1)).square().mean()}
 
 
@@ -44,6 +50,6 @@ class Exploding(Brightness):
         super().__init__()
         self.at = at
 
-    def forward(self, batch: Batch, step: int, rng: torch.Generator) -> dict[str, torch.Tensor]:
-        terms = super().forward(batch, step, rng)
+    def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, torch.Tensor]:
+        terms = super().forward(batch, step, draws)
         return {"loss": terms["loss"] * float("nan")} if step == self.at else terms
