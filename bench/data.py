@@ -1,6 +1,6 @@
 """How fast captioned pictures are read: images per second of every source, and what broken pictures cost.
 
-    python -m bench.data [--pictures 600] [--rounds 5]
+    python -m bench.data [--pictures 300] [--rounds 5]
 
 Each source is made anew in its published layout, from JPEG files of 640 x 480 pixels with the spectrum of
 photographs. CPU time is of the reading process alone, without loading processes; images per second are as the
@@ -35,9 +35,9 @@ from aptp.data.named import open_source
 from aptp.data.sample import Source
 from bench.report import save
 
-SIDES = (256, 512)
-BATCH, PER_ROUND = 16, 8
-WARM = 4  # batches, in which loading processes start
+SIDE = 512
+BATCH, PER_ROUND = 16, 4
+WARM = 2  # batches, in which loading processes start
 EACH = 100  # of so many pictures one is broken
 CAPTIONS = 5  # of a picture of COCO
 
@@ -146,9 +146,9 @@ def rates(source: Source, workers: int, rounds: int) -> tuple[list[float], list[
     return seen
 
 
-def opened(data: str, side: int) -> tuple[Source, float]:
+def opened(data: str) -> tuple[Source, float]:
     start = time.perf_counter()
-    source = open_source(data, size=(side, side))
+    source = open_source(data, size=(SIDE, SIDE))
     return source, time.perf_counter() - start
 
 
@@ -158,25 +158,23 @@ def spread(samples: list[float]) -> str:
 
 def throughput(made: dict[str, str], rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     rows, samples = [], {}
-    for side in SIDES:
-        for name, data in made.items():
-            source, seconds = opened(data, side)
-            found = {workers: rates(source, workers, rounds) for workers in (0, 1, 2)}
-            samples[f"{name}, {side} px"] = {
-                "cpu_seconds": found[0][1],
-                **{f"images_per_second_{workers}": found[workers][0] for workers in found},
+    for name, data in made.items():
+        source, seconds = opened(data)
+        found = {workers: rates(source, workers, rounds) for workers in (0, 1, 2)}
+        samples[name] = {
+            "cpu_seconds": found[0][1],
+            **{f"images_per_second_{workers}": found[workers][0] for workers in found},
+        }
+        rows.append(
+            {
+                "source": name,
+                "opening": f"{1e3 * seconds:.0f} ms",
+                "CPU per image": f"{1e3 * median(found[0][1]):.1f} ms",
+                "images/s, no process": spread(found[0][0]),
+                "one": spread(found[1][0]),
+                "two": spread(found[2][0]),
             }
-            rows.append(
-                {
-                    "source": name,
-                    "pixels": f"{side} x {side}",
-                    "opening": f"{1e3 * seconds:.0f} ms",
-                    "CPU per image": f"{1e3 * median(found[0][1]):.1f} ms",
-                    "images/s, no process": spread(found[0][0]),
-                    "one": spread(found[1][0]),
-                    "two": spread(found[2][0]),
-                }
-            )
+        )
     return rows, samples
 
 
@@ -193,7 +191,7 @@ def broken(scratch: Path, pictures: list[bytes], rounds: int) -> tuple[list[dict
     rows, samples = [], {}
     count = len(pictures) // BATCH
     for name, data in (("whole", pictures), ("one in a hundred broken", damaged)):
-        source, _ = opened(folder(scratch / name, data), SIDES[0])
+        source, _ = opened(folder(scratch / name, data))
         found = rates(source, 0, rounds)
         skipped = [
             entry
@@ -218,7 +216,7 @@ def broken(scratch: Path, pictures: list[bytes], rounds: int) -> tuple[list[dict
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pictures", type=int, default=600)
+    parser.add_argument("--pictures", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     before = os.getloadavg()[0]
@@ -230,7 +228,7 @@ def main() -> None:
         broken_rows, broken_samples = broken(Path(scratch), pictures, arguments.rounds)
     size = sum(map(len, pictures)) / len(pictures) / 1e3
     load = f"{before:.1f} programs wanted the cores before it began, {os.getloadavg()[0]:.1f} at the end"
-    title = f"Reading captioned pictures ({len(pictures)} of {size:.0f} kB each; {load})"
+    title = f"Reading captioned pictures at {SIDE} x {SIDE} ({len(pictures)} of {size:.0f} kB each; {load})"
     tables = {"Throughput": rows, "Broken pictures": broken_rows}
     save("data", title, tables, {"throughput": samples, "broken": broken_samples})
 

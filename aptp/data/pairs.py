@@ -47,20 +47,21 @@ class Lister:
         self._captions, self._places, self._marks = Packer(), Packer(), array("Q")
         self._left_out: Counter[str] = Counter()
 
-    def add(self, caption: str | None, place: str) -> None:
+    def add(self, caption: str | None, place: str, key: str | None = None) -> None:
+        """``key``: what the picture is known by wherever it lies, if it is; its place otherwise."""
         caption = tidy(caption or "")
         if not caption:
             return self.leave_out("without a caption")
         self._captions.add(caption)
         self._places.add(place)
-        self._marks.append(_mark(place))
+        self._marks.append(_mark(key or storage.shown(place)))
 
     def leave_out(self, why: str, count: int = 1) -> None:
         self._left_out[why] += count
 
     def listing(self, split: str | None = None) -> Listing:
         """Of all pairs, or of a ``split`` of them, for a data set that has none: by SHA-256 of the pictures'
-        places, so that all captions of a picture are on one side, whatever else is in the set. At least one
+        keys, so that all captions of a picture are on one side, whatever else is in the set. At least one
         picture is the test split's.
         """
         rows = np.arange(len(self._captions))
@@ -148,6 +149,5 @@ class Pairs:
         return crop(image, self._view.size, rng)
 
 
-def _mark(place: str) -> int:
-    # A shard's members are known by shard and name, wherever in it they stand.
-    return int.from_bytes(hashlib.sha256(storage.shown(place).encode()).digest()[:8], "big")
+def _mark(key: str) -> int:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")

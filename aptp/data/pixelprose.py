@@ -5,7 +5,7 @@ of tar shards anywhere below the folder. One belongs to a row by the `uid` in th
 by the `url` there; without a `.json` by its own name, which is the row's `uid` or `key`. A `.json` counts
 first, for img2dataset numbers what it fetches anew, and such a number is another row's `key`.
 
-Conditions on any column choose rows; a row whose column is empty fulfils none. Splits are by hash.
+Conditions on any column choose rows; a row whose column is empty fulfils none. Splits are by hash of `uid`.
 Needs pyarrow, and is alone in that.
 """
 
@@ -44,7 +44,7 @@ def listing(root: Path, split: str, conditions: str = "") -> Listing:
         for caption, *identities in _rows(root / path, wanted, lister):
             place = next((places[each] for each in identities if each in places), None)
             if place:
-                lister.add(without_prefix(caption or ""), place)
+                lister.add(without_prefix(caption or ""), place, identities[0])
             else:
                 lister.leave_out("without a picture")
     return lister.listing(split)

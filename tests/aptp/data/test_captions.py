@@ -1,5 +1,7 @@
 """Captions: tidied, freed of a stock phrase, cut at sentence ends and nowhere else."""
 
+import pickle
+
 import pytest
 
 from aptp.data.captions import Window, shortened, tidy, without_prefix
@@ -27,7 +29,7 @@ def test_whole_sentences_are_kept(limit, found):
 
 
 def test_a_tokenizer_says_what_fits():
-    fits = Window(make_tokenizer(16))
+    fits = pickle.loads(pickle.dumps(Window(make_tokenizer(16))))  # as loading processes are given it
     assert fits("red " * 3)
     assert not fits("red " * 60)
     assert len(shortened("A red star. " * 30, fits)) < 60

@@ -72,6 +72,16 @@ def test_conditions_choose_rows(tmp_path, conditions, left):
     assert about["name"] == f"pixelprose?{conditions}"
 
 
+def test_the_same_rows_are_held_out_wherever_their_pictures_lie(tmp_path):
+    rows = pixelprose(tmp_path)
+    held_out = opened(tmp_path, split="test")[0].caption
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    samples = [{"jpg": picture(i), "json": beside(row, uid=row["uid"])} for i, row in enumerate(rows)]
+    shard(tmp_path / "elsewhere" / "00000.tar", samples)
+    assert opened(tmp_path, split="test")[0].caption == held_out
+
+
 def beside(row, **told):
     return json.dumps({"key": "000000000", "caption": row["vlm_caption"], **told})
 
