@@ -50,7 +50,7 @@ def _objects(path: Path) -> Iterator[tuple[str, str | None]]:
             try:
                 entry = json.loads(line)
                 caption = next(entry[name] for name in CAPTIONS if name in entry)
-                yield entry["file_name"], caption
+                yield str(entry["file_name"]), caption
             except (ValueError, LookupError, TypeError, StopIteration) as error:
                 raise DataError(
                     f"{path}, line {number} is no JSON object with 'file_name' and 'text' (or 'caption')"

@@ -47,12 +47,14 @@ class Lister:
         self._captions, self._places, self._marks = Packer(), Packer(), array("Q")
         self._left_out: Counter[str] = Counter()
 
-    def add(self, caption: str | None, place: str, key: str | None = None) -> None:
-        """``key``: what the picture is known by wherever it lies, if it is; its place otherwise."""
-        caption = tidy(caption or "")
-        if not caption:
+    def add(self, caption: object, place: str, key: str | None = None) -> None:
+        """``caption``: left out where it is no text or has none. ``key``: what the picture is known by
+        wherever it lies, if it is; its place otherwise.
+        """
+        text = tidy(caption) if isinstance(caption, str) else ""
+        if not text:
             return self.leave_out("without a caption")
-        self._captions.add(caption)
+        self._captions.add(text)
         self._places.add(place)
         self._marks.append(_mark(key or storage.shown(place)))
 

@@ -123,7 +123,8 @@ def _survey(arguments: argparse.Namespace, subjects: Subjects, names: Sequence[s
     routed = [captions[i] for i in range(min(arguments.routed, found["pairs"]))]
     _make(arguments.out)
     told = f"{len(samples)} from the test split, seed {arguments.seed}"
-    about = {**_about(arguments, checkpoint, told), "data": found}
+    data = f"{found['name']}, {found['pairs']} pairs, {found['sha256'][:16]}"
+    about = {**_about(arguments, checkpoint, told), "data": data}
     survey = Survey.of(subjects, names, samples, routed, about, _progress(console, len(samples)))
     survey.save(arguments.out)
     console.print(UNJUDGED, markup=False, highlight=False, soft_wrap=True)

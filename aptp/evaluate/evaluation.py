@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -71,15 +70,7 @@ class Evaluation:
             raise StorageError(f"the report cannot be written to {folder} ({error.strerror})") from error
 
     def _result(self, name: str, progress: Progress) -> Result:
-        start, done = time.monotonic(), 0
-
-        def drawn(count: int) -> None:
-            nonlocal done
-            done += count
-            progress(name, done)
-
-        pictures = self._subjects.draw(name, self._samples, drawn)
-        seconds = time.monotonic() - start
+        pictures, seconds = self._subjects.timed(name, self._samples, progress)
         self._pictures[name] = pictures
         distance = frechet(self._judge.features(pictures), self._reference)
         return Result(examine(self._judge, self._samples, pictures), distance, seconds)

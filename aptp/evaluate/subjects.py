@@ -5,6 +5,7 @@ Refuses pipelines with more than one text encoder.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -68,6 +69,19 @@ class Subjects:
             tokenizer=CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer", local_files_only=True),
             scheduler=DDIMScheduler.from_config(checkpoint.scheduler_config()),
         )
+
+    def timed(
+        self, name: str, samples: Sequence[Sample], progress: Callable[[str, int], None]
+    ) -> tuple[Pictures, float]:
+        """`draw`, and the seconds it took; ``progress`` is told ``name`` and how many pictures are there."""
+        start, done = time.monotonic(), 0
+
+        def drawn(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(name, done)
+
+        return self.draw(name, samples, drawn), time.monotonic() - start
 
     def draw(self, name: str, samples: Sequence[Sample], progress: Progress = lambda n: None) -> Pictures:
         """The subject's picture for each caption."""

@@ -6,7 +6,6 @@ No judge reads such pictures, so nothing here says how good they are; scenes alo
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,15 +27,14 @@ UNJUDGED = (
 @dataclass(frozen=True)
 class Survey:
     """``about``: what was looked at. ``codes``: of the captions drawn to, those of ``samples``. ``mixture``:
-    how captions in general are routed. ``pictures`` and ``seconds`` by subject.
+    how captions in general are routed. ``drawn``: by subject, its pictures and the seconds they took.
     """
 
     about: Mapping[str, Any]
     samples: Sequence[Sample]
     codes: Sequence[int]
     mixture: Mixture
-    pictures: Mapping[str, Pictures] = field(repr=False)
-    seconds: Mapping[str, float]
+    drawn: Mapping[str, tuple[Pictures, float]] = field(repr=False)
 
     @classmethod
     def of(
@@ -49,31 +47,21 @@ class Survey:
         progress: Callable[[str, int], None] = lambda name, done: None,
     ) -> Survey:
         """Draws to ``samples`` with the subjects of these ``names``, and routes ``routed``."""
-        pictures, seconds = {}, {}
-        for name in names:
-            start, done = time.monotonic(), 0
-
-            def drawn(count: int, name: str = name) -> None:
-                nonlocal done
-                done += count
-                progress(name, done)
-
-            pictures[name] = subjects.draw(name, samples, drawn)
-            seconds[name] = time.monotonic() - start
+        drawn = {name: subjects.timed(name, samples, progress) for name in names}
         codes = subjects.codes([sample.caption for sample in samples])
-        return cls(about, samples, codes, Mixture.of(subjects, routed), pictures, seconds)
+        return cls(about, samples, codes, Mixture.of(subjects, routed), drawn)
 
     def to_json(self) -> str:
-        drawn = [
+        pictures = [
             {"number": number, "caption": sample.caption, "place": sample.metadata.get("place"), "code": code}
             for number, (sample, code) in enumerate(zip(self.samples, self.codes, strict=True))
         ]
         body = {
             "about": dict(self.about),
             "judged": False,
-            "seconds": dict(self.seconds),
+            "seconds": {name: seconds for name, (_, seconds) in self.drawn.items()},
             "routing": self.mixture.summary(),
-            "pictures": drawn,
+            "pictures": pictures,
         }
         return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
 
@@ -83,7 +71,7 @@ class Survey:
             UNJUDGED,
             self.mixture.to_markdown(),
             "## Pictures",
-            *(f"![drawn by {name}](samples-{name}.png)" for name in self.pictures),
+            *(f"![drawn by {name}](samples-{name}.png)" for name in self.drawn),
         ]
         return "# Survey\n\n" + "\n\n".join(sections) + "\n"
 
@@ -93,7 +81,7 @@ class Survey:
         try:
             (folder / "report.json").write_text(self.to_json())
             (folder / "report.md").write_text(self.to_markdown())
-            for name, pictures in self.pictures.items():
+            for name, (pictures, _) in self.drawn.items():
                 gallery(captions, self.codes, pictures).save(folder / f"samples-{name}.png")
         except OSError as error:
             raise StorageError(f"the report cannot be written to {folder} ({error.strerror})") from error

@@ -56,6 +56,11 @@ def test_what_is_left_out(tmp_path):
     (tmp_path / "some" / "001.txt").unlink()
     put(tmp_path / "some" / "002.txt", "\n")
     assert left_out(tmp_path) == {"without a caption": 2}
+    texts = (5, None, "a star", "a ring")
+    entries = [{"file_name": f"some/{i:03d}.jpg", "text": text} for i, text in enumerate(texts)]
+    put(tmp_path / "metadata.jsonl", lines(*entries))
+    assert left_out(tmp_path) == {"without a caption": 2}
+    (tmp_path / "metadata.jsonl").unlink()
     put(tmp_path / "captions.tsv", "some/003.jpg\ta star\nsome/004.jpg\ta ring\nsome/none.jpg\tnothing\n")
     assert left_out(tmp_path) == {"without a picture": 1}
 

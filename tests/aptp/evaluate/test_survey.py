@@ -38,7 +38,7 @@ def test_the_json_has_routes_and_no_scores(report):
     assert sum(body["routing"]["counts"]["all"]) == 16
     assert list(body["routing"]["counts"]) == ["all"]
     assert body["routing"]["information_bits"] is None
-    assert body["about"]["data"]["pairs"] == 20
+    assert body["about"]["data"].startswith("coco, 20 pairs, ")
     assert len(body["pictures"]) == 3
     assert all(each["place"].startswith("val2014/") and each["code"] in (0, 1) for each in body["pictures"])
     assert not {"rates", "fd_scenes"} & set(str(body).split("'"))
@@ -65,6 +65,6 @@ def test_a_judge_has_nothing_to_do_here(folder, data, tmp_path):
 
 def test_a_report_that_cannot_be_written(tmp_path):
     (tmp_path / "report.json").mkdir()
-    survey = Survey({}, [], [], Mixture([0], [0.5], {}, {}, 0), {}, {})
+    survey = Survey({}, [], [], Mixture([0], [0.5], {}, {}, 0), {})
     with pytest.raises(StorageError, match="the report cannot be written"):
         survey.save(tmp_path)
