@@ -38,6 +38,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n{self.format_usage()}")
 
 
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """The option that names a source of `aptp.data`."""
+    kinds = "scenes, coco:DIR, cc3m:DIR, pixelprose:DIR, folder:DIR"
+    parser.add_argument("--data", default="scenes", metavar="NAME[:DIR]", help=f"captioned images: {kinds}")
+
+
 def console() -> Console:
     """The terminal, of which a launcher of several processes gives one to the first alone."""
     return Console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")

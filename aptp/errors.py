@@ -9,6 +9,7 @@
     ├── StorageError              exit 1   the disk is full or cannot be written
     └── Refused                   exit 3
         ├── CheckpointError                the folder is not a checkpoint, or its parts do not fit together
+        ├── DataError                      captioned images not laid out as they should be, or none is left
         └── IntegrityError                 a file is not the one the checkpoint was published with
 
 Every message says what is wrong, where, and what to do about it.
@@ -53,6 +54,10 @@ class Refused(AptpError):
 
 
 class CheckpointError(Refused):
+    pass
+
+
+class DataError(Refused):
     pass
 
 

@@ -26,3 +26,16 @@ class Source(Protocol):
     """
 
     def __getitem__(self, position: int) -> Sample: ...
+
+
+class NamedSource(Source, Protocol):
+    """A Source that a command line can name."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What makes it itself, as JSON: the same where, and only where, its samples are."""
+        ...
+
+    def captions(self) -> Source:
+        """The same captions in the same order, without reading pictures where they take time."""
+        ...

@@ -1,4 +1,4 @@
-"""`python -m aptp.evaluate`: what a checkpoint draws to held-out captions, judged.
+"""`python -m aptp.evaluate`: what a checkpoint draws to held-out captions, judged where they are scenes.
 
 Owns the command line alone.
 """
@@ -12,14 +12,20 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from aptp.cli import Parser, quieten, run
+from aptp.cli import Parser, add_data, quieten, run
 from aptp.errors import Refused, StorageError, UsageError
 
-DESCRIPTION = "Judge what a checkpoint draws to held-out captions of scenes."
+if TYPE_CHECKING:
+    from aptp.checkpoint.reader import Checkpoint
+    from aptp.evaluate.subjects import Subjects
+
+DESCRIPTION = (
+    "Judge what a checkpoint draws to held-out captions of scenes, or show it for those of other data."
+)
 LINE_EVERY = 20.0  # seconds
 
 
@@ -30,13 +36,20 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--experts", default="dense,mixed", help="who draws: dense, mixed, 0, 1, …; as ceilings vae, render"
     )
-    parser.add_argument("--per-tier", type=int, default=200, metavar="N", help="captions of each tier")
+    add_data(parser)
+    parser.add_argument(
+        "--per-tier",
+        type=int,
+        default=200,
+        metavar="N",
+        help="captions of each tier; only scenes have several",
+    )
     parser.add_argument("--routed", type=int, default=2000, metavar="N", help="captions to look at routes on")
     parser.add_argument("--steps", type=int, default=25, help="of DDIM")
     parser.add_argument("--guidance", type=float, help="default: the checkpoint's")
     parser.add_argument("--seed", type=int, default=0, help="draws captions and start noise")
     parser.add_argument("--batch", type=int, default=50, help="pictures drawn at once")
-    parser.add_argument("--judge", type=Path, metavar="FILE", help="default: the one in this package")
+    parser.add_argument("--judge", type=Path, metavar="FILE", help="of scenes (the one in this package)")
     arguments: argparse.Namespace = parser.parse_args(argv)
     return arguments
 
@@ -47,12 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     quieten()
     try:
-        from aptp.evaluate.evaluation import Evaluation
+        table = _report(arguments, console)
     except ModuleNotFoundError as error:
         raise Refused(f"{error.name} is not installed; install aptp[eval] to evaluate") from error
+    sys.stdout.write(table + "\n")
+    console.print(f"{arguments.out}/report.md has it all", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _report(arguments: argparse.Namespace, console: Console) -> str:
+    """Writes the report; its main table."""
     from aptp.checkpoint.reader import Checkpoint
-    from aptp.evaluate.examination import held_out, unseen
-    from aptp.evaluate.judge.reader import WEIGHTS, Judge
     from aptp.evaluate.sampling import Settings
     from aptp.evaluate.subjects import Subjects
 
@@ -62,16 +80,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = Settings(arguments.steps, arguments.guidance, arguments.seed, arguments.batch)
     subjects = Subjects(checkpoint, settings)
     names = subjects.chosen(arguments.experts)
+    return (_evaluate if arguments.data == "scenes" else _survey)(arguments, subjects, names, console)
+
+
+def _evaluate(
+    arguments: argparse.Namespace, subjects: Subjects, names: Sequence[str], console: Console
+) -> str:
+    """Judges what is drawn to scenes; the table of scores."""
+    from aptp.evaluate.evaluation import Evaluation
+    from aptp.evaluate.examination import held_out, unseen
+    from aptp.evaluate.judge.reader import WEIGHTS, Judge
+
     judge = Judge.load(arguments.judge or WEIGHTS)
-    _make(arguments.out)
     samples = held_out(arguments.per_tier, arguments.seed)
     evaluation = Evaluation(subjects, judge, names, samples, unseen(arguments.routed, arguments.seed))
-    about = _about(arguments, checkpoint, len({each.caption for each in samples}))
+    _make(arguments.out)
+    weights = hashlib.sha256((arguments.judge or WEIGHTS).read_bytes()).hexdigest()
+    captions = (
+        f"{arguments.per_tier} of each tier from the test split, seed {arguments.seed}; "
+        f"{len({each.caption for each in samples})} different"
+    )
+    about = {**_about(arguments, subjects.checkpoint, captions), "judge": weights[:16]}
     report = evaluation.run(about, _progress(console, len(samples)))
     evaluation.save(report, arguments.out)
-    sys.stdout.write(report.table() + "\n")
-    console.print(f"{arguments.out}/report.md has it all", markup=False, highlight=False, soft_wrap=True)
-    return 0
+    return report.table()
+
+
+def _survey(arguments: argparse.Namespace, subjects: Subjects, names: Sequence[str], console: Console) -> str:
+    """Shows what is drawn to captions of other data, which nothing here can judge; where they are routed."""
+    from aptp.data.captions import Window
+    from aptp.data.named import open_source
+    from aptp.evaluate.survey import UNJUDGED, Survey
+
+    checkpoint, fits = subjects.checkpoint, Window(subjects.parts.tokenizer)
+    if arguments.judge:
+        raise UsageError("--judge reads scenes alone; leave it out with other data")
+    source = open_source(
+        arguments.data, seed=arguments.seed, split="test", size=checkpoint.record.size, fits=fits
+    )
+    found, captions = source.about, source.captions()
+    samples = [source[i] for i in range(min(arguments.per_tier, found["pairs"]))]
+    routed = [captions[i] for i in range(min(arguments.routed, found["pairs"]))]
+    _make(arguments.out)
+    told = f"{len(samples)} from the test split, seed {arguments.seed}"
+    data = f"{found['name']}, {found['pairs']} pairs, {found['sha256'][:16]}"
+    about = {**_about(arguments, checkpoint, told), "data": data}
+    survey = Survey.of(subjects, names, samples, routed, about, _progress(console, len(samples)))
+    survey.save(arguments.out)
+    console.print(UNJUDGED, markup=False, highlight=False, soft_wrap=True)
+    return survey.mixture.to_markdown()
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -91,22 +148,18 @@ def _make(folder: Path) -> None:
         raise StorageError(f"--out {folder} cannot be made ({error.strerror})") from error
 
 
-def _about(arguments: argparse.Namespace, checkpoint: Any, distinct: int) -> dict[str, Any]:
+def _about(arguments: argparse.Namespace, checkpoint: Checkpoint, captions: str) -> dict[str, Any]:
     import diffusers
     import torch
 
-    from aptp.evaluate.judge.reader import WEIGHTS
     from aptp.version import __version__
 
-    judge = hashlib.sha256((arguments.judge or WEIGHTS).read_bytes()).hexdigest()
     return {
         "checkpoint": f"{checkpoint.record.name} {checkpoint.digest()[:16]}",
         "trained": checkpoint.record.trained,
-        "captions": f"{arguments.per_tier} of each tier from the test split, seed {arguments.seed}; "
-        f"{distinct} different",
+        "captions": captions,
         "drawn with": f"DDIM, {arguments.steps} steps, guidance {arguments.guidance:g}, float32, "
         f"torch {torch.__version__}, diffusers {diffusers.__version__}",
-        "judge": judge[:16],
         "aptp": __version__,
     }
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from aptp.data.sample import Sample
-from aptp.errors import StorageError
+from aptp.data.scenes.vocabulary import SIDE
+from aptp.errors import CheckpointError, StorageError
 from aptp.evaluate.examination import examine, reference
 from aptp.evaluate.frechet import Features, frechet
 from aptp.evaluate.judge.reader import Judge
@@ -35,6 +35,13 @@ class Evaluation:
         samples: Sequence[Sample],
         routed: Sequence[Sample],
     ) -> None:
+        """Raises CheckpointError for a checkpoint that draws pictures of another size than scenes have."""
+        height, width = subjects.checkpoint.record.size
+        if (height, width) != (SIDE, SIDE):
+            raise CheckpointError(
+                f"{subjects.checkpoint.path} draws {height}x{width} pixels; the judge reads scenes of "
+                f"{SIDE}x{SIDE}. With --data NAME:DIR it is shown what is drawn to captions of your own"
+            )
         self._subjects, self._judge, self._samples, self._routed = subjects, judge, samples, routed
         self._names = [*(name for name in names if name != RENDER), RENDER]
         self._pictures: dict[str, Pictures] = {}
@@ -63,15 +70,7 @@ class Evaluation:
             raise StorageError(f"the report cannot be written to {folder} ({error.strerror})") from error
 
     def _result(self, name: str, progress: Progress) -> Result:
-        start, done = time.monotonic(), 0
-
-        def drawn(count: int) -> None:
-            nonlocal done
-            done += count
-            progress(name, done)
-
-        pictures = self._subjects.draw(name, self._samples, drawn)
-        seconds = time.monotonic() - start
+        pictures, seconds = self._subjects.timed(name, self._samples, progress)
         self._pictures[name] = pictures
         distance = frechet(self._judge.features(pictures), self._reference)
         return Result(examine(self._judge, self._samples, pictures), distance, seconds)

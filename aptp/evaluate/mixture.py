@@ -10,7 +10,7 @@ import numpy as np
 
 from aptp.data.sample import Sample
 from aptp.data.scenes.scene import TIERS, Scene
-from aptp.evaluate import routing
+from aptp.evaluate import markdown, routing
 from aptp.evaluate.rates import bootstrap
 from aptp.evaluate.subjects import Subjects
 
@@ -22,7 +22,8 @@ class Mixture:
     """``codes``: of each sample. ``budgets``: each code's share of the dense UNet's true MACs. ``target``:
     the mean budget that training aimed at, if the checkpoint tells.
 
-    ``by_tier`` and ``by_things``: captions per code, by tier and by the number of things that are not words.
+    ``by_tier`` and ``by_things``: captions per code, by tier and by the number of things that are not words;
+    empty for captions of other data than scenes.
     ``changed``: captions whose code depends on the batch they are in.
     """
 
@@ -36,7 +37,7 @@ class Mixture:
     @classmethod
     def of(cls, subjects: Subjects, samples: Sequence[Sample]) -> Mixture:
         captions = [sample.caption for sample in samples]
-        scenes: list[Scene] = [sample.metadata["scene"] for sample in samples]
+        scenes = [sample.metadata["scene"] for sample in samples if "scene" in sample.metadata]
         codes = subjects.codes(captions)
         checkpoint = subjects.checkpoint
         cost = checkpoint.cost()
@@ -44,8 +45,8 @@ class Mixture:
         return cls(
             codes,
             budgets,
-            _by_tier(codes, scenes, len(budgets)),
-            _by_things(codes, scenes, len(budgets)),
+            _by_tier(codes, scenes, len(budgets)) if scenes else {},
+            _by_things(codes, scenes, len(budgets)) if scenes else {},
             routing.changed_by_batch(checkpoint.router(), subjects.encode, captions, codes),
             target(checkpoint.record.provenance),
         )
@@ -68,6 +69,49 @@ class Mixture:
     @property
     def information_by_chance(self) -> float:
         return routing.chance_information(list(self.by_tier.values()))
+
+    @property
+    def _groups(self) -> dict[str, list[int]]:
+        return {"all": self.counts, **self.by_tier, **self.by_things}
+
+    def summary(self) -> dict[str, Any]:
+        """Every figure, as JSON."""
+        return {
+            "budgets": self.budgets,
+            "target": self.target,
+            "counts": self._groups,
+            "mean_budget": {name: self.budget(counts) for name, counts in self._groups.items()},
+            "information_bits": self.information if self.by_tier else None,
+            "information_by_chance_bits": self.information_by_chance if self.by_tier else None,
+            "changed_by_batch": self.changed,
+        }
+
+    def to_markdown(self) -> str:
+        """A section: shares of the codes and mean budgets, by group."""
+        rows = [["captions", "n", *(f"code {code}" for code in range(len(self.budgets))), "mean budget"]]
+        rows.append(["budget", "", *(f"{budget:.3f}" for budget in self.budgets), ""])
+        for name, counts in self._groups.items():
+            total, (mean, low, high) = sum(counts), self.budget(counts)
+            shares = [f"{count / total:.3f}" for count in counts]
+            rows.append([name, str(total), *shares, f"{mean:.3f} ({low:.3f}–{high:.3f})"])
+        sections = ["## Routing", markdown.table(rows), self._realised()]
+        if self.by_tier:
+            sections.append(
+                f"A caption's code tells {self.information:.3f} bits of its tier "
+                f"({self.information_by_chance:.3f} would be chance)."
+            )
+        sections.append(
+            f"{self.changed} of {len(self.codes)} captions get another code in batches of other sizes and "
+            "orders."
+        )
+        return "\n\n".join(sections)
+
+    def _realised(self) -> str:
+        line = "Budgets are shares of the dense UNet's true MACs; intervals by bootstrap."
+        if self.target is None:
+            return line
+        mean = self.budget(self.counts)[0]
+        return f"{line} Training aimed at {self.target:.3f}; {mean:.4f} is {mean / self.target - 1:+.1%} off."
 
 
 def target(provenance: Mapping[str, Any]) -> float | None:

@@ -7,22 +7,23 @@ from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from aptp.data.scenes.scene import TIERS
-from aptp.data.scenes.vocabulary import SIDE
 from aptp.evaluate.examination import Verdict
 from aptp.evaluate.mixture import Mixture
 from aptp.evaluate.reading import Pictures
 
-SHOWN = 8  # of each tier
-SCALE = 3
+SHOWN = 8  # of each tier, or code
+SHOWN_TALL = 192  # pixels
 LINE = 13  # pixels between lines of text
 LINES = 5
 CHARACTERS = 30  # of a line under a picture
 GAP = 8
+Line = tuple[str, tuple[int, int, int]]  # and its colour
 RIGHT, WRONG, TEXT = (20, 120, 40), (190, 30, 30), (40, 40, 40)
 
 
@@ -31,18 +32,33 @@ def grid(verdicts: Sequence[Verdict], pictures: Pictures) -> Image.Image:
     read instead.
     """
     rows = [[i for i, each in enumerate(verdicts) if each.scene.tier == tier][:SHOWN] for tier in TIERS]
-    width, height = SIDE * SCALE + GAP, SIDE * SCALE + GAP + LINE * LINES
-    columns = max(map(len, rows))
-    sheet = Image.new("RGB", (columns * width + GAP, len(rows) * height + GAP), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=LINE - 2)
-    for row, numbers in enumerate(rows):
-        for column, number in enumerate(numbers):
+    return _sheet([[(pictures[i], _lines(verdicts[i])) for i in row] for row in rows])
+
+
+def gallery(captions: Sequence[str], codes: Sequence[int], pictures: Pictures) -> Image.Image:
+    """The first pictures of each code's captions, a row each, with the caption below."""
+    rows = [[i for i, each in enumerate(codes) if each == code][:SHOWN] for code in sorted(set(codes))]
+    lines = [
+        [(line, TEXT) for line in wrap(f"{code}: {text}", CHARACTERS)]
+        for text, code in zip(captions, codes, strict=True)
+    ]
+    return _sheet([[(pictures[i], lines[i]) for i in row] for row in rows])
+
+
+def _sheet(rows: Sequence[Sequence[tuple[npt.NDArray[np.uint8], Sequence[Line]]]]) -> Image.Image:
+    """Pictures [H, W, 3], all of one size, with the first lines of what is to be said of each below it."""
+    tall, wide = rows[0][0][0].shape[:2]
+    shown = (max(1, round(SHOWN_TALL * wide / tall)), SHOWN_TALL)
+    filtered = Image.Resampling.NEAREST if tall < SHOWN_TALL else Image.Resampling.LANCZOS
+    width, height = shown[0] + GAP, shown[1] + GAP + LINE * LINES
+    sheet = Image.new("RGB", (max(map(len, rows)) * width + GAP, len(rows) * height + GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=LINE - 2)
+    for row, cells in enumerate(rows):
+        for column, (picture, lines) in enumerate(cells):
             x, y = GAP + column * width, GAP + row * height
-            picture = Image.fromarray(pictures[number]).resize((SIDE * SCALE,) * 2, Image.Resampling.NEAREST)
-            sheet.paste(picture, (x, y))
-            for i, (line, colour) in enumerate(_lines(verdicts[number])[:LINES]):
-                draw.text((x, y + SIDE * SCALE + LINE * i), line, colour, font)
+            sheet.paste(Image.fromarray(picture).resize(shown, filtered), (x, y))
+            for i, (line, colour) in enumerate(lines[:LINES]):
+                draw.text((x, y + shown[1] + LINE * i), line, colour, font)
     return sheet
 
 
@@ -74,7 +90,7 @@ def save_routes(mixture: Mixture, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _lines(verdict: Verdict) -> list[tuple[str, tuple[int, int, int]]]:
+def _lines(verdict: Verdict) -> list[Line]:
     missing = [name for name, value in verdict.score.items() if value < 1 and name not in ("all", "both")]
     lines = [(line, TEXT) for line in wrap(verdict.sample.caption, CHARACTERS)]
     if verdict.score["all"]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from aptp.checkpoint.reader import DENSE
 from aptp.data.scenes.scene import TIERS
+from aptp.evaluate import markdown
 from aptp.evaluate.examination import EVERY_TIER, Verdict, bindings, differences, rates
 from aptp.evaluate.mixture import Mixture
 from aptp.evaluate.rates import Rate
@@ -39,7 +40,7 @@ class Report:
         """Every figure, without the pictures they are made of; JSON as it is."""
         return {
             "subjects": {name: _summary(result) for name, result in self.results.items()},
-            "routing": _routing(self.mixture) if self.mixture else None,
+            "routing": self.mixture.summary() if self.mixture else None,
         }
 
     def to_json(self) -> str:
@@ -58,7 +59,7 @@ class Report:
         if {MIXED, DENSE} <= set(self.results):
             sections.append(_against(self.results[MIXED], self.results[DENSE]))
         if self.mixture:
-            sections.append(_mixture(self.mixture))
+            sections.append(self.mixture.to_markdown())
         return "# Evaluation\n\n" + "\n\n".join(sections) + "\n"
 
     def table(self) -> str:
@@ -72,7 +73,7 @@ class Report:
                 rows.append([tier, measure, str(rate.count), *shares])
         distances = [f"{result.distance:.3f}" for result in self.results.values()]
         rows.append(["", "FD-scenes", str(len(next(iter(self.results.values())).verdicts)), *distances])
-        return _markdown(rows)
+        return markdown.table(rows)
 
     def _pictures(self) -> list[dict[str, Any]]:
         columns = [result.verdicts for result in self.results.values()]
@@ -111,19 +112,6 @@ def _summary(result: Result) -> dict[str, Any]:
     }
 
 
-def _routing(mixture: Mixture) -> dict[str, Any]:
-    groups = {"all": mixture.counts, **mixture.by_tier, **mixture.by_things}
-    return {
-        "budgets": mixture.budgets,
-        "target": mixture.target,
-        "counts": groups,
-        "mean_budget": {name: mixture.budget(counts) for name, counts in groups.items()},
-        "information_bits": mixture.information,
-        "information_by_chance_bits": mixture.information_by_chance,
-        "changed_by_batch": mixture.changed,
-    }
-
-
 def _bindings(results: Mapping[str, Result]) -> str:
     """Where pairs differ in an attribute: whether each thing has its own, or the other's."""
     rows = [["pairs", "of", *results]]
@@ -133,7 +121,7 @@ def _bindings(results: Mapping[str, Result]) -> str:
             total = next(iter(counts.values())).total()
             rates_ = [_share(Rate(count[kind], count.total())) for count in counts.values()]
             rows.append([f"{attribute} {kind}", str(total), *rates_])
-    return "## Binding\n\n" + _markdown(rows)
+    return "## Binding\n\n" + markdown.table(rows)
 
 
 def _against(mixed: Result, dense: Result) -> str:
@@ -143,46 +131,9 @@ def _against(mixed: Result, dense: Result) -> str:
         [measure, f"{mean:+.3f} ({low:+.3f} … {high:+.3f})"] for measure, (mean, low, high) in found.items()
     ]
     note = "On the same captions and start noise; intervals by bootstrap over pictures."
-    return f"## The mixture against dense\n\n{_markdown(rows)}\n\n{note}"
-
-
-def _mixture(mixture: Mixture) -> str:
-    codes = range(len(mixture.budgets))
-    rows = [["captions", "n", *(f"code {code}" for code in codes), "mean budget"]]
-    rows.append(["budget", "", *(f"{budget:.3f}" for budget in mixture.budgets), ""])
-    groups = {"all": mixture.counts, **mixture.by_tier, **mixture.by_things}
-    for name, counts in groups.items():
-        total = sum(counts)
-        mean, low, high = mixture.budget(counts)
-        shares = [f"{count / total:.3f}" for count in counts]
-        rows.append([name, str(total), *shares, f"{mean:.3f} ({low:.3f}–{high:.3f})"])
-    lines = [
-        "## Routing",
-        _markdown(rows),
-        _realised(mixture),
-        f"A caption's code tells {mixture.information:.3f} bits of its tier "
-        f"({mixture.information_by_chance:.3f} would be chance). "
-        f"{mixture.changed} of {len(mixture.codes)} captions get another code in batches of other sizes and "
-        "orders.",
-    ]
-    return "\n\n".join(lines)
-
-
-def _realised(mixture: Mixture) -> str:
-    line = "Budgets are shares of the dense UNet's true MACs; intervals by bootstrap."
-    if mixture.target is None:
-        return line
-    mean = mixture.budget(mixture.counts)[0]
-    return (
-        f"{line} Training aimed at {mixture.target:.3f}; {mean:.4f} is {mean / mixture.target - 1:+.1%} off."
-    )
+    return f"## The mixture against dense\n\n{markdown.table(rows)}\n\n{note}"
 
 
 def _share(rate: Rate) -> str:
     low, high = rate.interval
     return f"{rate.share:.3f} ({low:.3f}–{high:.3f})" if rate.count else "–"
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])

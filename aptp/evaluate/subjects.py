@@ -1,11 +1,13 @@
 """What can be examined of a checkpoint: its dense UNet, its experts, the mixture of them, and two ceilings.
 
-Refuses checkpoints that do not draw scenes.
+Refuses pipelines with more than one text encoder.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +15,6 @@ import torch
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.data.sample import Sample
-from aptp.data.scenes.vocabulary import SIDE
 from aptp.errors import CheckpointError, UsageError, nearest
 from aptp.evaluate.reading import Pictures
 from aptp.evaluate.routing import routes
@@ -26,21 +27,19 @@ Progress = Callable[[int], None]  # told how many more pictures are there
 
 class Subjects:
     """A checkpoint's subjects by name: ``dense``, ``0`` … (experts), ``mixed`` (each caption by the expert
-    it is routed to), ``render`` (what the captions were made for) and ``vae`` (renders encoded and decoded).
+    it is routed to), ``render`` (the picture a caption was made for, or of) and ``vae`` (that, encoded and
+    decoded).
 
-    Raises CheckpointError for a checkpoint of another size or kind.
+    Raises CheckpointError for a checkpoint of another kind.
     """
 
     def __init__(self, checkpoint: Checkpoint, settings: Settings) -> None:
-        self.checkpoint, self._settings = checkpoint, settings
-        height, width = checkpoint.record.size
-        if (height, width) != (SIDE, SIDE):
-            raise CheckpointError(
-                f"{checkpoint.path} draws {height}x{width} pixels; the judge reads scenes of {SIDE}x{SIDE}"
-            )
+        self.checkpoint = checkpoint
+        self._settings = replace(settings, size=checkpoint.record.size)
         if checkpoint.pipeline != "StableDiffusionPipeline":
             raise CheckpointError(
-                f"{checkpoint.path} is a {checkpoint.pipeline}; scenes need one text encoder"
+                f"{checkpoint.path} is a {checkpoint.pipeline}; pictures are drawn by pipelines with one "
+                "text encoder"
             )
 
     @property
@@ -62,6 +61,19 @@ class Subjects:
         """The pipeline without its UNet."""
         return Parts.of(self.checkpoint)
 
+    def timed(
+        self, name: str, samples: Sequence[Sample], progress: Callable[[str, int], None]
+    ) -> tuple[Pictures, float]:
+        """`draw`, and the seconds it took; ``progress`` is told ``name`` and how many pictures are there."""
+        start, done = time.monotonic(), 0
+
+        def drawn(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(name, done)
+
+        return self.draw(name, samples, drawn), time.monotonic() - start
+
     def draw(self, name: str, samples: Sequence[Sample], progress: Progress = lambda n: None) -> Pictures:
         """The subject's picture for each caption."""
         renders = np.stack([each.image for each in samples])
@@ -71,7 +83,7 @@ class Subjects:
             return self._reconstructed(renders, progress)
         captions = [each.caption for each in samples]
         experts = map(str, self.codes(captions)) if name == MIXED else [name] * len(captions)
-        drawn = np.empty_like(renders)
+        drawn = np.empty((len(captions), *self._settings.size, 3), np.uint8)
         by_expert = np.array(list(experts))
         for expert in sorted(set(by_expert)):
             numbers = np.flatnonzero(by_expert == expert).tolist()

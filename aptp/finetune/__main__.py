@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from aptp.cli import Parser, console, quieten, run
+from aptp.cli import Parser, add_data, console, quieten, run
 from aptp.errors import UsageError
 from aptp.finetune.weights import Weights
 
@@ -20,7 +20,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="what aptp.train made")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
     parser.add_argument("--codes", default="all", help="the experts to train: all, or 0,2")
-    parser.add_argument("--data", default="scenes", help="captioned images: scenes")
+    add_data(parser)
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
     weights = parser.add_argument_group("weights of the loss's terms")
     for name, usual in asdict(Weights()).items():

@@ -11,6 +11,7 @@ import torch
 from aptp.checkpoint.integrity import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.writer import rewrite_experts
+from aptp.data.captions import Window
 from aptp.data.named import open_source
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.weights import Weights
@@ -45,16 +46,18 @@ def finetune(
     experts = {code: _expert(checkpoint, code, recompute) for code in codes}
     pipeline = read_pipeline(checkpoint.path, torch.float32)
     classic_attention(pipeline.unet, pipeline.vae, *experts.values())
+    fits = Window(pipeline.tokenizer)
+    source = open_source(data, seed=recipe.seed, size=checkpoint.record.size, fits=fits)
     training = Training(
         ExpertLearner(pipeline, checkpoint.router(), experts, weights, checkpoint.prompt_encoder()),
-        open_source(data, seed=recipe.seed),
+        source,
         recipe,
         folder,
         leg,
         identity={
             "stage": "finetune",
             "codes": list(codes),
-            "data": data,
+            "data": source.about,
             "weights": asdict(weights),
             "checkpoint": checkpoint.digest(),
         },
@@ -69,7 +72,7 @@ def finetune(
         **provenance.origin("aptp.finetune"),
         **provenance.account(folder, recipe),
         "codes": list(codes),
-        "data": data,
+        "data": source.about,
         "weights": asdict(weights),
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from aptp.cli import Parser, console, quieten, run
+from aptp.cli import Parser, add_data, console, quieten, run
 from aptp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--guidance", type=float, default=GUIDANCE, metavar="G", help="that images are drawn with by default"
     )
-    parser.add_argument("--data", default="scenes", help="captioned images: scenes")
+    add_data(parser)
     parser.add_argument(
         "--prompt-encoder",
         type=Path,

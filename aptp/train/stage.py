@@ -15,7 +15,9 @@ from aptp.checkpoint.integrity import check_target, list_files
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import GUIDANCE, MAX_GUIDANCE, Record
 from aptp.checkpoint.writer import write_checkpoint
+from aptp.data.captions import Window
 from aptp.data.named import open_source
+from aptp.data.sample import NamedSource, Source
 from aptp.errors import UsageError
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
@@ -75,26 +77,41 @@ def train(task: Task, out: Path, folder: Path, leg: Leg, *, recompute: bool = Fa
     size = _size(pipeline, task.size)
     cost, counted = costs(pipeline, discover(pipeline.unet), size, task.method, task.cost)
     encoder = read_prompt_encoder(task.prompt_encoder) if task.prompt_encoder else None
-    policy = _policy(task, _prompts(pipeline, encoder), cost.space)
+    source, unseen = _sources(task, pipeline, size)
+    policy = _policy(task, _reader(pipeline, encoder), cost.space, source.captions())
     learner = CodeLearner(pipeline, policy, counted, encoder)
-    source = open_source(task.data, seed=task.recipe.seed)
-    identity = _identity(task, size, encoder)
+    identity = _identity(task, size, source.about, encoder)
     training = Training(learner, source, task.recipe, folder, leg, identity=identity)
     if not training.run("codes"):
         return None
     learner.to("cpu")
-    told = {**provenance.origin("aptp.train"), **provenance.account(folder, task.recipe)}
-    return _publish(task, out, (pipeline, encoder), policy, (size, cost), told)
+    told = {
+        **provenance.origin("aptp.train"),
+        **provenance.account(folder, task.recipe),
+        "data": source.about,
+    }
+    prompts = (source.captions(), unseen.captions())
+    return _publish(task, out, (pipeline, encoder), policy, (size, cost), prompts, told)
 
 
-def _prompts(pipeline: DiffusionPipeline, encoder: PromptEncoder | None) -> Encode:
+def _sources(
+    task: Task, pipeline: DiffusionPipeline, size: tuple[int, int]
+) -> tuple[NamedSource, NamedSource]:
+    """What is trained on, and what is held out from it: both are opened before anything is learned, so that
+    what is missing is missed at once.
+    """
+    fits, seed = Window(pipeline.tokenizer), task.recipe.seed
+    train = open_source(task.data, seed=seed, size=size, fits=fits)
+    return train, open_source(task.data, seed=seed, split="test", fits=fits)
+
+
+def _reader(pipeline: DiffusionPipeline, encoder: PromptEncoder | None) -> Encode:
     """How prompts are read that are to be routed."""
     return encoder or TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
 
 
-def _policy(task: Task, prompts: Encode, space: Space) -> Policy:
-    source = open_source(task.data, seed=task.recipe.seed)
-    seen = embeddings(prompts, source, CENTRING if task.method.centred else 1)  # [N, E]
+def _policy(task: Task, read: Encode, space: Space, prompts: Source) -> Policy:
+    seen = embeddings(read, prompts, CENTRING if task.method.centred else 1)  # [N, E]
     centre, spread = standard(seen) if task.method.centred else (torch.zeros(seen.shape[1]), 1.0)
     return Policy(space, task.method, centre, spread, task.recipe.seed)
 
@@ -105,16 +122,16 @@ def _publish(
     frozen: tuple[DiffusionPipeline, PromptEncoder | None],
     policy: Policy,
     budgeted: tuple[tuple[int, int], Cost],
+    prompts: tuple[Source, Source],
     told: Mapping[str, Any],
 ) -> Usage:
     """``frozen``: what was not trained. ``budgeted``: the size in pixels at which the budget holds, and the
-    cost there. ``told``: what is known of the run.
+    cost there. ``prompts``: those trained on, and those held out. ``told``: what is known of the run.
     """
     pipeline, encoder = frozen
     size, cost = budgeted
-    prompts, seed = _prompts(pipeline, encoder), task.recipe.seed
-    seen = embeddings(prompts, open_source(task.data, seed=seed), PRICING)
-    unseen = embeddings(prompts, open_source(task.data, seed=seed, split="test"), HELD_OUT)
+    read, seed = _reader(pipeline, encoder), task.recipe.seed
+    seen, unseen = embeddings(read, prompts[0], PRICING), embeddings(read, prompts[1], HELD_OUT)
     deployment = deploy(policy, cost, seen, generator(seed, task.recipe.steps))
     router = deployment.router(seen)
     found = usage(deployment, router, cost, unseen)
@@ -175,7 +192,9 @@ def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[i
     return size
 
 
-def _identity(task: Task, size: tuple[int, int], encoder: PromptEncoder | None) -> Mapping[str, Any]:
+def _identity(
+    task: Task, size: tuple[int, int], data: Mapping[str, Any], encoder: PromptEncoder | None
+) -> Mapping[str, Any]:
     """What makes the run itself, beside its recipe: the weights it starts from, above all."""
     lines = [
         f"{entry.sha256} {part}/{name}\n"
@@ -185,7 +204,7 @@ def _identity(task: Task, size: tuple[int, int], encoder: PromptEncoder | None) 
     return {
         "stage": "train",
         "method": task.method.identity(),
-        "data": task.data,
+        "data": data,
         "size": list(size),
         "source": hashlib.sha256("".join(lines).encode()).hexdigest(),
         **({"prompt_encoder": encoder.digest()} if encoder else {}),
@@ -215,7 +234,6 @@ def _record(task: Task, size: tuple[int, int], space: Space, told: Mapping[str, 
         provenance={
             **told,
             "codes": "learned; experts are slices, not fine-tuned",
-            "data": task.data,
             "budget": _unit(task.cost),
             "method": task.method.identity(),
             "from": known.provenance if known else provenance.read(task.source),

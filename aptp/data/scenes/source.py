@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from random import Random
+from typing import Any
 
 from aptp.data.sample import Sample
 from aptp.data.scenes.compose import arrange, compose
@@ -43,6 +44,13 @@ class Scenes:
         assert set(shares) <= set(TIERS)
         self._split, self._seed, self._words = split, seed, words
         self._tiers, self._weights = tuple(shares), tuple(shares.values())
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        return {"name": "scenes"}
+
+    def captions(self) -> Scenes:
+        return self
 
     def __getitem__(self, position: int) -> Sample:
         rng = Random(f"{self._split} {self._seed} {position}")

@@ -2,13 +2,18 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
+from aptp.checkpoint.reader import Checkpoint
 from aptp.data.scenes.scene import TIERS
-from aptp.errors import IntegrityError, StorageError, UsageError
+from aptp.errors import CheckpointError, IntegrityError, StorageError, UsageError
 from aptp.evaluate.__main__ import main
+from aptp.evaluate.evaluation import Evaluation
+from aptp.evaluate.sampling import Settings
+from aptp.evaluate.subjects import Subjects
 
 SUBJECTS = ("dense", "mixed", "render")
 
@@ -95,6 +100,14 @@ def test_bad_options(folder, tmp_path, options, message):
     with pytest.raises(UsageError, match=message):
         main(["--checkpoint", str(folder), "--out", str(tmp_path / "out"), *options])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_of_another_size_is_refused(folder, judge):
+    checkpoint = Checkpoint.open(folder)
+    checkpoint.record = replace(checkpoint.record, size=(512, 512))
+    subjects = Subjects(checkpoint, Settings())
+    with pytest.raises(CheckpointError, match="draws 512x512 pixels; the judge reads scenes of 64x64"):
+        Evaluation(subjects, judge, ["dense"], [], [])
 
 
 def test_a_place_that_cannot_be_written(folder, tmp_path):

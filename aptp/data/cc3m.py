@@ -1,0 +1,58 @@
+"""Conceptual Captions: Google's tables with pictures beside them, or what img2dataset made of them.
+
+- `Train_GCC-training.tsv` (caption and address, no heading) with `training/`, and for the test split
+  `Validation_GCC-1.1.0-Validation.tsv` with `validation/`. Pictures are named after the CRC-32 of their
+  address, with the row's number before it (`12_3735928559`) or not, with an ending or not.
+- Shards (`00000.tar` …) of pictures with `.txt` beside them, or the same as files in folders.
+
+The splits are Google's where both tables are there, else by hash.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path, PurePosixPath
+
+from aptp.data import folder, shards, tables
+from aptp.data.pairs import Lister, Listing
+from aptp.data.storage import files
+
+TABLES = {
+    "train": ("Train_GCC-training.tsv", "training"),
+    "test": ("Validation_GCC-1.1.0-Validation.tsv", "validation"),
+}
+
+
+def listing(root: Path, split: str) -> Listing:
+    """The pairs of a split. Raises DataError."""
+    has = {part: (root / table).is_file() for part, (table, _) in TABLES.items()}
+    if all(has.values()):
+        return _of_table(root, split).listing()
+    if has["train"]:
+        return _of_table(root, "train").listing(split)
+    found = [path for path in files(root) if path.suffix == ".tar"]
+    return _of_shards(root, found).listing(split) if found else folder.listing(root, split)
+
+
+def _of_shards(root: Path, found: list[PurePosixPath]) -> Lister:
+    lister = Lister()
+    for shard in found:
+        for sample in shards.members(root, shard, "txt"):
+            lister.add(sample.text, sample.place)
+    return lister
+
+
+def _of_table(root: Path, part: str) -> Lister:
+    table, pictures = TABLES[part]
+    # By stem, of which an address has two: with its row's number, and alone.
+    places = {path.stem: str(path) for path in files(root, pictures)}
+    lister = Lister()
+    for row, (caption, address) in enumerate(tables.rows(root / table, "caption", "address")):
+        mark = zlib.crc32(address.encode())
+        # What was found is taken out: should two addresses have one mark, the later has no picture.
+        place = places.pop(f"{row}_{mark}", None) or places.pop(str(mark), None)
+        if place:
+            lister.add(caption, place)
+        else:
+            lister.leave_out("without a picture")
+    return lister
