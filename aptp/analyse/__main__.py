@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from aptp.cli import Parser, quieten, run
+from aptp.cli import Parser, add_data, quieten, run
 from aptp.errors import Refused, StorageError, UsageError
 
 DESCRIPTION = "Show what a router learned: its codes, their prompts, and what becomes of unfamiliar ones."
@@ -29,7 +29,7 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="the page, report.html; JSON beside it",
     )
-    parser.add_argument("--data", default="scenes", help="captions the router was trained on: scenes")
+    add_data(parser)
     parser.add_argument(
         "--prompts",
         type=Path,
@@ -72,7 +72,7 @@ def main() -> int:
     options = Options(arguments.data, arguments.count, arguments.pictures, arguments.seed)
     with Progress(console=console, transient=True) as progress:
         study = Study(checkpoint, options, others, _shown(progress, "reading prompts"))
-        findings = study.findings(_about(arguments, checkpoint))
+        findings = study.findings(_about(arguments, checkpoint, options))
         settings = Settings(arguments.steps, arguments.guidance, arguments.seed)
         pictures = draw(checkpoint, findings, settings, _shown(progress, "drawing"))
     data = arguments.out.with_suffix(".json")
@@ -103,7 +103,7 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--prompts: two files are named {stem}; the page could not tell them apart")
 
 
-def _about(arguments: argparse.Namespace, checkpoint: Any) -> dict[str, Any]:
+def _about(arguments: argparse.Namespace, checkpoint: Any, options: Any) -> dict[str, Any]:
     import diffusers
     import torch
 
@@ -113,7 +113,7 @@ def _about(arguments: argparse.Namespace, checkpoint: Any) -> dict[str, Any]:
         "name": checkpoint.record.name,
         "checkpoint": checkpoint.digest()[:16],
         "trained": checkpoint.record.trained,
-        "held-out prompts": f"{arguments.count} captions of {arguments.data}, seed {arguments.seed}",
+        "held-out prompts": f"{options.count} captions of {options.name}, seed {options.seed}",
         "drawn with": f"DDIM, {arguments.steps} steps, guidance {arguments.guidance:g}, float32, "
         f"torch {torch.__version__}, diffusers {diffusers.__version__}",
         "aptp": __version__,

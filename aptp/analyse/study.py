@@ -38,6 +38,11 @@ class Options:
     pictures: int = 8
     seed: int = 0
 
+    @property
+    def name(self) -> str:
+        """Of the data, without the folder it lies in."""
+        return self.data.partition(":")[0]
+
 
 class Study:
     """Of a checkpoint. ``others``: sets of prompts from elsewhere, by name."""
@@ -63,7 +68,7 @@ class Study:
     @cached_property
     def landings(self) -> list[Landing]:
         """Of the held-out prompts, then of each set from elsewhere."""
-        sets = {f"held-out {self._options.data}": [sample.caption for sample in self.samples], **self._others}
+        sets = {f"held-out {self._options.name}": [sample.caption for sample in self.samples], **self._others}
         return [
             Landing.of(name, prompts, self._read(prompts, self._progress), self._router, self._distance[0])
             for name, prompts in sets.items()

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from aptp.cli import Parser, quieten, run
+from aptp.cli import Parser, add_data, quieten, run
 from aptp.errors import UsageError, nearest
 
 DESCRIPTION = (
@@ -26,7 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--to", default=LARGEST, help="who draws them: largest (of the codes), dense, 0, 1, …"
     )
-    parser.add_argument("--data", default="scenes", help="captions the router was trained on: scenes")
+    add_data(parser)
     parser.add_argument("--share", type=float, metavar="P", help="of familiar prompts that may be sent away")
     parser.add_argument("--prompts", type=int, metavar="N", help="captions to learn from, and to measure on")
     parser.add_argument("--clusters", type=int, metavar="M", help="Gaussians that describe them")
@@ -68,7 +68,7 @@ def main() -> int:
     with Progress(console=console, transient=True) as progress:
         limit = measure(read, seen, unseen, seed=arguments.seed, progress=_shown(progress), **options)
     found = {name: getattr(limit, name) for name in ("beyond", "share", "measured", "held_out")}
-    told = {**origin("aptp.guard"), "data": arguments.data, "seed": arguments.seed, **options, "limit": found}
+    told = {**origin("aptp.guard"), "data": seen.about, "seed": arguments.seed, **options, "limit": found}
     write_guarded(
         checkpoint,
         arguments.out,
@@ -78,7 +78,7 @@ def main() -> int:
     )
     lines = [
         f"prompts more than {limit.beyond:.3f} away go to expert {expert}: {limit.measured:.2%} of "
-        f"{limit.held_out} held-out captions of {arguments.data} that did not set this limit"
+        f"{limit.held_out} held-out captions of {seen.about['name']} that did not set this limit"
     ]
     for path, prompts in others.items():
         far = distances(limit.familiarity, read(prompts)) > limit.beyond
