@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from aptp.model.gate_space import GateSpace
 from aptp.model.router import Router
 from aptp.space.architecture import THRESHOLD
 from aptp.space.groups import Space
@@ -33,8 +34,6 @@ class GatedRouter(Router):
     group: Tensor
     first: Tensor
     columns: Tensor
-    scale: Tensor
-    owner: Tensor
 
     def __init__(self, width: int, space: Space, codes: int) -> None:
         super().__init__(width, space.size, codes)
@@ -43,6 +42,7 @@ class GatedRouter(Router):
         self.register_buffer("ranks", torch.arange(len(space.depths)))
         self.register_buffer("temperature", torch.tensor(0.4))
         self.register_buffer("offset", torch.tensor(3.0))
+        self.gates = GateSpace(space)
         for name, tensor in _layout(space).items():
             self.register_buffer(name, tensor, persistent=False)
 
@@ -55,26 +55,15 @@ class GatedRouter(Router):
 
     def compared(self, pooled: Tensor) -> Tensor:
         scores: Tensor = self.predictor(pooled)
-        logits = torch.cat([scores[:, : self._widths], self._falling(scores[:, self._widths :])], dim=1)
+        logits = torch.cat([scores[:, : self._widths], falling(scores[:, self._widths :])], dim=1)
         soft = torch.sigmoid((logits + self.noise + self.offset) / self.temperature)
         depths = soft[:, self._widths :][:, self.ranks]
         return self.weighed(torch.cat([self._lifted(soft[:, : self._widths]), depths], dim=1))
 
     def weighed(self, gates: Tensor) -> Tensor:
-        """Soft gates [B, D] as they are compared: hard, but for those of a sublayer that may be skipped,
-        which are the product with its depth gate; and each divided by the root of its group's size.
-        """
-        hard = (gates >= THRESHOLD).to(gates.dtype)
-        alive = torch.cat([gates[:, self._widths :], torch.ones_like(gates[:, :1])], dim=1)
-        widths = gates[:, : self._widths] * alive[:, self.owner]
-        always = self.owner == alive.shape[1] - 1
-        widths = torch.where(always, hard[:, : self._widths], widths)
-        return torch.cat([widths, hard[:, self._widths :]], dim=1) * self.scale
-
-    def _falling(self, scores: Tensor) -> Tensor:
-        """Depth scores [B, depths] as logits of shares that fall from 1: the first is always kept."""
-        shares = scores.softmax(1).cumsum(1).flip(1)
-        return torch.log(shares + CERTAIN) - torch.log1p(CERTAIN - shares)
+        """Soft gates [B, D] as they are compared."""
+        found: Tensor = self.gates(gates, (gates >= THRESHOLD).to(gates.dtype))
+        return found
 
     def _lifted(self, widths: Tensor) -> Tensor:
         """Where a whole group would round to 0, its first gate is raised by ½."""
@@ -82,23 +71,23 @@ class GatedRouter(Router):
         return widths + THRESHOLD * (empty[:, self.group] & self.first).to(widths.dtype)
 
 
+def falling(scores: Tensor) -> Tensor:
+    """Depth scores [B, depths] as logits of shares that fall from 1: the first is always kept."""
+    shares = scores.softmax(1).cumsum(1).flip(1)
+    return torch.log(shares + CERTAIN) - torch.log1p(CERTAIN - shares)
+
+
 def _layout(space: Space) -> dict[str, Tensor]:
-    """Of each width gate: its ``group``, whether it is the ``first`` there, and its ``owner``, the depth gate
-    of its sublayer (the number of depth gates, where it has none). ``columns`` [groups, largest]: the gates
-    of each group, its first repeated where it has fewer. ``scale`` [D].
+    """Of each width gate: its ``group``, and whether it is the ``first`` there. ``columns`` [groups,
+    largest]: the gates of each group, its first repeated where it has fewer.
     """
     sizes = torch.tensor([group.gates for group in space.widths])
     starts = sizes.cumsum(0) - sizes
     steps = torch.arange(int(sizes.max()))
-    owners = [len(space.depths) if owner is None else owner for owner in space.owner]
     first = torch.zeros(space.width_gates, dtype=torch.bool)
     first[starts] = True
-    scale = torch.ones(space.size)
-    scale[: space.width_gates] = sizes.float().rsqrt().repeat_interleave(sizes)
     return {
         "group": torch.arange(len(sizes)).repeat_interleave(sizes),
         "first": first,
-        "owner": torch.tensor(owners).repeat_interleave(sizes),
         "columns": starts[:, None] + torch.where(steps < sizes[:, None], steps, 0),
-        "scale": scale,
     }

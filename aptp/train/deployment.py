@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from aptp.model.gated_router import GatedRouter
 from aptp.model.router import Router
 from aptp.model.sliced import gates_of
 from aptp.space.architecture import Architecture, harden
@@ -42,12 +43,15 @@ class Deployment:
     def router(self, embeddings: Tensor) -> Router:
         """The router to serve, in float32.
 
-        With linear routing it is the method's own rule: a shift of the predictor's bias gives every code its
-        price. The published rule compares hardened gates, which a router of this form cannot; it gets the
-        linear map that best repeats that rule on the prompts ``embeddings`` [N, E] (`agreement` says how
-        well).
+        It is the method's own rule: with linear routing, where a shift of the predictor's bias gives every
+        code its price; and as published, where a router compares gates and codes have no price. A mixture of
+        the two gets the linear map that best repeats its rule on the prompts ``embeddings`` [N, E]
+        (`agreement` says how well).
         """
-        if self.policy.method.linear_routing:
+        method = self.policy.method
+        if not (method.linear_routing or method.hard or method.balanced) and method.ordered_depth:
+            return self._gated()
+        if method.linear_routing:
             weight, bias = (part.double() for part in self.policy.predictor.affine())
             scale, codes = self.policy.similarity.scale.double(), self.vectors.double()
             weight = weight * scale.unsqueeze(1)
@@ -59,6 +63,24 @@ class Deployment:
         router.load_state_dict(
             {"predictor.weight": weight.float(), "predictor.bias": bias.float(), "codes": codes.float()}
         )
+        return router.eval()
+
+    def _gated(self) -> Router:
+        """The published router, under the one noise sample that is repeated for every prompt."""
+        policy, order = self.policy, self.policy.relaxation.order
+        weight, bias = policy.predictor.affine()
+        router = GatedRouter(weight.shape[1], policy.space, len(self.vectors))
+        state = {"predictor.weight": weight, "predictor.bias": bias, "codes": self.vectors}
+        state["ranks"] = order.argsort()
+        state["temperature"] = torch.tensor(policy.method.temperature)
+        state["offset"] = torch.tensor(policy.method.offset)
+        state["noise"] = torch.zeros(policy.space.size)
+        if policy.method.noise:
+            widths = policy.space.width_gates
+            noise = _routing_noise(policy.space.size)[0]
+            # By rank, as the router's depth scores are, not by gate.
+            state["noise"] = torch.cat([noise[:widths], noise[widths:][order.cpu()]])
+        router.load_state_dict(state)
         return router.eval()
 
 
@@ -95,12 +117,14 @@ def _fits(policy: Policy, vectors: Tensor, embeddings: Tensor) -> Tensor:
     scores = policy.predictor(embeddings)
     gates = None
     if not policy.method.linear_routing:
-        rng = torch.Generator().manual_seed(ROUTING_SEED)
-        noise = (
-            gumbel(torch.rand(scores[:1].shape, generator=rng)).to(scores) if policy.method.noise else None
-        )
+        noise = _routing_noise(scores.shape[1]).to(scores) if policy.method.noise else None
         gates = policy.relaxation(scores, noise)
     return policy.similarity.prompts(scores, gates) @ vectors.T
+
+
+def _routing_noise(size: int) -> Tensor:
+    """[1, size]: the sample that the published code adds wherever prompts are routed."""
+    return gumbel(torch.rand(1, size, generator=torch.Generator().manual_seed(ROUTING_SEED)))
 
 
 @torch.enable_grad()

@@ -12,11 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from aptp.model.gated_router import falling
 from aptp.space.architecture import THRESHOLD
 from aptp.space.groups import Kind, Space
 from aptp.train.method import Method
-
-CERTAIN = 1e-6  # how near to 0 and 1 the shares of the ordered depths may come
 
 
 class Gates(NamedTuple):
@@ -51,7 +50,8 @@ class Relaxation(nn.Module):
     def logits(self, scores: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, D]; a gate whose logit is above 0 is kept."""
         if self._method.ordered_depth:
-            depths = self._ordered(scores[:, self._widths :])
+            depths = torch.empty_like(scores[:, self._widths :])
+            depths[:, self.order] = falling(scores[:, self._widths :])
             scores = torch.cat([scores[:, : self._widths], depths], dim=1)
         return scores + self._method.offset + (0.0 if noise is None else noise)
 
@@ -81,15 +81,6 @@ class Relaxation(nn.Module):
             empty = (soft[:, columns] <= THRESHOLD).all(-1)  # [B, groups]
             raised[:, columns[:, 0]] = THRESHOLD * empty.to(soft.dtype)
         return soft + raised
-
-    def _ordered(self, scores: Tensor) -> Tensor:
-        """Depth scores [B, depths] that can only close in a fixed order: the shares of a softmax, summed
-        from the gate that closes first, so that they rise to 1 at the gate that never does; then logits.
-        """
-        shares = scores.softmax(-1).flip(-1).cumsum(-1).flip(-1)  # falls from 1
-        ordered = torch.empty_like(scores)
-        ordered[:, self.order] = torch.logit(shares, eps=CERTAIN)
-        return ordered
 
 
 def gumbel(uniform: Tensor) -> Tensor:

@@ -61,8 +61,18 @@ def test_the_served_router_is_the_method_s_own_rule_where_that_is_linear() -> No
     assert router.codes.shape == (4, small()[0].size)
 
 
-def test_the_served_router_repeats_the_published_rule_as_a_line_can() -> None:
-    found = deployed(theirs())
+@pytest.mark.parametrize("noise", [True, False])
+def test_the_served_router_is_the_published_rule(noise: bool) -> None:
+    found = deployed(theirs(noise=noise))
+    router = found.router(prompts(SEEN))
+    assert router.kind == "gated"
+    measured = usage(found, router, small()[1], prompts(3000, seed=9))
+    assert measured.agreement > 0.995  # all but near-ties, which go to the lower code
+    assert max(measured.use) < 1
+
+
+def test_the_served_router_repeats_a_mixture_of_rules_as_a_line_can() -> None:
+    found = deployed(theirs(hard=True))
     router = found.router(prompts(SEEN))
     own = found.routes(prompts(3000, seed=9))
     share = usage(found, router, small()[1], prompts(3000, seed=9)).agreement

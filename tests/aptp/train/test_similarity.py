@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from aptp.model.gate_space import GateSpace
 from aptp.space.groups import Space
 from aptp.train.relaxation import Gates
 from aptp.train.similarity import Similarity
@@ -32,7 +33,7 @@ def test_the_published_space() -> None:
     for prompt, code, soft, hard in zip(
         similarity.prompts(found.soft, found), similarity.codes(found), found.soft, found.hard, strict=True
     ):
-        naive = normalised(space, hard, soft[space.width_gates :])
+        naive = GateSpace(space)(soft[None], hard[None])[0]
         torch.testing.assert_close(prompt, naive / naive.norm())
         torch.testing.assert_close(code, prompt)
 
@@ -54,5 +55,6 @@ def test_each_group_counts_once_whatever_its_size(linear: bool) -> None:
     everything = Gates(*[torch.ones(1, space.size)] * 2)
     vector = Similarity(space, linear=linear).codes(everything)[0]
     shares = [vector[columns].square().sum().item() for _, columns in space.columns()]
-    shares.append(vector[space.width_gates :].square().sum().item())
+    depths = vector[space.width_gates :].square()
+    shares += [depths.sum().item()] if linear else depths.tolist()
     assert shares == pytest.approx([1 / len(shares)] * len(shares), rel=1e-5)
