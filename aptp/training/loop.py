@@ -29,6 +29,7 @@ from aptp.training.draws import draws
 from aptp.training.journal import Journal
 from aptp.training.learner import Learner
 from aptp.training.recipe import Recipe
+from aptp.training.skips import Skips
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,12 @@ class Training:
             _interruption() as interrupted,
         ):
             loader = self._batches()
+            skips = Skips(self._identity.get("data"), self._accelerator.device)
             while not self.finished:
                 before = time.monotonic()
                 batch = next(loader)
                 waited = time.monotonic() - before
-                figures = self._step(batch)
+                figures = {**self._step(batch), **skips.figures(batch)}
                 now = time.monotonic()
                 journal.step(self.done, {**figures, "seconds": now - before, "waiting": waited})
                 self.done += 1
@@ -127,6 +129,8 @@ class Training:
                         f"{title}: stopped after step {self.done}; the same command goes on from here"
                     )
                     break
+            for line in skips.lines():
+                journal.say(line)
         if self._leg.plot and processes.leads():
             curves.draw(self._folder)
         return self.finished
