@@ -132,13 +132,13 @@ def write_graph(module: nn.Module, signature: Signature, folder: Path, *, inline
     """
     model = trace(module, signature)
     if inline:
-        _save(model, folder / weights.GRAPH)
+        save(model, folder / weights.GRAPH)
         return [weights.GRAPH]
     extents = weights.write_halves(model, folder / weights.WEIGHTS)
     weights.refer_to_floats(model, extents)
-    _save(model, folder / weights.SERVE)
+    save(model, folder / weights.SERVE)
     weights.refer_to_halves(model, extents)
-    _save(model, folder / weights.GRAPH)
+    save(model, folder / weights.GRAPH)
     return [weights.GRAPH, weights.WEIGHTS, weights.SERVE]
 
 
@@ -247,7 +247,8 @@ def _rename(model: ir.Model, module: nn.Module) -> None:
                 value.name = f"v{index}" if place == 0 else f"v{index}_{place}"
 
 
-def _save(model: ir.Model, path: Path) -> None:
+def save(model: ir.Model, path: Path) -> None:
+    """Writes the same bytes for the same graph, whoever made it."""
     proto = ir.to_proto(model)
     # It says nothing but the initializers' shapes once more, and tools that transpose those trip over it.
     del proto.graph.value_info[:]

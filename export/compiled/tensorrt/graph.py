@@ -14,7 +14,7 @@ import onnx_ir as ir
 from export import parity, publish, tolerances, weights
 from export.compiled.tensorrt.half import halve
 from export.compiled.tensorrt.rounding import rounded
-from export.graph import Signature
+from export.graph import Signature, save
 from export.lint.graph import require
 from runtime.engines.onnx import open_session
 
@@ -44,7 +44,7 @@ def typed(expert: Path, folder: Path, precision: str) -> Typed:
         data = folder / weights.SERVE_WEIGHTS
         weights.widen(halves, data)
         model = ir.load(expert / weights.SERVE)
-    _save(model, path)
+    save(model, path)
     require(path)
     return Typed(path, len(model.graph), data.stat().st_size)
 
@@ -62,7 +62,7 @@ def prove(
     Raises OutputError where something overflows, ParityError beyond the factor of `autocast`'s error.
     """
     twin = graph.with_name(_TWIN)
-    _save(rounded(ir.load(graph)), twin)
+    save(rounded(ir.load(graph)), twin)
     session = open_session(twin, "cpu", threads=threads)
     errors = []
     for feed, expected in zip(feeds, wanted, strict=True):
@@ -71,7 +71,3 @@ def prove(
     return parity.within(
         "float16 graph, rounded on a CPU", parity.worst(errors), tolerances.AUTOCAST_FACTOR * autocast
     )
-
-
-def _save(model: ir.Model, path: Path) -> None:
-    path.write_bytes(ir.to_proto(model).SerializeToString(deterministic=True))
