@@ -128,7 +128,7 @@ class ExpertLearner(Learner):
             + self._weights.output * output_distances(output, lesson.output)
             + self._weights.blocks * block_distances(blocks, lesson.blocks, power)
         )
-        return torch.dot(lost, lesson.share)
+        return (lost * lesson.share).sum()
 
 
 def _frozen(module: nn.Module) -> Any:

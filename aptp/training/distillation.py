@@ -58,4 +58,5 @@ def powers(teacher: Sequence[Tensor], share: Tensor) -> Tensor:
     its ``share`` [B] says.
     """
     squares = torch.stack([block.detach().float().square().flatten(1).mean(1) for block in teacher])
-    return processes.total(squares @ share) + EPSILON
+    # Not a product of matrices, which autocast would round.
+    return processes.total((squares * share).sum(1)) + EPSILON

@@ -68,6 +68,13 @@ def test_power_is_of_the_rows_that_count() -> None:
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
 
 
+def test_power_is_not_rounded_under_autocast() -> None:
+    teacher, share = blocks(0), torch.full((3,), 1 / 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = powers(teacher, share)
+    assert torch.equal(found, powers(teacher, share))
+
+
 def test_the_teacher_learns_nothing_and_half_precision_is_measured_in_float32() -> None:
     student, teacher = torch.ones(1, 4, requires_grad=True), torch.zeros(1, 4, requires_grad=True)
     loss = output_distances(student.half() * 300, teacher).sum()
