@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from bench.report import save, spread
-from runtime import Runtime
+from runtime import Pipeline
 from runtime.bench.sampling import Effort, Series, Turns, Work
 from runtime.bench.workload import Inputs, Workload
 from runtime.cache import Cache
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--provider", choices=PROVIDERS, default=best_on_cpu())
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
-    with Runtime.open(options.bundle, engine="cpu", cache=options.cache) as runtime:
+    with Pipeline.open(options.bundle, engine="cpu", cache=options.cache) as runtime:
         bundle, provider = runtime.bundle, options.provider
         inputs = Workload(runtime, resolve(bundle.manifest)).inputs(1)
     graph = Cache(options.cache).serving_graph(bundle, bundle.manifest.experts[options.code].model)

@@ -16,8 +16,8 @@ from export import parity, publish, schedules, site, staging, tolerances, weight
 from export.parts import Report
 from export.plan import Part, Spec
 from export.staging import Record
+from runtime import Pipeline
 from runtime.bundle.reader import Bundle
-from runtime.pipeline import Runtime
 
 
 def stage(argument: tuple[Part, Spec, Path], report: Report) -> Record:
@@ -42,7 +42,7 @@ def compare(bundle: Path, name: str, spec: Spec, report: Report) -> float:
     wanted = _diffusers(spec, name, manifest.defaults.solver, latents, manifest.decoder.scale)
     report("runtime", 0.5)
     # The rung is about the runtime, in float32 on every machine; rung 3 has held other engines to their own.
-    with Runtime.open(bundle, engine="cpu", cache=spec.cache, threads=spec.threads) as runtime:
+    with Pipeline.open(bundle, engine="cpu", cache=spec.cache, threads=spec.threads) as runtime:
         (made,) = runtime.generate(
             tolerances.IMAGE_PROMPT,
             negative_prompt=tolerances.IMAGE_NEGATIVE,

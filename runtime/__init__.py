@@ -1,17 +1,19 @@
-"""Bundle to images. `Runtime` is loaded on first use: importing this package costs next to nothing."""
+"""Bundle to images. What is named here is loaded on first use; importing the package costs nothing."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .asynchronous import Runtime
     from .generated import Generated
-    from .pipeline import Runtime
+    from .pipeline import Pipeline
 
-__all__ = ["Generated", "Runtime"]
+__all__ = ["Generated", "Pipeline", "Runtime"]
+
+_MODULES = {"Generated": ".generated", "Pipeline": ".pipeline", "Runtime": ".asynchronous"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import generated, pipeline
-
-    return getattr(pipeline if name == "Runtime" else generated, name)
+    return getattr(import_module(_MODULES[name], __name__), name)

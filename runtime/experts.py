@@ -8,11 +8,11 @@ import numpy.typing as npt
 from .bundle.compiled import SUPERNET
 from .bundle.files import FileEntry
 from .bundle.schema import Compiled, Manifest, Model
+from .engines.bucket import Bucket
 from .engines.choice import PROVIDER_OF, fitting
 from .engines.engine import Engine
 from .engines.onnx import BoundEngine, OnnxEngine
 from .engines.providers import ON_GPU
-from .engines.residency import Bucket
 from .errors import EngineFailure, UsageError
 from .sessions import Sessions
 

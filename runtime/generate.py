@@ -11,7 +11,7 @@ from .album import Album
 from .cli import Parser, run
 from .engines.choice import ENGINES
 from .errors import RuntimeFailure, UsageError
-from .pipeline import Runtime
+from .pipeline import Pipeline
 from .prompts import read_prompts
 
 GRID = "grid.png"
@@ -136,7 +136,7 @@ def _generate(options: Namespace, album: Album) -> None:
     columns = TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     # Only where someone watches: elsewhere it would leave an empty line.
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with Runtime.open(
+    with Pipeline.open(
         options.bundle, engine=options.engine, cache=options.cache, batch=options.batch
     ) as runtime:
         _make(Path(options.out))

@@ -1,34 +1,40 @@
-"""Every model of an opened bundle: encoders and router at once, experts and decoder when first needed."""
+"""Every model of an opened bundle: encoders and router at once, experts and decoder when asked for."""
 
 import time
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from .batching import default_batch
 from .bundle.reader import Bundle
 from .cache import Cache
 from .encoding import Encoder
-from .engines.choice import provider_beside
+from .engines.bucket import Bucket
+from .engines.choice import choose, provider_beside
 from .engines.engine import Engine
 from .engines.onnx import Session
-from .engines.residency import Bucket, Residency
-from .errors import EngineFailure
+from .errors import EngineFailure, UsageError
 from .experts import Experts, memory_of
+from .machine import half_of_memory
 from .request import Request, constant_plan
 from .router import Route, Router
-from .schedule import Trajectory
+from .schedule import Course, Solver, Trajectory
 from .sessions import Sessions
+from .settings import check_limit
 
 Float32 = npt.NDArray[np.float32]
 
-_DECODER = "decoder"
+DECODER = "decoder"
 
 
 class Models:
-    """The bundle's models. Experts are on `engine`; with the decoder they hold up to `memory` bytes."""
+    """The bundle's models. Experts are on `engine`, where `batch` requests may share a call."""
 
-    def __init__(self, bundle: Bundle, cache: Cache, engine: str, memory: int, threads: int | None) -> None:
+    def __init__(
+        self, bundle: Bundle, cache: Cache, engine: str, *, batch: int | None, threads: int | None
+    ) -> None:
+        self.bundle, self.engine = bundle, engine
         self._manifest = bundle.manifest
         self._sessions = Sessions(bundle, cache, threads)
         self._inputs = {entry.input: entry.encoder for entry in self._manifest.conditioning}
@@ -38,8 +44,38 @@ class Models:
         }
         self._router = Router(self._manifest.router, self._sessions)
         self.experts = Experts(self._manifest, self._sessions, engine, tuple(self._inputs))
+        if batch is None:
+            batch = default_batch(max(expert.macs for expert in self._manifest.experts.values()))
+        self.batch = self.experts.fitting_batch(batch)
         self._provider = provider_beside(engine)
-        self._resident: Residency[Any] = Residency(self._open, self._cost, memory)
+        self._solvers: dict[str, Solver] = {}
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path = "bundle",
+        *,
+        engine: str = "auto",
+        cache: str | Path | None = None,
+        batch: int | None = None,
+        threads: int | None = None,
+    ) -> "Models":
+        """Open the bundle at a path.
+
+        `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, `tensorrt`,
+        `supernet` (one engine of all codes, whose requests share calls), or `auto` for the best that can be
+        had here (`runtime.engines.choice`); `cache` a folder for derived files; `batch` how many requests may
+        share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else 1: see
+        `default_batch`); `threads` those of one call.
+        On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
+        1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
+        Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
+        `CacheFailure`, `EngineFailure`.
+        """
+        for name, value in (("batch", batch), ("threads", threads)):
+            check_limit(value, name)
+        opened = Bundle.open(bundle)
+        return cls(opened, Cache(cache), choose(engine, opened.manifest), batch=batch, threads=threads)
 
     def condition(self, prompt: str) -> dict[str, Float32]:
         """The UNet's conditioning inputs for a prompt, each [1, L, E]."""
@@ -67,6 +103,12 @@ class Models:
         for encoder in self._encoders.values():
             encoder.forget()
 
+    def course(self, solver: str, steps: int) -> Course:
+        """The rows of a solver. Raises `UsageError` where it does not offer `steps`."""
+        if solver not in self._solvers:
+            self._solvers[solver] = Solver.load(self.bundle, solver)
+        return self._solvers[solver].course(steps)
+
     def request(
         self, expert: str, trajectory: Trajectory, prompt: str, negative: str, guidance: float
     ) -> Request:
@@ -74,35 +116,25 @@ class Models:
         own = self.experts.conditioning(expert)
         wanted = {**self.condition(prompt), **own}
         unwanted = {**self.condition(negative), **own} if guidance != 1.0 else None
-        plan = constant_plan(self.experts.engine_of(expert), len(trajectory.course.rows))
+        plan = constant_plan(expert, len(trajectory.course.rows))
         return Request(plan, trajectory, wanted, unwanted, guidance)
 
-    def engine(self, expert: str, rows: int, height: int, width: int) -> Engine:
-        """The engine for an expert; `rows` 0 leaves the batch open."""
-        engine: Engine = self._resident[self.experts.key(expert, rows, height, width)]
-        return engine
+    def bucket(self, expert: str, rows: int, height: int, width: int) -> Bucket:
+        """What the engine for calls of `rows` rows a request is specialised to. Raises `UsageError`."""
+        self.experts.check(expert, rows, height, width)
+        # An engine per group size would hold the weights once more each: with batching, one serves all.
+        return self.experts.key(expert, rows if self.batch == 1 else 0, height, width)
 
-    def decode(self, latents: Float32) -> tuple[Float32, float]:
-        """Latents [C, H, W] to an unbounded image [3, scale·H, scale·W], and the seconds it took."""
-        decoder = self._manifest.decoder
-        scaled = latents[None] / np.float32(decoder.scaling_factor) + np.float32(decoder.shift_factor)
-        _, height, width = latents.shape
-        session: Session = self._resident[Bucket(_DECODER, 1, height, width)]
-        start = time.perf_counter()
-        image: Float32 = session.run("sample", {"latent_sample": scaled})[0]
-        expected = (3, height * decoder.scale, width * decoder.scale)
-        if image.shape != expected:
-            raise EngineFailure(f"decoder: gave an image of shape {image.shape} instead of {expected}")
-        return image, time.perf_counter() - start
+    def decoder_bucket(self, height: int, width: int) -> Bucket:
+        """What the decoder of latents [C, height, width] is specialised to: one image a call."""
+        return Bucket(DECODER, 1, height, width)
 
-    def close(self) -> None:
-        """Close the engines of experts and decoder."""
-        self._resident.clear()
+    def open_engine(self, bucket: Bucket) -> Engine:
+        """The engine for an expert's bucket. Raises as `Sessions` does."""
+        return self.experts.open(bucket)
 
-    def _open(self, bucket: Bucket) -> Engine | Session:
-        if bucket.model != _DECODER:
-            return self.experts.open(bucket)
-        # In float32: it runs once per image, and low precision shows as banding.
+    def open_decoder(self, bucket: Bucket) -> Session:
+        """The decoder, in float32: it runs once per image, and low precision shows as banding."""
         session = self._sessions.open(
             self._manifest.decoder.model,
             self._provider,
@@ -111,7 +143,32 @@ class Models:
         session.require(["latent_sample"], "sample")
         return session
 
-    def _cost(self, bucket: Bucket) -> int:
-        if bucket.model != _DECODER:
+    def decode(self, session: Session, latents: Float32) -> tuple[Float32, float]:
+        """Latents [C, H, W] to an unbounded image [3, scale·H, scale·W], and the seconds it took."""
+        decoder = self._manifest.decoder
+        scaled = latents[None] / np.float32(decoder.scaling_factor) + np.float32(decoder.shift_factor)
+        start = time.perf_counter()
+        image: Float32 = session.run("sample", {"latent_sample": scaled})[0]
+        expected = (3, latents.shape[1] * decoder.scale, latents.shape[2] * decoder.scale)
+        if image.shape != expected:
+            raise EngineFailure(f"decoder: gave an image of shape {image.shape} instead of {expected}")
+        return image, time.perf_counter() - start
+
+    def cost(self, bucket: Bucket) -> int:
+        """Bytes that the weights of an engine are expected to hold."""
+        if bucket.model != DECODER:
             return self.experts.cost(bucket)
         return memory_of(self._manifest.decoder.model, self._manifest.files)
+
+    def budget(self, memory: int | None) -> int:
+        """The bytes for engines: `memory`, or half of the machine's. Raises `UsageError` for too few."""
+        check_limit(memory, "memory")
+        budget = half_of_memory() if memory is None else memory
+        buckets = [self.decoder_bucket(1, 1), *(self.experts.key(n, 1, 1, 1) for n in self._manifest.experts)]
+        largest = max(buckets, key=self.cost)
+        if self.cost(largest) > budget:
+            raise UsageError(
+                f"memory {budget}: the weights of {largest.model!r} alone hold {self.cost(largest)} bytes; "
+                "give at least as many"
+            )
+        return budget

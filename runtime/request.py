@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from .errors import EngineFailure, RuntimeFailure
+from .errors import EngineFailure
 from .schedule import Trajectory
 
 Float32 = npt.NDArray[np.float32]
@@ -23,7 +23,6 @@ def constant_plan(expert: str, rows: int) -> Plan:
 class Request:
     """A request between two UNet calls. `seconds` is its share of the calls so far.
 
-    A `failure` ends it: what its UNet call raised.
     `conditioning` and `negative` give [1, …] per UNet input; `negative` is None where guidance is 1.
     """
 
@@ -33,7 +32,6 @@ class Request:
     negative: Mapping[str, Float32] | None = None
     guidance: float = 1.0
     seconds: float = field(default=0.0)
-    failure: RuntimeFailure | None = None
 
     def __post_init__(self) -> None:
         assert len(self.plan) == len(self.trajectory.course.rows), "a plan names one expert per row"
@@ -56,8 +54,8 @@ class Request:
 
     @property
     def ended(self) -> bool:
-        """Whether there is a result, or never will be one."""
-        return self.trajectory.done or self.failure is not None
+        """Whether every step is taken."""
+        return self.trajectory.done
 
     def write_input(self, sample: Float32) -> None:
         """Write the next UNet input into `sample` [rows, C, H, W]."""
@@ -73,9 +71,7 @@ class Request:
             self.trajectory.advance(output[1], output[0], self.guidance)
 
     def result(self) -> Float32:
-        """The final latents [C, H, W]. Raises the failure, or `EngineFailure` where they are not finite."""
-        if self.failure is not None:
-            raise self.failure
+        """The final latents [C, H, W]. Raises `EngineFailure` where they are not finite."""
         latents = self.trajectory.latents
         if not np.isfinite(latents).all():
             raise EngineFailure(f"expert {self.plan[-1]!r}: the latents are not finite after the last step")

@@ -126,6 +126,20 @@ def check_limit(value: int | None, name: str) -> int | None:
     return value
 
 
+def check_priority(value: int) -> int:
+    """`value` if it is an integer from -1 to 1. Raises `UsageError`."""
+    if not -1 <= _integer(value, "priority") <= 1:
+        raise UsageError(f"priority {value}: give -1, 0 or 1")
+    return value
+
+
+def check_deadline(seconds: float | None) -> float | None:
+    """`seconds` if they are None or more than 0. Raises `UsageError`."""
+    if seconds is not None and not (_is_number(seconds) and seconds > 0):
+        raise UsageError(f"deadline {seconds!r}: give a number of seconds above 0")
+    return seconds
+
+
 def _integer(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise UsageError(f"{name} {value!r}: give an integer")

@@ -66,7 +66,7 @@ class Contest:
         comparison, works = Comparison(level, rows), dict[str, Work]()
         self._findings.comparisons.append(comparison)
         for workload in self._workloads.values():
-            workload.runtime.close()  # the engines of the level before are specialised to other rows
+            workload.close()  # the engines of the level before are specialised to other rows
         self._references.clear()
         for rival in entrants:
             entry = Entry(rival.name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..bundle.schema import DENSE, Manifest
 from ..engines.choice import fitting
-from ..engines.residency import default_budget
+from ..machine import half_of_memory
 from .spec import Contender, Spec
 
 FLOAT32 = 4
@@ -82,4 +82,4 @@ def fewer_steps(spec: Spec, manifest: Manifest) -> Contender | None:
 
 
 def _budget(spec: Spec) -> int:
-    return spec.memory or default_budget()
+    return spec.memory or half_of_memory()

@@ -1,25 +1,29 @@
 """Prompts of a file at saturation, each on the expert it is routed to, against all of them on one expert.
 
 A closed loop: `running` requests are always under way, and the next is taken when one ends. The control does
-everything but route. Its expert is the one whose cost is nearest to the mixture's mean.
+everything but route. Its expert is the one whose cost is nearest to the mixture's mean. Kinds of work may go
+on at the same time, so their seconds can add up to more than the pass took.
 """
 
+import queue
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from ..batching import Batcher
 from ..bundle.schema import DENSE, Manifest
-from ..engines.engine import Engine, Float32
-from ..errors import CodeUnavailable
-from ..request import Request
+from ..errors import CodeUnavailable, RuntimeFailure
+from ..events import Event, Finished
+from ..generated import Generated
+from ..pipeline import Pipeline
 from ..router import Route, wanted
+from ..service.order import Asked, code_of
+from ..service.tally import KINDS
+from ..settings import Settings
 from .sampling import OnRound
-from .workload import Clock, Workload
 
-UNET, OPENING, ROUTING = "in the UNet", "opening engines", "routing"
-ENCODING, DECODING = "encoding", "decoding"
-KINDS = (UNET, OPENING, ROUTING, ENCODING, DECODING)
+Clock = Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -39,71 +43,74 @@ class Pass:
 
 
 class ClosedLoop:
-    """The loop over one opened runtime, with `running` requests under way."""
+    """The loop over one opened bundle, with `running` requests under way."""
 
-    def __init__(self, workload: Workload, running: int, clock: Clock = time.perf_counter) -> None:
-        self._workload, self._runtime, self._clock = workload, workload.runtime, clock
+    def __init__(
+        self, runtime: Pipeline, settings: Settings, running: int, clock: Clock = time.perf_counter
+    ) -> None:
+        self._runtime, self._settings, self._clock = runtime, settings, clock
         self.running = running
 
     def expert_of(self, prompt: str) -> str:
         """The expert that serves a prompt. Raises `CodeUnavailable`, `EngineFailure`."""
         return expert_for(self._runtime.bundle.manifest, self._runtime.models.route(prompt))
 
-    def take(self, prompts: Sequence[str], expert: str | None = None) -> Pass:
+    def take(
+        self,
+        prompts: Sequence[str],
+        expert: str | None = None,
+        on_image: Callable[[Generated], None] | None = None,
+    ) -> Pass:
         """Make an image of every prompt, on `expert` where one is given. Raises `RuntimeFailure`."""
         # Nothing is remembered from the pass before: every prompt is encoded once, the negative one too.
         self._runtime.models.forget_prompts()
-        found, taken, waiting = Pass(), dict[int, float](), list(enumerate(prompts))[::-1]
-        batcher = Batcher(lambda *bucket: self._engine(found, *bucket), self._runtime.batch)
+        told: queue.SimpleQueue[tuple[int, Event | RuntimeFailure]] = queue.SimpleQueue()
+        found, before, experts = Pass(), self._work(), Counter[str]()
+        taken, waiting = dict[int, float](), list(enumerate(prompts))[::-1]
         start = self._clock()
-        while waiting or batcher:
-            while waiting and len(batcher) < self.running:
+        while waiting or taken:
+            while waiting and len(taken) < self.running:
                 seed, prompt = waiting.pop()
-                arrived = self._clock()
-                request = self._admit(found, prompt, seed, expert)
-                taken[id(request)] = arrived
-                batcher.submit(request)
-            for request in batcher.tick():
-                if request.ended:
-                    self._finish(found, request)
-                    found.latencies.append(self._clock() - taken.pop(id(request)))
+                taken[seed] = self._clock()
+                self._runtime.host.submit(prompt, self._asked(expert, seed), partial(_hear, told, seed))
+            seed, event = told.get()
+            if isinstance(event, RuntimeFailure):
+                raise event
+            if isinstance(event, Finished):
+                found.latencies.append(self._clock() - taken.pop(seed))
+                experts[event.image.choice.expert] += 1
+                if on_image:
+                    on_image(event.image)
         found.seconds = self._clock() - start
+        after = self._work()
+        found.experts = dict(experts)
+        found.calls, found.rows = (int(after[name] - before[name]) for name in ("calls", "rows"))
+        found.shares = {kind: after[kind] - before[kind] for kind in KINDS}
         return found
 
-    def _admit(self, found: Pass, prompt: str, seed: int, expert: str | None) -> Request:
-        start = self._clock()
-        self._workload.encode(prompt)
-        encoded = self._clock()
-        found.shares[ENCODING] += encoded - start
-        if expert is None:
-            expert = self.expert_of(prompt)
-            found.shares[ROUTING] += self._clock() - encoded
-        found.experts[expert] = found.experts.get(expert, 0) + 1
-        return self._workload.request(prompt, expert, seed)
+    def _asked(self, expert: str | None, seed: int) -> Asked:
+        settings = self._settings
+        return Asked(
+            negative_prompt=settings.negative_prompt,
+            seed=seed,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            size=(settings.height, settings.width),
+            solver=settings.solver,
+            code=None if expert is None else code_of(expert),
+        )
 
-    def _engine(self, found: Pass, expert: str, rows: int, height: int, width: int) -> Engine:
-        start = self._clock()
-        engine = self._runtime.engine_for(expert, rows, height, width)
-        found.shares[OPENING] += self._clock() - start
-        found.calls += 1
-        found.rows += rows
-        return _Timed(engine, found, self._clock)
-
-    def _finish(self, found: Pass, request: Request) -> None:
-        start = self._clock()
-        self._runtime.models.decode(request.result())
-        found.shares[DECODING] += self._clock() - start
+    def _work(self) -> dict[str, float]:
+        tally = self._runtime.host.crew.tally
+        experts = tally.experts.values()
+        calls, rows = sum(each.calls for each in experts), sum(each.rows for each in experts)
+        return {**tally.seconds, "calls": calls, "rows": rows}
 
 
-class _Timed:
-    def __init__(self, engine: Engine, found: Pass, clock: Clock) -> None:
-        self._engine, self._found, self._clock = engine, found, clock
-
-    def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
-        start = self._clock()
-        output = self._engine.run(sample, timestep, conditioning)
-        self._found.shares[UNET] += self._clock() - start
-        return output
+def _hear(
+    told: "queue.SimpleQueue[tuple[int, Event | RuntimeFailure]]", seed: int, event: Event | RuntimeFailure
+) -> None:
+    told.put((seed, event))
 
 
 @dataclass(slots=True)

@@ -52,19 +52,18 @@ def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) 
     with spec.open(contender.engine) as runtime:
         opened = clock() - start
         workload, rows = Workload(runtime, spec.settings, clock), spec.rows[0]
-        where = (contender.expert, rows, *workload.shape[1:])
         workload.inputs(rows)  # encodes the prompt, so that no call does
         held = {"before": memory.read()}
-        first = workload.timed(lambda: runtime.engine_for(*where))()
+        first = workload.timed(lambda: workload.engine(contender.expert, rows))()
         held["opened"] = memory.read()
         calls = []
         for name in ("first call", "second call"):
             memory.reset_peak()
             calls.append(workload.timed(workload.step(contender.expert, rows))())
             held[name] = memory.read()
-        runtime.close()
+        workload.close()
         gc.collect()
-        again = workload.timed(lambda: runtime.engine_for(*where))()
+        again = workload.timed(lambda: workload.engine(contender.expert, rows))()
         again_call = workload.timed(workload.step(contender.expert, rows))()
         bundle = runtime.bundle
         paths = files(contender, bundle.manifest)

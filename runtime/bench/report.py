@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputFailure
+from ..service.tally import KINDS
 from . import charts, markdown
 from .findings import Comparison, Entry, Findings
-from .mixture import KINDS, Mixture, Pass
+from .mixture import Mixture, Pass
 from .peak import Peak
 from .statistics import median_of, speed_up, summarize
 

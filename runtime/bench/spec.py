@@ -10,7 +10,7 @@ from pathlib import Path
 from ..bundle.schema import DENSE, Manifest
 from ..engines import choice
 from ..errors import UsageError, nearest
-from ..pipeline import Runtime
+from ..pipeline import Pipeline
 from ..settings import Settings, check_limit
 from .sampling import Effort
 
@@ -69,15 +69,16 @@ class Spec:
             for expert in self.experts
         )
 
-    def open(self, engine: str) -> Runtime:
-        """The bundle on one engine. Raises as `Runtime.open` does."""
-        return Runtime.open(
+    def open(self, engine: str) -> Pipeline:
+        """The bundle on one engine. Raises as `Pipeline.open` does."""
+        return Pipeline.open(
             self.bundle,
             engine=engine,
             cache=self.cache,
             batch=self.batch,
             memory=self.memory,
             threads=self.threads,
+            max_running=self.running,
         )
 
 

@@ -103,8 +103,8 @@ class Study:
         spec, engine = self._spec, self._spec.engines[0]
         self._progress.begin("mixture: routing")
         with spec.open(engine) as runtime:
-            loop = ClosedLoop(Workload(runtime, spec.settings), spec.running)
-            found = mixture.prepare(loop, self._manifest, spec.prompts, engine, runtime.batch)
+            loop = ClosedLoop(runtime, spec.settings, spec.running)
+            found = mixture.prepare(loop, self._manifest, spec.prompts, engine, runtime.models.batch)
             self._findings.mixture = found
             self._progress.begin(f"mixture: {len(spec.prompts)} prompts, against all on {found.control}")
             mixture.run(loop, found, spec.prompts, spec.passes, self._round)

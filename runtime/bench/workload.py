@@ -11,13 +11,15 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from ..batching import Batcher
-from ..bundle.schema import DENSE
+from ..batching import Call
+from ..engines.bucket import Bucket
+from ..engines.engine import Engine
 from ..errors import EngineFailure
 from ..noise import normal
-from ..pipeline import Runtime
+from ..pipeline import Pipeline
 from ..request import Request
-from ..schedule import Solver, Trajectory
+from ..schedule import Trajectory
+from ..service.order import code_of
 from ..settings import Settings
 from .sampling import Work
 
@@ -31,13 +33,27 @@ PROMPT = "a large red circle left of a small blue square"
 class Workload:
     """Everything on `runtime` that is timed, with `settings`."""
 
-    def __init__(self, runtime: Runtime, settings: Settings, clock: Clock = time.perf_counter) -> None:
+    def __init__(self, runtime: Pipeline, settings: Settings, clock: Clock = time.perf_counter) -> None:
         self.runtime, self.settings, self._clock = runtime, settings, clock
         manifest = runtime.bundle.manifest
         scale = manifest.decoder.scale
         self.shape = (manifest.latent.channels, settings.height // scale, settings.width // scale)
-        self.course = Solver.load(runtime.bundle, settings.solver).course(settings.steps)
+        self.course = runtime.models.course(settings.solver, settings.steps)
         self._numbers = count()
+        self._engines: dict[Bucket, Engine] = {}
+
+    def engine(self, expert: str, rows: int) -> Engine:
+        """The engine for UNet calls of `rows` rows, opened if it is not, whatever memory it takes."""
+        models, (_, height, width) = self.runtime.models, self.shape
+        bucket = models.bucket(expert, rows, height, width)
+        if bucket not in self._engines:
+            self._engines[bucket] = models.open_engine(bucket)
+        return self._engines[bucket]
+
+    def close(self) -> None:
+        """Let go of all engines; they open again when they are needed."""
+        self._engines.clear()
+        self.runtime.free()
 
     @property
     def calls(self) -> int:
@@ -56,22 +72,21 @@ class Workload:
 
     def step(self, expert: str, rows: int) -> Callable[[], Float32]:
         """One UNet call. Opens the engine now, so that calls do not."""
-        inputs, (_, height, width) = self.inputs(rows), self.shape
+        inputs = self.inputs(rows)
         own = self.runtime.models.experts.conditioning(expert)
         inputs |= {name: np.repeat(array, rows, axis=0) for name, array in own.items()}
-        engine = self.runtime.engine_for(expert, rows, height, width)
+        engine = self.engine(expert, rows)
         sample, timestep = inputs.pop("sample"), inputs.pop("timestep")
         return lambda: engine.run(sample, timestep, inputs)
 
     def loop(self, expert: str) -> Callable[[], Float32]:
-        """One image's way through the scheduler, from encoded prompt to final latents."""
+        """All steps of one image, from encoded prompt to final latents."""
 
         def run() -> Float32:
-            batcher = Batcher(self.runtime.engine_for, self.runtime.batch)
             request = self.request(PROMPT, expert, seed=0)
-            batcher.submit(request)
-            while batcher:
-                batcher.tick()
+            engine, call = self.engine(expert, request.rows), Call([request])
+            while not request.ended:
+                call.run(engine)
             return request.result()
 
         return run
@@ -89,7 +104,7 @@ class Workload:
             self.runtime.route(prompt)
             (image,) = self.runtime.generate(
                 prompt,
-                code="dense" if expert == DENSE else int(expert),
+                code=code_of(expert),
                 negative_prompt=settings.negative_prompt,
                 solver=settings.solver,
                 steps=settings.steps,
@@ -104,18 +119,13 @@ class Workload:
         """The calls around the UNet: each on its own, on one prompt or one image."""
         models, latents = self.runtime.models, normal(0, self.shape)
         models.route(PROMPT)  # its encoding is remembered from here on
+        decoder = models.open_decoder(models.decoder_bucket(*self.shape[1:]))
         found: dict[str, Callable[[], object]] = {"text encoder": lambda: models.condition(self._fresh())}
         if models.routes_apart:
             found["prompt encoder and router"] = lambda: models.route(self._fresh())
         found["router"] = lambda: models.route(PROMPT)
-        found["VAE decoder"] = lambda: models.decode(latents)
+        found["VAE decoder"] = lambda: models.decode(decoder, latents)
         return found
-
-    def encode(self, prompt: str) -> None:
-        """Have a prompt encoded, and the negative one where it is needed; a request finds them remembered."""
-        self.runtime.models.condition(prompt)
-        if self.settings.guidance != 1.0:
-            self.runtime.models.condition(self.settings.negative_prompt)
 
     def request(self, prompt: str, expert: str, seed: int) -> Request:
         """The request for one image by `expert`."""

@@ -4,7 +4,7 @@ import onnx
 import pytest
 
 from bench import shapes
-from runtime import Runtime
+from runtime import Pipeline
 from runtime.bench import sampling
 from runtime.bench.workload import Workload
 from runtime.cache import Cache
@@ -16,7 +16,7 @@ from tests.bundles import write_bundle
 @pytest.fixture
 def opened(tmp_path: Path) -> tuple[Path, Workload]:
     bundle = write_bundle(tmp_path / "bundle", experts=("0",))
-    with Runtime.open(bundle, engine="cpu", cache=tmp_path / "cache", threads=1) as runtime:
+    with Pipeline.open(bundle, engine="cpu", cache=tmp_path / "cache", threads=1) as runtime:
         workload = Workload(runtime, resolve(runtime.bundle.manifest))
         model = runtime.bundle.manifest.experts["0"].model
         return Cache(tmp_path / "cache").serving_graph(runtime.bundle, model), workload

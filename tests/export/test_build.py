@@ -15,8 +15,8 @@ from aptp.space.profile_file import write
 from export import build, publish
 from export.errors import LockedError, RefusedError, ScheduleError, StorageError, UsageError
 from export.lock import locked
+from runtime import Pipeline
 from runtime.bundle.reader import Bundle
-from runtime.pipeline import Runtime
 from tests.checkpoints import build_mini, change_weight, command, content, copy_bundle, sign
 from tests.profiles import SETTING, counted
 
@@ -47,7 +47,7 @@ def test_a_bundle_verifies_and_makes_images(built):
     assert set(bundle.manifest.experts) == {"0", "1"}
     assert bundle.manifest.defaults.guidance == 3
     assert bundle.manifest.experts["0"].macs < bundle.manifest.experts["1"].macs
-    with Runtime.open(built, engine="cpu", cache=built.parent / "cache") as runtime:
+    with Pipeline.open(built, engine="cpu", cache=built.parent / "cache") as runtime:
         (made,) = runtime.generate("a red circle", steps=2)
     assert made.pixels.shape == (32, 32, 3)
 

@@ -14,7 +14,7 @@ from aptp.checkpoint.reader import Checkpoint
 from export import build, parity, parts, plan
 from export.compiled import aoti, entry
 from export.errors import OutputError, ParityError, RefusedError, UsageError
-from runtime import Runtime, sessions
+from runtime import Pipeline, sessions
 from runtime.bundle.reader import Bundle
 from runtime.engines import target
 from tests.checkpoints import command
@@ -158,7 +158,7 @@ def test_a_bundle_with_packages_draws_what_its_graphs_draw(mini, tmp_path, monke
     assert compiled.file == "experts/0/unet/aoti.pt2"
     images = []
     for engine in ("cpu", "aoti"):
-        with Runtime.open(out, engine=engine, cache=tmp_path / "cache") as runtime:
+        with Pipeline.open(out, engine=engine, cache=tmp_path / "cache") as runtime:
             images.append(runtime.generate(["a red circle"] * 3, code=0, steps=4, seed=1))
     for graph, package in zip(*images, strict=True):
         assert np.abs(graph.pixels.astype(int) - package.pixels).max() <= 1

@@ -58,16 +58,16 @@ def spec(mini, tmp_path):
 @pytest.fixture
 def drawn(mini, spec, monkeypatch):
     """The last rung for expert 0, where the runtime draws what `change` makes of its image."""
-    from runtime.pipeline import Runtime
+    from runtime import Pipeline
     from tests.checkpoints import build_mini
 
-    generate = Runtime.generate
+    generate = Pipeline.generate
 
     def rung(change):
         def changed(*words, **settings):
             return [SimpleNamespace(pixels=change(made.pixels)) for made in generate(*words, **settings)]
 
-        monkeypatch.setattr(Runtime, "generate", changed)
+        monkeypatch.setattr(Pipeline, "generate", changed)
         return image.compare(build_mini(mini.parents[1]), "0", spec, lambda stage, share: None)
 
     return rung

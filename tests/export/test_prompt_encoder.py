@@ -11,7 +11,7 @@ import torch
 from aptp.checkpoint.reader import Checkpoint
 from aptp.evaluate.routing import routes
 from export import build
-from runtime.pipeline import Runtime
+from runtime import Pipeline
 from tests.checkpoints import command
 from tests.encoders import give_encoder
 
@@ -40,7 +40,7 @@ def test_prompts_go_where_torch_sends_them(checkpoint: Checkpoint, bundle: Path)
     assert encoder is not None
     wanted = routes(router, encoder, [*PROMPTS, LONG])
     assert set(wanted) == {0, 1}
-    with Runtime.open(bundle, engine="cpu", cache=bundle.parent / "cache") as runtime:
+    with Pipeline.open(bundle, engine="cpu", cache=bundle.parent / "cache") as runtime:
         assert [entry.name for entry in runtime.bundle.manifest.encoders.values()] == ["text", "prompt"]
         found = [runtime.models.route(prompt) for prompt in [*PROMPTS, LONG]]
     assert [route.code for route in found] == wanted
@@ -51,7 +51,7 @@ def test_prompts_go_where_torch_sends_them(checkpoint: Checkpoint, bundle: Path)
 
 
 def test_tokens_that_the_router_does_not_see_are_counted(bundle: Path) -> None:
-    with Runtime.open(bundle, engine="cpu", cache=bundle.parent / "cache") as runtime:
+    with Pipeline.open(bundle, engine="cpu", cache=bundle.parent / "cache") as runtime:
         routed, asked = (runtime.models.dropped_tokens(LONG, routed=routed) for routed in (True, False))
     assert routed == 8 * 7 - 22  # of 24, two are the frame
     assert asked == 0

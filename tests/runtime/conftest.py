@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runtime import Runtime
+from runtime import Pipeline
 from runtime.bundle.reader import Bundle
 from runtime.engines import providers
 from tests.bundles import write_bundle
@@ -30,8 +30,8 @@ def bundle(bundle_path: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def runtime(bundle_path: Path, cache_path: Path) -> Iterator[Runtime]:
-    with Runtime.open(bundle_path, engine="cpu", cache=cache_path, threads=1) as opened:
+def runtime(bundle_path: Path, cache_path: Path) -> Iterator[Pipeline]:
+    with Pipeline.open(bundle_path, engine="cpu", cache=cache_path, threads=1) as opened:
         yield opened
 
 

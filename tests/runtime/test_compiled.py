@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import Runtime, sessions
+from runtime import Pipeline, sessions
 from runtime.bundle.compiled import identity
 from runtime.bundle.files import FileEntry
 from runtime.bundle.reader import Bundle
@@ -117,7 +117,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Doubling]]:
 def test_one_engine_serves_all_that_its_profile_takes(
     compiled_path: Path, tmp_path: Path, opened: list[tuple[Path, Doubling]]
 ) -> None:
-    with Runtime.open(compiled_path, engine="aoti", cache=tmp_path / "cache", batch=8) as runtime:
+    with Pipeline.open(compiled_path, engine="aoti", cache=tmp_path / "cache", batch=8) as runtime:
         assert (runtime.engine, runtime.batch) == ("aoti", 2)  # four rows, two for each request
         runtime.generate(["red"] * 3, code=0, steps=2, guidance=3.0)
     ((path, engine),) = opened
@@ -129,7 +129,7 @@ def test_a_size_that_the_profile_does_not_take(
     compiled_path: Path, tmp_path: Path, opened: list[tuple[Path, Doubling]]
 ) -> None:
     with (
-        Runtime.open(compiled_path, engine="aoti", cache=tmp_path / "cache") as runtime,
+        Pipeline.open(compiled_path, engine="aoti", cache=tmp_path / "cache") as runtime,
         pytest.raises(UsageError, match=r"'aoti' of expert '0' takes a height of 8 to 8 .*, not 16"),
     ):
         runtime.generate("red", code=0, size=(32, 16))
@@ -140,7 +140,7 @@ def test_machine_code_that_was_changed_is_not_opened(
 ) -> None:
     (compiled_path / "experts/0/unet/aoti.pt2").write_bytes(b"machine cod3")
     with (
-        Runtime.open(compiled_path, engine="aoti", cache=tmp_path / "cache") as runtime,
+        Pipeline.open(compiled_path, engine="aoti", cache=tmp_path / "cache") as runtime,
         pytest.raises(IntegrityError, match=r"aoti.pt2: SHA-256"),
     ):
         runtime.generate("red", code=0)

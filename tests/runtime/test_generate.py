@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from runtime import Runtime, images
+from runtime import Pipeline, images
 from runtime.errors import (
     CacheFailure,
     IntegrityError,
@@ -102,7 +102,7 @@ def test_one_image_that_fails_takes_no_other_along(
 
 
 def test_a_code_that_is_not_there_fails_alone(
-    tmp_path: Path, cache_path: Path, runtime: Runtime, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, cache_path: Path, runtime: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prompts = ["a red circle", "blue", "", "a small square and a large circle"]
     codes = [route.code for route in runtime.route(prompts)]

@@ -23,7 +23,7 @@ def test_importing_runtime_imports_nothing_of_weight() -> None:
 
 
 def test_the_name_runtime_is_found_on_use() -> None:
-    loaded = modules("from runtime import Runtime, Generated")
+    loaded = modules("from runtime import Pipeline, Generated")
     assert not loaded & {"onnxruntime", "PIL", "rich", "tokenizers", *FORBIDDEN}
 
 
@@ -35,6 +35,6 @@ def test_an_unknown_name() -> None:
 
 
 def test_generating_needs_no_training_package(bundle_path: Path, cache_path: Path) -> None:
-    code = "from runtime import Runtime\n"
-    code += f"with Runtime.open({str(bundle_path)!r}, cache={str(cache_path)!r}) as r: r.generate('red')"
+    code = "from runtime import Pipeline\n"
+    code += f"with Pipeline.open({str(bundle_path)!r}, cache={str(cache_path)!r}) as r: r.generate('red')"
     assert not modules(code) & FORBIDDEN

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from runtime import Generated, Runtime
+from runtime import Generated, Pipeline
 from runtime.bundle.reader import Bundle
 from runtime.engines.onnx import Session
 from runtime.errors import CodeUnavailable, EngineFailure, IntegrityError, RuntimeFailure, UsageError
@@ -71,7 +71,7 @@ def oracle(
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 @pytest.mark.parametrize("steps", [1, 5, 10])
 def test_images_follow_the_page(
-    runtime: Runtime, bundle: Bundle, solver: str, guidance: float, steps: int
+    runtime: Pipeline, bundle: Bundle, solver: str, guidance: float, steps: int
 ) -> None:
     images = runtime.generate(PROMPTS, seed=5, steps=steps, guidance=guidance, solver=solver)
     for index, image in enumerate(images):
@@ -83,7 +83,7 @@ def test_images_follow_the_page(
         assert (difference == 0).mean() > 0.999
 
 
-def test_the_reply(runtime: Runtime) -> None:
+def test_the_reply(runtime: Pipeline) -> None:
     images = runtime.generate(["red " * 9, "blue"], seed=7)
     assert [image.prompt for image in images] == ["red " * 9, "blue"]
     assert [image.seed for image in images] == [7, 8]
@@ -103,13 +103,13 @@ def images_of(results: list[Generated]) -> list[bytes]:
     return [result.pixels.tobytes() for result in results]
 
 
-def test_alone_and_in_a_crowd(bundle_path: Path, cache_path: Path, runtime: Runtime) -> None:
+def test_alone_and_in_a_crowd(bundle_path: Path, cache_path: Path, runtime: Pipeline) -> None:
     alone = [runtime.generate(prompt, seed=index)[0] for index, prompt in enumerate(PROMPTS * 2)]
-    with Runtime.open(bundle_path, engine="cpu", cache=cache_path, batch=3, threads=1) as crowd:
+    with Pipeline.open(bundle_path, engine="cpu", cache=cache_path, batch=3, threads=1) as crowd:
         assert images_of(crowd.generate(PROMPTS * 2)) == images_of(alone)
 
 
-def test_seeds_and_latents(runtime: Runtime) -> None:
+def test_seeds_and_latents(runtime: Pipeline) -> None:
     noise = np.stack([normal(seed, (CHANNELS, 8, 8)) for seed in (3, 4)])
     seeded = runtime.generate(["red", "red"], seed=3)
     given = runtime.generate(["red", "red"], latents=noise)
@@ -119,7 +119,7 @@ def test_seeds_and_latents(runtime: Runtime) -> None:
     assert images_of(runtime.generate(["red", "red"], latents=noise[0])) == images_of(seeded)[:1] * 2
 
 
-def test_sizes(runtime: Runtime) -> None:
+def test_sizes(runtime: Pipeline) -> None:
     assert runtime.generate("red", size=(16, 24))[0].pixels.shape == (16, 24, 3)
     assert runtime.generate("red", latents=np.ones((CHANNELS, 16, 4), np.float32))[0].pixels.shape == (
         32,
@@ -128,7 +128,7 @@ def test_sizes(runtime: Runtime) -> None:
     )
 
 
-def test_the_negative_prompt_steers_only_with_guidance(runtime: Runtime) -> None:
+def test_the_negative_prompt_steers_only_with_guidance(runtime: Pipeline) -> None:
     def made(**options: Any) -> bytes:
         return runtime.generate("red", code=0, **options)[0].pixels.tobytes()
 
@@ -137,7 +137,7 @@ def test_the_negative_prompt_steers_only_with_guidance(runtime: Runtime) -> None
     assert made(guidance=1.0) != made()
 
 
-def test_the_code_can_be_chosen(runtime: Runtime) -> None:
+def test_the_code_can_be_chosen(runtime: Pipeline) -> None:
     images = [runtime.generate("red", code=code)[0] for code in (0, 1, "dense")]
     assert [(image.choice.expert, image.choice.code) for image in images] == [
         ("0", 0),
@@ -148,7 +148,7 @@ def test_the_code_can_be_chosen(runtime: Runtime) -> None:
     assert len(set(images_of(images))) == 3
 
 
-def test_steps_are_reported(runtime: Runtime) -> None:
+def test_steps_are_reported(runtime: Pipeline) -> None:
     seen: list[tuple[int, int, int]] = []
     runtime.generate(["red", "blue"], steps=3, on_step=lambda *step: seen.append(step))
     assert sorted(seen) == [(index, done, 3) for index in range(2) for done in (1, 2, 3)]
@@ -192,18 +192,18 @@ BAD: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("options", "message"), BAD, ids=[str(next(iter(case[0].items())))[:40] for case in BAD]
 )
-def test_values_out_of_range(runtime: Runtime, options: dict[str, Any], message: str) -> None:
+def test_values_out_of_range(runtime: Pipeline, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         runtime.generate("red", **options)
 
 
-def test_the_last_seed(runtime: Runtime) -> None:
+def test_the_last_seed(runtime: Pipeline) -> None:
     assert runtime.generate("red", seed=2**64 - 1)[0].seed == 2**64 - 1
     with pytest.raises(UsageError, match="seed 18446744073709551616"):
         runtime.generate(["red", "red"], seed=2**64 - 1)
 
 
-def test_no_prompts(runtime: Runtime) -> None:
+def test_no_prompts(runtime: Pipeline) -> None:
     with pytest.raises(UsageError, match="no prompt"):
         runtime.generate([])
 
@@ -214,13 +214,13 @@ def test_no_prompts(runtime: Runtime) -> None:
 )
 def test_limits_must_be_positive_integers(bundle_path: Path, name: str, value: Any, message: str) -> None:
     with pytest.raises(UsageError, match=f"{name} {message}"):
-        Runtime.open(bundle_path, **{name: value})
+        Pipeline.open(bundle_path, **{name: value})
 
 
 @pytest.mark.parametrize(("macs", "batch"), [(10**8, 8), (10**11, 1)])
 def test_the_largest_expert_decides_how_many_share_a_call(copy_path: Path, macs: int, batch: int) -> None:
     edit(copy_path, lambda manifest: manifest["experts"]["2"].update(macs=macs))
-    with Runtime.open(copy_path, engine="cpu") as runtime:
+    with Pipeline.open(copy_path, engine="cpu") as runtime:
         assert runtime.batch == batch
 
 
@@ -236,7 +236,7 @@ def test_a_code_that_is_asked_for_is_never_replaced(
 ) -> None:
     path = write_bundle(tmp_path / "one", experts=["0"])
     edit(path, lambda manifest: manifest["router"].update(fallback))
-    with Runtime.open(path, engine="cpu", cache=tmp_path) as runtime:
+    with Pipeline.open(path, engine="cpu", cache=tmp_path) as runtime:
         with pytest.raises(
             CodeUnavailable, match=f"no expert for code '{code}'; it holds 0. Build .* {build}"
         ):
@@ -245,16 +245,16 @@ def test_a_code_that_is_asked_for_is_never_replaced(
 
 
 @pytest.fixture
-def one(runtime: Runtime, tmp_path: Path) -> Path:
+def one(runtime: Pipeline, tmp_path: Path) -> Path:
     """A bundle with the expert of the first prompt and with dense; other prompts have other codes."""
     routes = runtime.route(PROMPTS)
     assert {route.code for route in routes[1:]} - {routes[0].code}
     return write_bundle(tmp_path / "one", experts=[str(routes[0].code), "dense"])
 
 
-def test_a_code_without_an_expert_falls_back(one: Path, runtime: Runtime, tmp_path: Path) -> None:
+def test_a_code_without_an_expert_falls_back(one: Path, runtime: Pipeline, tmp_path: Path) -> None:
     edit(one, lambda manifest: manifest["router"].update(fallback="dense"))
-    with Runtime.open(one, engine="cpu", cache=tmp_path) as opened:
+    with Pipeline.open(one, engine="cpu", cache=tmp_path) as opened:
         images = opened.generate(PROMPTS)
         for image, route in zip(images, runtime.route(PROMPTS), strict=True):
             there = str(route.code) in opened.bundle.manifest.experts
@@ -264,9 +264,9 @@ def test_a_code_without_an_expert_falls_back(one: Path, runtime: Runtime, tmp_pa
             assert (images_of(again) == images_of([image])) is not there
 
 
-def test_a_failure_does_not_stop_the_others(one: Path, runtime: Runtime, tmp_path: Path) -> None:
+def test_a_failure_does_not_stop_the_others(one: Path, runtime: Pipeline, tmp_path: Path) -> None:
     heard: dict[int, Generated | RuntimeFailure] = {}
-    with Runtime.open(one, engine="cpu", cache=tmp_path, batch=1) as opened:
+    with Pipeline.open(one, engine="cpu", cache=tmp_path, batch=1) as opened:
         with pytest.raises(CodeUnavailable, match="no expert for code .* and no fallback"):
             opened.generate(PROMPTS, on_image=heard.__setitem__)
         good = opened.generate(PROMPTS[0])
@@ -280,7 +280,7 @@ def test_a_failure_does_not_stop_the_others(one: Path, runtime: Runtime, tmp_pat
 
 def test_an_expert_that_is_damaged_spoils_only_its_own_images(copy_path: Path, tmp_path: Path) -> None:
     heard: dict[int, Generated | RuntimeFailure] = {}
-    with Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache", batch=1) as runtime:
+    with Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache", batch=1) as runtime:
         codes = [route.code for route in runtime.route(PROMPTS)]
         (copy_path / f"experts/{codes[0]}/unet/model.onnx.data").write_bytes(b"")
         with pytest.raises(IntegrityError):
@@ -289,7 +289,7 @@ def test_an_expert_that_is_damaged_spoils_only_its_own_images(copy_path: Path, t
     assert kinds == [IntegrityError if code == codes[0] else Generated for code in codes]
 
 
-def test_an_image_is_heard_of_before_the_next_is_made(runtime: Runtime) -> None:
+def test_an_image_is_heard_of_before_the_next_is_made(runtime: Pipeline) -> None:
     order: list[tuple[str, int]] = []
     runtime.batch, before = 1, runtime.batch
     try:
@@ -305,7 +305,7 @@ def test_an_image_is_heard_of_before_the_next_is_made(runtime: Runtime) -> None:
     assert order == [*[("step", 0)] * 2, ("image", 0), *[("step", 1)] * 2, ("image", 1)]
 
 
-def test_an_interrupt_is_passed_on(runtime: Runtime) -> None:
+def test_an_interrupt_is_passed_on(runtime: Pipeline) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
@@ -313,7 +313,7 @@ def test_an_interrupt_is_passed_on(runtime: Runtime) -> None:
         runtime.generate("red", on_image=interrupt)
 
 
-def test_a_negative_prompt_that_is_cut_says_so(runtime: Runtime) -> None:
+def test_a_negative_prompt_that_is_cut_says_so(runtime: Pipeline) -> None:
     long = "blue " * 10
     image = runtime.generate("red", negative_prompt=long)[0]
     assert (image.dropped_tokens, image.negative_dropped_tokens) == (0, 4)
@@ -333,13 +333,13 @@ def test_what_the_routers_own_encoder_drops_counts(copy_path: Path, tmp_path: Pa
         manifest["conditioning"][0]["encoder"] = "whole"
 
     edit(copy_path, change)
-    with Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
+    with Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
         assert runtime.generate("red " * 9)[0].dropped_tokens == 3
         assert runtime.generate("red " * 9, code=0)[0].dropped_tokens == 0  # nobody asked the router
 
 
 def test_memory_bounds_experts_and_decoder_together(bundle_path: Path, cache_path: Path) -> None:
-    with Runtime.open(bundle_path, engine="cpu", cache=cache_path, memory=1) as runtime:
+    with Pipeline.open(bundle_path, engine="cpu", cache=cache_path, memory=1) as runtime:
         runtime.generate(["red", "red"], code=1)
         resident, manifest = runtime._models._resident, runtime.bundle.manifest
         assert resident.used == 2 * manifest.files[str(manifest.decoder.model.weights)].size
@@ -355,24 +355,24 @@ def test_what_is_not_finite_is_no_image(
         result = run(session, output, inputs)
         return np.full_like(result, np.nan) if output == broken else result
 
-    with Runtime.open(bundle_path, engine="cpu", cache=cache_path) as runtime:
+    with Pipeline.open(bundle_path, engine="cpu", cache=cache_path) as runtime:
         monkeypatch.setattr(Session, "run", poison)
         with pytest.raises(EngineFailure, match="not finite"):
             runtime.generate("red")
 
 
-def test_a_constant_image_is_marked(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_constant_image_is_marked(runtime: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     flat = np.full((3, 16, 16), 0.3, np.float32)
     monkeypatch.setattr(runtime._models, "decode", lambda _: (flat, 0.0))
     assert runtime.generate("red")[0].blank
 
 
 def test_prompts_unlike_those_of_the_training_are_sent_away(copy_path: Path, tmp_path: Path) -> None:
-    with Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
+    with Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
         plain = runtime.generate(PROMPTS)
     guard = {"beyond": 5.0, "expert": "dense"}
     edit(copy_path, lambda manifest: manifest["router"].update(unfamiliar=guard))
-    with Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
+    with Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
         images = runtime.generate(PROMPTS)
         forced = runtime.generate(PROMPTS, code="dense")
     sent = [image.choice.unfamiliar for image in images]
@@ -391,11 +391,11 @@ def test_an_expert_for_unfamiliar_prompts_that_is_not_there(tmp_path: Path) -> N
     guard = {"beyond": 1e-3, "expert": "dense"}
     edit(path, lambda manifest: manifest["router"].update(unfamiliar=guard))
     with (
-        Runtime.open(path, engine="cpu", cache=tmp_path) as runtime,
+        Pipeline.open(path, engine="cpu", cache=tmp_path) as runtime,
         pytest.raises(CodeUnavailable, match="no expert for code 'dense' and no fallback"),
     ):
         runtime.generate("red")
     edit(path, lambda manifest: manifest["router"].update(fallback="0"))
-    with Runtime.open(path, engine="cpu", cache=tmp_path) as runtime:
+    with Pipeline.open(path, engine="cpu", cache=tmp_path) as runtime:
         choice = runtime.generate("red")[0].choice
     assert (choice.expert, choice.fell_back, choice.unfamiliar) == ("0", True, True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import Runtime
+from runtime import Pipeline
 from runtime.bundle.schema import Unfamiliar
 from runtime.errors import EngineFailure
 from runtime.router import Route, Router, choose, wanted
@@ -42,7 +42,7 @@ def test_a_single_code_has_no_margin() -> None:
     assert route(0.5) == Route(0, None)
 
 
-def test_a_route_depends_on_the_prompt_alone(runtime: Runtime) -> None:
+def test_a_route_depends_on_the_prompt_alone(runtime: Pipeline) -> None:
     prompts = ["a red circle", "blue", "", "a large square and a small circle"]
     together = runtime.route(prompts)
     assert together == [runtime.route(prompt)[0] for prompt in prompts]
@@ -52,7 +52,7 @@ def test_a_route_depends_on_the_prompt_alone(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("value", [np.full((1, 4), np.nan), np.full((1, 4), np.inf), np.zeros((1, 3))])
 def test_similarities_that_are_no_numbers(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, value: np.ndarray
+    runtime: Pipeline, monkeypatch: pytest.MonkeyPatch, value: np.ndarray
 ) -> None:
     router: Router = runtime._models._router
     monkeypatch.setattr(router._session, "run_all", lambda *_: [value.astype(np.float32)])
@@ -61,14 +61,14 @@ def test_similarities_that_are_no_numbers(
 
 
 @pytest.fixture
-def guarded(copy_path: Path, cache_path: Path) -> Iterator[Runtime]:
+def guarded(copy_path: Path, cache_path: Path) -> Iterator[Pipeline]:
     """The bundle, with prompts of more than 5 away sent to dense."""
     edit(copy_path, lambda m: m["router"].update(unfamiliar={"beyond": 5.0, "expert": "dense"}))
-    with Runtime.open(copy_path, engine="cpu", cache=cache_path, threads=1) as opened:
+    with Pipeline.open(copy_path, engine="cpu", cache=cache_path, threads=1) as opened:
         yield opened
 
 
-def test_a_bundle_that_tells_distances_routes_as_before(runtime: Runtime, guarded: Runtime) -> None:
+def test_a_bundle_that_tells_distances_routes_as_before(runtime: Pipeline, guarded: Pipeline) -> None:
     prompts = ["a red circle", "blue", "a large square and a small circle"]
     for plain, told in zip(runtime.route(prompts), guarded.route(prompts), strict=True):
         assert plain.distance is None
@@ -76,14 +76,14 @@ def test_a_bundle_that_tells_distances_routes_as_before(runtime: Runtime, guarde
         assert told[:2] == plain[:2]
 
 
-def test_distances_are_those_of_the_prompt(guarded: Runtime) -> None:
+def test_distances_are_those_of_the_prompt(guarded: Pipeline) -> None:
     encoding = guarded.models._encoders["text"]("a red circle")
     length = np.linalg.norm((encoding.embedding * encoding.mask[..., None]).sum(1))
     assert guarded.route("a red circle")[0].distance == pytest.approx(length, rel=1e-5)
 
 
 @pytest.mark.parametrize(("distance", "whose"), [(None, "1"), (2.0, "1"), (2.5, "dense")])
-def test_only_what_lies_beyond_is_sent_away(runtime: Runtime, distance: float, whose: str) -> None:
+def test_only_what_lies_beyond_is_sent_away(runtime: Pipeline, distance: float, whose: str) -> None:
     entry = replace(runtime.bundle.manifest.router, unfamiliar=Unfamiliar(2.0, "dense"))
     assert wanted(entry, Route(1, 0.5, distance)) == (whose, whose == "dense")
     assert wanted(runtime.bundle.manifest.router, Route(1, 0.5, distance)) == ("1", False)
@@ -91,7 +91,7 @@ def test_only_what_lies_beyond_is_sent_away(runtime: Runtime, distance: float, w
 
 @pytest.mark.parametrize("value", [[np.nan], [np.inf], [0.0, 0.0]])
 def test_distances_that_are_no_numbers(
-    guarded: Runtime, monkeypatch: pytest.MonkeyPatch, value: list[float]
+    guarded: Pipeline, monkeypatch: pytest.MonkeyPatch, value: list[float]
 ) -> None:
     outputs = [np.eye(1, 4, dtype=np.float32), np.array(value, np.float32)]
     monkeypatch.setattr(guarded._models._router._session, "run_all", lambda *_: outputs)

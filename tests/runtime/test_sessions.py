@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime import Runtime, sessions
+from runtime import Pipeline, sessions
 from runtime.bundle.reader import Bundle
 from runtime.cache import Cache
 from runtime.errors import IntegrityError
@@ -87,4 +87,4 @@ def test_whoever_opens_a_swapped_file_refuses_it(
 
     monkeypatch.setattr(sessions, "open_session", swapped)
     with pytest.raises(IntegrityError, match=f"{place}/{file.name}"):
-        Runtime.open(copy_path, engine="cpu", cache=tmp_path / "cache").generate("red", code=0)
+        Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache").generate("red", code=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from runtime import Runtime, sessions
+from runtime import Pipeline, sessions
 from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Gates
@@ -111,7 +111,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
 def test_requests_of_different_codes_share_calls(
     bundle_path: Path, cache_path: Path, opened: list[Recording]
 ) -> None:
-    with Runtime.open(bundle_path, engine="supernet", cache=cache_path, batch=8) as runtime:
+    with Pipeline.open(bundle_path, engine="supernet", cache=cache_path, batch=8) as runtime:
         by_code = {route.code: word for word, route in zip(WORDS, runtime.route(WORDS), strict=True)}
         codes = sorted(by_code)[:2]
         images = runtime.generate([by_code[code] for code in codes], steps=2, guidance=3.0)
@@ -123,7 +123,7 @@ def test_requests_of_different_codes_share_calls(
 
 
 def test_its_memory_is_counted_once(bundle_path: Path, cache_path: Path, opened: list[Recording]) -> None:
-    with Runtime.open(bundle_path, engine="supernet", cache=cache_path) as runtime:
+    with Pipeline.open(bundle_path, engine="supernet", cache=cache_path) as runtime:
         experts = runtime.models.experts
         (bucket,) = {experts.key(name, 1, 8, 8) for name in CODES}
         assert experts.cost(bucket) == len(DATA)
@@ -131,7 +131,7 @@ def test_its_memory_is_counted_once(bundle_path: Path, cache_path: Path, opened:
 
 
 def test_other_engines_get_no_gates(bundle_path: Path, cache_path: Path) -> None:
-    with Runtime.open(bundle_path, engine="cpu", cache=cache_path) as runtime:
+    with Pipeline.open(bundle_path, engine="cpu", cache=cache_path) as runtime:
         assert runtime.models.experts.conditioning("0") == {}
 
 
@@ -144,7 +144,7 @@ def test_it_is_never_chosen_unasked(bundle_path: Path, opened: list[Recording]) 
 def test_a_benchmark_gives_it_the_gates_of_the_expert_that_is_timed(
     bundle_path: Path, cache_path: Path, opened: list[Recording]
 ) -> None:
-    with Runtime.open(bundle_path, engine="supernet", cache=cache_path) as runtime:
+    with Pipeline.open(bundle_path, engine="supernet", cache=cache_path) as runtime:
         workload = Workload(runtime, resolve(runtime.bundle.manifest, steps=1, guidance=1.0))
         workload.step("2", 3)()
         workload.loop("3")()

@@ -16,7 +16,7 @@ from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import build_pipeline, read_pipeline
 from aptp.presets import PRESETS
 from export import build
-from runtime.pipeline import Runtime
+from runtime import Pipeline
 from tests.checkpoints import command
 from tests.encoders import averages, write_encoder
 from tests.published import write_published
@@ -67,7 +67,7 @@ def test_published_experts_are_built_and_served(tmp_path: Path) -> None:
     assert encoder is not None
     wanted = routes(checkpoint.router(), encoder, PROMPTS)
     assert set(wanted) == {0, 1}
-    with Runtime.open(tmp_path / "bundle", engine="cpu", cache=tmp_path / "cache") as runtime:
+    with Pipeline.open(tmp_path / "bundle", engine="cpu", cache=tmp_path / "cache") as runtime:
         made = runtime.generate(PROMPTS, steps=2)
     assert [image.choice.code for image in made] == wanted
     assert all(image.pixels.std() > 0 for image in made)

@@ -22,7 +22,7 @@ from aptp.model.familiarity import Familiarity
 from export import build, parts, plan
 from export.construction import Construction
 from export.errors import ParityError
-from runtime import Runtime
+from runtime import Pipeline
 from runtime.bundle.reader import Bundle
 from tests.checkpoints import build_mini, copy_bundle, mini_checkpoint, sign
 from tests.checkpoints import command as build_command
@@ -143,7 +143,7 @@ def test_the_bundle_tells_the_distances_of_the_checkpoint(mini: Path, guarded: P
     familiarity, unfamiliar = checkpoint.familiarity(), checkpoint.record.unfamiliar
     assert familiarity is not None
     assert unfamiliar is not None
-    with Runtime.open(out, engine="cpu", cache=tmp_path / "cache") as runtime:
+    with Pipeline.open(out, engine="cpu", cache=tmp_path / "cache") as runtime:
         routes = runtime.route(PROMPTS)
         sent = [image.choice.unfamiliar for image in runtime.generate(PROMPTS, steps=1)]
     wanted = distances(familiarity, Reader(checkpoint)(PROMPTS))

@@ -15,7 +15,7 @@ from export import assemble, build, parts, plan
 from export.compiled import aoti
 from export.errors import ParityError, RefusedError
 from export.staging import Record
-from runtime import Runtime, sessions
+from runtime import Pipeline, sessions
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Gates
 from runtime.engines import target
@@ -135,9 +135,9 @@ def test_a_compiled_supernet_draws_what_its_experts_draw(mini, tmp_path, monkeyp
     assert build.main(words) == 0
     experts = Bundle.open(out).manifest.experts
     assert {expert.compiled[0].file for expert in experts.values()} == {"supernet/aoti.pt2"}
-    with Runtime.open(out, engine="cpu", cache=tmp_path / "cache") as runtime:
+    with Pipeline.open(out, engine="cpu", cache=tmp_path / "cache") as runtime:
         wanted = [runtime.generate("a red circle", code=code, steps=4)[0] for code in (0, 1, "dense")]
-    with Runtime.open(out, engine="supernet", cache=tmp_path / "cache") as runtime:
+    with Pipeline.open(out, engine="supernet", cache=tmp_path / "cache") as runtime:
         for code, graph in zip((0, 1, "dense"), wanted, strict=True):
             (package,) = runtime.generate("a red circle", code=code, steps=4)
             assert np.abs(graph.pixels.astype(int) - package.pixels).max() <= 1

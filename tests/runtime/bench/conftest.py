@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime import Runtime
+from runtime import Pipeline
 from runtime.bench import sampling
 from runtime.bench.findings import Comparison, Entry, Findings, NotRun, PeerLoad
 from runtime.bench.memory import Memory
@@ -48,7 +48,7 @@ def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def workload(runtime: Runtime, bundle: Bundle) -> Workload:
+def workload(runtime: Pipeline, bundle: Bundle) -> Workload:
     return Workload(runtime, resolve(bundle.manifest, steps=2))
 
 

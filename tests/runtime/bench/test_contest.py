@@ -165,11 +165,11 @@ def test_an_expert_with_a_broken_output_gets_no_timing(
 def test_each_level_opens_engines_of_its_own(
     spec_of: SpecOf, compare: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime import Runtime
+    from runtime import Pipeline
 
-    closed: list[Runtime] = []
-    close = Runtime.close
-    monkeypatch.setattr(Runtime, "close", lambda self: closed.append(self) or close(self))
+    closed: list[Pipeline] = []
+    close = Pipeline.close
+    monkeypatch.setattr(Pipeline, "close", lambda self: closed.append(self) or close(self))
     compare(spec_of(), "step")
     assert len(closed) == 2  # before the level, and at the end
 

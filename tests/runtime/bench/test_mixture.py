@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import Runtime
+from runtime import Pipeline
 from runtime.bench import mixture
 from runtime.bench.mixture import KINDS, ClosedLoop, Mixture, expert_for, nearest_cost, prepare
 from runtime.bench.workload import Workload
@@ -24,7 +24,7 @@ def loop(workload: Workload) -> ClosedLoop:
 
 
 @pytest.fixture
-def decoded(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+def decoded(runtime: Pipeline, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """The images that were decoded, in order."""
     images, decode = [], runtime.models.decode
 
@@ -38,7 +38,7 @@ def decoded(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarra
 
 
 def test_every_prompt_becomes_the_image_that_generate_makes(
-    loop: ClosedLoop, runtime: Runtime, decoded: list[np.ndarray]
+    loop: ClosedLoop, runtime: Pipeline, decoded: list[np.ndarray]
 ) -> None:
     found = loop.take(PROMPTS)
     made = {image.tobytes() for image in decoded}
@@ -52,7 +52,7 @@ def test_every_prompt_becomes_the_image_that_generate_makes(
 
 
 def test_the_control_is_one_expert_and_no_routing(
-    loop: ClosedLoop, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    loop: ClosedLoop, runtime: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(prompt: str) -> None:
         raise AssertionError("the control routes nothing")
@@ -102,7 +102,7 @@ def test_every_second_is_accounted_for_once(workload: Workload) -> None:
     assert all(0 < latency <= found.seconds for latency in found.latencies)
 
 
-def test_every_pass_encodes_anew(loop: ClosedLoop, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_pass_encodes_anew(loop: ClosedLoop, runtime: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     forgot: list[int] = []
     monkeypatch.setattr(runtime.models, "forget_prompts", lambda: forgot.append(1))
     loop.take(PROMPTS[:1])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import Runtime
+from runtime import Pipeline
 from runtime.bench.workload import PROMPT, Workload, check_output, distance
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure
@@ -24,7 +24,7 @@ def test_a_step_is_one_call_on_noise_and_a_prompt(workload: Workload) -> None:
     assert (output == call()).all()
 
 
-def test_a_loop_is_an_image_without_its_decoder(workload: Workload, runtime: Runtime) -> None:
+def test_a_loop_is_an_image_without_its_decoder(workload: Workload, runtime: Pipeline) -> None:
     latents = workload.loop("1")()
     settings = workload.settings
     (image,) = runtime.generate(PROMPT, code=1, steps=2, seed=0)
@@ -33,13 +33,13 @@ def test_a_loop_is_an_image_without_its_decoder(workload: Workload, runtime: Run
     assert settings.steps == 2
 
 
-def test_guided_images_take_two_rows_a_step(runtime: Runtime, bundle: Bundle) -> None:
+def test_guided_images_take_two_rows_a_step(runtime: Pipeline, bundle: Bundle) -> None:
     counts = [Workload(runtime, resolve(bundle.manifest, steps=3, guidance=g)).calls for g in (1.0, 2.0)]
     assert counts == [3, 6]
 
 
 def test_every_image_has_a_prompt_that_no_encoder_remembers(
-    workload: Workload, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    workload: Workload, runtime: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, str]] = []
     encode, route = runtime.models.condition, runtime.models.route
@@ -78,13 +78,13 @@ def test_an_encoder_that_only_routes_is_a_part_of_its_own(tmp_path: Path) -> Non
         manifest["router"]["encoder"] = "prompt"
 
     edit(path, apart)
-    with Runtime.open(path, engine="cpu", cache=tmp_path / "cache") as runtime:
+    with Pipeline.open(path, engine="cpu", cache=tmp_path / "cache") as runtime:
         parts = Workload(runtime, resolve(runtime.bundle.manifest)).parts()
         assert list(parts) == ["text encoder", "prompt encoder and router", "router", "VAE decoder"]
         assert parts["prompt encoder and router"]() is not None
 
 
-def test_work_takes_the_time_of_the_clock(runtime: Runtime, bundle: Bundle) -> None:
+def test_work_takes_the_time_of_the_clock(runtime: Pipeline, bundle: Bundle) -> None:
     ticks = iter([1.0, 3.5])
     workload = Workload(runtime, resolve(bundle.manifest), lambda: next(ticks))
     assert workload.timed(lambda: None)() == 2.5
@@ -105,7 +105,7 @@ def test_distance_is_relative() -> None:
     assert distance(1.1 * reference, reference) == pytest.approx(0.1)
 
 
-def test_forgotten_prompts_are_encoded_again(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forgotten_prompts_are_encoded_again(runtime: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[str] = []
     (encoder,) = runtime.models._encoders.values()
     session = encoder._session

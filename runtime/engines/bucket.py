@@ -1,0 +1,12 @@
+"""What an engine is specialised to."""
+
+from typing import NamedTuple
+
+
+class Bucket(NamedTuple):
+    """A model and the shapes it is opened for. `rows` 0 leaves the batch open."""
+
+    model: str
+    rows: int
+    height: int
+    width: int

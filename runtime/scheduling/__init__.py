@@ -1,0 +1,1 @@
+"""Which request does what next: pure logic that owns neither threads, nor time, nor engines."""

@@ -1,0 +1,100 @@
+"""An order under way: what was found out about it, the request that makes it, and the engines it needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ..engines.bucket import Bucket
+from ..errors import RuntimeFailure
+from ..events import Event, Finished, Started, Step
+from ..generated import Choice, Generated
+from ..models import DECODER, Models
+from ..request import Request
+from .order import Order
+
+Listener = Callable[[Event | RuntimeFailure], None]
+
+
+class Place(NamedTuple):
+    """An engine of one opened bundle. Two versions of a bundle share none."""
+
+    models: Models
+    bucket: Bucket
+
+    @property
+    def decodes(self) -> bool:
+        """Whether this is the decoder, and no expert."""
+        return self.bucket.model == DECODER
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """The way of an order: prepared, one call after another, decoded. `seconds` is the work on it so far.
+
+    `failure` is why it ended without an image. `listener` hears of all that becomes of it, the end once.
+    """
+
+    order: Order
+    models: Models
+    listener: Listener
+    choice: Choice | None = None
+    request: Request | None = None
+    dropped: tuple[int, int] = (0, 0)  # tokens of the prompt, and of the negative one
+    places: tuple[Place, ...] = ()  # of each row of the schedule, then of the decoder
+    image: Generated | None = None
+    failure: RuntimeFailure | None = None
+    seconds: float = field(default=0.0)
+    _told: bool = field(default=False)
+
+    def begin(self, choice: Choice, request: Request, dropped: tuple[int, int]) -> None:
+        """Make it ready for its first call. Raises `UsageError` for a size that the expert's engine lacks."""
+        self.choice, self.request, self.dropped = choice, request, dropped
+        _, height, width = self.order.shape
+        of_expert = {
+            name: Place(self.models, self.models.bucket(name, request.rows, height, width))
+            for name in dict.fromkeys(request.plan)
+        }
+        decoder = Place(self.models, self.models.decoder_bucket(height, width))
+        self.places = (*(of_expert[name] for name in request.plan), decoder)
+
+    @property
+    def position(self) -> int:
+        """Calls made: rows of the schedule, then the decoder."""
+        assert self.request is not None, "it was begun"
+        return self.request.trajectory.position
+
+    @property
+    def need(self) -> Place:
+        """The engine of the next call."""
+        return self.places[self.position]
+
+    @property
+    def upcoming(self) -> Place | None:
+        """The engine after that, where it is another."""
+        need = self.need
+        return next((place for place in self.places[self.position :] if place is not need), None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the image is there."""
+        return self.image is not None
+
+    def tell(self, event: Event | RuntimeFailure) -> None:
+        """Tell the listener, unless it knows of the end."""
+        if not self._told:
+            self._told = isinstance(event, Finished | RuntimeFailure)
+            self.listener(event)
+
+    def started(self) -> Started:
+        """As `Work.started`."""
+        assert self.choice is not None
+        return Started(self.choice)
+
+    def progress(self) -> Step | None:
+        """As `Work.progress`."""
+        return Step(self.position, len(self.places) - 1)
+
+    def finished(self) -> Finished:
+        """As `Work.finished`."""
+        assert self.image is not None
+        return Finished(self.image)

@@ -1,0 +1,54 @@
+"""What a service needs of its work, and of whoever does it."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+from ..errors import RuntimeFailure
+from ..events import Event
+from ..scheduling.ticket import Task
+
+
+class Work(Task, Protocol):
+    """A task that tells how it goes. `failure` is why it ended without a result."""
+
+    failure: RuntimeFailure | None
+
+    def tell(self, event: Event | RuntimeFailure) -> None:
+        """Hear of an event, or of the failure that ended it. Called from any thread; must not raise."""
+        ...
+
+    def started(self) -> Event:
+        """What to tell once it is prepared."""
+        ...
+
+    def progress(self) -> Event | None:
+        """What to tell after a call that did not end it, if anything."""
+        ...
+
+    def finished(self) -> Event:
+        """What to tell in the end."""
+        ...
+
+
+W = TypeVar("W", bound=Work)
+C = TypeVar("C", bound=Work, contravariant=True)
+
+
+class Handler(Protocol[C]):
+    """Does what is handed out. Each method is called by one thread at a time, and raises `RuntimeFailure`."""
+
+    def prepare(self, work: C) -> None:
+        """Make it ready for its first call."""
+        ...
+
+    def open(self, key: Any) -> Any:
+        """The engine of a key."""
+        ...
+
+    def call(self, key: Any, engine: Any, works: Sequence[C]) -> None:
+        """The next call of each: it is one further, or has ended."""
+        ...
+
+    def close(self, key: Any, engine: Any) -> None:
+        """Let go of an engine."""
+        ...
