@@ -16,7 +16,9 @@ from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Compiled, Model, Range
 from runtime.engines import target
 from runtime.errors import IntegrityError, ManifestError, UsageError
+from runtime.models import Models
 from tests.bundles import add_compiled, edit, write_bundle
+from tests.runtime import serial
 
 Entry = dict[str, Any]
 
@@ -117,9 +119,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Doubling]]:
 def test_one_engine_serves_all_that_its_profile_takes(
     compiled_path: Path, tmp_path: Path, opened: list[tuple[Path, Doubling]]
 ) -> None:
-    with Pipeline.open(compiled_path, engine="aoti", cache=tmp_path / "cache", batch=8) as runtime:
-        assert (runtime.engine, runtime.batch) == ("aoti", 2)  # four rows, two for each request
-        runtime.generate(["red"] * 3, code=0, steps=2, guidance=3.0)
+    models = Models.open(compiled_path, engine="aoti", cache=tmp_path / "cache", batch=8)
+    assert (models.engine, models.batch) == ("aoti", 2)  # four rows, two for each request
+    serial.generate(models, ["red"] * 3, code=0, steps=2, guidance=3.0)
     ((path, engine),) = opened
     assert path == compiled_path.resolve() / "experts/0/unet/aoti.pt2"
     assert engine.rows == [4, 4, 2, 2]

@@ -35,7 +35,7 @@ def test_precision_of_an_expert(
         return real(self, model, "cpu", overrides=options.get("overrides"))
 
     monkeypatch.setattr(Sessions, "open", spy)
-    models = Models(Bundle.open(bundle), Cache(tmp_path / "cache"), provider, 1 << 30, 1)
+    models = Models(Bundle.open(bundle), Cache(tmp_path / "cache"), provider, batch=1, threads=1)
     asked.clear()
-    models.engine("0", 1, 8, 8)
+    models.open_engine(models.bucket("0", 1, 8, 8))
     assert asked == [wanted]

@@ -221,7 +221,7 @@ def test_limits_must_be_positive_integers(bundle_path: Path, name: str, value: A
 def test_the_largest_expert_decides_how_many_share_a_call(copy_path: Path, macs: int, batch: int) -> None:
     edit(copy_path, lambda manifest: manifest["experts"]["2"].update(macs=macs))
     with Pipeline.open(copy_path, engine="cpu") as runtime:
-        assert runtime.batch == batch
+        assert runtime.models.batch == batch
 
 
 @pytest.fixture
@@ -289,10 +289,10 @@ def test_an_expert_that_is_damaged_spoils_only_its_own_images(copy_path: Path, t
     assert kinds == [IntegrityError if code == codes[0] else Generated for code in codes]
 
 
-def test_an_image_is_heard_of_before_the_next_is_made(runtime: Pipeline) -> None:
+def test_an_image_is_heard_of_before_the_next_is_made(bundle_path: Path, cache_path: Path) -> None:
     order: list[tuple[str, int]] = []
-    runtime.batch, before = 1, runtime.batch
-    try:
+    with Pipeline.open(bundle_path, engine="cpu", cache=cache_path, batch=1) as runtime:
+        runtime.generate("red", code=0)  # from here on, its engine and the decoder are there
         runtime.generate(
             ["red", "blue"],
             code=0,
@@ -300,8 +300,6 @@ def test_an_image_is_heard_of_before_the_next_is_made(runtime: Pipeline) -> None
             on_step=lambda index, *_: order.append(("step", index)),
             on_image=lambda index, _: order.append(("image", index)),
         )
-    finally:
-        runtime.batch = before
     assert order == [*[("step", 0)] * 2, ("image", 0), *[("step", 1)] * 2, ("image", 1)]
 
 
@@ -338,11 +336,20 @@ def test_what_the_routers_own_encoder_drops_counts(copy_path: Path, tmp_path: Pa
         assert runtime.generate("red " * 9, code=0)[0].dropped_tokens == 0  # nobody asked the router
 
 
-def test_memory_bounds_experts_and_decoder_together(bundle_path: Path, cache_path: Path) -> None:
-    with Pipeline.open(bundle_path, engine="cpu", cache=cache_path, memory=1) as runtime:
-        runtime.generate(["red", "red"], code=1)
-        resident, manifest = runtime._models._resident, runtime.bundle.manifest
-        assert resident.used == 2 * manifest.files[str(manifest.decoder.model.weights)].size
+def test_memory_bounds_experts_and_decoder_together(
+    bundle_path: Path, cache_path: Path, runtime: Pipeline
+) -> None:
+    sizes = [runtime.models.cost(runtime.models.bucket("0", 1, 8, 8))]
+    sizes.append(runtime.models.cost(runtime.models.decoder_bucket(8, 8)))
+    wanted = images_of(runtime.generate(PROMPTS))
+    with Pipeline.open(bundle_path, engine="cpu", cache=cache_path, memory=max(sizes)) as tight:
+        assert images_of(tight.generate(PROMPTS)) == wanted
+        assert 0 < tight.host.status().memory_used <= max(sizes) < sum(sizes)
+
+
+def test_memory_that_cannot_hold_the_largest_engine(bundle_path: Path, cache_path: Path) -> None:
+    with pytest.raises(UsageError, match="memory 719: the weights of .* alone hold 720 bytes"):
+        Pipeline.open(bundle_path, engine="cpu", cache=cache_path, memory=719)
 
 
 @pytest.mark.parametrize("broken", ["out_sample", "sample"])
@@ -363,7 +370,7 @@ def test_what_is_not_finite_is_no_image(
 
 def test_a_constant_image_is_marked(runtime: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     flat = np.full((3, 16, 16), 0.3, np.float32)
-    monkeypatch.setattr(runtime._models, "decode", lambda _: (flat, 0.0))
+    monkeypatch.setattr(runtime.models, "decode", lambda *_: (flat, 0.0))
     assert runtime.generate("red")[0].blank
 
 

@@ -54,7 +54,7 @@ def test_a_route_depends_on_the_prompt_alone(runtime: Pipeline) -> None:
 def test_similarities_that_are_no_numbers(
     runtime: Pipeline, monkeypatch: pytest.MonkeyPatch, value: np.ndarray
 ) -> None:
-    router: Router = runtime._models._router
+    router: Router = runtime.models._router
     monkeypatch.setattr(router._session, "run_all", lambda *_: [value.astype(np.float32)])
     with pytest.raises(EngineFailure, match="not 4 finite similarities"):
         runtime.route("red")
@@ -94,6 +94,6 @@ def test_distances_that_are_no_numbers(
     guarded: Pipeline, monkeypatch: pytest.MonkeyPatch, value: list[float]
 ) -> None:
     outputs = [np.eye(1, 4, dtype=np.float32), np.array(value, np.float32)]
-    monkeypatch.setattr(guarded._models._router._session, "run_all", lambda *_: outputs)
+    monkeypatch.setattr(guarded.models._router._session, "run_all", lambda *_: outputs)
     with pytest.raises(EngineFailure, match="not one finite distance"):
         guarded.route("red")

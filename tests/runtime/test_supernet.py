@@ -15,8 +15,10 @@ from runtime.bundle.schema import Gates
 from runtime.engines import choice, target
 from runtime.engines.aoti import AotiEngine
 from runtime.errors import ManifestError
+from runtime.models import Models
 from runtime.settings import resolve
 from tests.bundles import WORDS, add_supernet, edit, identify, write_bundle
+from tests.runtime import serial
 
 CODES = {"0": "10010111", "1": "01010000", "2": "11100000", "3": "00000001", "dense": "11111111"}
 DATA = b"machine code of all"
@@ -111,11 +113,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
 def test_requests_of_different_codes_share_calls(
     bundle_path: Path, cache_path: Path, opened: list[Recording]
 ) -> None:
-    with Pipeline.open(bundle_path, engine="supernet", cache=cache_path, batch=8) as runtime:
-        by_code = {route.code: word for word, route in zip(WORDS, runtime.route(WORDS), strict=True)}
-        codes = sorted(by_code)[:2]
-        images = runtime.generate([by_code[code] for code in codes], steps=2, guidance=3.0)
-        assert len(set(codes)) == 2
+    models = Models.open(bundle_path, engine="supernet", cache=cache_path, batch=8)
+    by_code = {models.route(word).code: word for word in WORDS}
+    codes = sorted(by_code)[:2]
+    images = serial.generate(models, [by_code[code] for code in codes], steps=2, guidance=3.0)
+    assert len(set(codes)) == 2
     (engine,) = opened
     one, other = (CODES[str(code)] for code in codes)
     assert engine.gates == [[one, one, other, other]] * 2
@@ -127,7 +129,11 @@ def test_its_memory_is_counted_once(bundle_path: Path, cache_path: Path, opened:
         experts = runtime.models.experts
         (bucket,) = {experts.key(name, 1, 8, 8) for name in CODES}
         assert experts.cost(bucket) == len(DATA)
-        assert len({id(runtime.engine_for(name, 1, 8, 8)) for name in CODES}) == 1
+        runtime.generate(WORDS, steps=1)
+        assert len(opened) == 1
+        assert runtime.host.status().memory_used == experts.cost(bucket) + runtime.models.cost(
+            runtime.models.decoder_bucket(8, 8)
+        )
 
 
 def test_other_engines_get_no_gates(bundle_path: Path, cache_path: Path) -> None:

@@ -14,6 +14,7 @@ from runtime.bench.findings import Entry, Findings
 from runtime.bench.lineup import line_ups
 from runtime.bench.peers import PEERS
 from runtime.bench.spec import Spec
+from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
 from runtime.engines.onnx import OnnxEngine
 from runtime.errors import PeerFailure
@@ -35,7 +36,7 @@ class FakePeer:
         assert (graph is not None) == PEERS[name].graph
         assert graph is None or graph.is_file()
         with spec.open("cpu") as runtime:
-            self.engine = runtime.engine_for("dense", 1, 8, 8)
+            self.engine = runtime.models.open_engine(runtime.models.bucket("dense", 1, 8, 8))
 
     def __enter__(self) -> "FakePeer":
         return self
@@ -163,15 +164,16 @@ def test_an_expert_with_a_broken_output_gets_no_timing(
 
 
 def test_each_level_opens_engines_of_its_own(
-    spec_of: SpecOf, compare: Compare, monkeypatch: pytest.MonkeyPatch
+    spec_of: SpecOf, bundle: Bundle, findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime import Pipeline
-
-    closed: list[Pipeline] = []
-    close = Pipeline.close
-    monkeypatch.setattr(Pipeline, "close", lambda self: closed.append(self) or close(self))
-    compare(spec_of(), "step")
-    assert len(closed) == 2  # before the level, and at the end
+    closed: list[Workload] = []
+    close = Workload.close
+    monkeypatch.setattr(Workload, "close", lambda self: closed.append(self) or close(self))
+    (group,) = line_ups(spec_of(), bundle.manifest)
+    with Contest(group, spec_of(), findings, tmp_path, lambda *_: None) as open_contest:
+        open_contest.compare("step", 1)
+        open_contest.compare("loop", 1)
+    assert len(closed) == 2
 
 
 def test_memory_of_a_peer_is_read_at_the_end(

@@ -34,8 +34,8 @@ def test_an_expert_is_opened_again_after_eviction(
     from runtime.models import Models
 
     opened: list[object] = []
-    real = Models._open
-    monkeypatch.setattr(Models, "_open", lambda self, bucket: opened.append(bucket) or real(self, bucket))
+    real = Models.open_engine
+    monkeypatch.setattr(Models, "open_engine", lambda self, one: opened.append(one) or real(self, one))
     measure(spec_of(), contender)
     assert len(opened) == 2
 

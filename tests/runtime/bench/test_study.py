@@ -73,7 +73,7 @@ def test_parts_and_mixture(spec_of: SpecOf, bundle: Bundle) -> None:
 
 
 def test_groups_that_do_not_fit_are_noted(spec_of: SpecOf, bundle: Bundle) -> None:
-    findings, _ = measured(spec_of, bundle, levels=("step",), memory=1)
+    findings, _ = measured(spec_of, bundle, levels=("step",), memory=800)
     assert [[entry.name for entry in one.entries] for one in findings.comparisons] == [
         ["dense", "expert 0"],
         ["dense", "expert 1"],

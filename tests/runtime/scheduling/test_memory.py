@@ -1,0 +1,63 @@
+"""Who stays in memory: ten bytes a letter, a budget of twenty unless said otherwise."""
+
+from runtime.scheduling.memory import TURN, Memory
+
+
+def memory(*resident: str, budget: int = 20) -> Memory:
+    made = Memory(budget, lambda key: 10)
+    for key in resident:
+        made.start(key)
+        made.opened(key, 1.0)
+    return made
+
+
+def test_what_fits_sends_nobody_away() -> None:
+    assert memory("a").victims("b", {"a"}, ahead=False) == []
+
+
+def test_the_least_recently_used_of_the_idle_goes() -> None:
+    full = memory("a", "b")
+    full.ran("a", 0.1)
+    assert full.victims("c", {"c"}, ahead=False) == ["b"]
+
+
+def test_the_idle_go_before_the_busy() -> None:
+    full = memory("a", "b")
+    full.ran("a", 2.0 * TURN)
+    assert full.victims("c", {"a", "c"}, ahead=False) == ["b"]
+
+
+def test_the_busy_stay_until_their_turn_is_over() -> None:
+    full = memory("a", "b")
+    full.ran("a", 1.0 * TURN - 0.1)
+    assert full.victims("c", {"a", "b", "c"}, ahead=False) is None
+    full.ran("a", 0.1)
+    assert full.victims("c", {"a", "b", "c"}, ahead=False) == ["a"]
+
+
+def test_nobody_busy_goes_for_what_is_needed_later() -> None:
+    full = memory("a", "b")
+    full.ran("a", 2.0 * TURN)
+    assert full.victims("c", {"a", "b"}, ahead=True) is None
+    assert full.victims("c", {"a"}, ahead=True) == ["b"]
+
+
+def test_as_many_go_as_are_in_the_way() -> None:
+    large = Memory(30, lambda key: 30 if key == "large" else 10)
+    for key in "abc":
+        large.start(key)
+        large.opened(key, 1.0)
+    assert large.victims("large", set(), ahead=False) == ["a", "b", "c"]
+
+
+def test_what_is_being_opened_counts() -> None:
+    opening = memory("a")
+    opening.start("b")
+    assert (opening.used, "b" in opening, opening.opening) == (20, False, "b")
+    opening.failed("b")
+    assert (opening.used, opening.opening) == (10, None)
+
+
+def test_what_never_fits() -> None:
+    assert not Memory(9, lambda key: 10).fits("a")
+    assert Memory(10, lambda key: 10).fits("a")
