@@ -2,12 +2,14 @@
 
     python -m bench.runtime_overhead
 
-The engine does nothing; latents are [4, 64, 64], prompts [77, 1024]: SD 2.1 at 512 px. A sample is one whole
-generation divided by its steps; routing and encoding are not in it, they are engine calls themselves.
+Engines do nothing; latents are [4, 64, 64], prompts [77, 1024]: SD 2.1 at 512 px. A sample of steps is one
+whole generation divided by them; one of scheduling is 128 requests that do nothing but be scheduled, by the
+threads that serve. Routing and encoding are not in it, they are engine calls themselves.
 """
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from statistics import median
@@ -16,15 +18,19 @@ from typing import Any
 import numpy as np
 
 from bench.report import save, spread
-from runtime.batching import Batcher
+from runtime.batching import Call
 from runtime.request import Request, constant_plan
 from runtime.schedule import Course, Row, Trajectory
+from runtime.scheduling.memory import Memory
+from runtime.scheduling.scheduler import Limits, Scheduler
+from runtime.service.service import Service
 
 SHAPE = (4, 64, 64)
 PROMPT = (1, 77, 1024)
 STEPS = 50
 SAMPLES = 60
 WINDOWS = {"ddim": 1, "dpmpp_2m": 2, "pndm": 4}
+EXPERTS, RUNNING, SERVED = "0123", 64, 128
 
 
 class NoEngine:
@@ -34,7 +40,7 @@ class NoEngine:
         self.output = np.zeros((rows, *SHAPE), np.float32)
 
     def run(self, sample: Any, timestep: Any, conditioning: Any) -> Any:
-        return self.output
+        return self.output[: len(sample)]
 
 
 def course(window: int) -> Course:
@@ -45,19 +51,77 @@ def course(window: int) -> Course:
     return Course(tuple(rows), 1.0, window)
 
 
-def sample(window: int, guidance: float, batch: int) -> float:
-    """Microseconds per request and step."""
-    rows, prompt = course(window), {"encoder_hidden_states": np.zeros(PROMPT, np.float32)}
-    engine = NoEngine(batch * (1 if guidance == 1.0 else 2))
-    batcher = Batcher(lambda expert, rows, height, width: engine, batch)
-    plan, negative = constant_plan("0", STEPS), None if guidance == 1.0 else prompt
-    for _ in range(batch):
-        trajectory = Trajectory(rows, np.ones(SHAPE, np.float32))
-        batcher.submit(Request(plan, trajectory, prompt, negative, guidance))
+def request(window: int, guidance: float, expert: str = "0") -> Request:
+    prompt = {"encoder_hidden_states": np.zeros(PROMPT, np.float32)}
+    trajectory = Trajectory(course(window), np.ones(SHAPE, np.float32))
+    negative = None if guidance == 1.0 else prompt
+    return Request(constant_plan(expert, STEPS), trajectory, prompt, negative, guidance)
+
+
+def steps(window: int, guidance: float, batch: int) -> float:
+    """Microseconds per request and step: latents gathered, and a step of the schedule for each."""
+    requests = [request(window, guidance) for _ in range(batch)]
+    engine, call = NoEngine(batch * requests[0].rows), Call(requests)
     start = time.perf_counter()
-    while batcher:
-        batcher.tick()
+    for _ in range(STEPS):
+        call.run(engine)
     return 1e6 * (time.perf_counter() - start) / (STEPS * batch)
+
+
+class Idle:
+    """Work for a service that is nothing but its scheduling."""
+
+    failure = None
+
+    def __init__(self, expert: str, over: threading.Semaphore) -> None:
+        self.need, self.upcoming, self.made, self._over = expert, None, 0, over
+
+    @property
+    def ended(self) -> bool:
+        return self.made == STEPS
+
+    def tell(self, event: Any) -> None:
+        if event == "finished":
+            self._over.release()
+
+    def started(self) -> Any:
+        return "started"
+
+    def progress(self) -> Any:
+        return "step"
+
+    def finished(self) -> Any:
+        return "finished"
+
+
+class Handler:
+    """Does nothing."""
+
+    def prepare(self, work: Idle) -> None: ...
+
+    def open(self, key: str) -> str:
+        return key
+
+    def call(self, key: str, engine: str, works: Any) -> None:
+        for work in works:
+            work.made += 1
+
+    def close(self, key: str, engine: str) -> None: ...
+
+
+def scheduling(batch: int) -> float:
+    """Microseconds per request and step that deciding, handing over and telling take, all threads running."""
+    limits = Limits(RUNNING, None)
+    scheduler: Any = Scheduler(limits, Memory(len(EXPERTS), lambda key: 1), lambda key: batch)
+    service, over = Service(scheduler, Handler()), threading.Semaphore(0)
+    start = time.perf_counter()
+    for index in range(SERVED):
+        service.submit(Idle(EXPERTS[index % len(EXPERTS)], over))
+    for _ in range(SERVED):
+        over.acquire()
+    seconds = time.perf_counter() - start
+    service.close()
+    return 1e6 * seconds / (SERVED * STEPS)
 
 
 def import_seconds() -> float:
@@ -70,22 +134,30 @@ def import_seconds() -> float:
 
 def main() -> None:
     cases = [(name, guidance, batch) for name in WINDOWS for guidance in (1.0, 7.5) for batch in (1, 4)]
-    steps: dict[str, list[float]] = {}
+    walked: dict[str, list[float]] = {}
+    scheduled: dict[str, list[float]] = {}
     for _ in range(SAMPLES):  # in turns, so that a slow moment hits every case
         for name, guidance, batch in cases:
             key = f"{name}, guidance {guidance:g}, batch {batch}"
-            steps.setdefault(key, []).append(sample(WINDOWS[name], guidance, batch))
+            walked.setdefault(key, []).append(steps(WINDOWS[name], guidance, batch))
+        for batch in (1, 8):
+            scheduled.setdefault(f"{batch} to a call", []).append(scheduling(batch))
     imports = [import_seconds() for _ in range(10)]
-    overhead = [
-        {"case": key, "median µs": f"{median(values):.1f}", "lowest": f"{min(values):.1f}", "n": len(values)}
-        for key, values in steps.items()
-    ]
     tables = {
-        f"Above the engine call, per request and step ({STEPS} steps, latents {SHAPE})": overhead,
+        f"Scheduling, per request and step ({RUNNING} under way on {len(EXPERTS)} experts)": table(scheduled),
+        f"Steps, per request and step ({STEPS} steps, latents {SHAPE})": table(walked),
         "from runtime import Runtime, fresh process": [{"time": spread(imports), "n": len(imports)}],
     }
     title = "What the runtime costs above its engines"
-    save("runtime_overhead", title, tables, {"µs per step": steps, "import s": imports})
+    samples = {"scheduling, µs": scheduled, "steps, µs": walked, "import s": imports}
+    save("runtime_overhead", title, tables, samples)
+
+
+def table(samples: dict[str, list[float]]) -> list[dict[str, object]]:
+    return [
+        {"case": key, "median µs": f"{median(values):.1f}", "lowest": f"{min(values):.1f}", "n": len(values)}
+        for key, values in samples.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ class Scheduler(Generic[T]):
         self._preparing: Ticket[T] | None = None
         self._group: Group[T] | None = None
         self._leaving: frozenset[Key] = frozenset()
+        self._settled = False  # every engine that is needed, or will be, is known to be in memory
         self._calls = 0
         self._waiting_since: dict[Key, int] = {}  # calls made before an engine's group was first passed over
 
@@ -118,13 +119,13 @@ class Scheduler(Generic[T]):
             return False
         if failed:
             return self._end(ticket, End.FAILED)
-        ticket.state = State.RUNNING
+        ticket.state, self._settled = State.RUNNING, False
         return True
 
     def next_opening(self) -> Opening | None:
         """The engine to be opened now: the first that is needed, or will be, and can be given room."""
         self._leaving = frozenset()
-        if self.memory.opening is not None:
+        if self._settled or self.memory.opening is not None:
             return None
         needs = dict.fromkeys(ticket.task.need for ticket in self._ready())
         for key in needs:
@@ -134,6 +135,7 @@ class Scheduler(Generic[T]):
         for key in coming:
             if key not in self.memory:
                 return self._open(key, {**needs, **coming}, ahead=True)
+        self._settled = True
         return None
 
     def opened(self, key: Key, seconds: float) -> None:
@@ -151,6 +153,7 @@ class Scheduler(Generic[T]):
         keys = [key for key in self.memory if key != busy and unwanted(key)]
         for key in keys:
             self.memory.evict(key)
+        self._settled = False
         return keys
 
     def next_call(self) -> Group[T] | None:
@@ -174,6 +177,8 @@ class Scheduler(Generic[T]):
         self.memory.ran(key, seconds)
         end = End.FAILED if failed else End.FINISHED
         ended = [ticket for ticket in tickets if (failed or ticket.task.ended) and self._end(ticket, end)]
+        # Whoever has ended needs nothing; whoever goes on to another engine might need one that is not there.
+        self._settled &= all(ticket.end or ticket.task.need == key for ticket in tickets)
         if ended and not failed:
             self.counts.noted_finish(now, len(ended), more=len(self) > 0)
         return ended
