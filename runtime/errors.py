@@ -8,6 +8,11 @@ RuntimeFailure                   1
 │   ├── IntegrityError               a file is not the one the manifest lists
 │   └── EnvironmentMismatch          this machine lacks what was asked for
 ├── CodeUnavailable              1   the bundle holds no expert for the code
+├── Rejected                     1   the request was not served, and may be asked for again
+│   ├── QueueFull                    too many are waiting
+│   ├── DeadlineExceeded             it was not done in time
+│   ├── Cancelled                    whoever asked took it back
+│   └── Closed                       the runtime is closing
 ├── CacheFailure                 1   a derived file could not be written
 ├── OutputFailure                1   an image or a report could not be written
 ├── EngineFailure                1   an engine did not load, did not run, or returned nonsense
@@ -54,6 +59,30 @@ class EnvironmentMismatch(Refused):
 
 class CodeUnavailable(RuntimeFailure):
     """The bundle holds no expert for the code, and names no fallback."""
+
+
+class Rejected(RuntimeFailure):
+    """The request was not served, for no fault of its own: it may be asked for again."""
+
+
+class QueueFull(Rejected):
+    """Too many requests are waiting; one may find room in `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(Rejected):
+    """The request's deadline passed before its image was there."""
+
+
+class Cancelled(Rejected):
+    """The request was taken back by whoever asked."""
+
+
+class Closed(Rejected):
+    """The runtime is closing, or closed: it takes no more requests."""
 
 
 class CacheFailure(RuntimeFailure):
