@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def decode(data: bytes, name: str, *, integer: int = INTEGER) -> dict[str, Any]:
-    """The JSON object in `data`, whose integers are at most `integer`; `name` is what messages call it.
+    """The JSON object in `data`, whose integers are at most `integer`, a power of 2; `name` is what messages call it.
 
     Raises `ManifestError`.
     """
@@ -69,7 +69,7 @@ def _float(text: str) -> float:
 def _int(text: str, most: int) -> int:
     # Checked before conversion, whose cost grows with the square of the digits.
     if len(text) > len(str(most)) + 1 or abs(int(text)) > most:
-        raise ManifestError(f"the integer {text[:32]} is beyond {most}")
+        raise ManifestError(f"the integer {text[:32]} is beyond 2^{most.bit_length() - 1}")
     return int(text)
 
 

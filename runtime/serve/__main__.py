@@ -1,49 +1,23 @@
 """`python -m runtime.serve`: a bundle over HTTP."""
 
-import asyncio
-import socket
-from collections.abc import Callable, Sequence
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from typing import cast
+from importlib.util import find_spec
 
-from starlette.types import ASGIApp
-
-from .. import Runtime
 from ..cli import run
-from . import log
-from .app import build
-from .arguments import Options, parse
-from .backend import Backend
-from .lifecycle import Lifecycle, listen, server
-from .page import Page
-from .service import Service
+from ..errors import EnvironmentMismatch
+
+_NEEDED = ("starlette", "uvicorn", "prometheus_client")
 
 
-def main(arguments: Sequence[str] | None = None, opener: Callable[[Options], Backend] | None = None) -> int:
-    """Serve until a signal ends it, and give the exit code. `opener` opens a runtime. Raises `UsageError`."""
-    options = parse(arguments)
-    log.configure(options.log_format)
-    service = Service(partial(opener or _open, options))
-    app = build(service, _version(), options.policy, Page())
-    with listen(options.host, options.port) as listener:
-        return asyncio.run(_serve(options, service, app, listener))
+def main() -> int:
+    """Serve what the command line asks for, and give the exit code. Raises `RuntimeFailure`."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise EnvironmentMismatch(
+            f"python -m runtime.serve needs {', '.join(missing)}; install them with `pip install 'aptp[serve]'`"
+        )
+    from . import command
 
-
-async def _serve(options: Options, service: Service, app: ASGIApp, listener: socket.socket) -> int:
-    front = server(app, options.policy.limits)
-    return await Lifecycle(service, front, options.drain).run(listener)
-
-
-def _open(options: Options) -> Backend:
-    return cast("Backend", Runtime.open(options.bundle, **options.runtime))
-
-
-def _version() -> str:
-    try:
-        return version("aptp")
-    except PackageNotFoundError:  # run from its sources
-        return "unreleased"
+    return command.main()
 
 
 if __name__ == "__main__":

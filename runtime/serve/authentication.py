@@ -41,11 +41,7 @@ class Authentication:
         self._app, self._digest = app, _digest(token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["path"] in OPEN
-            or scope["path"].startswith(OPEN_BELOW)
-            or self._is_known(Headers(scope=scope))
-        ):
+        if scope["type"] != "http" or _is_open(scope["path"]) or self._is_known(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
         problem = Problem(
@@ -62,6 +58,10 @@ class Authentication:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         # Digests are of one length, and the comparison of two of them takes one time.
         return hmac.compare_digest(_digest(token.strip()), self._digest) and scheme.lower() == "bearer"
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(OPEN_BELOW)
 
 
 def _digest(token: str) -> bytes:

@@ -30,6 +30,9 @@ class Observation:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         given = Headers(scope=scope).get(ID, "")
         identity = given if _VALID.fullmatch(given) else secrets.token_hex(8)
         facts: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A fake runtime behind the real routes, in this process; over a socket, with real uvicorn, on a free port."""
+"""A fake runtime behind the real routes: in this process, or behind real uvicorn on a free port."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -43,15 +43,9 @@ def page(tmp_path: Path) -> Page:
     folder.mkdir()
     (folder / "index.html").write_text("<!doctype html><title>aptp</title>")
     (folder / "main.js").write_text("export {};")
+    (tmp_path / "secret.js").write_text("nobody's business")
+    (folder / "link.js").symlink_to(tmp_path / "secret.js")
     return Page(folder)
-
-
-@pytest.fixture
-def make_app(fake: FakeRuntime, page: Page) -> Callable[[Policy], Starlette]:
-    def make(policy: Policy) -> Starlette:
-        return build(Service(lambda: fake), VERSION, policy, page)
-
-    return make
 
 
 @pytest.fixture
@@ -79,14 +73,15 @@ def listening(app: Starlette, policy: Policy, service: Service) -> Iterator[Site
     """The application behind real uvicorn, in a thread."""
     started = threading.Event()
 
-    class Told(Server):
-        async def startup(self, sockets: object = None) -> None:
-            await service.open()
-            await super().startup(sockets)  # type: ignore[arg-type]
-            started.set()
-
     front = server(app, policy.limits)
-    front.__class__ = Told
+    startup = front.startup
+
+    async def tell(sockets: object = None) -> None:
+        await service.open()
+        await startup(sockets)
+        started.set()
+
+    front.startup = tell
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=front.run, kwargs={"sockets": [listener]})
         thread.start()

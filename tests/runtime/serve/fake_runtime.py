@@ -1,4 +1,4 @@
-"""A runtime without engines: what it tells, and when, is the test's to say; what was asked of it can be read."""
+"""A runtime without engines: what it tells, and when, is the test's to say; what it was asked can be read."""
 
 import asyncio
 import threading
@@ -76,13 +76,27 @@ class FakeStream:
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         try:
-            async for event in self._events:
+            while event := await self._next():
                 if isinstance(event, Finished):
                     self._end("finished")
                 yield event
         except RuntimeFailure:
             self._end("failed")
             raise
+
+    async def _next(self) -> Event | None:
+        """The next event, unless the runtime is closed before it comes."""
+        coming = asyncio.ensure_future(_or_none(self._events))
+        closed = asyncio.ensure_future(self._runtime.closed.wait())
+        try:
+            await asyncio.wait({coming, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                raise Closed("the runtime is closed; ask another")
+            return coming.result()
+        finally:
+            coming.cancel()
+            closed.cancel()
+            await asyncio.gather(coming, closed, return_exceptions=True)
 
     async def __aenter__(self) -> "FakeStream":
         return self
@@ -97,10 +111,12 @@ class FakeStream:
         count = self._runtime.counts
         setattr(count, how, getattr(count, how) + 1)
         count.running -= 1
+        if not count.running:
+            self._runtime.idle.set()
 
 
 class FakeRuntime:
-    """Told by `script`; `refusal` is what admission raises. `cancelled` is set when a stream is left early."""
+    """Runs `script`; `refusal` is what admission raises. `cancelled` is set when a stream is left early."""
 
     engine = "fake"
 
@@ -112,7 +128,8 @@ class FakeRuntime:
         self.cancelled = threading.Event()
         self.counts = Status(experts={name: ExpertStatus() for name in bundle.manifest.experts})
         self.path: str | Path = bundle.root
-        self.idle = asyncio.Event()
+        self.idle, self.closed = asyncio.Event(), asyncio.Event()
+        self.idle.set()
 
     def stream(self, prompt: str, **options: Any) -> FakeStream:
         if self.counts.draining:
@@ -122,6 +139,7 @@ class FakeRuntime:
             raise self.refusal
         self.counts.admitted += 1
         self.counts.running += 1
+        self.idle.clear()
         asked = {"prompt": prompt, **options}
         self.asked.append(asked)
         return FakeStream(self, self.script(self, asked))
@@ -133,8 +151,7 @@ class FakeRuntime:
         self.counts.draining = True
         try:
             async with asyncio.timeout(seconds):
-                while self.counts.running:
-                    await asyncio.sleep(0)
+                await self.idle.wait()
         except TimeoutError:
             return False
         return True
@@ -147,6 +164,11 @@ class FakeRuntime:
 
     async def __aexit__(self, *_: object) -> None:
         self.counts.draining = True
+        self.closed.set()
+
+
+async def _or_none(events: AsyncIterator[Event]) -> Event | None:
+    return await anext(events, None)
 
 
 async def draw(runtime: FakeRuntime, asked: dict[str, Any]) -> AsyncIterator[Event]:
