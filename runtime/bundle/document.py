@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def decode(data: bytes, name: str, *, integer: int = INTEGER) -> dict[str, Any]:
-    """The JSON object in `data`, whose integers are at most `integer`, a power of 2; `name` is what messages call it.
+    """The JSON object in `data`; `name` is what messages call it. Integers reach to `integer`, a power of 2.
 
     Raises `ManifestError`.
     """

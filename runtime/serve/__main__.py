@@ -13,7 +13,7 @@ def main() -> int:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise EnvironmentMismatch(
-            f"python -m runtime.serve needs {', '.join(missing)}; install them with `pip install 'aptp[serve]'`"
+            f"python -m runtime.serve needs {', '.join(missing)}; install with `pip install 'aptp[serve]'`"
         )
     from . import command
 

@@ -39,19 +39,20 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         facts = scope["state"]["facts"]
-        try:
-            await while_connected(receive, self._tell(send, scope["state"]["id"], facts))
-        except ClientDisconnect:
-            facts["disconnected"] = True
-        finally:
-            facts.update(self._course.facts)
+        # Entered before anything can fail or take time: a stream that is never left would never be cancelled.
+        async with self._stream as stream:
+            try:
+                await while_connected(receive, self._tell(stream, send, scope["state"]["id"], facts))
+            except ClientDisconnect:
+                facts["disconnected"] = True
+            finally:
+                facts.update(self._course.facts)
 
-    async def _tell(self, send: Send, request_id: str, facts: dict[str, Any]) -> None:
+    async def _tell(self, stream: Stream, send: Send, request_id: str, facts: dict[str, Any]) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
-            async with self._stream as stream:
-                async for event in _beating(stream, self._beat):
-                    await send(_chunk(ALIVE if event is None else await self._told(event)))
+            async for event in _beating(stream, self._beat):
+                await send(_chunk(ALIVE if event is None else await self._told(event)))
         except RuntimeFailure as failure:
             await send(_chunk(_failed(Problem.of(failure), facts)))
         except Exception:

@@ -176,7 +176,7 @@ def _model(value: Any) -> str:
 def _code(value: Any) -> Code:
     if value == DENSE:
         return "dense"
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise UsageError(f"{_shown(value)}: give a code's number, or {DENSE!r}")
     return value
 

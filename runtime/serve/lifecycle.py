@@ -106,7 +106,7 @@ class Lifecycle:
         self._stop.set()
 
     async def _work(self) -> int:
-        """Open the bundle, and read it again whenever that is asked for; an exit code where it cannot open."""
+        """Open the bundle, and read it again whenever asked to; an exit code where it cannot be opened."""
         try:
             await self._service.open()
         except RuntimeFailure as failure:

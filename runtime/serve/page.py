@@ -26,6 +26,9 @@ class Page(StaticFiles):
     def __init__(self, folder: Path = FOLDER) -> None:
         super().__init__(directory=folder, check_dir=False)
 
+    async def check_config(self) -> None:
+        """Demand nothing: a server without its page is a server still, and answers 404."""
+
     async def get_response(self, path: str, scope: dict[str, object]) -> Response:  # type: ignore[override]
         response = await super().get_response(path, scope)
         response.headers.update(_HEADERS)

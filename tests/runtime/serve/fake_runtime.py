@@ -13,7 +13,7 @@ from runtime.bundle.reader import Bundle
 from runtime.errors import Closed, RuntimeFailure
 from runtime.events import Event, Finished, Queued, Started, Step
 from runtime.generated import Choice, Generated
-from runtime.settings import resolve
+from runtime.settings import Settings, check_code, resolve
 
 WAIT = 20  # seconds after which a test gives up
 
@@ -137,6 +137,8 @@ class FakeRuntime:
         if self.refusal is not None:
             self.counts.rejected += 1
             raise self.refusal
+        check_code(options["code"], self.bundle.manifest.router.codes)
+        settings_of(self, options)
         self.counts.admitted += 1
         self.counts.running += 1
         self.idle.clear()
@@ -208,8 +210,13 @@ def choice_of(asked: dict[str, Any]) -> Choice:
 
 def image_of(runtime: FakeRuntime, asked: dict[str, Any]) -> Generated:
     """Noise of the seed, in the size that was asked for."""
-    names = ("solver", "steps", "guidance", "size", "negative_prompt")
-    settings = resolve(runtime.bundle.manifest, **{name: asked[name] for name in names})
+    settings = settings_of(runtime, asked)
     rng = np.random.default_rng(asked["seed"])
     pixels = rng.integers(0, 256, (settings.height, settings.width, 3), np.uint8)
     return Generated(pixels, asked["prompt"], choice_of(asked), asked["seed"], settings, 0, 0, 12.5)
+
+
+def settings_of(runtime: FakeRuntime, asked: dict[str, Any]) -> Settings:
+    """Checked as the runtime checks them. Raises `UsageError`."""
+    names = ("solver", "steps", "guidance", "size", "negative_prompt")
+    return resolve(runtime.bundle.manifest, **{name: asked[name] for name in names})

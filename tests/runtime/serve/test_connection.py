@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -214,3 +214,15 @@ def test_more_connections_than_allowed_are_told_so(listen_with: Listen) -> None:
             reply = everything(second)
         assert reply.startswith(b"HTTP/1.1 503 ")
         assert b"too many connections" in reply
+
+
+def test_slow_clients_go_and_others_do_not_wait_for_them(listen_with: Listen) -> None:
+    with listen_with(limited(head=0.3, body=0.3)) as site, ExitStack() as stack:
+        slow = [stack.enter_context(connected(site)) for _ in range(50)]
+        for index, client in enumerate(slow):
+            client.sendall(asking()[:-5] if index % 2 else b"POST /")
+        with connected(site) as good:
+            good.sendall(asking())
+            assert good.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        assert all(everything(client).startswith(b"HTTP/1.1 408 ") for client in slow)
+        assert len(site.server.server_state.connections) <= 1  # the good one may be on its way

@@ -117,6 +117,7 @@ def test_an_expert_is_named_by_code_or_model(fields: dict[str, Any], code: int |
         ("guidance", False, "from 0 to 1000"),
         ("solver", 1, "give a string"),
         ("code", 1.5, "a code's number"),
+        ("code", -1, "a code's number"),
         ("code", "3", "a code's number"),
         ("priority", 2, "from -1 to 1"),
         ("deadline", 0, "from 0.001"),

@@ -178,3 +178,11 @@ def test_a_port_that_is_taken_is_refused(start: Start) -> None:
         child = start("--port", str(taken.getsockname()[1]))
         _, told = child.process.communicate(timeout=WAIT)
     assert (child.exit_code(), "choose others" in told) == (2, True)
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody(start: Start) -> None:
+    child = start().serving()
+    path = "/" + "x" * 190
+    for _ in range(500):  # lines of 300 bytes, to a pipe of 64 KiB
+        assert child.get(path)[0] == 404
+    assert child.get("/readyz")[0] == 200

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import statistics
 
 import pytest
 from starlette.testclient import TestClient
 
-from runtime.errors import EngineFailure
+from runtime.errors import EngineFailure, QueueFull
 from runtime.serve.log import LOGGER, JsonLines, TextLines
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing
 
@@ -79,3 +80,12 @@ def test_both_formats_keep_a_record_on_its_line(client: TestClient, told: pytest
     assert text.isprintable()
     assert 'path="/a\\nb\\u001b"' in text
     assert "INFO request" in text
+
+
+def test_a_refusal_takes_less_than_a_millisecond(
+    client: TestClient, fake: FakeRuntime, told: pytest.LogCaptureFixture
+) -> None:
+    fake.refusal = QueueFull("full", 1.0)
+    for _ in range(51):
+        assert client.post(PATH, json={"prompt": "a red circle"}).status_code == 429
+    assert statistics.median(line["seconds"] for line in lines(told)) < 0.001  # type: ignore[type-var]

@@ -1,7 +1,14 @@
 """The page's files: what they may load, and how they stay fresh."""
 
+from pathlib import Path
+
 import pytest
 from starlette.testclient import TestClient
+
+from runtime.serve.app import Policy
+from runtime.serve.page import Page
+from runtime.serve.service import Service
+from tests.runtime.serve.conftest import opened
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/", "text/html"), ("/page/main.js", "text/javascript")])
@@ -28,3 +35,12 @@ def test_a_file_that_the_client_has_is_not_sent_again(client: TestClient) -> Non
 )
 def test_nothing_outside_the_folder_is_served(client: TestClient, name: str) -> None:
     assert client.get(f"/page/{name}").status_code == 404
+
+
+def test_a_server_without_its_page_is_a_server_still(service: Service, tmp_path: Path) -> None:
+    with opened(service, Policy(), Page(tmp_path / "nothing")) as client:
+        assert [client.get(path).status_code for path in ("/", "/page/main.js", "/healthz")] == [
+            404,
+            404,
+            200,
+        ]
