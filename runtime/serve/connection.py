@@ -5,6 +5,7 @@ uvicorn itself waits for a head, and for a reader, as long as they please.
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -104,7 +105,11 @@ class Connection(H11Protocol):
         """Say what is wrong, where no other reply has begun, and end the connection."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
             headers = [("content-type", "application/json"), ("content-length", str(len(problem.body)))]
-            head = h11.Response(status_code=problem.status, headers=[*headers, ("connection", "close")])
+            head = h11.Response(
+                status_code=problem.status,
+                reason=HTTPStatus(problem.status).phrase,
+                headers=[*headers, ("connection", "close")],
+            )
             for event in (head, h11.Data(data=problem.body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         if self.cycle is not None and not self.cycle.response_complete:

@@ -121,8 +121,8 @@ def test_a_body_too_large_is_answered(site: Site) -> None:
         assert client.recv(65_536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_that_nobody_reads_ends_the_connection(site: Site) -> None:
-    with connected(site) as client:
+def test_a_body_that_nobody_reads_ends_the_connection(listen_with: Listen) -> None:
+    with listen_with(limited(idle=10 * WAIT)) as site, connected(site) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
         assert everything(client).startswith(b"HTTP/1.1 200 ")
 

@@ -159,11 +159,15 @@ def test_a_bundle_is_read_again(start: Start, copy_path: Path, tmp_path: Path) -
 def test_a_bad_bundle_is_refused_and_the_old_one_serves_on(start: Start, copy_path: Path) -> None:
     child = start().serving()
     first = child.get("/v1/about")[1]["bundle"]
+    good = (copy_path / "manifest.json").read_bytes()
     (copy_path / "manifest.json").write_text("{}")
     child.signal(signal.SIGHUP)
     assert "SHA-256" in child.logged("the new bundle is refused")["event"]
     assert child.get("/v1/about")[1]["bundle"] == first
     assert child.ask("a").status == 200
+    (copy_path / "manifest.json").write_bytes(good)
+    child.signal(signal.SIGHUP)
+    assert child.logged("reloaded")["bundle"] == first
 
 
 def test_a_bundle_that_cannot_be_opened_ends_it(start: Start, copy_path: Path) -> None:

@@ -50,7 +50,10 @@ def test_what_a_stuck_reader_misses_is_counted(monkeypatch: pytest.MonkeyPatch) 
     handler.emit(record("written"))
     assert stream.reached.wait(WAIT)
     for text in ("waits", "waits", "dropped", "dropped"):
-        handler.emit(record(text))
+        logging_it = threading.Thread(target=handler.emit, args=[record(text)])
+        logging_it.start()
+        logging_it.join(1)
+        assert not logging_it.is_alive()
     stream.go_on.set()
     handler.flush()
     told = [
