@@ -41,7 +41,7 @@ class ExpertStatus(Protocol):
 
 
 class Status(Protocol):
-    """A runtime at one moment; it is a dataclass besides. Memory is in bytes."""
+    """A runtime at one moment; it is a dataclass besides. Memory is in bytes; None: as many as come."""
 
     @property
     def queued(self) -> int: ...
@@ -50,7 +50,7 @@ class Status(Protocol):
     def running(self) -> int: ...
 
     @property
-    def max_queued(self) -> int: ...
+    def max_queued(self) -> int | None: ...
 
     @property
     def max_running(self) -> int: ...

@@ -1,5 +1,6 @@
 """What Prometheus reads: requests over HTTP, the runtime's counts, and the process; a registry of its own."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -132,7 +133,8 @@ def _requests(status: Status) -> Iterator[Metric]:
     yield ended
     yield _gauge("aptp_requests_queued", "Requests that wait", status.queued)
     yield _gauge("aptp_requests_running", "Requests that have started", status.running)
-    yield _gauge("aptp_requests_queued_most", "Requests that may wait", status.max_queued)
+    most = math.inf if status.max_queued is None else status.max_queued
+    yield _gauge("aptp_requests_queued_most", "Requests that may wait", most)
     yield _gauge("aptp_requests_running_most", "Requests that may run", status.max_running)
     yield _gauge("aptp_call_requests_most", "Requests that may share a UNet call", status.batch)
     yield _gauge("aptp_memory_used_bytes", "Memory of open engines, as counted", status.memory_used)
