@@ -1,4 +1,4 @@
-"""What a stream tells of a request, in order: it waits, it has started, each step, the image."""
+"""What a request tells on its way: each of these at most once, steps apart, in this order."""
 
 from dataclasses import dataclass
 
@@ -10,28 +10,28 @@ from .generated import Choice, Generated
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Admitted; `ahead` requests were admitted before it and have not started."""
+    """It was let in; `ahead` of it are requests that have not started."""
 
     ahead: int
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Encoded and routed."""
+    """Its prompt is encoded and routed."""
 
     choice: Choice
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class Step:
-    """`done` of `total` steps are walked. `preview`: uint8 [h, w, 3], small, where one was asked for."""
+    """`done` of the `total` rows of its schedule are walked. `preview`: uint8 [h, w, 3], where asked for."""
 
     done: int
     total: int
     preview: npt.NDArray[np.uint8] | None = None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The image. Nothing follows."""
 
