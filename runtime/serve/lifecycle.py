@@ -92,6 +92,7 @@ class Lifecycle:
         await self._service.close()
         self._server.should_exit = True
         await serving
+        LOGGER.info("ended")
         return 1 if self._force.is_set() else code
 
     def _end(self) -> None:

@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -151,3 +152,50 @@ def test_whoever_leaves_leaves_nothing_behind(child: Child, count: int) -> None:
     _, told = child.process.communicate(timeout=WAIT)
     assert child.exit_code() == 0
     assert not [line for line in told.splitlines() if json.loads(line)["level"] in ("warning", "error")]
+
+
+@pytest.mark.parametrize(
+    "count", [40, pytest.param(MANY // 10, marks=[pytest.mark.fault, pytest.mark.timeout(900)])]
+)
+def test_good_requests_notice_nothing_of_bad_ones(child: Child, count: int) -> None:
+    """Malformed requests, slow clients, leavers and reloads, all at once, for as long as good requests take."""
+    expected = json.loads(child.ask("a", seed=5).read())["data"][0]["b64_json"]
+    done = threading.Event()
+
+    def repeat(misbehave: Callable[[random.Random], object], seed: int) -> None:
+        rng = random.Random(seed)
+        while not done.is_set():
+            misbehave(rng)
+
+    def leave(rng: random.Random) -> None:
+        answer(child.port, request(b'{"prompt": "wait", "stream": true}'), leave=True)
+
+    def dawdle(rng: random.Random) -> None:
+        with socket.create_connection(("127.0.0.1", child.port), timeout=WAIT) as client:
+            for byte in GOOD[: rng.randrange(20)]:
+                client.sendall(bytes([byte]))
+
+    misdeeds = (
+        lambda rng: answer(child.port, rng.choice(BROKEN)(rng), leave=True),
+        lambda rng: answer(child.port, rng.choice(COMPLETE)(rng), leave=False),
+        leave,
+        dawdle,
+    )
+    threads = [threading.Thread(target=repeat, args=[each, seed]) for seed, each in enumerate(misdeeds)]
+    for thread in threads:
+        thread.start()
+    try:
+        for index in range(count):
+            if index % 5 == 0:
+                child.signal(signal.SIGHUP)
+            reply = child.ask("a", seed=5)
+            assert reply.status == 200
+            assert json.loads(reply.read())["data"][0]["b64_json"] == expected
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(WAIT)
+    while (status := child.get("/v1/status")[1])["running"]:
+        pass
+    assert status["admitted"] == status["finished"] + status["cancelled"]
+    assert status["failed"] == 0
