@@ -12,9 +12,9 @@ from ..cli import Parser
 from ..engines.choice import ENGINES
 from ..errors import UsageError
 from ..settings import check_limit
-from .app import Policy
 from .authentication import read_token
 from .log import FORMATS
+from .policy import Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import Response
+
 from .. import tokenizer
 from ..bundle.schema import DENSE, GUIDANCE, Manifest
-from .backend import Backend, Opened
 from .generation import IMAGES, MODEL
 from .limits import Limits
 from .problem import Problem
-from .reply import share
+from .reply import json_reply, share
 from .service import Service
 
 NAME = "aptp"
@@ -20,23 +22,26 @@ class Catalogue:
     def __init__(self, service: Service, version: str, limits: Limits) -> None:
         self._service, self._version, self._limits = service, version, limits
 
-    def models(self) -> dict[str, Any]:
+    async def models(self, _: Request) -> Response:
         """The model that routes, and one for each expert."""
-        experts = _experts(self._service.runtime.bundle.manifest)
-        return {"object": "list", "data": [self._model(None), *map(self._model, experts)]}
+        return json_reply({"object": "list", "data": self._models()})
 
-    def model(self, name: str) -> dict[str, Any]:
+    async def model(self, request: Request) -> Response:
         """One of them. Raises `Problem` where there is none of that name."""
-        for model in self.models()["data"]:
+        name = request.path_params["model"]
+        for model in self._models():
             if model["id"] == name:
-                return dict(model)
+                return json_reply(model)
         message = f"there is no model {name[:64]!a}; /v1/models lists those there are"
         raise Problem(404, message, param="model", code="model_not_found")
 
-    def about(self) -> dict[str, Any]:
+    async def about(self, _: Request) -> Response:
         """Everything that a client can ask for here, and what it gets if it does not ask."""
-        runtime: Backend = self._service.runtime
-        bundle: Opened = runtime.bundle
+        return json_reply(self._about())
+
+    def _about(self) -> dict[str, Any]:
+        runtime = self._service.runtime
+        bundle = runtime.bundle
         manifest = bundle.manifest
         return {
             "name": NAME,
@@ -59,9 +64,10 @@ class Catalogue:
             },
         }
 
-    def _model(self, expert: str | None) -> dict[str, Any]:
-        name = MODEL if expert is None else f"{MODEL}:{expert}"
-        return {"id": name, "object": "model", "created": self._service.since, "owned_by": NAME}
+    def _models(self) -> list[dict[str, Any]]:
+        experts = _experts(self._service.runtime.bundle.manifest)
+        entry = {"object": "model", "created": self._service.since, "owned_by": NAME}
+        return [{"id": name, **entry} for name in (MODEL, *(f"{MODEL}:{expert}" for expert in experts))]
 
 
 def _experts(manifest: Manifest) -> list[str]:

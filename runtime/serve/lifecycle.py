@@ -24,6 +24,7 @@ from .log import LOGGER
 from .service import Service
 
 FORCED = 2.0  # seconds
+BACKLOG = 128  # connections that wait to be taken; asyncio takes as many at once, and serves nobody meanwhile
 
 
 class Server(uvicorn.Server):
@@ -48,6 +49,7 @@ def server(app: ASGIApp, limits: Limits) -> Server:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        backlog=BACKLOG,
         timeout_keep_alive=limits.idle,
         timeout_graceful_shutdown=limits.leaving,
     )
@@ -58,7 +60,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections from now on; a server serves them later. Raises `UsageError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:
         raise UsageError(
             f"--host {host} --port {port}: cannot listen there: {error}; choose others"

@@ -5,8 +5,11 @@ Failures of the runtime's tree tell their message; what is unforeseen tells an i
 
 import json
 import math
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ..errors import (
@@ -21,6 +24,7 @@ from ..errors import (
 
 INVALID, SERVER = "invalid_request_error", "server_error"
 RETRY = 2  # seconds after which a server that is opening or leaving may be asked again
+GONE = 499  # what the log says of a request whose client left before there was a reply
 LONGEST = 3600  # seconds that a client is ever told to wait
 
 # The first that fits: type of failure, status, OpenAI's type, code.
@@ -96,3 +100,37 @@ class Problem(Exception):
 def whole_seconds(seconds: float) -> int:
     """At least 1, at most an hour, rounded up: what Retry-After can say."""
     return LONGEST if not seconds < LONGEST else max(1, math.ceil(seconds))
+
+
+async def _failed(_: Request, failure: Exception) -> Response:
+    assert isinstance(failure, RuntimeFailure), "the table says so"
+    return Problem.of(failure).response()
+
+
+async def _wrong(_: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem), "the table says so"
+    return problem.response()
+
+
+async def _misdirected(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "the table says so"
+    asked = f"{request.method[:16]!a} {request.url.path[:64]!a}"
+    if error.status_code == 405:
+        problem = Problem(405, f"{asked}: this path has other methods", code="method_not_allowed")
+    else:
+        problem = Problem(404, f"{asked}: there is no such path", code="not_found")
+    response = problem.response()
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _left(_: Request, __: Exception) -> Response:
+    return Response(status_code=GONE)
+
+
+HANDLERS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+    RuntimeFailure: _failed,
+    Problem: _wrong,
+    HTTPException: _misdirected,
+    ClientDisconnect: _left,
+}

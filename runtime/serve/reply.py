@@ -1,6 +1,6 @@
 """Images as replies: OpenAI's object, and what made each image beside it.
 
-Encoding takes milliseconds an image: whoever calls this does so off the event loop.
+Encoding takes milliseconds an image: whoever makes one of `images`, `completed` or `partial` is off the loop.
 """
 
 import base64
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from starlette.responses import Response
 
 from ..bundle.schema import DENSE, Manifest
 from ..generated import Choice, Generated
@@ -27,10 +28,10 @@ _USAGE = {
 _SETTLED = {"background": "opaque", "quality": "auto"}
 
 
-def share(expert: str, manifest: Manifest) -> float | None:
-    """The MACs of an expert as a share of dense's, or None where the bundle does not hold dense."""
-    dense = manifest.experts.get(DENSE)
-    return None if dense is None else round(manifest.experts[expert].macs / dense.macs, 4)
+def share(name: str, manifest: Manifest) -> float | None:
+    """The MACs of an expert as a share of dense's, or None where the bundle does not hold both."""
+    expert, dense = manifest.experts.get(name), manifest.experts.get(DENSE)
+    return round(expert.macs / dense.macs, 4) if expert and dense else None
 
 
 def code_of(choice: Choice) -> str:
@@ -95,6 +96,11 @@ def partial(preview: npt.NDArray[np.uint8], index: int, size: str) -> dict[str, 
         "output_format": "png",
         **_SETTLED,
     }
+
+
+def json_reply(value: Any, status: int = 200) -> Response:
+    """A small reply of the moment, which nobody may keep."""
+    return Response(as_json(value), status, {"cache-control": "no-store"}, media_type="application/json")
 
 
 def as_json(value: Any) -> bytes:

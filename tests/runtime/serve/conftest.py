@@ -11,9 +11,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from runtime.bundle.reader import Bundle
-from runtime.serve.app import Policy, build
+from runtime.serve.app import build
 from runtime.serve.lifecycle import Server, listen, server
 from runtime.serve.page import Page
+from runtime.serve.policy import Policy
 from runtime.serve.service import Service
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 

@@ -12,8 +12,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from runtime.errors import Closed, CodeUnavailable, DeadlineExceeded, EngineFailure, QueueFull, UsageError
-from runtime.serve.app import Policy
 from runtime.serve.page import Page
+from runtime.serve.policy import Policy
 from runtime.serve.service import Service
 from tests.runtime.serve.conftest import opened
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing, image_of

@@ -6,8 +6,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from runtime.bundle.reader import Bundle
-from runtime.serve.app import Policy
 from runtime.serve.page import Page
+from runtime.serve.policy import Policy
 from runtime.serve.service import Service, State
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import VERSION, opened

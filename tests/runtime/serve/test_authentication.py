@@ -6,9 +6,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from runtime.errors import UsageError
-from runtime.serve.app import Policy
 from runtime.serve.authentication import read_token
 from runtime.serve.page import Page
+from runtime.serve.policy import Policy
 from runtime.serve.service import Service
 from tests.runtime.serve.conftest import opened
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.serve.app import Policy
 from runtime.serve.connection import Connection
 from runtime.serve.limits import LIMITS
+from runtime.serve.policy import Policy
 from tests.runtime.serve.conftest import Site
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime, draw_at_gate
 

@@ -12,9 +12,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from runtime.errors import EngineFailure
-from runtime.serve.app import Policy
 from runtime.serve.limits import LIMITS
 from runtime.serve.page import Page
+from runtime.serve.policy import Policy
 from runtime.serve.service import Service
 from tests.runtime.serve.conftest import opened
 from tests.runtime.serve.fake_runtime import FakeRuntime, draw_at_gate, failing, image_of

@@ -11,10 +11,11 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from runtime.errors import QueueFull, UsageError
-from runtime.serve.app import Policy, build
+from runtime.serve.app import build
 from runtime.serve.generation import FIELDS, IMAGES, PREVIEWS, Generation, parse
 from runtime.serve.openapi import document
 from runtime.serve.page import Page
+from runtime.serve.policy import Policy
 from runtime.serve.service import Service
 from runtime.settings import SEED
 from tests.runtime.serve.conftest import VERSION

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from runtime.serve.app import Policy
 from runtime.serve.page import Page
+from runtime.serve.policy import Policy
 from runtime.serve.service import Service
 from tests.runtime.serve.conftest import opened
 
