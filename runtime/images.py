@@ -1,4 +1,7 @@
-"""Images as files: PNGs that carry their settings, and a labelled grid. A file is whole, or not there."""
+"""Images as files: PNGs that carry their settings, other formats, and a labelled grid.
+
+A file is whole, or not there.
+"""
 
 import io
 import json
@@ -16,6 +19,8 @@ from .errors import OutputFailure
 from .generated import Generated
 
 KEY = "aptp"  # the PNG text chunk that holds the settings, as JSON
+FORMATS = ("png", "jpeg", "webp")
+QUALITY = 95  # of the formats that lose something
 
 _SIDE = 224  # pixels that every picture in a grid has at least: the width of a line of facts
 _MARGIN = 24
@@ -42,23 +47,34 @@ def save_png(generated: Generated, path: Path) -> None:
 
     Raises `OutputFailure`.
     """
-    text = PngInfo()
-    text.add_text(KEY, json.dumps(describe(generated), sort_keys=True))
-    _save(Image.fromarray(generated.pixels), path, text)
+    _save(encode(generated), path)
 
 
 def save_grid(images: Sequence[Generated], path: Path) -> None:
     """Write all images on one sheet. An existing file is replaced. Raises `OutputFailure`."""
-    _save(grid(images), path)
+    _save(encode_pixels(grid(images)), path)
 
 
-def _save(image: Image.Image, path: Path, text: PngInfo | None = None) -> None:
+def encode(generated: Generated, form: str = "png") -> bytes:
+    """The image in one of `FORMATS`; a PNG has its settings in the text chunk `aptp`."""
+    text = PngInfo()
+    text.add_text(KEY, json.dumps(describe(generated), sort_keys=True))
+    return encode_pixels(Image.fromarray(generated.pixels), form, text if form == "png" else None)
+
+
+def encode_pixels(image: Image.Image, form: str = "png", text: PngInfo | None = None) -> bytes:
+    """An image in one of `FORMATS`, and no more than that."""
     data = io.BytesIO()
-    image.save(data, format="PNG", pnginfo=text)
+    options: dict[str, Any] = {"pnginfo": text} if form == "png" else {"quality": QUALITY}
+    image.save(data, format=form, **options)
+    return data.getvalue()
+
+
+def _save(data: bytes, path: Path) -> None:
     partial = path.with_name(f".{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
-            file.write(data.getbuffer())
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

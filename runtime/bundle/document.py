@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from ..errors import ManifestError, nearest
@@ -20,8 +21,11 @@ TEXT = 4096  # characters in a string
 T = TypeVar("T")
 
 
-def decode(data: bytes, name: str) -> dict[str, Any]:
-    """The JSON object in `data`; `name` is what messages call it. Raises `ManifestError`."""
+def decode(data: bytes, name: str, *, integer: int = INTEGER) -> dict[str, Any]:
+    """The JSON object in `data`; `name` is what messages call it. Integers reach to `integer`, a power of 2.
+
+    Raises `ManifestError`.
+    """
     if len(data) > BYTES:
         raise ManifestError(f"{name}: {len(data)} bytes, and at most {BYTES} are allowed")
     try:
@@ -30,7 +34,7 @@ def decode(data: bytes, name: str) -> dict[str, Any]:
             object_pairs_hook=_unique,
             parse_constant=_constant,
             parse_float=_float,
-            parse_int=_int,
+            parse_int=partial(_int, most=integer),
         )
     except RecursionError:
         raise ManifestError(f"{name}: nested deeper than {DEPTH} levels") from None
@@ -62,10 +66,10 @@ def _float(text: str) -> float:
     return value
 
 
-def _int(text: str) -> int:
+def _int(text: str, most: int) -> int:
     # Checked before conversion, whose cost grows with the square of the digits.
-    if len(text) > 17 or abs(int(text)) > INTEGER:
-        raise ManifestError(f"the integer {text[:32]} is beyond 2^53")
+    if len(text) > len(str(most)) + 1 or abs(int(text)) > most:
+        raise ManifestError(f"the integer {text[:32]} is beyond 2^{most.bit_length() - 1}")
     return int(text)
 
 

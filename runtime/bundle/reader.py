@@ -16,10 +16,13 @@ _REMEDY = "the bundle is damaged or was changed: build or copy it again"
 
 
 class Bundle:
-    """A bundle folder whose manifest has been checked and parsed. Opening reads no other file."""
+    """A bundle folder whose manifest has been checked and parsed. Opening reads no other file.
 
-    def __init__(self, root: Path, manifest: Manifest) -> None:
-        self.root, self.manifest = root, manifest
+    `digest` is the manifest's SHA-256 in hexadecimal: which version of a bundle this is.
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, digest: str) -> None:
+        self.root, self.manifest, self.digest = root, manifest, digest
         self.files = VerifiedFiles(root, manifest.files, _REMEDY)
 
     @classmethod
@@ -35,8 +38,8 @@ class Bundle:
         if MANIFEST not in names:
             raise NotABundle(f"{path}: has no {MANIFEST}, so it is {_kind(names)}")
         data = _small_file(root, MANIFEST, BYTES)
-        _check_signature(root, data)
-        return cls(root, parse(data))
+        digest = _check_signature(root, data)
+        return cls(root, parse(data), digest)
 
     def read(self, path: str) -> bytes:
         """The bytes of a listed file, checked. Raises `IntegrityError`."""
@@ -72,7 +75,7 @@ def _small_file(root: Path, name: str, limit: int) -> bytes:
     return data
 
 
-def _check_signature(root: Path, data: bytes) -> None:
+def _check_signature(root: Path, data: bytes) -> str:
     line = _small_file(root, SIGNATURE, 256)
     match = re.fullmatch(rb"([0-9a-f]{64})  manifest\.json\n", line)
     if not match:
@@ -80,3 +83,4 @@ def _check_signature(root: Path, data: bytes) -> None:
     digest = hashlib.sha256(data).hexdigest()
     if digest.encode() != match[1]:
         raise IntegrityError(f"{root}/{MANIFEST}: SHA-256 {digest} is not what {SIGNATURE} says; {_REMEDY}")
+    return digest

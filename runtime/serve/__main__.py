@@ -1,0 +1,24 @@
+"""`python -m runtime.serve`: a bundle over HTTP."""
+
+from importlib.util import find_spec
+
+from ..cli import run
+from ..errors import EnvironmentMismatch
+
+_NEEDED = ("starlette", "uvicorn", "prometheus_client")
+
+
+def main() -> int:
+    """Serve what the command line asks for, and give the exit code. Raises `RuntimeFailure`."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise EnvironmentMismatch(
+            f"python -m runtime.serve needs {', '.join(missing)}; install with `pip install 'aptp[serve]'`"
+        )
+    from . import command
+
+    return command.main()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,90 @@
+"""`POST /v1/images/generations`: from a body to streams that the runtime admitted, and to the reply.
+
+All images of a request are admitted, or none is.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..events import Finished
+from ..generated import Generated
+from . import reply
+from .backend import Backend, Stream
+from .client import JSON, read_json, while_connected
+from .event_stream import EventStream
+from .generation import Generation, parse
+from .limits import Limits
+from .metrics import Course, Metrics
+from .problem import FieldError
+from .service import Service
+
+
+class Admission:
+    """Lets requests into the runtime. `deadline`: seconds for those that name none, or None."""
+
+    def __init__(self, service: Service, metrics: Metrics, limits: Limits, deadline: float | None) -> None:
+        self._service, self._metrics = service, metrics
+        self._limits, self._deadline = limits, deadline
+
+    async def create(self, request: Request) -> Response:
+        """Reply with images, or the events of one. Raises `Problem`, `RuntimeFailure`, `ClientDisconnect`."""
+        asked = parse(await read_json(request, self._limits))
+        runtime = self._service.runtime
+        if asked.stream:
+            return self._streamed(runtime, asked)
+        return await while_connected(request.receive, self._at_once(runtime, asked, request))
+
+    def _streamed(self, runtime: Backend, asked: Generation) -> Response:
+        manifest = runtime.bundle.manifest
+        steps = asked.steps or manifest.defaults.steps
+        if asked.partial_images > steps:
+            raise FieldError(
+                "partial_images", f"{asked.partial_images}: there are {steps} steps; ask for fewer"
+            )
+        stream = runtime.stream(asked.prompt, **asked.arguments(0, self._deadline))
+        return EventStream(stream, asked, manifest, self._metrics.course(), self._limits.beat)
+
+    async def _at_once(self, runtime: Backend, asked: Generation, request: Request) -> Response:
+        manifest = runtime.bundle.manifest  # that of this moment: a reload may come before the images
+        courses = [self._metrics.course() for _ in range(asked.n)]
+        async with self._admitted(runtime, asked) as streams:
+            try:
+                images = await _all_finished(streams, courses)
+            finally:
+                request.state.facts.update(courses[0].facts)
+        body = await asyncio.to_thread(reply.images, images, asked.output_format, manifest)
+        return Response(body, headers={"x-aptp-code": reply.code_of(images[0].choice)}, media_type=JSON)
+
+    @asynccontextmanager
+    async def _admitted(self, runtime: Backend, asked: Generation) -> AsyncIterator[Sequence[Stream]]:
+        async with AsyncExitStack() as stack:
+            streams: list[Stream] = []
+            for index in range(asked.n):
+                stream = runtime.stream(asked.prompt, **asked.arguments(index, self._deadline))
+                streams.append(await stack.enter_async_context(stream))
+            yield streams
+
+
+async def _all_finished(streams: Sequence[Stream], courses: Sequence[Course]) -> list[Generated]:
+    """The images in order. Raises the first failure, after the other streams were let go."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_finished(stream, course))
+                for stream, course in zip(streams, courses, strict=True)
+            ]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+async def _finished(stream: Stream, course: Course) -> Generated:
+    async for event in stream:
+        course.note(event)
+        if isinstance(event, Finished):
+            return event.image
+    raise AssertionError("a stream ends with its image or a failure")

@@ -1,0 +1,59 @@
+"""The routes, and what is around them."""
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount, Route
+
+from . import openapi
+from .admission import Admission
+from .authentication import Authentication
+from .catalogue import Catalogue
+from .metrics import Metrics
+from .observation import ID, Observation
+from .operations import Operations
+from .page import Page
+from .policy import Policy
+from .problem import HANDLERS
+from .service import Service
+
+
+def build(service: Service, version: str, policy: Policy, page: Page) -> Starlette:
+    """The application in front of a service."""
+    metrics = Metrics(service)
+    admission = Admission(service, metrics, policy.limits, policy.deadline)
+    catalogue = Catalogue(service, version, policy.limits)
+    operations = Operations(service, metrics)
+    routes = [
+        Route("/", page.index),
+        Mount("/page", page),
+        Route("/v1/images/generations", admission.create, methods=["POST"]),
+        Route("/v1/models", catalogue.models),
+        Route("/v1/models/{model}", catalogue.model),
+        Route("/v1/about", catalogue.about),
+        Route("/v1/status", operations.status),
+        Route("/healthz", operations.health),
+        Route("/readyz", operations.readiness),
+        Route("/metrics", operations.metrics),
+        Route("/openapi.json", openapi.endpoint(version)),
+    ]
+    app = Starlette(routes=routes, middleware=_around(metrics, policy), exception_handlers=HANDLERS)
+    app.router.redirect_slashes = False  # a redirect would be made of the client's own Host
+    return app
+
+
+def _around(metrics: Metrics, policy: Policy) -> list[Middleware]:
+    """The outermost first: what a token's lack or another site's page is told is observed as well."""
+    around = [Middleware(Observation, metrics=metrics)]
+    if policy.origins:
+        sites = Middleware(
+            CORSMiddleware,
+            allow_origins=policy.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", ID],
+            expose_headers=[ID, "x-aptp-code", "retry-after"],
+        )
+        around.append(sites)
+    if policy.token is not None:
+        around.append(Middleware(Authentication, token=policy.token))
+    return around

@@ -1,0 +1,111 @@
+"""The command line of `python -m runtime.serve`, checked before anything is opened."""
+
+import math
+import re
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cli import Parser
+from ..engines.choice import ENGINES
+from ..errors import UsageError
+from ..settings import check_limit
+from .authentication import read_token
+from .log import FORMATS
+from .policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A command line that can be carried out. `runtime`: what `Runtime.open` takes besides the bundle."""
+
+    bundle: str
+    runtime: dict[str, Any]
+    host: str
+    port: int
+    policy: Policy
+    drain: float
+    log_format: str
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    """Read the command line, and the token's file. Raises `UsageError`."""
+    options = _parser().parse_args(arguments)
+    for name in ("batch", "memory", "threads", "max_running"):
+        check_limit(getattr(options, name), f"--{name.replace('_', '-')}")
+    names = ("engine", "cache", "batch", "memory", "threads", "max_running", "max_queued")
+    return Options(
+        bundle=options.bundle,
+        runtime={name: getattr(options, name) for name in names},
+        host=options.host,
+        port=options.port,
+        policy=_policy(options),
+        drain=options.drain,
+        log_format=options.log_format,
+    )
+
+
+def _policy(options: Namespace) -> Policy:
+    for origin in options.cors:
+        if origin != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]{1,253}", origin):
+            raise UsageError(f"--cors {origin!r}: give an origin such as https://example.org, or *")
+    token = None if options.token_file is None else read_token(Path(options.token_file))
+    return Policy(token, tuple(options.cors), options.deadline)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m runtime.serve", description="Serve a bundle over HTTP.")
+    add = parser.add_argument
+    add(
+        "--bundle",
+        default="bundle",
+        metavar="DIR",
+        help="the bundle (default: ./bundle); SIGHUP reads it again",
+    )
+    add(
+        "--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1, this machine only)"
+    )
+    add("--port", type=_port, default=8000, help="0 takes a free one, and logs it (default: 8000)")
+    add("--engine", choices=ENGINES, default="auto", help="what runs the UNet (default: auto)")
+    add("--batch", type=_integer, metavar="N", help="requests that may share a UNet call")
+    add("--memory", type=_integer, metavar="BYTES", help="what engines may hold (default: half of all)")
+    add("--threads", type=_integer, metavar="N", help="of one call (default: the engine's choice)")
+    add("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
+    add("--max-running", type=_integer, metavar="N", help="requests that are worked on at a time")
+    add("--max-queued", type=_integer, metavar="N", help="requests that may wait; 429 for more")
+    add("--deadline", type=_seconds, metavar="S", help="for requests that name none (default: none)")
+    add(
+        "--drain",
+        type=_seconds,
+        default=30.0,
+        metavar="S",
+        help="for what is under way at the end (default: 30)",
+    )
+    add("--token-file", metavar="FILE", help="a token that clients have to send")
+    add("--cors", nargs="+", default=[], metavar="ORIGIN", help="other sites whose pages may ask")
+    add("--log-format", choices=FORMATS, default="text", help="on standard error (default: text)")
+    return parser
+
+
+def _integer(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ArgumentTypeError(f"{text!r} is not an integer from 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if _integer(text) > 65_535:
+        raise ArgumentTypeError(f"{text!r} is no port; give one from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < seconds < math.inf:
+        raise ArgumentTypeError(f"{text!r}: give seconds, more than 0")
+    return seconds

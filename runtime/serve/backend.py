@@ -1,0 +1,142 @@
+"""What the server asks of a runtime, and nothing more: `runtime.Runtime` has it, and so have stand-ins."""
+
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from ..bundle.schema import Manifest
+from ..events import Event
+
+
+class Opened(Protocol):
+    """An opened bundle: what it holds, and which version it is."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    @property
+    def digest(self) -> str: ...
+
+
+class ExpertStatus(Protocol):
+    """One expert since the runtime was opened. `rows`: batch rows of its calls, which took `seconds`."""
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def images(self) -> int: ...
+
+    @property
+    def calls(self) -> int: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+
+class Status(Protocol):
+    """A runtime at one moment; it is a dataclass besides. Memory is in bytes; None: as many as come."""
+
+    @property
+    def queued(self) -> int: ...
+
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def max_queued(self) -> int | None: ...
+
+    @property
+    def max_running(self) -> int: ...
+
+    @property
+    def admitted(self) -> int: ...
+
+    @property
+    def finished(self) -> int: ...
+
+    @property
+    def failed(self) -> int: ...
+
+    @property
+    def cancelled(self) -> int: ...
+
+    @property
+    def expired(self) -> int: ...
+
+    @property
+    def rejected(self) -> int: ...
+
+    @property
+    def experts(self) -> Mapping[str, ExpertStatus]: ...
+
+    @property
+    def memory_used(self) -> int: ...
+
+    @property
+    def memory_budget(self) -> int: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def last_call(self) -> tuple[str, int] | None: ...
+
+
+class Stream(Protocol):
+    """The events of one admitted request. Leaving it cancels what has not ended."""
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None: ...
+
+
+class Backend(Protocol):
+    """A runtime that is open."""
+
+    @property
+    def bundle(self) -> Opened: ...
+
+    @property
+    def engine(self) -> str: ...
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        previews: int,
+        negative_prompt: str,
+        seed: int,
+        steps: int | None,
+        guidance: float | None,
+        size: tuple[int, int] | None,
+        solver: str | None,
+        code: int | Literal["dense"] | None,
+        priority: int,
+        deadline: float | None,
+    ) -> Stream:
+        """Admit a request at once, or raise why not."""
+
+    def status(self) -> Status: ...
+
+    async def drain(self, seconds: float) -> bool:
+        """Admit nothing more, and wait for what is under way. False if some of it was cut off."""
+
+    async def reload(self) -> None:
+        """Open the bundle at the path anew, for new requests. Raises what opening raises."""
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None: ...

@@ -1,0 +1,60 @@
+"""The client at the other end of a request: the body it sends, and its going away."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
+
+from .limits import Limits
+from .problem import Problem
+
+T = TypeVar("T")
+
+JSON = "application/json"
+
+
+async def read_json(request: Request, limits: Limits) -> bytes:
+    """The request's body. Raises `Problem` for another type than JSON, too many bytes, or too slow a client.
+
+    A page of another site can make a browser send text without asking this server, but not JSON.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise Problem(415, f"the content-type is {kind[:64]!a}; send {JSON}", code="unsupported_media_type")
+    body = bytearray()
+    size = 0
+    try:
+        async with asyncio.timeout(limits.body):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= limits.body_bytes:
+                    body += chunk
+                elif size > limits.discarded_bytes:
+                    break
+    except TimeoutError:
+        message = f"the body did not arrive in {limits.body:g} s; send it faster"
+        raise Problem(408, message, code="body_timeout") from None
+    if size > limits.body_bytes:
+        raise Problem(413, f"the body is larger than {limits.body_bytes} bytes", code="body_too_large")
+    return bytes(body)
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client goes. Raises `ClientDisconnect` then."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_departure(receive))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,45 @@
+"""The command: options, a service, the routes in front of it, and the process around both."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import cast
+
+from starlette.types import ASGIApp
+
+from .. import Runtime
+from . import log
+from .app import build
+from .arguments import Options, parse
+from .backend import Backend
+from .lifecycle import Lifecycle, listen, server
+from .page import Page
+from .service import Service
+
+
+def main(arguments: Sequence[str] | None = None, opener: Callable[[Options], Backend] | None = None) -> int:
+    """Serve until a signal ends it, and give the exit code. `opener` opens a runtime. Raises `UsageError`."""
+    options = parse(arguments)
+    log.configure(options.log_format)
+    service = Service(partial(opener or _open, options))
+    app = build(service, _version(), options.policy, Page())
+    with listen(options.host, options.port) as listener:
+        return asyncio.run(_serve(options, service, app, listener))
+
+
+async def _serve(options: Options, service: Service, app: ASGIApp, listener: socket.socket) -> int:
+    front = server(app, options.policy.limits)
+    return await Lifecycle(service, front, options.drain).run(listener)
+
+
+def _open(options: Options) -> Backend:
+    return cast("Backend", Runtime.open(options.bundle, **options.runtime))
+
+
+def _version() -> str:
+    try:
+        return version("aptp")
+    except PackageNotFoundError:  # run from its sources
+        return "unreleased"

@@ -1,0 +1,164 @@
+"""What Prometheus reads: requests over HTTP, the runtime's counts, and the process; a registry of its own."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ..errors import Closed
+from ..events import Event, Finished, Started
+from .backend import Status
+from .reply import code_of
+from .service import Service, State
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+ENDS = ("finished", "failed", "cancelled", "expired")
+STATES = ("absent", "opening", "resident", "quarantined")
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+
+class Metrics:
+    """All metrics of a server; `text` is what a scrape gets."""
+
+    def __init__(self, service: Service) -> None:
+        self._registry = CollectorRegistry()
+        options: dict[str, Any] = {"registry": self._registry}
+        self._replies = Counter(
+            "aptp_http_requests_total",
+            "Replies, by status (0: none)",
+            ("method", "route", "status"),
+            **options,
+        )
+        self._http = Histogram(
+            "aptp_http_seconds",
+            "From a request's head to its reply's end",
+            ("route",),
+            buckets=_SECONDS,
+            **options,
+        )
+        self._queue = Histogram(
+            "aptp_queue_seconds",
+            "From admission to the start, encoding included",
+            buckets=_SECONDS,
+            **options,
+        )
+        self._run = Histogram("aptp_run_seconds", "From the start to the image", buckets=_SECONDS, **options)
+        ProcessCollector(registry=self._registry)
+        self._registry.register(RuntimeMetrics(service))
+
+    def replied(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a reply."""
+        self._replies.labels(method, route, str(status)).inc()
+        self._http.labels(route).observe(seconds)
+
+    def course(self) -> "Course":
+        """That of a request that is admitted now."""
+        return Course(self._queue, self._run)
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format. Reads files of the process: not for the event loop."""
+        return generate_latest(self._registry)
+
+
+@dataclass(slots=True)
+class Course:
+    """How long one request waited and ran. `facts`: what the log says of it."""
+
+    _queue: Histogram
+    _run: Histogram
+    facts: dict[str, Any] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def note(self, event: Event) -> None:
+        """See an event at the moment it comes."""
+        if not isinstance(event, Started | Finished):
+            return
+        now = time.perf_counter()
+        seconds, self._since = now - self._since, now
+        if isinstance(event, Started):
+            self._queue.observe(seconds)
+            self.facts |= {"code": code_of(event.choice), "expert": event.choice.expert}
+            self.facts["queue_seconds"] = round(seconds, 6)
+        else:
+            self._run.observe(seconds)
+            self.facts["run_seconds"] = round(seconds, 6)
+
+
+class RuntimeMetrics(Collector):
+    """The runtime's counts at the moment of a scrape; none while there is no runtime."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def describe(self) -> list[Metric]:
+        """Nothing: names are known to be free, and there may be no runtime yet to ask."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Ask the runtime, once."""
+        service = self._service
+        yield _gauge("aptp_ready", "1 while requests are let in", int(service.state is State.SERVING))
+        reloads = CounterMetricFamily("aptp_reloads", "Bundles opened anew, or refused", labels=["outcome"])
+        for outcome, count in service.reloads.items():
+            reloads.add_metric([outcome], count)
+        yield reloads
+        try:
+            runtime = service.runtime
+        except Closed:
+            return
+        about = GaugeMetricFamily(
+            "aptp_bundle_info", "The bundle that is served", labels=["bundle", "engine"]
+        )
+        about.add_metric([runtime.bundle.digest[:12], runtime.engine], 1)
+        yield about
+        status = runtime.status()
+        yield from _requests(status)
+        yield from _experts(status)
+
+
+def _requests(status: Status) -> Iterator[Metric]:
+    yield CounterMetricFamily("aptp_requests_admitted", "Requests let in", value=status.admitted)
+    yield CounterMetricFamily(
+        "aptp_requests_rejected", "Requests refused: the queue was full", value=status.rejected
+    )
+    ended = CounterMetricFamily("aptp_requests_ended", "Requests let in that have ended", labels=["end"])
+    for end in ENDS:
+        ended.add_metric([end], getattr(status, end))
+    yield ended
+    yield _gauge("aptp_requests_queued", "Requests that wait", status.queued)
+    yield _gauge("aptp_requests_running", "Requests that have started", status.running)
+    most = math.inf if status.max_queued is None else status.max_queued
+    yield _gauge("aptp_requests_queued_most", "Requests that may wait", most)
+    yield _gauge("aptp_requests_running_most", "Requests that may run", status.max_running)
+    yield _gauge("aptp_call_requests_most", "Requests that may share a UNet call", status.batch)
+    yield _gauge("aptp_memory_used_bytes", "Memory of open engines, as counted", status.memory_used)
+    yield _gauge("aptp_memory_budget_bytes", "Memory that engines may hold", status.memory_budget)
+
+
+def _experts(status: Status) -> Iterator[Metric]:
+    labels = ["expert"]
+    images = CounterMetricFamily("aptp_expert_images", "Images made", labels=labels)
+    calls = CounterMetricFamily("aptp_expert_calls", "UNet calls", labels=labels)
+    rows = CounterMetricFamily("aptp_expert_rows", "Batch rows of UNet calls", labels=labels)
+    seconds = CounterMetricFamily("aptp_expert_seconds", "Time in UNet calls", labels=labels)
+    running = GaugeMetricFamily("aptp_expert_running", "Requests that have started", labels=labels)
+    state = GaugeMetricFamily("aptp_expert_state", "1 for the state it is in", labels=[*labels, "state"])
+    for name, expert in status.experts.items():
+        images.add_metric([name], expert.images)
+        calls.add_metric([name], expert.calls)
+        rows.add_metric([name], expert.rows)
+        seconds.add_metric([name], expert.seconds)
+        running.add_metric([name], expert.running)
+        for known in STATES:
+            state.add_metric([name, known], int(expert.state == known))
+    yield from (images, calls, rows, seconds, running, state)
+
+
+def _gauge(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, about, value=value)

@@ -1,0 +1,16 @@
+"""What operators decide about clients: who may ask, and how long a request may take that does not say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .limits import LIMITS, Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`token`: what clients have to send; `origins`: sites whose pages may ask; `deadline`: in seconds."""
+
+    token: str | None = None
+    origins: Sequence[str] = ()
+    deadline: float | None = None
+    limits: Limits = LIMITS

@@ -1,0 +1,124 @@
+"""Images as replies: OpenAI's object, and what made each image beside it.
+
+Encoding takes milliseconds an image: whoever makes one of `images`, `completed` or `partial` is off the loop.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from starlette.responses import Response
+
+from ..bundle.schema import DENSE, Manifest
+from ..generated import Choice, Generated
+from ..images import describe, encode, encode_pixels
+
+# OpenAI's events have to tell these. Nothing is counted in tokens here, and images have no transparent parts.
+_USAGE = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "total_tokens": 0,
+    "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+}
+_SETTLED = {"background": "opaque", "quality": "auto"}
+
+
+def share(name: str, manifest: Manifest) -> float | None:
+    """The MACs of an expert as a share of dense's, or None where the bundle does not hold both."""
+    expert, dense = manifest.experts.get(name), manifest.experts.get(DENSE)
+    return round(expert.macs / dense.macs, 4) if expert and dense else None
+
+
+def code_of(choice: Choice) -> str:
+    """The code's name as the wire has it."""
+    return DENSE if choice.code is None else str(choice.code)
+
+
+def size_of(size: tuple[int, int] | None, manifest: Manifest) -> str:
+    """(height, width), or the bundle's default, as WIDTHxHEIGHT."""
+    latent, scale = manifest.latent, manifest.decoder.scale
+    height, width = size or (latent.height * scale, latent.width * scale)
+    return f"{width}x{height}"
+
+
+def started(choice: Choice, manifest: Manifest) -> dict[str, Any]:
+    """Who makes the image, as an event tells it."""
+    return {
+        "expert": choice.expert,
+        "code": code_of(choice),
+        "margin": choice.margin,
+        "share": share(choice.expert, manifest),
+        "fell_back": choice.fell_back,
+        "unfamiliar": choice.unfamiliar,
+    }
+
+
+def images(generated: Sequence[Generated], form: str, manifest: Manifest) -> bytes:
+    """The body of a reply that has all images at once."""
+    return as_json(
+        {
+            "created": int(time.time()),
+            "data": [
+                {"b64_json": _encoded(image, form), "aptp": _about(image, manifest)} for image in generated
+            ],
+            "size": _size(generated[0]),
+            "output_format": form,
+            **_SETTLED,
+        }
+    )
+
+
+def completed(generated: Generated, form: str, manifest: Manifest) -> dict[str, Any]:
+    """The last event of a stream."""
+    return {
+        "b64_json": _encoded(generated, form),
+        "created_at": int(time.time()),
+        "size": _size(generated),
+        "output_format": form,
+        **_SETTLED,
+        "usage": _USAGE,
+        "aptp": _about(generated, manifest),
+    }
+
+
+def partial(preview: npt.NDArray[np.uint8], index: int, size: str) -> dict[str, Any]:
+    """A preview, uint8 [h, w, 3], as an event; `size` is that of the image to come."""
+    return {
+        "b64_json": base64.b64encode(encode_pixels(Image.fromarray(preview))).decode(),
+        "partial_image_index": index,
+        "created_at": int(time.time()),
+        "size": size,
+        "output_format": "png",
+        **_SETTLED,
+    }
+
+
+def json_reply(value: Any, status: int = 200) -> Response:
+    """A small reply of the moment, which nobody may keep."""
+    return Response(as_json(value), status, {"cache-control": "no-store"}, media_type="application/json")
+
+
+def as_json(value: Any) -> bytes:
+    """JSON in ASCII, without white space."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _encoded(generated: Generated, form: str) -> str:
+    return base64.b64encode(encode(generated, form)).decode()
+
+
+def _about(generated: Generated, manifest: Manifest) -> dict[str, Any]:
+    made = describe(generated)
+    made["code"] = code_of(generated.choice)
+    made["share"] = share(generated.choice.expert, manifest)
+    made["milliseconds"] = round(generated.milliseconds, 3)
+    return made
+
+
+def _size(generated: Generated) -> str:
+    return f"{generated.settings.width}x{generated.settings.height}"

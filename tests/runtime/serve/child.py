@@ -1,0 +1,42 @@
+"""A server process in front of the fake runtime, for tests that send it signals.
+
+The prompt "wait" waits for SIGUSR1. `--cache FIFO` makes opening wait until somebody writes there.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from runtime.bundle.reader import Bundle
+from runtime.cli import run
+from runtime.events import Event, Finished, Queued, Started
+from runtime.serve.arguments import Options
+from runtime.serve.command import main
+from tests.runtime.serve.fake_runtime import FakeRuntime, choice_of, draw, image_of
+
+
+def open_fake(options: Options) -> FakeRuntime:
+    if fifo := options.runtime["cache"]:
+        Path(fifo).read_bytes()
+    runtime = FakeRuntime(Bundle.open(options.bundle), wait_or_draw)
+    runtime.path = options.bundle
+    return runtime
+
+
+async def wait_or_draw(runtime: FakeRuntime, asked: dict[str, Any]) -> AsyncIterator[Event]:
+    if asked["prompt"] != "wait":
+        async for event in draw(runtime, asked):
+            yield event
+        return
+    go_on = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, go_on.set)
+    yield Queued(ahead=0)
+    yield Started(choice_of(asked))
+    await go_on.wait()
+    yield Finished(image_of(runtime, asked))
+
+
+if __name__ == "__main__":
+    run(lambda: main(opener=open_fake))

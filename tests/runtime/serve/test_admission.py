@@ -1,0 +1,149 @@
+"""Images asked for at once: what the runtime is asked, what comes back, and who goes if one cannot come."""
+
+import base64
+import io
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from runtime.errors import Closed, CodeUnavailable, DeadlineExceeded, EngineFailure, QueueFull, UsageError
+from runtime.serve.page import Page
+from runtime.serve.policy import Policy
+from runtime.serve.service import Service
+from tests.runtime.serve.conftest import opened
+from tests.runtime.serve.fake_runtime import FakeRuntime, failing, image_of
+
+PATH = "/v1/images/generations"
+
+
+def ask(client: TestClient, **fields: Any) -> Any:
+    return client.post(PATH, json={"prompt": "a red circle", **fields})
+
+
+def pixels(entry: dict[str, Any]) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(entry["b64_json"]))))
+
+
+def test_an_image_comes_with_what_made_it(client: TestClient, fake: FakeRuntime) -> None:
+    reply = ask(client, seed=7)
+    assert reply.status_code == 200
+    assert reply.headers["x-aptp-code"] == "2"
+    body = reply.json()
+    assert abs(body["created"] - time.time()) < 60
+    assert (body["size"], body["output_format"]) == ("16x16", "png")
+    (entry,) = body["data"]
+    np.testing.assert_array_equal(pixels(entry), image_of(fake, fake.asked[0]).pixels)
+    assert entry["aptp"]["prompt"] == "a red circle"
+    assert (entry["aptp"]["seed"], entry["aptp"]["code"], entry["aptp"]["expert"]) == (7, "2", "2")
+    assert (entry["aptp"]["margin"], entry["aptp"]["milliseconds"]) == (0.25, 12.5)
+    assert entry["aptp"]["share"] == 1.0  # the synthetic experts cost what dense does
+
+
+def test_the_runtime_is_asked_for_just_that(client: TestClient, fake: FakeRuntime) -> None:
+    asked = {
+        "seed": 3,
+        "steps": 5,
+        "guidance": 1.5,
+        "negative_prompt": "blue",
+        "solver": "plms",
+        "priority": 1,
+    }
+    assert ask(client, **asked, size="32x16", code="dense", deadline=9).status_code == 200
+    expected = {
+        "prompt": "a red circle",
+        "previews": 0,
+        **asked,
+        "size": (16, 32),
+        "code": "dense",
+        "deadline": 9.0,
+    }
+    assert fake.asked == [expected]
+
+
+def test_several_images_have_seeds_in_a_row(client: TestClient) -> None:
+    entries = ask(client, n=3, seed=10).json()["data"]
+    assert [entry["aptp"]["seed"] for entry in entries] == [10, 11, 12]
+    assert len({entry["b64_json"] for entry in entries}) == 3
+
+
+@pytest.mark.parametrize(("form", "kind"), [("jpeg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
+def test_formats(client: TestClient, form: str, kind: str) -> None:
+    body = ask(client, output_format=form).json()
+    assert body["output_format"] == form
+    image = Image.open(io.BytesIO(base64.b64decode(body["data"][0]["b64_json"])))
+    assert image.format == kind
+    # Whatever a format loses, it is the picture that was made.
+    made = pixels(ask(client).json()["data"][0]).astype(float)
+    assert np.abs(np.asarray(image, float) - made).mean() < (0.01 if form == "png" else 60)
+
+
+def test_a_png_carries_what_made_it(client: TestClient) -> None:
+    (entry,) = ask(client).json()["data"]
+    image = Image.open(io.BytesIO(base64.b64decode(entry["b64_json"])))
+    assert json.loads(image.text["aptp"])["prompt"] == "a red circle"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        (UsageError("steps 9: no"), 400),
+        (QueueFull("full", 2.5), 429),
+        (CodeUnavailable("none"), 503),
+        (Closed("closing"), 503),
+    ],
+)
+def test_admission_refuses(client: TestClient, fake: FakeRuntime, refusal: Exception, status: int) -> None:
+    fake.refusal = refusal
+    for stream in (False, True):
+        reply = ask(client, stream=stream)
+        assert reply.status_code == status
+        assert reply.json()["error"]["message"] == str(refusal)
+    if status == 429:
+        assert reply.headers["retry-after"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"), [(EngineFailure("no numbers"), 500), (DeadlineExceeded("late"), 504)]
+)
+def test_a_failure_is_the_reply(
+    client: TestClient, fake: FakeRuntime, failure: Exception, status: int
+) -> None:
+    fake.script = failing(failure)
+    reply = ask(client, n=2)
+    assert reply.status_code == status
+    assert reply.json()["error"]["message"] == str(failure)
+    assert fake.counts.running == 0
+
+
+def test_all_images_are_let_in_or_none(client: TestClient, fake: FakeRuntime) -> None:
+    stream = fake.stream
+
+    def full(prompt: str, **options: Any) -> Any:
+        fake.refusal = QueueFull("full", 1.0) if len(fake.asked) == 2 else None
+        return stream(prompt, **options)
+
+    fake.stream = full  # type: ignore[method-assign]
+    assert ask(client, n=3).status_code == 429
+    assert (fake.counts.cancelled, fake.counts.running) == (2, 0)
+
+
+def test_what_is_unforeseen_tells_an_id_and_no_more(client: TestClient, fake: FakeRuntime) -> None:
+    fake.script = failing(KeyError("a secret"))
+    reply = ask(client)
+    assert reply.status_code == 500
+    assert reply.headers["x-request-id"] in reply.json()["error"]["message"]
+    assert "secret" not in reply.text
+
+
+def test_the_server_has_a_deadline_for_who_names_none(
+    service: Service, page: Page, fake: FakeRuntime
+) -> None:
+    with opened(service, Policy(deadline=45.0), page) as client:
+        ask(client)
+        ask(client, deadline=3)
+    assert [asked["deadline"] for asked in fake.asked] == [45.0, 3.0]

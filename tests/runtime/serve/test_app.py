@@ -1,0 +1,120 @@
+"""The routes that are not about one image: what is offered, what is going on, and what is not there."""
+
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from runtime.bundle.reader import Bundle
+from runtime.serve.page import Page
+from runtime.serve.policy import Policy
+from runtime.serve.service import Service, State
+from tests.bundles import write_bundle
+from tests.runtime.serve.conftest import VERSION, opened
+from tests.runtime.serve.fake_runtime import ExpertStatus, FakeRuntime
+
+OFFERS = ("/v1/models", "/v1/models/aptp", "/v1/about", "/v1/status")
+
+
+def test_models(client: TestClient, service: Service) -> None:
+    models = client.get("/v1/models").json()["data"]
+    assert [model["id"] for model in models] == [
+        "aptp",
+        *(f"aptp:{name}" for name in ("0", "1", "2", "3", "dense")),
+    ]
+    assert models[0] == {"id": "aptp", "object": "model", "created": service.since, "owned_by": "aptp"}
+    assert client.get("/v1/models/aptp:dense").json() == models[-1]
+
+
+def test_an_unknown_model_is_not_there(client: TestClient) -> None:
+    reply = client.get("/v1/models/aptp:9")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def test_about(client: TestClient, fake: FakeRuntime) -> None:
+    about = client.get("/v1/about").json()
+    assert about["codes"] == [{"name": name, "share": 1.0} for name in "0123"]
+    assert about["defaults"] == {"steps": 4, "guidance": 2.5, "width": 16, "height": 16, "solver": "ddim"}
+    assert about["solvers"] == {"ddim": list(range(1, 11)), "plms": list(range(1, 11))}
+    assert about["sizes"] == {"minimum": 8, "maximum": 32, "multiple": 8}
+    assert about["limits"] == {"prompt": 10_000, "guidance": 1000.0, "n": 8, "body": 262_144}
+    assert (about["dense"], about["trained"], about["version"]) == (True, False, VERSION)
+    assert (about["engine"], about["bundle"]) == ("fake", fake.bundle.digest[:12])
+
+
+def test_without_dense_no_share_is_known(client: TestClient, fake: FakeRuntime, tmp_path: Path) -> None:
+    fake.bundle = Bundle.open(write_bundle(tmp_path / "bundle", experts=("0", "2")))
+    about = client.get("/v1/about").json()
+    assert about["codes"] == [{"name": "0", "share": None}, {"name": "2", "share": None}]
+    assert about["dense"] is False
+
+
+def test_status(client: TestClient, fake: FakeRuntime) -> None:
+    fake.counts.last_call = "2", 4
+    status = client.get("/v1/status").json()
+    assert (status["max_queued"], status["last_call"], status["draining"]) == (8, ["2", 4], False)
+    assert status["experts"]["dense"]["state"] == "resident"
+
+
+def test_readiness_tells_what_is_degraded(client: TestClient, fake: FakeRuntime) -> None:
+    assert client.get("/readyz").json() == {"status": "ready", "degraded": []}
+    fake.counts.experts["1"] = ExpertStatus("quarantined")
+    reply = client.get("/readyz")
+    assert (reply.status_code, reply.json()) == (200, {"status": "ready", "degraded": ["1"]})
+
+
+def test_before_the_bundle_is_open_only_the_process_is_there(page: Page, fake: FakeRuntime) -> None:
+    service = Service(lambda: fake)
+    with opened(service, Policy(), page) as client:
+        service._runtime, service.state = None, State.OPENING
+        assert client.get("/healthz").status_code == 200
+        assert (client.get("/readyz").status_code, client.get("/readyz").json()["reasons"]) == (
+            503,
+            ["opening"],
+        )
+        for path in OFFERS:
+            reply = client.get(path)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (503, "unavailable")
+            assert int(reply.headers["retry-after"]) >= 1
+        assert client.post("/v1/images/generations", json={"prompt": ""}).status_code == 503
+        assert "aptp_ready 0.0" in client.get("/metrics").text
+
+
+def test_a_server_that_drains_lets_nothing_in(client: TestClient, service: Service) -> None:
+    assert client.portal is not None
+    client.portal.call(service.drain, 1.0)
+    assert client.get("/readyz").json() == {"status": "not ready", "reasons": ["draining"]}
+    assert client.post("/v1/images/generations", json={"prompt": ""}).status_code == 503
+    for path in OFFERS:
+        assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/v1", "/v1/models/", "/healthz/", "/page", "/%2e%2e/etc/passwd", "//v1/about"]
+)
+def test_an_unknown_path_is_not_there(client: TestClient, path: str) -> None:
+    reply = client.get(path)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_path_without_that_method(client: TestClient) -> None:
+    for reply, allowed in (
+        (client.get("/v1/images/generations"), {"POST"}),
+        (client.delete("/v1/about"), {"GET", "HEAD"}),
+    ):
+        assert (reply.status_code, reply.json()["error"]["code"]) == (405, "method_not_allowed")
+        assert set(reply.headers["allow"].split(", ")) == allowed
+
+
+def test_other_sites_may_ask_only_where_they_are_named(service: Service, page: Page) -> None:
+    asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
+    with opened(service, Policy(), page) as client:
+        assert (
+            "access-control-allow-origin"
+            not in client.options("/v1/images/generations", headers=asked).headers
+        )
+    with opened(service, Policy(origins=("https://a.example",), token="t" * 16), page) as client:
+        reply = client.options("/v1/images/generations", headers=asked)
+        assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "https://a.example")
+        other = client.options("/v1/images/generations", headers=asked | {"origin": "https://b.example"})
+        assert other.status_code == 400

@@ -1,0 +1,93 @@
+"""The command line."""
+
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import UsageError
+from runtime.serve.arguments import parse
+
+
+def test_the_defaults_are_for_this_machine_alone() -> None:
+    options = parse([])
+    assert (options.host, options.port, options.bundle, options.drain) == ("127.0.0.1", 8000, "bundle", 30.0)
+    assert (options.policy.token, options.policy.origins, options.policy.deadline) == (None, (), None)
+    assert options.runtime == {
+        "engine": "auto",
+        **dict.fromkeys(("cache", "batch", "memory", "threads", "max_running", "max_queued")),
+    }
+
+
+def test_everything_can_be_said(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("correct-horse-battery")
+    options = parse(
+        [
+            *(
+                "--host",
+                "::1",
+                "--port",
+                "0",
+                "--engine",
+                "cpu",
+                "--batch",
+                "2",
+                "--memory",
+                "1000",
+                "--threads",
+                "1",
+            ),
+            *(
+                "--max-running",
+                "4",
+                "--max-queued",
+                "0",
+                "--deadline",
+                "2.5",
+                "--drain",
+                "1",
+                "--cache",
+                "there",
+            ),
+            *(
+                "--token-file",
+                str(tmp_path / "token"),
+                "--cors",
+                "https://a.example",
+                "http://localhost:3000",
+            ),
+            *("--log-format", "json", "--bundle", "mine"),
+        ]
+    )
+    assert options.runtime == {
+        "engine": "cpu",
+        "cache": "there",
+        "batch": 2,
+        "memory": 1000,
+        "threads": 1,
+        "max_running": 4,
+        "max_queued": 0,
+    }
+    assert (options.policy.token, options.policy.deadline) == ("correct-horse-battery", 2.5)
+    assert options.policy.origins == ("https://a.example", "http://localhost:3000")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--prot", "1"], "did you mean '--port'"),
+        (["--port", "65536"], "is no port"),
+        (["--port", "-1"], "is not an integer|expected one argument"),
+        (["--batch", "0"], "at least 1"),
+        (["--max-running", "0"], "at least 1"),
+        (["--deadline", "0"], "more than 0"),
+        (["--drain", "inf"], "more than 0"),
+        (["--drain", "soon"], "is not a number"),
+        (["--engine", "cpi"], "did you mean 'cpu'"),
+        (["--cors", "example.org"], "give an origin"),
+        (["--cors", "https://a.example/path"], "give an origin"),
+        (["--log-format", "xml"], "invalid choice"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(arguments)

@@ -1,0 +1,62 @@
+"""A service's life, and what a reload that goes wrong leaves behind."""
+
+import asyncio
+import threading
+
+import pytest
+
+from runtime.errors import Closed, NotABundle
+from runtime.serve.service import Service, State
+from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
+
+
+def test_opening_does_not_hold_up_the_loop(fake: FakeRuntime) -> None:
+    go_on = threading.Event()
+
+    def opener() -> FakeRuntime:
+        assert go_on.wait(WAIT)
+        return fake
+
+    async def scene() -> None:
+        service = Service(opener)
+        opening = asyncio.create_task(service.open())
+        await asyncio.sleep(0)
+        assert service.state is State.OPENING
+        with pytest.raises(Closed, match="opening"):
+            _ = service.runtime
+        go_on.set()
+        await opening
+        assert service.state is State.SERVING
+        assert service.runtime is fake
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("error", [NotABundle("nothing there"), KeyError("a mistake")])
+def test_a_reload_that_fails_changes_nothing(fake: FakeRuntime, error: Exception) -> None:
+    async def scene() -> None:
+        service = Service(lambda: fake)
+        await service.open()
+
+        async def refuse() -> None:
+            raise error
+
+        fake.reload = refuse  # type: ignore[method-assign]
+        await service.reload()
+        assert service.reloads == {"done": 0, "refused": 1}
+        assert (service.state, service.runtime) == (State.SERVING, fake)
+
+    asyncio.run(scene())
+
+
+def test_closed_is_closed(fake: FakeRuntime) -> None:
+    async def scene() -> None:
+        service = Service(lambda: fake)
+        await service.open()
+        await service.drain(1.0)
+        await service.close()
+        assert fake.closed.is_set()
+        with pytest.raises(Closed, match="closed"):
+            _ = service.runtime
+
+    asyncio.run(scene())
