@@ -1,0 +1,139 @@
+/** The page, put together: who is told what when something is clicked, typed, heard or gone back to. */
+
+import * as address from "./address.js";
+import { arrival } from "./arrival.js";
+import { colours } from "./palette.js";
+import { Comparison } from "./compare.js";
+import { duration, expertName } from "./words.js";
+import { Earlier } from "./earlier.js";
+import { EXAMPLES } from "./examples.js";
+import { follow } from "./follow.js";
+import { Frame } from "./frame.js";
+import { Occupancy } from "./occupancy.js";
+import { Settings } from "./settings.js";
+
+const PREVIEWS = 12; // of one image; each costs the server a decoding
+const PREVIEWS_COMPARED = 6; // of each image of a comparison
+
+const $ = (id) => document.getElementById(id);
+const composer = $("composer");
+const settings = new Settings(composer);
+let running = null; // what Cancel ends
+
+settings.values = address.read();
+EXAMPLES.forEach((prompt) => {
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: prompt });
+  button.addEventListener("click", () => {
+    settings.values = { prompt };
+    settings.complain("prompt", "");
+    address.replace(settings.telling);
+  });
+  $("examples").append(button);
+});
+composer.addEventListener("input", () => address.replace(settings.telling));
+open(await arrival($("entrance"), banner));
+
+function open(offer) {
+  const byExpert = colours(offer.codes);
+  const stage = new Frame({ colours: byExpert, hint: "Type a prompt, or take an example. The picture forms here, step by step." });
+  const comparison = new Comparison($("comparison"), { ...offer, colours: byExpert, task });
+  const earlier = new Earlier($("earlier"), (hash) => {
+    location.hash = hash; // heard as `hashchange`, as going back is
+  });
+  $("stage").append(stage.element);
+  $("server").textContent = [offer.engine, `bundle ${offer.bundle}`, offer.version].filter(Boolean).join(" · ");
+  settings.fill(offer);
+  settings.values = address.read();
+
+  addEventListener("hashchange", () => {
+    settings.values = { ...settings.blank, ...address.read() };
+    recall();
+  });
+  composer.addEventListener("submit", (event) => {
+    event.preventDefault();
+    generate();
+  });
+  $("compare").addEventListener("click", compare);
+  $("cancel").addEventListener("click", () => running?.abort());
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") running?.abort();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) generate();
+  });
+  new Occupancy($("occupancy"), byExpert, (now) => {
+    if (now?.draining) banner("The server is shutting down: it finishes what it has begun, and takes no more.");
+    else banner(now ? "" : "The server does not answer.");
+  }).watch();
+
+  function recall() {
+    const here = address.hash(settings.telling);
+    const shown = earlier.find(here);
+    if (shown && !running) stage.show(shown);
+    earlier.mark(here);
+  }
+
+  function generate() {
+    const wish = !running && settings.wish();
+    if (!wish) return;
+    address.push(settings.telling);
+    const here = address.hash(settings.telling);
+    task(async (signal) => {
+      const request = { ...wish, partial_images: Math.min(PREVIEWS, wish.steps) };
+      const { shown, failure } = await follow(request, stage, { signal, retry: generate, heard });
+      if (shown) {
+        earlier.keep(here, shown);
+        announce(`Done: ${expertName(shown.aptp.expert)}, ${duration(shown.took)}`);
+      } else if (failure) {
+        settings.complain(failure.param, failure.message);
+      } else announce("Cancelled");
+    });
+  }
+
+  function compare() {
+    const wish = !running && settings.wish();
+    if (!wish) return;
+    address.push(settings.telling);
+    task(async (signal) => {
+      const request = { ...wish, partial_images: Math.min(PREVIEWS_COMPARED, wish.steps) };
+      const drawn = comparison.run(request, signal, compare);
+      $("comparison").scrollIntoView({ block: "nearest" });
+      const ends = await drawn;
+      const made = ends.filter(({ shown }) => shown).length;
+      announce(`Comparison: ${made} of ${ends.length} done`);
+      ends.forEach(({ failure }) => failure?.param && settings.complain(failure.param, failure.message));
+    });
+  }
+}
+
+/** Run what may be cancelled, one at a time; focus stays where the hand is. */
+async function task(work) {
+  if (running) return;
+  running = new AbortController();
+  busy(true);
+  try {
+    await work(running.signal);
+  } finally {
+    running = null;
+    busy(false);
+  }
+}
+
+function busy(is) {
+  $("generate").ariaDisabled = $("compare").ariaDisabled = String(is);
+  if (!is && document.activeElement === $("cancel")) $("generate").focus();
+  $("cancel").hidden = !is;
+}
+
+function heard({ type, ahead, expert, done, total }) {
+  if (type.endsWith(".queued")) announce(ahead ? `Queued, ${ahead} before it` : "Up next");
+  if (type.endsWith(".started")) announce(`${expertName(expert)} draws it`);
+  if (type.endsWith(".step") && done < total && done % Math.ceil(total / 4) === 0) announce(`Step ${done} of ${total}`);
+}
+
+function announce(words) {
+  $("announcer").textContent = words;
+}
+
+function banner(words) {
+  if ($("banner").textContent !== words) $("banner").textContent = words;
+  $("banner").hidden = !words;
+}

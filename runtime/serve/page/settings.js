@@ -1,0 +1,147 @@
+/**
+ * The form: what can be asked for, what is asked for, and what is wrong with it.
+ *
+ * Values are the strings of the form's fields by name. Limits come from the server, and it has the last word: what
+ * it refuses with the name of a field is shown beside that field.
+ */
+
+import { expertName, percent } from "./words.js";
+
+const RANDOM = 2 ** 31; // seeds that are drawn here are short enough to be read out
+const OWN_WORDS = { size: "width", model: "code" }; // the wire's names for fields that have others here
+
+export class Settings {
+  #form;
+  #details;
+  #solvers = {};
+  #defaults = {};
+
+  constructor(form) {
+    this.#form = form;
+    this.#details = form.querySelector("details");
+    form.elements.seed.value = newSeed();
+    form.querySelector("#dice").addEventListener("click", () => {
+      form.elements.seed.value = newSeed();
+      form.elements.seed.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    form.addEventListener("input", ({ target }) => {
+      this.#complain(target.name, "");
+      this.#check();
+      this.#digest();
+    });
+  }
+
+  /** Fill the fields from what the server tells about itself; values that it offers are kept. */
+  fill({ codes, dense, defaults, solvers, sizes, limits }) {
+    const before = this.values;
+    const { elements } = this.#form;
+    this.#solvers = solvers;
+    this.#defaults = { steps: defaults.steps, guidance: defaults.guidance, width: defaults.width,
+      height: defaults.height, solver: defaults.solver, code: "", negative_prompt: "" };
+    const sides = span(sizes).map((side) => [side, `${side} px`]);
+    offer(elements.width, sides);
+    offer(elements.height, sides);
+    offer(elements.solver, Object.keys(solvers).map((name) => [name, name]));
+    const experts = codes.map(({ name, share }) => [name, share == null ? name : `${name}, at ${percent(share)} of dense`]);
+    const unpruned = dense && !codes.some(({ name }) => name === "dense") ? [["dense", "dense"]] : [];
+    offer(elements.code, [["", "the router's choice"], ...experts, ...unpruned]);
+    const most = limits?.prompt;
+    if (most) elements.prompt.maxLength = elements.negative_prompt.maxLength = most;
+    this.values = { ...this.#defaults, ...dropEmpty(before) };
+  }
+
+  get values() {
+    const names = ["prompt", "seed", "steps", "guidance", "width", "height", "solver", "code", "negative_prompt"];
+    return Object.fromEntries(names.map((name) => [name, this.#form.elements[name].value]));
+  }
+
+  /** Fields that are not named keep what they have; a choice that is not offered is passed over. */
+  set values(values) {
+    for (const [name, value] of Object.entries(values)) {
+      const field = this.#form.elements[name];
+      if (!field) continue;
+      if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === String(value))) continue;
+      field.value = value;
+    }
+    this.#check();
+    this.#digest();
+  }
+
+  /** No prompt, and what the server does where nothing is said. */
+  get blank() {
+    return { ...this.#defaults, prompt: "" };
+  }
+
+  /** The values that are not the server's own defaults, prompt and seed always: what an address has to say. */
+  get telling() {
+    const values = Object.entries(this.values);
+    return Object.fromEntries(values.filter(([name, value]) => !(name in this.#defaults) || value !== String(this.#defaults[name])));
+  }
+
+  /** What to ask the server for, or null where something is wrong: then it is said beside the first such field. */
+  wish() {
+    this.#check();
+    const wrong = [...this.#form.elements].find((field) => field.willValidate && !field.checkValidity());
+    if (wrong) {
+      this.complain(wrong.name, wrong.name === "prompt" ? "Type a prompt, or take one of the examples." : wrong.validationMessage);
+      return null;
+    }
+    const { prompt, seed, steps, guidance, width, height, solver, code, negative_prompt } = this.values;
+    const wish = { prompt, seed: Number(seed), steps: Number(steps), guidance: Number(guidance) };
+    Object.assign(wish, { size: `${width}x${height}`, solver });
+    if (negative_prompt) wish.negative_prompt = negative_prompt;
+    if (code) wish.code = asCode(code);
+    return wish;
+  }
+
+  /** Say beside a field what is wrong with it, and go there. False where there is no such field. */
+  complain(name, words) {
+    const field = this.#form.elements[OWN_WORDS[name] ?? name];
+    if (!field) return false;
+    this.#complain(field.name, words);
+    if (this.#details.contains(field)) this.#details.open = true;
+    field.focus();
+    return true;
+  }
+
+  #complain(name, words) {
+    const place = this.#form.querySelector(`#${name}-problem`);
+    if (!place) return;
+    place.textContent = words;
+    place.hidden = !words;
+    this.#form.elements[name].toggleAttribute("aria-invalid", Boolean(words));
+  }
+
+  #check() {
+    const { steps, solver } = this.#form.elements;
+    const offered = this.#solvers[solver.value];
+    if (!offered) return;
+    const counts = Array.isArray(offered) ? offered : null;
+    [steps.min, steps.max] = counts ? [Math.min(...counts), Math.max(...counts)] : [offered.minimum, offered.maximum];
+    const lacking = counts && steps.value && !counts.includes(Number(steps.value));
+    steps.setCustomValidity(lacking ? `${solver.value} has no schedule of ${steps.value} steps.` : "");
+  }
+
+  #digest() {
+    const { seed, steps, guidance, width, height, code } = this.values;
+    const parts = [`seed ${seed}`, `${steps} steps`, `guidance ${guidance}`, `${width} × ${height}`];
+    if (code) parts.push(expertName(code).toLowerCase());
+    this.#form.querySelector("#digest").textContent = steps ? parts.join(" · ") : "";
+  }
+}
+
+/** An expert's name as the wire's `code`. */
+export const asCode = (name) => (name === "dense" ? name : Number(name));
+
+const newSeed = () => String(Math.floor(Math.random() * RANDOM));
+
+const dropEmpty = (values) => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
+
+function span({ minimum, maximum, multiple }) {
+  const first = Math.ceil(minimum / multiple) * multiple;
+  return Array.from({ length: Math.floor((maximum - first) / multiple) + 1 }, (_, i) => first + i * multiple);
+}
+
+function offer(select, choices) {
+  select.replaceChildren(...choices.map(([value, words]) => new Option(words, value)));
+}

@@ -1,0 +1,168 @@
+"""What stands in for the runtime behind the page: it draws, and the test says how far and what goes wrong.
+
+The face that tests use is `Studio`'s public one; a real server can be put behind the same face.
+"""
+
+import base64
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import pictures
+
+EVERYTHING = 10**9  # as far as anybody goes
+ABOUT: dict[str, Any] = {
+    "name": "aptp",
+    "version": "0.0.0",
+    "engine": "fake",
+    "bundle": "0123456789ab",
+    "codes": [{"name": name, "share": share} for name, share in zip("0123", (0.4, 0.5, 0.8, 0.6), strict=True)],
+    "dense": True,
+    "defaults": {"steps": 25, "guidance": 2.0, "width": 64, "height": 64, "solver": "ddim"},
+    "solvers": {"ddim": list(range(1, 101)), "euler": [10, 20, 25, 50]},
+    "sizes": {"minimum": 32, "maximum": 256, "multiple": 16},
+    "limits": {"prompt": 10000, "n": 8},
+}
+
+
+class Gone(Exception):
+    """The client has closed its connection."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What goes wrong with one request. `at`: the step after which; None: instead of a stream, with `status`.
+
+    An empty `error` drops the connection.
+    """
+
+    error: dict[str, Any] = field(default_factory=dict)
+    status: int = 500
+    at: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Studio:
+    """Draws for all requests; `hold` and `release` say how far they may come.
+
+    `bodies` are the requests in the order they came. `cancellations` counts those whose client went away.
+    """
+
+    def __init__(self, routed: str = "2") -> None:
+        self.about, self.routed = deepcopy(ABOUT), routed
+        self.choice: dict[str, Any] = {"margin": 0.0123, "fell_back": False, "distance": None, "unfamiliar": False}
+        self.token: str | None = None
+        self.opening = False
+        self.draining = False
+        self.bodies: list[dict[str, Any]] = []
+        self.asked_status = 0
+        self.cancellations = 0
+        self.troubles: deque[Trouble] = deque()
+        self._level = EVERYTHING
+        self._running = 0
+        self._images = dict.fromkeys([*"0123", "dense"], 0)
+        self._last: tuple[str, int] | None = None
+        self._changed = threading.Condition()
+
+    def hold(self, step: int) -> None:
+        """Nobody comes further than `step`; at -1 all stay in the queue, at 0 they are routed and no more."""
+        with self._changed:
+            self._level = step
+            self._changed.notify_all()
+
+    def release(self) -> None:
+        """Everybody comes to the end."""
+        self.hold(EVERYTHING)
+
+    def wait_for(self, true: Callable[["Studio"], bool], seconds: float = 10) -> None:
+        """Until something is so. Raises `TimeoutError`."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: true(self), seconds):
+                raise TimeoutError(f"not so after {seconds} seconds")
+
+    def status(self) -> dict[str, Any]:
+        """What `/v1/status` answers."""
+        with self._changed:
+            self.asked_status += 1
+            self._changed.notify_all()
+            queued = self._running if self._level < 0 else 0
+            experts = {
+                name: {"state": "resident", "running": 0, "images": images, "calls": 0, "rows": 0, "seconds": 0.0}
+                for name, images in self._images.items()
+            }
+            finished = sum(self._images.values())
+            return {
+                **{"queued": queued, "running": self._running - queued, "max_queued": 64, "max_running": 8},
+                **{"draining": self.draining, "finished": finished, "failed": 0, "expired": 0, "rejected": 0},
+                **{"admitted": finished + self.cancellations + self._running, "cancelled": self.cancellations},
+                **{"experts": experts, "memory_used": 212_000_000, "memory_budget": 8_000_000_000},
+                **{"batch": 8, "last_call": self._last},
+            }
+
+    def admit(self, body: dict[str, Any]) -> Trouble | None:
+        """Note a request; gives what will go wrong with it."""
+        with self._changed:
+            self.bodies.append(body)
+            self._changed.notify_all()
+            return self.troubles.popleft() if self.troubles else None
+
+    def draw(self, body: dict[str, Any], gone: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        """The events of a stream. Raises `Gone` where the client went away."""
+        with self._changed:
+            self._running += 1
+        try:
+            yield from self._course(body, gone)
+        except (Gone, GeneratorExit):
+            with self._changed:
+                self.cancellations += 1
+            raise
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def _course(self, body: dict[str, Any], gone: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        expert = str(body.get("code", self.routed))
+        own = self.choice if "code" not in body else dict.fromkeys(self.choice) | {"fell_back": False}
+        shares = {"dense": 1.0} | {code["name"]: code["share"] for code in self.about["codes"]}
+        code = None if expert == "dense" else int(expert)
+        choice = {"expert": expert, "code": code, **own, "share": shares[expert]}
+        total, previews = body["steps"], body.get("partial_images", 0)
+        width, height = (int(side) for side in body["size"].split("x"))
+        yield {"type": "queued", "ahead": 0 if self._level >= 0 else 3}
+        self._wait(0, gone)
+        yield {"type": "started", **choice}
+        marks = [round((i + 1) * total / (previews + 1)) for i in range(previews)]
+        indices = itertools.count()
+        for done in range(1, total + 1):
+            self._wait(done, gone)
+            with self._changed:
+                self._last = (expert, min(8, self._running))
+            picture = pictures.png(body["prompt"], body["seed"], expert, done / total, (width, height))
+            encoded = base64.b64encode(picture).decode()
+            yield {"type": "step", "done": done, "total": total}
+            if done in marks and done < total:
+                index = next(indices)
+                yield {"type": "partial_image", "b64_json": encoded, "partial_image_index": index, "done": done, "total": total}
+        with self._changed:
+            self._images[expert] += 1
+        told = {key: body[key] for key in ("prompt", "seed", "steps", "guidance", "solver")}
+        told |= {"width": width, "height": height, "negative_prompt": body.get("negative_prompt", "")}
+        told |= {"dropped_tokens": 0, "negative_dropped_tokens": 0, "blank": False, "milliseconds": 217.4}
+        yield {
+            **{"type": "completed", "b64_json": encoded, "created_at": 0, "size": body["size"]},
+            **{"output_format": "png", "aptp": {**choice, **told}},
+        }
+
+    def _wait(self, step: int, gone: Callable[[], bool]) -> None:
+        with self._changed:
+            while self._level < step:
+                if gone():
+                    raise Gone
+                self._changed.wait(0.02)  # a closed connection wakes nobody
+        if gone():
+            raise Gone
