@@ -20,12 +20,13 @@ ABOUT: dict[str, Any] = {
     "version": "0.0.0",
     "engine": "fake",
     "bundle": "0123456789ab",
+    "trained": True,
     "codes": [{"name": name, "share": share} for name, share in zip("0123", (0.4, 0.5, 0.8, 0.6), strict=True)],
     "dense": True,
     "defaults": {"steps": 25, "guidance": 2.0, "width": 64, "height": 64, "solver": "ddim"},
     "solvers": {"ddim": list(range(1, 101)), "euler": [10, 20, 25, 50]},
     "sizes": {"minimum": 32, "maximum": 256, "multiple": 16},
-    "limits": {"prompt": 10000, "n": 8},
+    "limits": {"prompt": 10000, "guidance": 1000, "n": 8},
 }
 
 
@@ -78,6 +79,27 @@ class Studio:
         """Everybody comes to the end."""
         self.hold(EVERYTHING)
 
+    def refuse(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Answer the next request with an error."""
+        error = {"message": message, "type": "error", "code": code, "param": param}
+        self.troubles.append(Trouble(error, status, headers=headers or {}))
+
+    def fail(self, message: str, *, at: int) -> None:
+        """Let the next request fail after step `at`."""
+        self.troubles.append(Trouble({"message": message, "type": "server_error"}, at=at))
+
+    def drop(self, *, at: int) -> None:
+        """Close the connection of the next request after step `at`, without a word."""
+        self.troubles.append(Trouble(at=at))
+
     def wait_for(self, true: Callable[["Studio"], bool], seconds: float = 10) -> None:
         """Until something is so. Raises `TimeoutError`."""
         with self._changed:
@@ -129,8 +151,7 @@ class Studio:
         expert = str(body.get("code", self.routed))
         own = self.choice if "code" not in body else dict.fromkeys(self.choice) | {"fell_back": False}
         shares = {"dense": 1.0} | {code["name"]: code["share"] for code in self.about["codes"]}
-        code = None if expert == "dense" else int(expert)
-        choice = {"expert": expert, "code": code, **own, "share": shares[expert]}
+        choice = {"expert": expert, "code": expert, **own, "share": shares[expert]}
         total, previews = body["steps"], body.get("partial_images", 0)
         width, height = (int(side) for side in body["size"].split("x"))
         yield {"type": "queued", "ahead": 0 if self._level >= 0 else 3}

@@ -3,6 +3,7 @@
 import { asCode } from "./settings.js";
 import { follow } from "./follow.js";
 import { Frame } from "./frame.js";
+import { figure } from "./words.js";
 
 const AT_ONCE = 4; // browsers open six connections to a server, and the page's own questions need one
 
@@ -30,11 +31,15 @@ export class Comparison {
   async run(wish, signal, retry) {
     const { code: _, ...routed } = wish;
     this.#announce(wish);
-    const lead = this.#card(null, routed);
-    lead.title(null, { routed: true });
+    this.#cards.replaceChildren();
+    const lead = this.#card({ routed: true }, routed);
     let choose;
     const choice = new Promise((resolve) => (choose = resolve));
-    const heard = (event) => event.type === "image_generation.started" && choose(event.expert);
+    const heard = (event) => {
+      if (event.type !== "image_generation.started") return;
+      this.#announce(wish, event.margin);
+      choose(event.expert);
+    };
     const leading = follow(routed, lead, { signal, retry, heard });
     leading.then(() => choose(null));
     const chosen = await choice;
@@ -44,7 +49,10 @@ export class Comparison {
   }
 
   async #drawn(experts, wish, signal) {
-    const waiting = experts.map((expert) => [this.#card(expert, wish), { ...wish, code: asCode(expert.name) }]);
+    const waiting = experts.map((expert) => [
+      this.#card({ expert: expert.name, share: expert.share }, wish),
+      { ...wish, code: asCode(expert.name) },
+    ]);
     const ends = [];
     const work = async () => {
       while (waiting.length && !signal.aborted) {
@@ -58,21 +66,18 @@ export class Comparison {
     return ends;
   }
 
-  #announce({ prompt, seed, steps, guidance }) {
+  #announce({ prompt, seed, steps, guidance }, margin) {
+    const told = [`seed ${seed}`, `${steps} steps`, `guidance ${guidance}`];
+    if (margin != null) told.push(`routed by a margin of ${figure(margin)}`);
     this.#section.hidden = false;
     this.#section.querySelector(".lead").textContent = prompt;
-    this.#section.querySelector(".note").textContent = `seed ${seed} · ${steps} steps · guidance ${guidance}`;
-    this.#cards.replaceChildren();
+    this.#section.querySelector(".note").textContent = told.join(" · ");
   }
 
-  #card(expert, { size }) {
-    const frame = new Frame({ colours: this.#colours });
-    if (expert) {
-      frame.title(expert.name);
-      frame.share(expert.share);
-      frame.waits("Waits for its turn");
-    }
+  #card(known, { size }) {
+    const frame = new Frame({ ...known, colours: this.#colours });
     frame.shape(...size.split("x"));
+    frame.waits("Waits for its turn");
     this.#cards.append(frame.element);
     return frame;
   }

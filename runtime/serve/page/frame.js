@@ -4,36 +4,33 @@
  * A frame is told what happened and shows it. It asks the server for nothing.
  */
 
-import { advice, duration, expertName, figure, percent, remarks } from "./words.js";
+import { advice, duration, expertName, figure, percent, remarks, size } from "./words.js";
 
 const TYPES = { png: "image/png", jpeg: "image/jpeg", webp: "image/webp" };
 const TEMPLATE = document.getElementById("frame");
 
 export class Frame {
   element = TEMPLATE.content.firstElementChild.cloneNode(true);
+  #known;
   #colours;
   #retry = null;
   #began = 0;
   #steps = [0, 0];
 
-  /** `colours` by expert; `hint` stands where the picture will be. */
-  constructor({ colours, hint = "" }) {
+  /**
+   * `colours` by expert; `hint` stands where the picture will be. What is known of who draws before that is told:
+   * `expert`, `share` of the dense cost, and `routed`, that the router chooses.
+   */
+  constructor({ colours, hint = "", expert = null, share = null, routed = false }) {
     this.#colours = colours;
-    this.#say(".hint", hint);
+    this.#known = { expert, share, routed, hint };
+    this.#forget();
     this.#find(".failure button").addEventListener("click", () => this.#retry?.());
   }
 
-  /** Name the frame before anything is known of who draws in it. */
-  title(expert, { routed = false } = {}) {
-    this.#own(expert);
-    this.#find(".mark").hidden = !routed;
-  }
-
-  share(share) {
-    this.#find(".cost").hidden = share == null;
-    if (share == null) return;
-    this.#find(".cost b").style.inlineSize = `${Math.min(100, 100 * share)}%`;
-    this.#say(".cost .figure", share === 1 ? "the dense cost" : `${percent(share)} of the dense cost`);
+  /** Something to read until there is a picture. */
+  introduce(element) {
+    this.#find(".told").append(element);
   }
 
   shape(width, height) {
@@ -42,24 +39,27 @@ export class Frame {
 
   begin({ prompt, width, height }) {
     this.#began = performance.now();
-    this.#picture("waiting", "");
     this.#find("img").alt = prompt;
+    this.#say(".prompt", prompt);
+    this.#forget();
     this.shape(width, height);
-    this.#find(".failure").hidden = true;
-    this.#find(".download").hidden = true;
-    this.#find(".facts").replaceChildren();
-    this.#find(".notes").replaceChildren();
-    this.#say(".state", "Sent");
+    this.waits("Sent");
+  }
+
+  /** Say what is waited for, where the picture will be. */
+  waits(words) {
+    this.#find(".picture").dataset.state = "waiting";
+    this.#say(".hint", words);
   }
 
   queued(ahead) {
-    this.#say(".state", ahead ? `Queued, ${ahead} before it` : "Up next");
+    this.waits(ahead ? `Queued, ${ahead} before it` : "Up next");
   }
 
   started({ expert, margin, share }) {
-    this.#own(expert);
-    this.share(share);
+    this.#own(expert, share, margin != null);
     if (margin != null) this.#facts([["margin", figure(margin)]]);
+    this.waits("");
     this.#say(".state", "Begins");
   }
 
@@ -92,16 +92,18 @@ export class Frame {
     this.#picture("finished", source);
     this.#find(".steps").hidden = true;
     this.#find(".failure").hidden = true;
-    this.#own(aptp.expert);
-    this.share(aptp.share);
+    this.#own(aptp.expert, aptp.share, aptp.margin != null);
+    this.#say(".prompt", aptp.prompt);
     this.#say(".state", "");
     this.#facts([
+      ["drawn in", duration(aptp.milliseconds)],
+      ["there after", duration(took)],
       ["margin", aptp.margin == null ? "" : figure(aptp.margin)],
       ["distance", aptp.distance == null ? "" : figure(aptp.distance)],
-      ["its own work", duration(aptp.milliseconds)],
-      ["from click to image", duration(took)],
       ["seed", aptp.seed],
-      ["made with", `${aptp.steps} steps of ${aptp.solver}, guidance ${aptp.guidance}, ${aptp.width} × ${aptp.height}`],
+      ["size", size(aptp.width, aptp.height)],
+      ["steps", `${aptp.steps}, ${aptp.solver}`],
+      ["guidance", aptp.guidance],
       ["without", aptp.negative_prompt],
     ]);
     this.#notes(remarks(aptp));
@@ -117,8 +119,10 @@ export class Frame {
     this.#stop();
     this.#say(".state", "");
     this.#say(".failure .message", failure.message);
-    const asked = failure.request && `request ${failure.request}`;
-    this.#say(".failure .request", [advice(failure), asked].filter(Boolean).join(" "));
+    this.#say(".failure .advice", advice(failure));
+    this.#say(".failure .request code", failure.request ?? "");
+    this.#find(".failure .request").hidden = !failure.request;
+    this.#find(".failure button").hidden = failure.status === 400; // the same again would be refused again
     this.#find(".failure").hidden = false;
   }
 
@@ -128,20 +132,38 @@ export class Frame {
     this.#say(".state", done ? `Cancelled after step ${done} of ${total}` : "Cancelled before it began");
   }
 
-  waits(words) {
-    this.#say(".state", words);
-  }
-
   #stop() {
+    const seen = this.#find(".picture").dataset.state === "preview";
     this.#find(".steps").hidden = true;
-    const picture = this.#find(".picture");
-    picture.dataset.state = picture.dataset.state === "preview" ? "stopped" : "empty";
+    this.#find(".picture").dataset.state = seen ? "stopped" : "empty";
+    this.#say(".hint", this.#known.hint);
   }
 
-  #own(expert) {
+  /** As it was made. */
+  #forget() {
+    const { expert, share, routed, hint } = this.#known;
+    this.#steps = [0, 0];
+    this.#own(expert, share, routed);
+    this.#picture("empty", "");
+    this.#say(".hint", hint);
+    this.#say(".state", "");
+    this.#find(".steps").hidden = true;
+    this.#find(".steps b").style.inlineSize = "0";
+    this.#find(".failure").hidden = true;
+    this.#find(".download").hidden = true;
+    this.#facts([]);
+    this.#notes([]);
+  }
+
+  #own(expert, share, routed) {
     this.element.style.setProperty("--own", this.#colours.get(expert) ?? "var(--soft)");
-    this.#find(".swatch").hidden = expert == null;
-    this.#say("h3", expert == null ? "" : expertName(expert));
+    this.#find(".who .swatch").hidden = expert == null;
+    this.#say(".who h3", expert == null ? "" : expertName(expert));
+    this.#find(".mark").hidden = !routed;
+    this.#find(".cost").hidden = share == null;
+    if (share == null) return;
+    this.#find(".cost b").style.inlineSize = `${Math.min(100, 100 * share)}%`;
+    this.#say(".cost .figure", share === 1 ? "the dense cost" : `${percent(share)} of the dense cost`);
   }
 
   #picture(state, source) {
@@ -150,17 +172,13 @@ export class Frame {
     image.hidden = !source;
     if (source) image.src = source;
     else image.removeAttribute("src");
-    if (state === "waiting") {
-      this.#steps = [0, 0];
-      this.#find(".steps").hidden = true;
-      this.#find(".steps b").style.inlineSize = "0";
-    }
   }
 
   #facts(pairs) {
     const told = pairs.filter(([, value]) => value !== "" && value != null);
     const rows = told.map(([name, value]) => {
       const row = document.createElement("div");
+      row.dataset.fact = name;
       const [term, text] = [document.createElement("dt"), document.createElement("dd")];
       [term.textContent, text.textContent] = [name, value];
       row.append(term, text);

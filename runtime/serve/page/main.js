@@ -10,6 +10,7 @@ import { EXAMPLES } from "./examples.js";
 import { follow } from "./follow.js";
 import { Frame } from "./frame.js";
 import { Occupancy } from "./occupancy.js";
+import { roster } from "./roster.js";
 import { Settings } from "./settings.js";
 
 const PREVIEWS = 12; // of one image; each costs the server a decoding
@@ -26,35 +27,35 @@ EXAMPLES.forEach((prompt) => {
   button.addEventListener("click", () => {
     settings.values = { prompt };
     settings.complain("prompt", "");
-    address.replace(settings.telling);
+    address.draft(settings.telling);
   });
   $("examples").append(button);
 });
-composer.addEventListener("input", () => address.replace(settings.telling));
+composer.addEventListener("input", () => address.draft(settings.telling));
 open(await arrival($("entrance"), banner));
 
 function open(offer) {
   const byExpert = colours(offer.codes);
-  const stage = new Frame({ colours: byExpert, hint: "Type a prompt, or take an example. The picture forms here, step by step." });
+  const stage = new Frame({ colours: byExpert, hint: "The picture forms here, step by step." });
   const comparison = new Comparison($("comparison"), { ...offer, colours: byExpert, task });
   const earlier = new Earlier($("earlier"), (hash) => {
-    location.hash = hash; // heard as `hashchange`, as going back is
+    address.visit(hash);
+    recall();
   });
   $("stage").append(stage.element);
-  $("server").textContent = [offer.engine, `bundle ${offer.bundle}`, offer.version].filter(Boolean).join(" · ");
+  stage.introduce(roster(offer, byExpert));
+  const weights = offer.trained === false ? " · random weights" : "";
+  $("server").textContent = `${offer.engine} · bundle ${offer.bundle}${weights}`;
   settings.fill(offer);
   settings.values = address.read();
 
-  addEventListener("hashchange", () => {
-    settings.values = { ...settings.blank, ...address.read() };
-    recall();
-  });
+  addEventListener("hashchange", recall);
   composer.addEventListener("submit", (event) => {
     event.preventDefault();
     generate();
   });
   $("compare").addEventListener("click", compare);
-  $("cancel").addEventListener("click", () => running?.abort());
+  $("cancel").addEventListener("click", ({ detail }) => detail < 2 && running?.abort()); // not a double click's second
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") running?.abort();
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) generate();
@@ -65,6 +66,7 @@ function open(offer) {
   }).watch();
 
   function recall() {
+    settings.values = { ...settings.blank, ...address.read() };
     const here = address.hash(settings.telling);
     const shown = earlier.find(here);
     if (shown && !running) stage.show(shown);
@@ -74,8 +76,9 @@ function open(offer) {
   function generate() {
     const wish = !running && settings.wish();
     if (!wish) return;
-    address.push(settings.telling);
+    address.ask(settings.telling);
     const here = address.hash(settings.telling);
+    $("stage").scrollIntoView({ block: "nearest" });
     task(async (signal) => {
       const request = { ...wish, partial_images: Math.min(PREVIEWS, wish.steps) };
       const { shown, failure } = await follow(request, stage, { signal, retry: generate, heard });
@@ -91,7 +94,7 @@ function open(offer) {
   function compare() {
     const wish = !running && settings.wish();
     if (!wish) return;
-    address.push(settings.telling);
+    address.ask(settings.telling);
     task(async (signal) => {
       const request = { ...wish, partial_images: Math.min(PREVIEWS_COMPARED, wish.steps) };
       const drawn = comparison.run(request, signal, compare);
@@ -118,9 +121,11 @@ async function task(work) {
 }
 
 function busy(is) {
-  $("generate").ariaDisabled = $("compare").ariaDisabled = String(is);
-  if (!is && document.activeElement === $("cancel")) $("generate").focus();
-  $("cancel").hidden = !is;
+  $("generate").ariaDisabled = String(is);
+  const [shown, hidden] = is ? [$("cancel"), $("compare")] : [$("compare"), $("cancel")];
+  shown.hidden = false;
+  if (document.activeElement === hidden) shown.focus();
+  hidden.hidden = true;
 }
 
 function heard({ type, ahead, expert, done, total }) {

@@ -1,7 +1,7 @@
 /** What the server is doing, asked for once a second while somebody can see it. */
 
 import { status } from "./api.js";
-import { bytes, expertName, many } from "./words.js";
+import { bytes, expertInText, many } from "./words.js";
 
 const EVERY = 1000; // milliseconds
 const SEATS = 16; // a batch of more is told in numbers alone
@@ -72,7 +72,7 @@ export class Occupancy {
   #batch(most, last) {
     const meter = this.#section.querySelector('[data-meter="batch"]');
     const [expert, taken] = last ?? [null, 0];
-    const words = last ? `${taken} of ${most}, ${expertName(expert).toLowerCase()}` : "none yet";
+    const words = last ? `${taken} of ${most}, ${expertInText(expert)}` : "none yet";
     meter.querySelector("dd").textContent = words;
     const seats = meter.querySelector(".seats");
     seats.hidden = most > SEATS;

@@ -5,9 +5,9 @@
  * it refuses with the name of a field is shown beside that field.
  */
 
-import { expertName, percent } from "./words.js";
+import { expertInText, percent, size } from "./words.js";
 
-const RANDOM = 2 ** 31; // seeds that are drawn here are short enough to be read out
+const RANDOM = 1e6; // seeds that are drawn here are short enough to be read out
 const OWN_WORDS = { size: "width", model: "code" }; // the wire's names for fields that have others here
 
 export class Settings {
@@ -42,11 +42,11 @@ export class Settings {
     offer(elements.width, sides);
     offer(elements.height, sides);
     offer(elements.solver, Object.keys(solvers).map((name) => [name, name]));
-    const experts = codes.map(({ name, share }) => [name, share == null ? name : `${name}, at ${percent(share)} of dense`]);
+    const experts = codes.map(({ name, share }) => [name, share == null ? name : `${name} (${percent(share)})`]);
     const unpruned = dense && !codes.some(({ name }) => name === "dense") ? [["dense", "dense"]] : [];
-    offer(elements.code, [["", "the router's choice"], ...experts, ...unpruned]);
-    const most = limits?.prompt;
-    if (most) elements.prompt.maxLength = elements.negative_prompt.maxLength = most;
+    offer(elements.code, [["", "routed"], ...experts, ...unpruned]);
+    elements.prompt.maxLength = elements.negative_prompt.maxLength = limits.prompt;
+    elements.guidance.max = limits.guidance;
     this.values = { ...this.#defaults, ...dropEmpty(before) };
   }
 
@@ -81,6 +81,7 @@ export class Settings {
   /** What to ask the server for, or null where something is wrong: then it is said beside the first such field. */
   wish() {
     this.#check();
+    for (const { name } of this.#form.elements) this.#complain(name, "");
     const wrong = [...this.#form.elements].find((field) => field.willValidate && !field.checkValidity());
     if (wrong) {
       this.complain(wrong.name, wrong.name === "prompt" ? "Type a prompt, or take one of the examples." : wrong.validationMessage);
@@ -105,28 +106,27 @@ export class Settings {
   }
 
   #complain(name, words) {
-    const place = this.#form.querySelector(`#${name}-problem`);
+    const place = name && this.#form.querySelector(`#${name}-problem`);
     if (!place) return;
     place.textContent = words;
     place.hidden = !words;
-    this.#form.elements[name].toggleAttribute("aria-invalid", Boolean(words));
+    this.#form.elements[name].ariaInvalid = words ? "true" : null;
   }
 
   #check() {
     const { steps, solver } = this.#form.elements;
     const offered = this.#solvers[solver.value];
     if (!offered) return;
-    const counts = Array.isArray(offered) ? offered : null;
-    [steps.min, steps.max] = counts ? [Math.min(...counts), Math.max(...counts)] : [offered.minimum, offered.maximum];
-    const lacking = counts && steps.value && !counts.includes(Number(steps.value));
+    [steps.min, steps.max] = [Math.min(...offered), Math.max(...offered)];
+    const lacking = steps.value && !offered.includes(Number(steps.value));
     steps.setCustomValidity(lacking ? `${solver.value} has no schedule of ${steps.value} steps.` : "");
   }
 
   #digest() {
     const { seed, steps, guidance, width, height, code } = this.values;
-    const parts = [`seed ${seed}`, `${steps} steps`, `guidance ${guidance}`, `${width} × ${height}`];
-    if (code) parts.push(expertName(code).toLowerCase());
-    this.#form.querySelector("#digest").textContent = steps ? parts.join(" · ") : "";
+    const parts = [`seed ${seed}`, `${steps} steps`, `guidance ${guidance}`, size(width, height)];
+    if (code) parts.push(expertInText(code));
+    this.#form.querySelector("#digest").textContent = steps ? parts.join(", ") : "";
   }
 }
 

@@ -25,17 +25,21 @@ export const many = (count, noun) => `${count.toLocaleString("en")} ${noun}${cou
 /** A margin or a distance: three digits that say something. */
 export const figure = (value) => String(Number(value.toPrecision(3)));
 
+/** Width and height on one line. */
+export const size = (width, height) => `${width}\u00a0×\u00a0${height}`;
+
 export const expertName = (name) => (name === "dense" ? "Dense" : `Expert ${name}`);
+export const expertInText = (name) => expertName(name).toLowerCase();
 
 /** What a choice has about it that its reader should know. */
 export function remarks({ fell_back, unfamiliar, code, expert, dropped_tokens, blank }) {
   const found = [];
   if (unfamiliar) {
-    found.push(`This prompt is unlike those of the training, so ${expertName(expert)} drew it instead of expert ${code}.`);
+    found.push(`This prompt is unlike those of the training, so ${expertInText(expert)} drew it instead of expert ${code}.`);
   } else if (fell_back) {
-    found.push(`The prompt was routed to code ${code}, which this bundle lacks; ${expertName(expert)} stood in.`);
+    found.push(`The prompt was routed to code ${code}, which this bundle lacks; ${expertInText(expert)} stood in.`);
   }
-  if (dropped_tokens) found.push(`The prompt is too long: its last ${many(dropped_tokens, "token")} went unread.`);
+  if (dropped_tokens) found.push(`The prompt is longer than the encoder reads: its last ${many(dropped_tokens, "token")} went unread.`);
   if (blank) found.push("The image shows nothing, which broken engines do. Try another seed; then look at the server's log.");
   return found;
 }
