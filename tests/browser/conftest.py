@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NO_PLAYWRIGHT = "playwright is not installed: `pip install -e '.[browser]'`, which `make browser` does"
 NO_BROWSER = (
-    "there is no Chromium: install one (`apt-get install chromium`, or `python -m playwright install chromium`), "
-    "or name it: make browser CHROMIUM=/path/to/chromium"
+    "there is no Chromium: install one (`apt-get install chromium`, or "
+    "`python -m playwright install chromium`), or name it: make browser CHROMIUM=/path/to/chromium"
 )
 
 OpenPage = Callable[..., "Page"]

@@ -4,7 +4,6 @@ The face that tests use is `Studio`'s public one; a real server can be put behin
 """
 
 import base64
-import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -15,13 +14,14 @@ from typing import Any
 from . import pictures
 
 EVERYTHING = 10**9  # as far as anybody goes
+SHARES = {"0": 0.4, "1": 0.5, "2": 0.8, "3": 0.6}
 ABOUT: dict[str, Any] = {
     "name": "aptp",
     "version": "0.0.0",
     "engine": "fake",
     "bundle": "0123456789ab",
     "trained": True,
-    "codes": [{"name": name, "share": share} for name, share in zip("0123", (0.4, 0.5, 0.8, 0.6), strict=True)],
+    "codes": [{"name": name, "share": share} for name, share in SHARES.items()],
     "dense": True,
     "defaults": {"steps": 25, "guidance": 2.0, "width": 64, "height": 64, "solver": "ddim"},
     "solvers": {"ddim": list(range(1, 101)), "euler": [10, 20, 25, 50]},
@@ -55,7 +55,8 @@ class Studio:
 
     def __init__(self, routed: str = "2") -> None:
         self.about, self.routed = deepcopy(ABOUT), routed
-        self.choice: dict[str, Any] = {"margin": 0.0123, "fell_back": False, "distance": None, "unfamiliar": False}
+        self.choice: dict[str, Any] = {"code": routed, "margin": 0.0123, "fell_back": False}
+        self.choice |= {"distance": None, "unfamiliar": False}
         self.token: str | None = None
         self.opening = False
         self.draining = False
@@ -112,17 +113,25 @@ class Studio:
             self.asked_status += 1
             self._changed.notify_all()
             queued = self._running if self._level < 0 else 0
-            experts = {
-                name: {"state": "resident", "running": 0, "images": images, "calls": 0, "rows": 0, "seconds": 0.0}
-                for name, images in self._images.items()
-            }
+            idle = {"state": "resident", "running": 0, "calls": 0, "rows": 0, "seconds": 0.0}
             finished = sum(self._images.values())
             return {
-                **{"queued": queued, "running": self._running - queued, "max_queued": 64, "max_running": 8},
-                **{"draining": self.draining, "finished": finished, "failed": 0, "expired": 0, "rejected": 0},
-                **{"admitted": finished + self.cancellations + self._running, "cancelled": self.cancellations},
-                **{"experts": experts, "memory_used": 212_000_000, "memory_budget": 8_000_000_000},
-                **{"batch": 8, "last_call": self._last},
+                "queued": queued,
+                "running": self._running - queued,
+                "max_queued": 64,
+                "max_running": 8,
+                "draining": self.draining,
+                "admitted": finished + self.cancellations + self._running,
+                "finished": finished,
+                "failed": 0,
+                "cancelled": self.cancellations,
+                "expired": 0,
+                "rejected": 0,
+                "experts": {name: {**idle, "images": images} for name, images in self._images.items()},
+                "memory_used": 212_000_000,
+                "memory_budget": 8_000_000_000,
+                "batch": 8,
+                "last_call": self._last,
             }
 
     def admit(self, body: dict[str, Any]) -> Trouble | None:
@@ -148,36 +157,39 @@ class Studio:
                 self._changed.notify_all()
 
     def _course(self, body: dict[str, Any], gone: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-        expert = str(body.get("code", self.routed))
-        own = self.choice if "code" not in body else dict.fromkeys(self.choice) | {"fell_back": False}
-        shares = {"dense": 1.0} | {code["name"]: code["share"] for code in self.about["codes"]}
-        choice = {"expert": expert, "code": expert, **own, "share": shares[expert]}
-        total, previews = body["steps"], body.get("partial_images", 0)
-        width, height = (int(side) for side in body["size"].split("x"))
+        choice = self._choose(body)
         yield {"type": "queued", "ahead": 0 if self._level >= 0 else 3}
         self._wait(0, gone)
         yield {"type": "started", **choice}
+        encoded = ""
+        total, previews = body["steps"], body.get("partial_images", 0)
         marks = [round((i + 1) * total / (previews + 1)) for i in range(previews)]
-        indices = itertools.count()
         for done in range(1, total + 1):
             self._wait(done, gone)
-            with self._changed:
-                self._last = (expert, min(8, self._running))
-            picture = pictures.png(body["prompt"], body["seed"], expert, done / total, (width, height))
-            encoded = base64.b64encode(picture).decode()
-            yield {"type": "step", "done": done, "total": total}
+            encoded = self._step(body, choice["expert"], done)
+            walked = {"done": done, "total": total}
+            yield {"type": "step", **walked}
             if done in marks and done < total:
-                index = next(indices)
-                yield {"type": "partial_image", "b64_json": encoded, "partial_image_index": index, "done": done, "total": total}
+                index = marks.index(done)
+                yield {"type": "partial_image", "b64_json": encoded, "partial_image_index": index, **walked}
         with self._changed:
-            self._images[expert] += 1
-        told = {key: body[key] for key in ("prompt", "seed", "steps", "guidance", "solver")}
-        told |= {"width": width, "height": height, "negative_prompt": body.get("negative_prompt", "")}
-        told |= {"dropped_tokens": 0, "negative_dropped_tokens": 0, "blank": False, "milliseconds": 217.4}
-        yield {
-            **{"type": "completed", "b64_json": encoded, "created_at": 0, "size": body["size"]},
-            **{"output_format": "png", "aptp": {**choice, **told}},
-        }
+            self._images[choice["expert"]] += 1
+        aptp = {**_told(body), **choice}
+        made = {"created_at": 0, "size": body["size"], "output_format": "png", "aptp": aptp}
+        yield {"type": "completed", "b64_json": encoded, **made}
+
+    def _choose(self, body: dict[str, Any]) -> dict[str, Any]:
+        expert = str(body.get("code", self.routed))
+        named = {"code": expert, "margin": None, "fell_back": False, "distance": None, "unfamiliar": False}
+        shares = {"dense": 1.0} | {code["name"]: code["share"] for code in self.about["codes"]}
+        return {**(named if "code" in body else self.choice), "expert": expert, "share": shares[expert]}
+
+    def _step(self, body: dict[str, Any], expert: str, done: int) -> str:
+        """The picture as it is after a step, as PNG in base64."""
+        with self._changed:
+            self._last = (expert, min(8, self._running))
+        picture = pictures.png(body["prompt"], body["seed"], expert, done / body["steps"], _size(body))
+        return base64.b64encode(picture).decode()
 
     def _wait(self, step: int, gone: Callable[[], bool]) -> None:
         with self._changed:
@@ -187,3 +199,23 @@ class Studio:
                 self._changed.wait(0.02)  # a closed connection wakes nobody
         if gone():
             raise Gone
+
+
+def _size(body: dict[str, Any]) -> tuple[int, int]:
+    width, height = (int(side) for side in body["size"].split("x"))
+    return width, height
+
+
+def _told(body: dict[str, Any]) -> dict[str, Any]:
+    """What a request says of its image."""
+    width, height = _size(body)
+    return {
+        **{key: body[key] for key in ("prompt", "seed", "steps", "guidance", "solver")},
+        "width": width,
+        "height": height,
+        "negative_prompt": body.get("negative_prompt", ""),
+        "dropped_tokens": 0,
+        "negative_dropped_tokens": 0,
+        "blank": False,
+        "milliseconds": 217.4,
+    }

@@ -1,6 +1,7 @@
 """What somebody does at the page: draws, watches, compares, cancels, meets errors, comes back."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,8 +77,17 @@ def test_what_is_set_is_what_is_asked_for(page: "Page", studio: Studio) -> None:
     expect(stage(page, "finished")).to_be_visible()
     (body,) = studio.bodies
     assert body == {
-        **{"model": "aptp", "prompt": PROMPT, "negative_prompt": "stripes", "n": 1, "stream": True},
-        **{"seed": 42, "steps": 20, "guidance": 3.5, "size": "96x64", "solver": "euler", "code": 1},
+        "model": "aptp",
+        "prompt": PROMPT,
+        "negative_prompt": "stripes",
+        "seed": 42,
+        "steps": 20,
+        "guidance": 3.5,
+        "size": "96x64",
+        "solver": "euler",
+        "code": 1,
+        "n": 1,
+        "stream": True,
         "partial_images": 12,
     }
 
@@ -249,7 +259,9 @@ def test_progress_is_announced(page: "Page", studio: Studio) -> None:
 
 def test_every_control_has_a_name(page: "Page") -> None:
     page.get_by_text("Settings").click()
-    nameless = "controls => controls.filter((c) => !(c.labels?.length || c.textContent.trim())).map((c) => c.outerHTML)"
+    nameless = """controls => controls
+      .filter((control) => !(control.labels?.length || control.textContent.trim()))
+      .map((control) => control.outerHTML)"""
     assert page.locator("input, select, textarea, button").evaluate_all(nameless) == []
 
 
@@ -268,7 +280,7 @@ def test_going_back_brings_the_earlier_prompt_and_its_image(page: "Page") -> Non
     expect(first).to_be_visible()
     settings(page, seed=43)
     ask(page, "a cyan circle")
-    expect(page.get_by_role("img", name="a cyan circle", exact=True)).to_be_visible()
+    expect(stage(page, "finished").get_by_role("img", name="a cyan circle")).to_be_visible()
     page.go_back()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a red square")
     expect(page.get_by_label("Seed", exact=True)).to_have_value("42")
@@ -368,11 +380,12 @@ def test_events_may_be_cut_anywhere(page: "Page") -> None:
       for await (const event of events(body)) found.push(event);
       return found;
     }"""
-    sent = ': alive\r\n\r\nevent: a\r\ndata: {"type": "größer",\r\ndata: "n": 1}\r\n\r\ndata:{"type":"b"}\n\ndata: {"cut":'
+    first = ': alive\r\n\r\nevent: a\r\ndata: {"type": "größer",\r\ndata: "n": 1}\r\n\r\n'
+    sent = first + 'data:{"type":"b"}\n\ndata: {"cut":'
     assert page.evaluate(read, sent) == [{"type": "größer", "n": 1}, {"type": "b"}]
 
 
-def test_screenshots(open_page: OpenPage, studio: Studio, album) -> None:  # type: ignore[no-untyped-def]
+def test_screenshots(open_page: OpenPage, studio: Studio, album: Path) -> None:
     """Desktop in both schemes, a phone, and a comparison: to be looked at."""
     page = open_page("/#seed=7", device_scale_factor=2)
     studio.hold(16)
@@ -387,7 +400,8 @@ def test_screenshots(open_page: OpenPage, studio: Studio, album) -> None:  # typ
     page.screenshot(path=album / "compare.png", full_page=True)
     page.emulate_media(color_scheme="dark")
     page.screenshot(path=album / "desktop-dark.png", full_page=True)
-    phone = open_page("/#seed=7", viewport={"width": 360, "height": 740}, is_mobile=True, device_scale_factor=3)
+    small = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "device_scale_factor": 3}
+    phone = open_page("/#seed=7", **small)
     ask(phone)
     expect(stage(phone, "finished")).to_be_visible()
     phone.screenshot(path=album / "phone.png", full_page=True)

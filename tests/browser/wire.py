@@ -21,7 +21,7 @@ REQUEST = "req-0123456789abcdef"
 
 @contextmanager
 def serving(studio: Studio) -> Iterator[str]:
-    """The page and what it asks for, with `studio` behind it; gives the origin. The one place that knows a server."""
+    """The page and what it asks for, with `studio` behind it; gives the origin."""
 
     class Handler(_Handler):
         behind = studio
@@ -50,7 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(path.removeprefix("/page/"))
         elif path in ("/v1/about", "/v1/status") and self._let_in():
             if self.behind.opening:
-                self._refuse(Trouble({"message": "The bundle is being opened."}, 503, None, {"retry-after": "1"}))
+                error = {"message": "The bundle is being opened."}
+                self._refuse(Trouble(error, 503, headers={"retry-after": "1"}))
             else:
                 self._json(200, self.behind.about if path == "/v1/about" else self.behind.status())
 
