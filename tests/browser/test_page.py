@@ -186,6 +186,17 @@ def test_a_refusal_is_told_in_words_and_tried_again(
     expect(failure).to_be_hidden()
 
 
+def test_an_image_is_not_lost_to_a_later_failure(page: "Page", studio: Studio) -> None:
+    ask(page, "a red square")
+    expect(stage(page, "finished")).to_be_visible()
+    studio.fail("expert 2: gave a result that is not finite", at=1)
+    ask(page, "a cyan circle")
+    expect(page.locator("#stage .failure")).to_be_visible()
+    page.locator("#earlier").get_by_role("button", name="a red square").click()
+    expect(stage(page, "finished").get_by_role("img", name="a red square")).to_be_visible()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a red square")
+
+
 def test_a_failure_on_the_way_is_told_beside_what_was_seen(page: "Page", studio: Studio) -> None:
     studio.fail("expert 2: gave a result that is not finite", at=14)
     ask(page)

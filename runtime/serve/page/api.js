@@ -55,7 +55,7 @@ async function call(path, options) {
   try {
     response = await fetch(path, { ...options, headers, cache: "no-store" });
   } catch (error) {
-    if (options.signal?.aborted) throw error;
+    if (error.name === "AbortError") throw error;
     throw new Failure("The server does not answer. Is it still running, and is this machine connected?");
   }
   if (response.ok) return response;

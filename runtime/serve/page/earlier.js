@@ -34,9 +34,9 @@ export class Earlier {
     return this.#kept.get(address)?.shown;
   }
 
-  /** Mark the one that is being shown, if it is among them. A single image needs no list. */
+  /** Mark the one that is being shown, if it is among them. The list is there as soon as it has another. */
   mark(address) {
-    this.#section.hidden = this.#kept.size < 2;
+    this.#section.hidden = [...this.#kept.keys()].every((own) => own === address);
     for (const [own, { item }] of this.#kept) item.firstElementChild.ariaCurrent = String(own === address);
   }
 

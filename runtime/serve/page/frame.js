@@ -97,7 +97,7 @@ export class Frame {
     this.#say(".state", "");
     this.#facts([
       ["drawn in", duration(aptp.milliseconds)],
-      ["there after", duration(took)],
+      ["arrived after", duration(took)],
       ["margin", aptp.margin == null ? "" : figure(aptp.margin)],
       ["distance", aptp.distance == null ? "" : figure(aptp.distance)],
       ["seed", aptp.seed],

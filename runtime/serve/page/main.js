@@ -60,9 +60,9 @@ function open(offer) {
     if (event.key === "Escape") running?.abort();
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) generate();
   });
-  new Occupancy($("occupancy"), byExpert, (now) => {
-    if (now?.draining) banner("The server is shutting down: it finishes what it has begun, and takes no more.");
-    else banner(now ? "" : "The server does not answer.");
+  new Occupancy($("occupancy"), byExpert, (now, failure) => {
+    const leaving = "The server is shutting down: it finishes what it has begun, and takes no more.";
+    banner(failure?.message ?? (now.draining ? leaving : ""));
   }).watch();
 
   function recall() {
@@ -78,6 +78,7 @@ function open(offer) {
     if (!wish) return;
     address.ask(settings.telling);
     const here = address.hash(settings.telling);
+    earlier.mark(here);
     $("stage").scrollIntoView({ block: "nearest" });
     task(async (signal) => {
       const request = { ...wish, partial_images: Math.min(PREVIEWS, wish.steps) };

@@ -13,7 +13,7 @@ export class Occupancy {
   #timer = 0;
   #rows = new Map();
 
-  /** `heard(status)` is called with every answer, and with null where there was none. */
+  /** `heard(status)` is called with every answer, `heard(null, failure)` where there was none. */
   constructor(section, colours, heard) {
     this.#section = section;
     this.#colours = colours;
