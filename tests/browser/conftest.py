@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ from .studio import Studio
 from .wire import serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Request
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NO_PLAYWRIGHT = "playwright is not installed: `pip install -e '.[browser]'`, which `make browser` does"
@@ -25,6 +25,7 @@ NO_BROWSER = (
 )
 
 OpenPage = Callable[..., "Page"]
+Asked = Callable[[], list[dict[str, Any]]]  # the bodies of the requests for images, in order
 
 
 @pytest.fixture(scope="session")
@@ -47,15 +48,27 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture
-def studio() -> Studio:
-    """Who draws."""
-    return Studio()
+def opened() -> bool:
+    """Whether the server has opened its bundle when it is first asked."""
+    return True
 
 
 @pytest.fixture
-def origin(studio: Studio) -> Iterator[str]:
+def token() -> str | None:
+    """What the server wants to be shown."""
+    return None
+
+
+@pytest.fixture
+def studio(opened: bool) -> Studio:
+    """Who draws."""
+    return Studio(opened)
+
+
+@pytest.fixture
+def origin(studio: Studio, token: str | None) -> Iterator[str]:
     """Where the page is served."""
-    with serving(studio) as origin:
+    with serving(studio, token) as origin:
         yield origin
 
 
@@ -66,9 +79,22 @@ def expected() -> list[str]:
 
 
 @pytest.fixture
-def open_page(browser: "Browser", origin: str, expected: list[str]) -> Iterator[OpenPage]:
+def requests() -> list["Request"]:
+    """Everything that was asked for, of anybody."""
+    return []
+
+
+@pytest.fixture
+def asked(requests: list["Request"]) -> Asked:
+    """What was asked to be drawn."""
+    return lambda: [request.post_data_json for request in requests if request.method == "POST"]
+
+
+@pytest.fixture
+def open_page(
+    browser: "Browser", origin: str, expected: list[str], requests: list["Request"]
+) -> Iterator[OpenPage]:
     """Opens the page in a window of its own; whatever it asked for or complained of is judged in the end."""
-    asked: list[str] = []
     complaints: list[str] = []
     contexts = []
 
@@ -77,16 +103,17 @@ def open_page(browser: "Browser", origin: str, expected: list[str]) -> Iterator[
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(10_000)
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", lambda request: requests.append(request))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         page.goto(origin + path)
         return page
 
     yield open_page
+    urls = [request.url for request in requests]
     for context in contexts:
         context.close()
-    assert [url for url in asked if not url.startswith((f"{origin}/", "data:image/"))] == []
+    assert [url for url in urls if not url.startswith((f"{origin}/", "data:image/"))] == []
     assert [line for line in complaints if not any(part in line for part in expected)] == []
 
 

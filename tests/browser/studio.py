@@ -14,6 +14,7 @@ from typing import Any
 from . import pictures
 
 EVERYTHING = 10**9  # as far as anybody goes
+ROUTED = "2"  # where the router sends every prompt
 SHARES = {"0": 0.4, "1": 0.5, "2": 0.8, "3": 0.6}
 ABOUT: dict[str, Any] = {
     "name": "aptp",
@@ -50,20 +51,16 @@ class Trouble:
 class Studio:
     """Draws for all requests; `hold` and `release` say how far they may come.
 
-    `bodies` are the requests in the order they came. `cancellations` counts those whose client went away.
+    `asked_status` counts the questions for its state, `cancellations` the requests whose client went away.
     """
 
-    def __init__(self, routed: str = "2") -> None:
-        self.about, self.routed = deepcopy(ABOUT), routed
-        self.choice: dict[str, Any] = {"code": routed, "margin": 0.0123, "fell_back": False}
-        self.choice |= {"distance": None, "unfamiliar": False}
-        self.token: str | None = None
-        self.opening = False
-        self.draining = False
-        self.bodies: list[dict[str, Any]] = []
-        self.asked_status = 0
-        self.cancellations = 0
-        self.troubles: deque[Trouble] = deque()
+    def __init__(self, opened: bool = True) -> None:
+        self.opened, self.draining = opened, False
+        self.asked_status = self.cancellations = 0
+        self.about = deepcopy(ABOUT)
+        self._choice: dict[str, Any] = {"code": ROUTED, "margin": 0.0123, "fell_back": False}
+        self._choice |= {"distance": None, "unfamiliar": False}
+        self._troubles: deque[Trouble] = deque()
         self._level = EVERYTHING
         self._running = 0
         self._images = dict.fromkeys([*"0123", "dense"], 0)
@@ -80,26 +77,36 @@ class Studio:
         """Everybody comes to the end."""
         self.hold(EVERYTHING)
 
-    def refuse(
-        self,
-        status: int,
-        message: str,
-        *,
-        code: str | None = None,
-        param: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        """Answer the next request with an error."""
-        error = {"message": message, "type": "error", "code": code, "param": param}
-        self.troubles.append(Trouble(error, status, headers=headers or {}))
+    def open(self) -> None:
+        """Be ready; until then the server says that it is not."""
+        self.opened = True
+
+    def choose(self, **choice: Any) -> None:
+        """What is told of the router's choice."""
+        self._choice |= choice
+
+    def refuse(self, message: str, *, seconds: int) -> None:
+        """The queue is full for the next request."""
+        error = {"message": message, "type": "rate_limit_error", "code": "queue_full"}
+        self._troubles.append(Trouble(error, 429, headers={"retry-after": str(seconds)}))
+
+    def lack(self, message: str) -> None:
+        """There is no expert for the next request."""
+        error = {"message": message, "type": "server_error", "code": "code_unavailable"}
+        self._troubles.append(Trouble(error, 503))
+
+    def object_to(self, field: str, message: str) -> None:
+        """A field of the next request is wrong."""
+        error = {"message": f"{field}: {message}", "type": "invalid_request_error", "param": field}
+        self._troubles.append(Trouble(error, 400))
 
     def fail(self, message: str, *, at: int) -> None:
-        """Let the next request fail after step `at`."""
-        self.troubles.append(Trouble({"message": message, "type": "server_error"}, at=at))
+        """The next request fails after step `at`."""
+        self._troubles.append(Trouble({"message": message, "type": "server_error"}, at=at))
 
     def drop(self, *, at: int) -> None:
-        """Close the connection of the next request after step `at`, without a word."""
-        self.troubles.append(Trouble(at=at))
+        """The stream of the next request ends after step `at`, without a word."""
+        self._troubles.append(Trouble(at=at))
 
     def wait_for(self, true: Callable[["Studio"], bool], seconds: float = 10) -> None:
         """Until something is so. Raises `TimeoutError`."""
@@ -134,12 +141,10 @@ class Studio:
                 "last_call": self._last,
             }
 
-    def admit(self, body: dict[str, Any]) -> Trouble | None:
-        """Note a request; gives what will go wrong with it."""
+    def admit(self) -> Trouble | None:
+        """What will go wrong with a request that has come."""
         with self._changed:
-            self.bodies.append(body)
-            self._changed.notify_all()
-            return self.troubles.popleft() if self.troubles else None
+            return self._troubles.popleft() if self._troubles else None
 
     def draw(self, body: dict[str, Any], gone: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """The events of a stream. Raises `Gone` where the client went away."""
@@ -179,10 +184,10 @@ class Studio:
         yield {"type": "completed", "b64_json": encoded, **made}
 
     def _choose(self, body: dict[str, Any]) -> dict[str, Any]:
-        expert = str(body.get("code", self.routed))
+        expert = str(body.get("code", ROUTED))
         named = {"code": expert, "margin": None, "fell_back": False, "distance": None, "unfamiliar": False}
         shares = {"dense": 1.0} | {code["name"]: code["share"] for code in self.about["codes"]}
-        return {**(named if "code" in body else self.choice), "expert": expert, "share": shares[expert]}
+        return {**(named if "code" in body else self._choice), "expert": expert, "share": shares[expert]}
 
     def _step(self, body: dict[str, Any], expert: str, done: int) -> str:
         """The picture as it is after a step, as PNG in base64."""

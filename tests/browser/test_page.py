@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import OpenPage
+from .conftest import Asked, OpenPage
 from .studio import Studio
-from .wire import REQUEST
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -70,12 +69,12 @@ def test_a_request_is_told_from_the_queue_to_the_image(page: "Page", studio: Stu
     assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [64, 64]
 
 
-def test_what_is_set_is_what_is_asked_for(page: "Page", studio: Studio) -> None:
+def test_what_is_set_is_what_is_asked_for(page: "Page", asked: Asked) -> None:
     settings(page, seed=42, steps=20, guidance=3.5, width=96, height=64, code=1, solver="euler")
     settings(page, negative_prompt="stripes")
     ask(page)
     expect(stage(page, "finished")).to_be_visible()
-    (body,) = studio.bodies
+    (body,) = asked()
     assert body == {
         "model": "aptp",
         "prompt": PROMPT,
@@ -101,12 +100,14 @@ def test_an_image_is_downloaded_under_a_name_that_tells_what_it_is(page: "Page")
 
 
 def test_what_is_odd_about_a_choice_is_said(page: "Page", studio: Studio) -> None:
-    studio.choice |= {"unfamiliar": True, "distance": 2.5}
+    studio.choose(unfamiliar=True, distance=2.5)
     ask(page)
     expect(page.locator("#stage .notes")).to_contain_text("unlike those of the training")
 
 
-def test_a_comparison_asks_every_expert_once_and_the_router_first(page: "Page", studio: Studio) -> None:
+def test_a_comparison_asks_every_expert_once_and_the_router_first(
+    page: "Page", studio: Studio, asked: Asked
+) -> None:
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     studio.hold(0)
     page.get_by_role("button", name="Compare all codes").click()
@@ -117,16 +118,17 @@ def test_a_comparison_asks_every_expert_once_and_the_router_first(page: "Page", 
     expect(cards.first.locator(".mark")).to_be_visible()
     studio.release()
     expect(cards.locator('[data-state="finished"]')).to_have_count(5)
-    assert [body.get("code") for body in studio.bodies[:1]] == [None]
-    assert sorted(str(body["code"]) for body in studio.bodies[1:]) == ["0", "1", "3", "dense"]
-    assert len({(body["prompt"], body["seed"]) for body in studio.bodies}) == 1
+    first, *others = asked()
+    assert "code" not in first
+    assert sorted(str(body["code"]) for body in others) == ["0", "1", "3", "dense"]
+    assert {(body["prompt"], body["seed"]) for body in others} == {(first["prompt"], first["seed"])}
 
 
 def test_a_comparison_goes_on_where_the_routed_code_is_not_there(
     page: "Page", studio: Studio, expected: list[str]
 ) -> None:
     expected.append("503")
-    studio.refuse(503, "there is no expert for code 2", code="code_unavailable")
+    studio.lack("there is no expert for code 2")
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     page.get_by_role("button", name="Compare all codes").click()
     cards = page.locator("#comparison .frame")
@@ -135,15 +137,15 @@ def test_a_comparison_goes_on_where_the_routed_code_is_not_there(
 
 
 def test_a_comparison_that_is_refused_asks_nothing_more(
-    page: "Page", studio: Studio, expected: list[str]
+    page: "Page", studio: Studio, asked: Asked, expected: list[str]
 ) -> None:
     expected.append("429")
-    studio.refuse(429, "64 requests wait already", headers={"retry-after": "3"})
+    studio.refuse("64 requests wait already", seconds=3)
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     page.get_by_role("button", name="Compare all codes").click()
     expect(page.locator("#comparison .failure")).to_contain_text("64 requests wait already")
     expect(page.get_by_role("button", name="Compare all codes")).to_be_visible()
-    assert len(studio.bodies) == 1
+    assert len(asked()) == 1
 
 
 @pytest.mark.parametrize("how", ["button", "Escape"])
@@ -175,12 +177,13 @@ def test_a_refusal_is_told_in_words_and_tried_again(
     page: "Page", studio: Studio, expected: list[str]
 ) -> None:
     expected.append("429")
-    studio.refuse(429, "64 requests wait already", headers={"retry-after": "3"})
-    ask(page)
+    studio.refuse("64 requests wait already", seconds=3)
+    with page.expect_response("**/v1/images/generations") as answer:
+        ask(page)
     failure = page.locator("#stage .failure")
     expect(failure).to_contain_text("64 requests wait already")
     expect(failure).to_contain_text("room in 3 seconds")
-    expect(failure).to_contain_text(REQUEST)
+    expect(failure).to_contain_text(answer.value.headers["x-request-id"])
     failure.get_by_role("button", name="Try again").click()
     expect(stage(page, "finished")).to_be_visible()
     expect(failure).to_be_hidden()
@@ -214,24 +217,24 @@ def test_what_is_wrong_with_a_field_is_said_beside_it(
     page: "Page", studio: Studio, expected: list[str]
 ) -> None:
     expected.append("400")
-    studio.refuse(400, "solver: 'ddim': is not offered any more", param="solver")
+    studio.object_to("solver", "is not offered any more")
     ask(page)
     expect(page.locator("#solver-problem")).to_contain_text("is not offered any more")
     expect(page.get_by_label("Solver")).to_be_focused()
     expect(page.get_by_label("Solver")).to_have_attribute("aria-invalid", "true")
 
 
-def test_a_step_count_that_a_solver_lacks_is_refused_here(page: "Page", studio: Studio) -> None:
+def test_a_step_count_that_a_solver_lacks_is_refused_here(page: "Page", asked: Asked) -> None:
     settings(page, solver="euler", steps=21)
     ask(page)
     expect(page.locator("#steps-problem")).to_contain_text("euler has no schedule of 21 steps")
-    assert studio.bodies == []
+    assert asked() == []
 
 
-def test_no_prompt_is_no_request(page: "Page", studio: Studio) -> None:
+def test_no_prompt_is_no_request(page: "Page", asked: Asked) -> None:
     page.get_by_role("button", name="Generate").click()
     expect(page.locator("#prompt-problem")).to_contain_text("Type a prompt")
-    assert studio.bodies == []
+    assert asked() == []
 
 
 def test_everything_can_be_done_from_the_keyboard(page: "Page", studio: Studio) -> None:
@@ -329,28 +332,28 @@ def test_occupancy_tells_queue_batch_and_experts(page: "Page", studio: Studio) -
     expect(occupancy.locator("tbody tr")).to_have_count(5)
 
 
-def test_a_token_is_asked_for(open_page: OpenPage, studio: Studio, expected: list[str]) -> None:
+@pytest.mark.parametrize("token", ["open-sesame-open-sesame"])
+def test_a_token_is_asked_for(open_page: OpenPage, token: str, expected: list[str]) -> None:
     expected.append("401")
-    studio.token = "open-sesame-open-sesame"
     page = open_page()
     page.get_by_label("This server asks for a token").fill("wrong")
     page.get_by_role("button", name="Go on").click()
-    expect(page.locator("#banner")).to_contain_text("This token is not the server's.")
-    page.get_by_label("This server asks for a token").fill(studio.token)
+    expect(page.locator("#banner")).to_contain_text("token")
+    page.get_by_label("This server asks for a token").fill(token)
     page.keyboard.press("Enter")
     expect(page.locator("#entrance")).to_be_hidden()
     ask(page)
     expect(stage(page, "finished")).to_be_visible()
 
 
+@pytest.mark.parametrize("opened", [False])
 def test_a_server_that_is_opening_is_waited_for(
     open_page: OpenPage, studio: Studio, expected: list[str]
 ) -> None:
     expected.append("503")
-    studio.opening = True
     page = open_page(f"/#prompt={PROMPT.replace(' ', '+')}")
     expect(page.locator("#banner")).to_contain_text("getting ready")
-    studio.opening = False
+    studio.open()
     expect(page.locator("#banner")).to_be_hidden()
     page.get_by_role("button", name="Generate").click()
     expect(stage(page, "finished")).to_be_visible()
@@ -373,7 +376,7 @@ def test_nothing_is_wider_than_a_phone(open_page: OpenPage, studio: Studio, expe
     page.get_by_role("button", name="Compare all codes").click()
     expect(page.locator('#comparison [data-state="finished"]')).to_have_count(5)
     assert side(page) == [360, 360]
-    studio.refuse(429, "too-many-requests-" * 20)
+    studio.refuse("too-many-requests-" * 20, seconds=3)
     page.get_by_role("button", name="Generate").click()
     expect(page.locator("#stage .failure")).to_be_visible()
     assert side(page) == [360, 360]

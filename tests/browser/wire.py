@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,15 +17,14 @@ from .studio import Gone, Studio, Trouble
 PAGE = Path(__file__).resolve().parents[2] / "runtime/serve/page"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 POLICY = "default-src 'self'; img-src 'self' data: blob:"
-REQUEST = "req-0123456789abcdef"
 
 
 @contextmanager
-def serving(studio: Studio) -> Iterator[str]:
+def serving(studio: Studio, token: str | None = None) -> Iterator[str]:
     """The page and what it asks for, with `studio` behind it; gives the origin."""
 
     class Handler(_Handler):
-        behind = studio
+        behind, wanted = studio, token
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -41,6 +41,7 @@ def serving(studio: Studio) -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     behind: Studio
+    wanted: str | None
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
@@ -49,23 +50,23 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.startswith("/page/"):
             self._file(path.removeprefix("/page/"))
         elif path in ("/v1/about", "/v1/status") and self._let_in():
-            if self.behind.opening:
+            if self.behind.opened:
+                self._json(200, self.behind.about if path == "/v1/about" else self.behind.status())
+            else:
                 error = {"message": "The bundle is being opened."}
                 self._refuse(Trouble(error, 503, headers={"retry-after": "1"}))
-            else:
-                self._json(200, self.behind.about if path == "/v1/about" else self.behind.status())
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if not self._let_in():
             return
-        trouble = self.behind.admit(body)
+        trouble = self.behind.admit()
         if trouble is not None and trouble.at is None:
             self._refuse(trouble)
             return
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
-        self.send_header("x-request-id", REQUEST)
+        self.send_header("x-request-id", token_hex(8))
         self.end_headers()
         try:
             self._stream(body, trouble)
@@ -94,8 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
             return True
 
     def _let_in(self) -> bool:
-        token = self.behind.token
-        if token is None or self.headers["authorization"] == f"Bearer {token}":
+        if self.wanted is None or self.headers["authorization"] == f"Bearer {self.wanted}":
             return True
         self._refuse(Trouble({"message": "This token is not the server's."}, 401))
         return False
@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, kind: str, data: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {**headers, "content-type": kind, "x-request-id": REQUEST}.items():
+        for name, value in {**headers, "content-type": kind, "x-request-id": token_hex(8)}.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(data)))
         self.end_headers()

@@ -12,6 +12,10 @@ export function roster({ codes, dense }, colours) {
   const list = make("ul");
   list.append(...experts.map((expert) => row(expert, colours)));
   section.append(title, lead, list);
+  if (experts.some(({ share }) => share == null)) {
+    const unknown = "This bundle holds no dense UNet, so it does not say what share of its cost they have.";
+    section.append(make("p", { className: "note", textContent: unknown }));
+  }
   return section;
 }
 
