@@ -3,18 +3,27 @@
 import io
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw
 
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "purple", "pink", "grey")
 
 
-def png(prompt: str, seed: int, expert: str, formed: float, size: tuple[int, int]) -> bytes:
-    """A picture of `size` (width, height), of which `formed`, 0 to 1, has come out of the seed's noise."""
+Pixels = npt.NDArray[np.uint8]
+
+
+def draw(prompt: str, seed: int, expert: str, formed: float, size: tuple[int, int]) -> Pixels:
+    """A picture [height, width, 3] of which `formed`, 0 to 1, has come out of the seed's noise."""
     rng = np.random.default_rng([seed, *expert.encode()])
     noise = rng.integers(0, 256, (size[1], size[0], 3))
     mixed = (1 - formed) * noise + formed * np.asarray(_shape(prompt, rng, size))
+    return mixed.astype(np.uint8)
+
+
+def png(pixels: Pixels) -> bytes:
+    """A picture as a file."""
     data = io.BytesIO()
-    Image.fromarray(mixed.astype(np.uint8)).save(data, format="PNG")
+    Image.fromarray(pixels).save(data, format="PNG")
     return data.getvalue()
 
 

@@ -193,8 +193,8 @@ class Studio:
         """The picture as it is after a step, as PNG in base64."""
         with self._changed:
             self._last = (expert, min(8, self._running))
-        picture = pictures.png(body["prompt"], body["seed"], expert, done / body["steps"], _size(body))
-        return base64.b64encode(picture).decode()
+        picture = pictures.draw(body["prompt"], body["seed"], expert, done / body["steps"], _size(body))
+        return base64.b64encode(pictures.png(picture)).decode()
 
     def _wait(self, step: int, gone: Callable[[], bool]) -> None:
         with self._changed:
