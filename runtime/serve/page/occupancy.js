@@ -51,10 +51,9 @@ export class Occupancy {
   }
 
   #show(now) {
-    this.#meter("running", `${now.running} of ${now.max_running}`, now.running / now.max_running);
-    this.#meter("queued", `${now.queued} of ${now.max_queued}`, now.queued / now.max_queued);
-    const used = now.memory_used / now.memory_budget;
-    this.#meter("memory", `${bytes(now.memory_used)} of ${bytes(now.memory_budget)}`, used);
+    this.#meter("running", now.running, now.max_running);
+    this.#meter("queued", now.queued, now.max_queued);
+    this.#meter("memory", now.memory_used, now.memory_budget, bytes);
     this.#batch(now.batch, now.last_call);
     for (const [name, expert] of Object.entries(now.experts)) this.#expert(name, expert);
     const ended = ["finished", "failed", "cancelled", "expired", "rejected"];
@@ -63,10 +62,12 @@ export class Occupancy {
     this.#section.querySelector("#tally").textContent = tally;
   }
 
-  #meter(name, words, share) {
+  /** A number below its limit, which is null where there is none. */
+  #meter(name, value, limit, words = String) {
     const meter = this.#section.querySelector(`[data-meter="${name}"]`);
-    meter.querySelector("dd").textContent = words;
-    meter.querySelector(".track b").style.inlineSize = `${Math.min(100, 100 * (share || 0))}%`;
+    meter.querySelector("dd").textContent = limit === null ? words(value) : `${words(value)} of ${words(limit)}`;
+    meter.querySelector(".track").hidden = limit === null;
+    meter.querySelector(".track b").style.inlineSize = limit ? `${Math.min(100, (100 * value) / limit)}%` : "0";
   }
 
   #batch(most, last) {
