@@ -81,6 +81,10 @@ class Studio:
         """Be ready; until then the server says that it is not."""
         self.opened = True
 
+    def renew(self) -> None:
+        """Serve another bundle."""
+        self.about["bundle"] = "fedcba987654"
+
     def choose(self, **choice: Any) -> None:
         """What is told of the router's choice."""
         self._choice |= choice

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+HIDE = """hidden => {
+  Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
 
 def test_a_reload_keeps_prompt_and_settings(page: "Page") -> None:
     settings(page, seed=42, guidance=3)
@@ -46,13 +51,11 @@ def test_occupancy_is_asked_for_once_a_second_and_not_while_hidden(
     page.clock.run_for(100)
     studio.wait_for(lambda studio: studio.asked_status >= 2)
     expect(page.locator("#pulse")).to_have_text("live")
-    see = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
-    see += " document.dispatchEvent(new Event('visibilitychange')); }"
-    page.evaluate(see, True)
+    page.evaluate(HIDE, True)
     asked = studio.asked_status
     page.clock.run_for(10_000)
     assert studio.asked_status == asked
-    page.evaluate(see, False)
+    page.evaluate(HIDE, False)
     page.clock.run_for(100)
     studio.wait_for(lambda studio: studio.asked_status == asked + 1)
 
@@ -65,6 +68,13 @@ def test_occupancy_tells_queue_batch_and_experts(page: "Page", studio: Studio) -
     expect(occupancy.locator('[data-meter="batch"]')).to_contain_text("1 of 8, expert 2")
     expect(occupancy.locator(".seats .taken")).to_have_count(1)
     expect(occupancy.locator("tbody tr")).to_have_count(5)
+
+
+def test_another_bundle_is_noticed_by_who_comes_back(page: "Page", studio: Studio) -> None:
+    page.evaluate(HIDE, True)
+    studio.renew()
+    page.evaluate(HIDE, False)
+    expect(page.locator("#banner")).to_contain_text("another bundle")
 
 
 def test_events_may_be_cut_anywhere(page: "Page") -> None:

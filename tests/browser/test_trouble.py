@@ -96,6 +96,12 @@ def test_a_step_count_that_a_solver_lacks_is_refused_here(page: "Page", asked: A
     assert asked() == []
 
 
+def test_a_prompt_that_is_too_long_is_not_cut(page: "Page", asked: Asked) -> None:
+    ask(page, "ö" * 10_001)
+    expect(page.locator("#prompt-problem")).to_contain_text("10001 characters; the server takes 10000")
+    assert asked() == []
+
+
 def test_no_prompt_is_no_request(page: "Page", asked: Asked) -> None:
     page.get_by_role("button", name="Generate").click()
     expect(page.locator("#prompt-problem")).to_contain_text("Type a prompt")

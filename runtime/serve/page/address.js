@@ -1,7 +1,8 @@
 /**
  * The form's values in the address: reload, bookmark and the back button keep prompt and settings.
  *
- * What was asked for keeps its entry in the history. What is typed afterwards gets one entry, however long it takes.
+ * What was asked for keeps its entry in the history. What is typed afterwards gets one entry, however long it
+ * takes.
  */
 
 const ASKED = { asked: true };

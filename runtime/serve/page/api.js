@@ -6,9 +6,9 @@ const TOKEN = "aptp-token";
 
 /** What went wrong, in words; `status` 0 where no answer came, `request` the id that the server's log has. */
 export class Failure extends Error {
-  constructor(message, { status = 0, type = null, code = null, param = null, request = null, wait = null } = {}) {
+  constructor(message, { status = 0, code = null, param = null, request = null, wait = null } = {}) {
     super(message);
-    Object.assign(this, { name: "Failure", status, type, code, param, request, wait });
+    Object.assign(this, { name: "Failure", status, code, param, request, wait });
   }
 }
 
@@ -69,6 +69,6 @@ async function call(path, options) {
 }
 
 function failureOf(answer, from) {
-  const { message, type, code, param } = answer?.error ?? {};
-  return new Failure(message ?? `The server answered ${from.status}, and nothing else.`, { ...from, type, code, param });
+  const { message = `The server answered ${from.status}, and nothing else.`, ...rest } = answer?.error ?? {};
+  return new Failure(message, { ...from, ...rest });
 }

@@ -1,4 +1,4 @@
-/** The same prompt and seed by every expert, side by side; each is a request of its own, with its own stream. */
+/** The same prompt and seed by every expert, side by side; each is a request with a stream of its own. */
 
 import { asCode } from "./settings.js";
 import { follow } from "./follow.js";
@@ -20,13 +20,12 @@ export class Comparison {
     this.#cards = section.querySelector(".cards");
     this.#colours = colours;
     this.#task = task;
-    this.#experts = codes.filter(({ name }) => name !== "dense");
-    if (dense) this.#experts.push(codes.find(({ name }) => name === "dense") ?? { name: "dense", share: 1 });
+    this.#experts = dense ? [...codes, { name: "dense", share: 1 }] : codes;
   }
 
   /**
-   * Draw `wish` by all experts; gives how each ended. The router's choice goes first, as a request that names no
-   * code: once it has told who draws it the others follow, so that no image is made twice.
+   * Draw `wish` by all experts; gives how each ended. The router's choice goes first, as a request that names
+   * no code: once it has told who draws it the others follow, so that no image is made twice.
    */
   async run(wish, signal, retry) {
     const { code: _, ...routed } = wish;

@@ -1,6 +1,6 @@
-/** Server-sent events, read off a response's body. Reconnecting is not for this page: a request is made once. */
+/** Server-sent events, read off a response's body. Nothing reconnects: a request is made once. */
 
-/** Yields the JSON of every event's data. Comments are skipped; chunks may end anywhere, inside a character too. */
+/** Yields the JSON of every event's data, and no comments. Chunks may end anywhere, even in a character. */
 export async function* events(body) {
   let data = [];
   for await (const line of lines(body)) {

@@ -1,5 +1,5 @@
 /**
- * One image in the making, as it is shown: picture, steps, the expert and its cost, facts, and what went wrong.
+ * One image in the making, as it is shown: picture, steps, expert, cost, facts, and what went wrong.
  *
  * A frame is told what happened and shows it. It asks the server for nothing.
  */
@@ -18,8 +18,8 @@ export class Frame {
   #steps = [0, 0];
 
   /**
-   * `colours` by expert; `hint` stands where the picture will be. What is known of who draws before that is told:
-   * `expert`, `share` of the dense cost, and `routed`, that the router chooses.
+   * `colours` by expert; `hint` stands where the picture will be. What is known of who draws before that is
+   * told: `expert`, `share` of the dense cost, and `routed`, that the router chooses.
    */
   constructor({ colours, hint = "", expert = null, share = null, routed = false }) {
     this.#colours = colours;

@@ -9,6 +9,7 @@ import { Earlier } from "./earlier.js";
 import { EXAMPLES } from "./examples.js";
 import { follow } from "./follow.js";
 import { Frame } from "./frame.js";
+import { News } from "./news.js";
 import { Occupancy } from "./occupancy.js";
 import { roster } from "./roster.js";
 import { Settings } from "./settings.js";
@@ -16,10 +17,16 @@ import { Settings } from "./settings.js";
 const PREVIEWS = 12; // of one image; each costs the server a decoding
 const PREVIEWS_COMPARED = 6; // of each image of a comparison
 
+const LEAVING = "The server is shutting down: it finishes what it has begun, and takes no more.";
+const OTHER =
+  "The server has another bundle now. Reload the page for its experts: images made here are gone then.";
+
 const $ = (id) => document.getElementById(id);
 const composer = $("composer");
 const settings = new Settings(composer);
 let running = null; // what Cancel ends
+
+if (/Mac|iP/.test(navigator.platform)) document.querySelector("#keys kbd").textContent = "⌘";
 
 settings.values = address.read();
 EXAMPLES.forEach((prompt) => {
@@ -55,14 +62,16 @@ function open(offer) {
     generate();
   });
   $("compare").addEventListener("click", compare);
-  $("cancel").addEventListener("click", ({ detail }) => detail < 2 && running?.abort()); // not a double click's second
+  // Cancel stands where Compare stood: the second click of a double click is not meant for it.
+  $("cancel").addEventListener("click", ({ detail }) => detail < 2 && running?.abort());
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") running?.abort();
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) generate();
   });
+  const news = new News(offer.bundle);
   new Occupancy($("occupancy"), byExpert, (now, failure) => {
-    const leaving = "The server is shutting down: it finishes what it has begun, and takes no more.";
-    banner(failure?.message ?? (now.draining ? leaving : ""));
+    news.heard(failure);
+    banner(failure?.message ?? (now.draining ? LEAVING : news.isOther ? OTHER : ""));
   }).watch();
 
   function recall() {
@@ -132,7 +141,8 @@ function busy(is) {
 function heard({ type, ahead, expert, done, total }) {
   if (type.endsWith(".queued")) announce(ahead ? `Queued, ${ahead} before it` : "Up next");
   if (type.endsWith(".started")) announce(`${expertName(expert)} draws it`);
-  if (type.endsWith(".step") && done < total && done % Math.ceil(total / 4) === 0) announce(`Step ${done} of ${total}`);
+  const isQuarter = done < total && done % Math.ceil(total / 4) === 0;
+  if (type.endsWith(".step") && isQuarter) announce(`Step ${done} of ${total}`);
 }
 
 function announce(words) {

@@ -65,9 +65,10 @@ export class Occupancy {
   /** A number below its limit, which is null where there is none. */
   #meter(name, value, limit, words = String) {
     const meter = this.#section.querySelector(`[data-meter="${name}"]`);
-    meter.querySelector("dd").textContent = limit === null ? words(value) : `${words(value)} of ${words(limit)}`;
+    const bounds = limit === null ? [value] : [value, limit];
+    meter.querySelector("dd").textContent = bounds.map((bound) => words(bound)).join(" of ");
     meter.querySelector(".track").hidden = limit === null;
-    meter.querySelector(".track b").style.inlineSize = limit ? `${Math.min(100, (100 * value) / limit)}%` : "0";
+    meter.querySelector(".track b").style.inlineSize = `${Math.min(100, (100 * value) / (limit || 1))}%`;
   }
 
   #batch(most, last) {
@@ -96,6 +97,7 @@ export class Occupancy {
     }
     const row = this.#rows.get(name);
     row.dataset.state = state;
-    [state, running, images.toLocaleString("en")].forEach((value, i) => (row.cells[i + 1].textContent = value));
+    const values = [state, running, images.toLocaleString("en")];
+    values.forEach((value, i) => (row.cells[i + 1].textContent = value));
   }
 }

@@ -5,14 +5,16 @@ const DENSE = "#7a8594";
 
 /** Colours by the expert's name, where `codes` are what the server tells of its experts. */
 export function colours(codes) {
-  const ranked = codes.filter(({ name }) => name !== "dense").sort((a, b) => (a.share ?? 0) - (b.share ?? 0));
+  const ranked = codes.toSorted((a, b) => a.share - b.share);
   const found = new Map([["dense", DENSE]]);
-  ranked.forEach(({ name }, rank) => found.set(name, mixed((rank / Math.max(1, ranked.length - 1)) * (RAMP.length - 1))));
+  const step = (RAMP.length - 1) / Math.max(1, ranked.length - 1);
+  ranked.forEach(({ name }, rank) => found.set(name, mixed(rank * step)));
   return found;
 }
 
 function mixed(place) {
   const below = Math.min(Math.floor(place), RAMP.length - 2);
-  const channels = RAMP[below].map((value, i) => Math.round(value + (place - below) * (RAMP[below + 1][i] - value)));
+  const part = place - below;
+  const channels = RAMP[below].map((value, i) => Math.round(value + part * (RAMP[below + 1][i] - value)));
   return `rgb(${channels.join(" ")})`;
 }

@@ -3,10 +3,10 @@
 import { expertName, many, percent } from "./words.js";
 
 export function roster({ codes, dense }, colours) {
-  const experts = codes.filter(({ name }) => name !== "dense").sort((a, b) => a.share - b.share);
+  const experts = codes.toSorted((a, b) => a.share - b.share);
   if (dense) experts.push({ name: "dense", share: 1 });
   const section = make("section", { className: "roster" });
-  const count = many(experts.length - (dense ? 1 : 0), "expert");
+  const count = many(codes.length, "expert");
   const title = make("h3", { textContent: dense ? `${count}, and dense` : count });
   const lead = make("p", { textContent: "The router reads the prompt and picks who draws it." });
   const list = make("ul");

@@ -1,18 +1,23 @@
 /**
  * The form: what can be asked for, what is asked for, and what is wrong with it.
  *
- * Values are the strings of the form's fields by name. Limits come from the server, and it has the last word: what
- * it refuses with the name of a field is shown beside that field.
+ * Values are the strings of the form's fields by name. Limits come from the server, and it has the last word:
+ * what it refuses with the name of a field is shown beside that field.
  */
 
 import { expertInText, percent, size } from "./words.js";
 
 const RANDOM = 1e6; // seeds that are drawn here are short enough to be read out
+const FIELDS = [
+  "prompt", "seed", "steps", "guidance", "width", "height", "solver", "code", "negative_prompt",
+];
+const EMPTY = "Type a prompt, or take one of the examples.";
 const OWN_WORDS = { size: "width", model: "code" }; // the wire's names for fields that have others here
 
 export class Settings {
   #form;
   #details;
+  #longest = Infinity;
   #solvers = {};
   #defaults = {};
 
@@ -42,17 +47,16 @@ export class Settings {
     offer(elements.width, sides);
     offer(elements.height, sides);
     offer(elements.solver, Object.keys(solvers).map((name) => [name, name]));
-    const experts = codes.map(({ name, share }) => [name, share == null ? name : `${name} (${percent(share)})`]);
-    const unpruned = dense && !codes.some(({ name }) => name === "dense") ? [["dense", "dense"]] : [];
-    offer(elements.code, [["", "routed"], ...experts, ...unpruned]);
-    elements.prompt.maxLength = elements.negative_prompt.maxLength = limits.prompt;
+    const cost = (share) => (share == null ? "" : ` (${percent(share)})`);
+    const experts = codes.map(({ name, share }) => [name, name + cost(share)]);
+    offer(elements.code, [["", "routed"], ...experts, ...(dense ? [["dense", "dense"]] : [])]);
+    this.#longest = limits.prompt;
     elements.guidance.max = limits.guidance;
     this.values = { ...this.#defaults, ...dropEmpty(before) };
   }
 
   get values() {
-    const names = ["prompt", "seed", "steps", "guidance", "width", "height", "solver", "code", "negative_prompt"];
-    return Object.fromEntries(names.map((name) => [name, this.#form.elements[name].value]));
+    return Object.fromEntries(FIELDS.map((name) => [name, this.#form.elements[name].value]));
   }
 
   /** Fields that are not named keep what they have; a choice that is not offered is passed over. */
@@ -60,7 +64,8 @@ export class Settings {
     for (const [name, value] of Object.entries(values)) {
       const field = this.#form.elements[name];
       if (!field) continue;
-      if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === String(value))) continue;
+      const offered = field.options && [...field.options].map((option) => option.value);
+      if (offered && !offered.includes(String(value))) continue;
       field.value = value;
     }
     this.#check();
@@ -72,19 +77,20 @@ export class Settings {
     return { ...this.#defaults, prompt: "" };
   }
 
-  /** The values that are not the server's own defaults, prompt and seed always: what an address has to say. */
+  /** Prompt, seed, and whatever is not the server's own default: what an address has to say. */
   get telling() {
-    const values = Object.entries(this.values);
-    return Object.fromEntries(values.filter(([name, value]) => !(name in this.#defaults) || value !== String(this.#defaults[name])));
+    const isTelling = ([name, value]) => !(name in this.#defaults) || value !== String(this.#defaults[name]);
+    return Object.fromEntries(Object.entries(this.values).filter(isTelling));
   }
 
-  /** What to ask the server for, or null where something is wrong: then it is said beside the first such field. */
+  /** What to ask the server for; null where something is wrong, which is then said beside its field. */
   wish() {
     this.#check();
     for (const { name } of this.#form.elements) this.#complain(name, "");
     const wrong = [...this.#form.elements].find((field) => field.willValidate && !field.checkValidity());
     if (wrong) {
-      this.complain(wrong.name, wrong.name === "prompt" ? "Type a prompt, or take one of the examples." : wrong.validationMessage);
+      const isEmpty = wrong.name === "prompt" && wrong.validity.valueMissing;
+      this.complain(wrong.name, isEmpty ? EMPTY : wrong.validationMessage);
       return null;
     }
     const { prompt, seed, steps, guidance, width, height, solver, code, negative_prompt } = this.values;
@@ -114,7 +120,12 @@ export class Settings {
   }
 
   #check() {
-    const { steps, solver } = this.#form.elements;
+    const { prompt, negative_prompt, steps, solver } = this.#form.elements;
+    for (const text of [prompt, negative_prompt]) {
+      const count = [...text.value].length; // characters as the server counts them
+      const words = `These are ${count} characters; the server takes ${this.#longest}.`;
+      text.setCustomValidity(count > this.#longest ? words : "");
+    }
     const offered = this.#solvers[solver.value];
     if (!offered) return;
     [steps.min, steps.max] = [Math.min(...offered), Math.max(...offered)];

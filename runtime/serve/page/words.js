@@ -35,12 +35,17 @@ export const expertInText = (name) => expertName(name).toLowerCase();
 export function remarks({ fell_back, unfamiliar, code, expert, dropped_tokens, blank }) {
   const found = [];
   if (unfamiliar) {
-    found.push(`This prompt is unlike those of the training, so ${expertInText(expert)} drew it instead of expert ${code}.`);
+    const others = `${expertInText(expert)} drew it instead of expert ${code}`;
+    found.push(`This prompt is unlike those of the training, so ${others}.`);
   } else if (fell_back) {
-    found.push(`The prompt was routed to code ${code}, which this bundle lacks; ${expertInText(expert)} stood in.`);
+    const others = `${expertInText(expert)} stood in`;
+    found.push(`The prompt was routed to code ${code}, which this bundle lacks; ${others}.`);
   }
-  if (dropped_tokens) found.push(`The prompt is longer than the encoder reads: its last ${many(dropped_tokens, "token")} went unread.`);
-  if (blank) found.push("The image shows nothing, which broken engines do. Try another seed; then look at the server's log.");
+  if (dropped_tokens) {
+    const unread = many(dropped_tokens, "token");
+    found.push(`The prompt is longer than its encoder reads: the last ${unread} went unread.`);
+  }
+  if (blank) found.push("The image shows nothing: so it is with broken engines, and, rarely, with a seed.");
   return found;
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 PAGE = Path(__file__).resolve().parents[3] / "runtime/serve/page"
 FILES = sorted(path.name for path in PAGE.iterdir())
-LONGEST = 250  # lines
+LINES, COLUMNS = 250, 110
 READABLE = 4.5  # WCAG 2.2, 1.4.3: contrast of text with what is behind it
 
 Tag = tuple[str, dict[str, str | None]]
@@ -64,7 +64,9 @@ def test_no_other_server_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_files_can_be_read_at_one_sitting(name: str) -> None:
-    assert len(read(name).splitlines()) <= LONGEST
+    lines = read(name).splitlines()
+    assert len(lines) <= LINES
+    assert [line for line in lines if len(line) > COLUMNS] == []
 
 
 def test_ids_that_are_looked_up_are_there_once() -> None:
