@@ -22,9 +22,27 @@ HIDE = """hidden => {
 def test_a_reload_keeps_prompt_and_settings(page: "Page") -> None:
     settings(page, seed=42, guidance=3)
     page.get_by_label("Prompt", exact=True).fill("größer & anders = #1")
+    page.wait_for_url("**/*gr%C3%B6%C3%9Fer*seed=42*")
     page.reload()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("größer & anders = #1")
     expect(page.locator("#digest")).to_contain_text("seed 42, 25 steps, guidance 3")
+
+
+def test_what_is_typed_quickly_is_noted_once(open_page: OpenPage) -> None:
+    page = open_page()
+    page.clock.install(time=0)
+    page.reload()
+    expect(page.locator("#digest")).not_to_be_empty()
+    page.clock.pause_at(3600)
+    page.evaluate("""() => {
+      window.notes = 0;
+      const note = history.replaceState.bind(history);
+      history.replaceState = (...entry) => { window.notes += 1; note(...entry); };
+    }""")
+    page.get_by_label("Prompt", exact=True).press_sequentially("a prompt of many letters")
+    page.clock.run_for(1000)
+    assert page.evaluate("() => window.notes") == 1
+    page.wait_for_url("**/*a+prompt+of+many+letters*")
 
 
 def test_going_back_brings_the_earlier_prompt_and_its_image(page: "Page") -> None:
