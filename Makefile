@@ -7,7 +7,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PART   ?= tests
 
-.PHONY: demo test check fault slow gpu sd21 default ablations clean
+.PHONY: demo test check fault slow browser gpu sd21 default ablations clean
 
 demo: $(VENV)/demo.ready
 	$(RUN) -m export.build --codes all --out bundle
@@ -15,7 +15,7 @@ demo: $(VENV)/demo.ready
 	@echo "The images are in demo/, all of them together in demo/grid.png."
 
 test: $(VENV)/dev.ready
-	$(RUN) -m pytest -q -m "not slow and not fault and not gpu"
+	$(RUN) -m pytest -q -m "not slow and not fault and not browser and not gpu"
 
 check: $(VENV)/dev.ready
 	$(RUN) -m ruff check .
@@ -28,6 +28,10 @@ fault: $(VENV)/dev.ready
 
 slow: $(VENV)/dev.ready
 	$(RUN) -m pytest -q -m slow --timeout 3600
+
+# The page in a Chromium, which has to be there (CHROMIUM names it); screenshots go to out/page.
+browser: $(VENV)/browser.ready
+	SCREENSHOTS=out/page CHROMIUM="$(CHROMIUM)" $(RUN) -m pytest -q -m browser
 
 gpu: $(VENV)/dev.ready
 	$(RUN) -m tests.gpu.run $(PART)
@@ -64,6 +68,10 @@ $(VENV)/demo.ready: pyproject.toml constraints.txt
 $(VENV)/dev.ready: pyproject.toml constraints.txt
 	$(call install,cpu$(comma)build$(comma)dev)
 	touch $@ $(VENV)/demo.ready
+
+$(VENV)/browser.ready: pyproject.toml constraints.txt
+	$(call install,cpu$(comma)build$(comma)dev$(comma)browser)
+	touch $@ $(VENV)/dev.ready $(VENV)/demo.ready
 
 comma := ,
 define install
