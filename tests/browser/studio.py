@@ -1,51 +1,27 @@
-"""What stands in for the runtime behind the page: it draws, and the test says how far and what goes wrong.
+"""What stands in for the runtime behind the page: it draws, and the test says how far and what goes wrong."""
 
-The face that tests use is `Studio`'s public one; a real server can be put behind the same face.
-"""
-
-import base64
+import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from copy import deepcopy
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
-from . import pictures
+from runtime.bundle.schema import DENSE
+from runtime.errors import Closed, CodeUnavailable, EngineFailure, QueueFull
+from runtime.generated import Choice
+from runtime.serve.problem import FieldError
+from runtime.service.status import ExpertStatus, Status
+from runtime.settings import resolve
+
+from .bundle import MACS, Opened, manifest
+from .drawing import Drawing, Trouble, Wish
 
 EVERYTHING = 10**9  # as far as anybody goes
 ROUTED = "2"  # where the router sends every prompt
-SHARES = {"0": 0.4, "1": 0.5, "2": 0.8, "3": 0.6}
-ABOUT: dict[str, Any] = {
-    "name": "aptp",
-    "version": "0.0.0",
-    "engine": "fake",
-    "bundle": "0123456789ab",
-    "trained": True,
-    "codes": [{"name": name, "share": share} for name, share in SHARES.items()],
-    "dense": True,
-    "defaults": {"steps": 25, "guidance": 2.0, "width": 64, "height": 64, "solver": "ddim"},
-    "solvers": {"ddim": list(range(1, 101)), "euler": [10, 20, 25, 50]},
-    "sizes": {"minimum": 32, "maximum": 256, "multiple": 16},
-    "limits": {"prompt": 10000, "guidance": 1000, "n": 8},
-}
-
-
-class Gone(Exception):
-    """The client has closed its connection."""
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What goes wrong with one request. `at`: the step after which; None: instead of a stream, with `status`.
-
-    An empty `error` drops the connection.
-    """
-
-    error: dict[str, Any] = field(default_factory=dict)
-    status: int = 500
-    at: int | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+BATCH = 8
+DIGEST = "0123456789abcdef" * 4
 
 
 class Studio:
@@ -54,24 +30,32 @@ class Studio:
     `asked_status` counts the questions for its state, `cancellations` the requests whose client went away.
     """
 
+    engine = "fake"
+
     def __init__(self, opened: bool = True) -> None:
-        self.opened, self.draining = opened, False
+        self.bundle = Opened(manifest(), DIGEST)
+        self.draining = False
         self.asked_status = self.cancellations = 0
-        self.about = deepcopy(ABOUT)
-        self._choice: dict[str, Any] = {"code": ROUTED, "margin": 0.0123, "fell_back": False}
-        self._choice |= {"distance": None, "unfamiliar": False}
+        self._opened = threading.Event()
+        if opened:
+            self.open()
+        self._choice = Choice(ROUTED, int(ROUTED), 0.0123, False)
+        self._refusals: deque[Exception] = deque()
         self._troubles: deque[Trouble] = deque()
         self._level = EVERYTHING
-        self._running = 0
-        self._images = dict.fromkeys([*"0123", "dense"], 0)
+        self._running: set[int] = set()
+        self._numbers = count()
+        self._images = dict.fromkeys(MACS, 0)
         self._last: tuple[str, int] | None = None
         self._changed = threading.Condition()
+        self._held: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def hold(self, step: int) -> None:
         """Nobody comes further than `step`; at -1 all stay in the queue, at 0 they are routed and no more."""
         with self._changed:
             self._level = step
-            self._changed.notify_all()
+            for loop, moved in self._held:
+                loop.call_soon_threadsafe(moved.set)
 
     def release(self) -> None:
         """Everybody comes to the end."""
@@ -79,38 +63,40 @@ class Studio:
 
     def open(self) -> None:
         """Be ready; until then the server says that it is not."""
-        self.opened = True
+        self._opened.set()
+
+    def opener(self) -> "Studio":
+        """What the server calls to open its runtime."""
+        self._opened.wait()
+        return self
 
     def renew(self) -> None:
         """Serve another bundle."""
-        self.about["bundle"] = "fedcba987654"
+        self.bundle = replace(self.bundle, digest=DIGEST[::-1])
 
     def choose(self, **choice: Any) -> None:
         """What is told of the router's choice."""
-        self._choice |= choice
+        self._choice = replace(self._choice, **choice)
 
     def refuse(self, message: str, *, seconds: int) -> None:
         """The queue is full for the next request."""
-        error = {"message": message, "type": "rate_limit_error", "code": "queue_full"}
-        self._troubles.append(Trouble(error, 429, headers={"retry-after": str(seconds)}))
+        self._refusals.append(QueueFull(message, seconds))
 
     def lack(self, message: str) -> None:
         """There is no expert for the next request."""
-        error = {"message": message, "type": "server_error", "code": "code_unavailable"}
-        self._troubles.append(Trouble(error, 503))
+        self._refusals.append(CodeUnavailable(message))
 
     def object_to(self, field: str, message: str) -> None:
         """A field of the next request is wrong."""
-        error = {"message": f"{field}: {message}", "type": "invalid_request_error", "param": field}
-        self._troubles.append(Trouble(error, 400))
+        self._refusals.append(FieldError(field, message))
 
     def fail(self, message: str, *, at: int) -> None:
         """The next request fails after step `at`."""
-        self._troubles.append(Trouble({"message": message, "type": "server_error"}, at=at))
+        self._troubles.append(Trouble(EngineFailure(message), at))
 
     def drop(self, *, at: int) -> None:
         """The stream of the next request ends after step `at`, without a word."""
-        self._troubles.append(Trouble(at=at))
+        self._troubles.append(Trouble(None, at))
 
     def wait_for(self, true: Callable[["Studio"], bool], seconds: float = 10) -> None:
         """Until something is so. Raises `TimeoutError`."""
@@ -118,113 +104,104 @@ class Studio:
             if not self._changed.wait_for(lambda: true(self), seconds):
                 raise TimeoutError(f"not so after {seconds} seconds")
 
-    def status(self) -> dict[str, Any]:
-        """What `/v1/status` answers."""
+    def status(self) -> Status:
+        """What the server asks for once a second."""
         with self._changed:
             self.asked_status += 1
             self._changed.notify_all()
-            queued = self._running if self._level < 0 else 0
-            idle = {"state": "resident", "running": 0, "calls": 0, "rows": 0, "seconds": 0.0}
+            queued = len(self._running) if self._level < 0 else 0
             finished = sum(self._images.values())
-            return {
-                "queued": queued,
-                "running": self._running - queued,
-                "max_queued": 64,
-                "max_running": 8,
-                "draining": self.draining,
-                "admitted": finished + self.cancellations + self._running,
-                "finished": finished,
-                "failed": 0,
-                "cancelled": self.cancellations,
-                "expired": 0,
-                "rejected": 0,
-                "experts": {name: {**idle, "images": images} for name, images in self._images.items()},
-                "memory_used": 212_000_000,
-                "memory_budget": 8_000_000_000,
-                "batch": 8,
-                "last_call": self._last,
-            }
+            return Status(
+                queued=queued,
+                running=len(self._running) - queued,
+                max_queued=64,
+                max_running=8,
+                draining=self.draining,
+                admitted=finished + self.cancellations + len(self._running),
+                finished=finished,
+                failed=0,
+                cancelled=self.cancellations,
+                expired=0,
+                rejected=0,
+                experts={
+                    name: ExpertStatus("resident", 0, images, 0, 0, 0.0)
+                    for name, images in self._images.items()
+                },
+                memory_used=212_000_000,
+                memory_budget=8_000_000_000,
+                batch=BATCH,
+                last_call=self._last,
+            )
 
-    def admit(self) -> Trouble | None:
-        """What will go wrong with a request that has come."""
-        with self._changed:
-            return self._troubles.popleft() if self._troubles else None
+    def stream(self, prompt: str, **asked: Any) -> "Drawing":
+        """What the server asks for. Raises what was said to go wrong."""
+        if self.draining:
+            raise Closed("the studio is closing")
+        if self._refusals:
+            raise self._refusals.popleft()
+        names = ("solver", "steps", "guidance", "size", "negative_prompt")
+        settings = resolve(self.bundle.manifest, **{name: asked[name] for name in names})
+        choice = self._choice
+        if (code := asked["code"]) is not None:
+            choice = Choice(str(code), None if code == DENSE else code, None, False)
+        trouble = self._troubles.popleft() if self._troubles else None
+        return Drawing(self, Wish(prompt, asked["seed"], settings, choice, asked["previews"]), trouble)
 
-    def draw(self, body: dict[str, Any], gone: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-        """The events of a stream. Raises `Gone` where the client went away."""
+    @property
+    def ahead(self) -> int:
+        """How many a request is told to be behind."""
         with self._changed:
-            self._running += 1
-        try:
-            yield from self._course(body, gone)
-        except (Gone, GeneratorExit):
+            return 0 if self._level >= 0 else 3
+
+    async def reach(self, step: int) -> None:
+        """Until requests may come as far as `step`."""
+        while True:
+            held = asyncio.get_running_loop(), asyncio.Event()
             with self._changed:
-                self.cancellations += 1
-            raise
-        finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
+                if self._level >= step:
+                    return
+                self._held.add(held)
+            try:
+                await held[1].wait()
+            finally:
+                with self._changed:
+                    self._held.discard(held)
 
-    def _course(self, body: dict[str, Any], gone: Callable[[], bool]) -> Iterator[dict[str, Any]]:
-        choice = self._choose(body)
-        yield {"type": "queued", "ahead": 0 if self._level >= 0 else 3}
-        self._wait(0, gone)
-        yield {"type": "started", **choice}
-        encoded = ""
-        total, previews = body["steps"], body.get("partial_images", 0)
-        marks = [round((i + 1) * total / (previews + 1)) for i in range(previews)]
-        for done in range(1, total + 1):
-            self._wait(done, gone)
-            encoded = self._step(body, choice["expert"], done)
-            walked = {"done": done, "total": total}
-            yield {"type": "step", **walked}
-            if done in marks and done < total:
-                index = marks.index(done)
-                yield {"type": "partial_image", "b64_json": encoded, "partial_image_index": index, **walked}
+    def begin(self) -> int:
+        """Count a request in, and give its number."""
         with self._changed:
-            self._images[choice["expert"]] += 1
-        aptp = {**_told(body), **choice}
-        made = {"created_at": 0, "size": body["size"], "output_format": "png", "aptp": aptp}
-        yield {"type": "completed", "b64_json": encoded, **made}
+            number = next(self._numbers)
+            self._running.add(number)
+            return number
 
-    def _choose(self, body: dict[str, Any]) -> dict[str, Any]:
-        expert = str(body.get("code", ROUTED))
-        named = {"code": expert, "margin": None, "fell_back": False, "distance": None, "unfamiliar": False}
-        shares = {"dense": 1.0} | {code["name"]: code["share"] for code in self.about["codes"]}
-        return {**(named if "code" in body else self._choice), "expert": expert, "share": shares[expert]}
-
-    def _step(self, body: dict[str, Any], expert: str, done: int) -> str:
-        """The picture as it is after a step, as PNG in base64."""
+    def call(self, expert: str) -> None:
+        """Note a step."""
         with self._changed:
-            self._last = (expert, min(8, self._running))
-        picture = pictures.draw(body["prompt"], body["seed"], expert, done / body["steps"], _size(body))
-        return base64.b64encode(pictures.png(picture)).decode()
+            self._last = expert, min(BATCH, len(self._running))
 
-    def _wait(self, step: int, gone: Callable[[], bool]) -> None:
+    def end(self, number: int, expert: str | None, cancelled: bool = False) -> None:
+        """Count a request out: with `expert`'s image, cancelled, or failed."""
         with self._changed:
-            while self._level < step:
-                if gone():
-                    raise Gone
-                self._changed.wait(0.02)  # a closed connection wakes nobody
-        if gone():
-            raise Gone
+            self._running.discard(number)
+            if expert is not None:
+                self._images[expert] += 1
+            self.cancellations += cancelled
+            self._changed.notify_all()
+
+    async def drain(self, seconds: float) -> bool:
+        """Take no more."""
+        self.draining = True
+        return not self._running
+
+    async def reload(self) -> None:
+        """There is but one bundle."""
+
+    async def __aenter__(self) -> "Studio":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.draining = True
 
 
-def _size(body: dict[str, Any]) -> tuple[int, int]:
-    width, height = (int(side) for side in body["size"].split("x"))
-    return width, height
-
-
-def _told(body: dict[str, Any]) -> dict[str, Any]:
-    """What a request says of its image."""
-    width, height = _size(body)
-    return {
-        **{key: body[key] for key in ("prompt", "seed", "steps", "guidance", "solver")},
-        "width": width,
-        "height": height,
-        "negative_prompt": body.get("negative_prompt", ""),
-        "dropped_tokens": 0,
-        "negative_dropped_tokens": 0,
-        "blank": False,
-        "milliseconds": 217.4,
-    }
+def _resident(images: int) -> ExpertStatus:
+    return ExpertStatus("resident", running=0, images=images, calls=0, rows=0, seconds=0.0)
