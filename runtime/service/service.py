@@ -205,7 +205,7 @@ class Service(Generic[W]):
         except RuntimeFailure as failure:
             log.warning("%s failed: %s", doing, failure)
             caught.append(failure)
-        except Exception as error:  # noqa: BLE001: one request's trouble must not end all others
+        except Exception as error:  # noqa: BLE001  one request's trouble must not end all others
             log.exception("%s failed unforeseen", doing)
             caught.append(EngineFailure(f"{doing} failed unforeseen: {type(error).__name__}: {error}"))
             caught[0].__cause__ = error

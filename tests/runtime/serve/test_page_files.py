@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[3] / "runtime/serve/page"
+PAGE = Path(__file__).resolve().parents[3] / "runtime/serve/web"
 FILES = sorted(path.name for path in PAGE.iterdir())
 LINES, COLUMNS = 250, 110
 READABLE = 4.5  # WCAG 2.2, 1.4.3: contrast of text with what is behind it
