@@ -84,6 +84,9 @@ class Idle:
         if event == "finished":
             self._over.release()
 
+    def queued(self, ahead: int) -> Any:
+        return "queued"
+
     def started(self) -> Any:
         return "started"
 

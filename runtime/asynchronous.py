@@ -12,7 +12,8 @@ from .errors import Cancelled, RuntimeFailure
 from .events import Event, Finished
 from .generated import Generated
 from .models import Models
-from .service.host import Host, Wish, limits
+from .service.host import Host, limits
+from .service.job import Wish
 from .service.order import Asked
 from .service.status import Status
 

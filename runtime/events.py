@@ -22,13 +22,18 @@ class Started:
     choice: Choice
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Step:
-    """`done` of the `total` rows of its schedule are walked. `preview`: uint8 [h, w, 3], where asked for."""
+    """`done` of the `total` rows of its schedule are walked, the last one at `timestep`.
+
+    Where asked for: `preview` uint8 [h, w, 3], and the `latents` now, float32 [C, H, W].
+    """
 
     done: int
     total: int
+    timestep: float
     preview: npt.NDArray[np.uint8] | None = None
+    latents: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

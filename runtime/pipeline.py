@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from . import imitation
 from .bundle.reader import Bundle
 from .errors import RuntimeFailure, UsageError
 from .events import Event, Finished, Step
@@ -19,7 +20,7 @@ from .router import Route
 from .scheduling.scheduler import Limits
 from .scheduling.ticket import Ticket
 from .service.host import Host, limits
-from .service.job import Job
+from .service.job import Job, Wish
 from .service.order import Asked, settings_of, take
 from .settings import check_latents, check_seeds
 from .tokenizer import check_prompt
@@ -111,7 +112,6 @@ class Pipeline:
         Raises `UsageError`, `CodeUnavailable`, `ManifestError`, `IntegrityError`, `CacheFailure`,
         `EngineFailure`, `Closed`.
         """
-        texts = _listed(prompts)
         common = Asked(
             negative_prompt=negative_prompt,
             steps=steps,
@@ -120,12 +120,73 @@ class Pipeline:
             solver=solver,
             code=code,
         )
+        party = _Party(self.host, lambda i, step: on_step and on_step(i, step.done, step.total), on_image)
+        return self._make(party, _listed(prompts), common, seed, latents)
+
+    def __call__(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        negative_prompt: str = "",
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        num_images_per_prompt: int = 1,
+        seed: int | Sequence[int] | None = None,
+        generator: imitation.Generator | Sequence[imitation.Generator] | None = None,
+        latents: Any = None,
+        output_type: str = "pil",
+        callback_on_step_end: imitation.OnStepEnd | None = None,
+    ) -> imitation.Output:
+        """Images as diffusers' pipelines give them: `pipeline("a red circle", seed=7).images[0]`.
+
+        Differs where this runtime does: defaults are the bundle's; the seed of a torch `generator` is used,
+        not its noise; `callback_on_step_end(pipeline, step, timestep, {"latents": [1, C, H, W]})` is called
+        for every image on its own, cannot change latents, and stops everything by raising.
+        Raises as `generate`.
+        """
+        kind = imitation.check_output_type(output_type)
+        texts = _listed(imitation.repeated(prompt, num_images_per_prompt))
+        common = Asked(
+            negative_prompt=negative_prompt,
+            steps=num_inference_steps,
+            guidance=guidance_scale,
+            size=self._size(height, width),
+        )
+
+        def on_step(index: int, step: Step) -> None:
+            if callback_on_step_end:
+                imitation.tell(callback_on_step_end, self, step)
+
+        party = _Party(self.host, on_step, None, Wish(latents=callback_on_step_end is not None))
+        seeds = imitation.seeds_of(seed, generator)
+        made = self._make(party, texts, common, seeds, imitation.to_latents(latents))
+        return imitation.to_output(made, kind)
+
+    def _make(
+        self,
+        party: "_Party",
+        texts: Sequence[str],
+        common: Asked,
+        seed: int | Sequence[int],
+        latents: Float32 | None,
+    ) -> list[Generated]:
         seeds = check_seeds(seed, len(texts))
         starts = self._starts(latents, common, len(texts))
         asked = [Asked(**common, seed=s, latents=x) for s, x in zip(seeds, starts, strict=True)]
         for text, each in zip(texts, asked, strict=True):
             take(self.models, text, each)  # all are checked before the first is begun
-        return _Party(self.host, on_step, on_image).make(texts, asked)
+        return party.make(texts, asked)
+
+    def _size(self, height: int | None, width: int | None) -> tuple[int, int] | None:
+        if height is None and width is None:
+            return None
+        latent, scale = self.bundle.manifest.latent, self.bundle.manifest.decoder.scale
+        return (
+            latent.height * scale if height is None else height,
+            latent.width * scale if width is None else width,
+        )
 
     def _starts(self, latents: Float32 | None, common: Asked, count: int) -> Sequence[Float32 | None]:
         if latents is None:
@@ -140,8 +201,14 @@ class Pipeline:
 class _Party:
     """The images of one call: what became of each, as this thread hears of it."""
 
-    def __init__(self, host: Host, on_step: OnStep | None, on_image: OnImage | None) -> None:
-        self._host, self._on_step, self._on_image = host, on_step, on_image
+    def __init__(
+        self,
+        host: Host,
+        on_step: Callable[[int, Step], object],
+        on_image: OnImage | None,
+        wish: Wish | None = None,
+    ) -> None:
+        self._host, self._on_step, self._on_image, self._wish = host, on_step, on_image, wish
         self._told: queue.SimpleQueue[tuple[int, Event | RuntimeFailure]] = queue.SimpleQueue()
         self._images: dict[int, Generated] = {}
         self._failures: dict[int, RuntimeFailure] = {}
@@ -151,7 +218,7 @@ class _Party:
         tickets: list[Ticket[Job]] = []
         try:
             for index, (prompt, each) in enumerate(zip(prompts, asked, strict=True)):
-                tickets.append(self._host.submit(prompt, each, partial(self._hear, index)))
+                tickets.append(self._host.submit(prompt, each, partial(self._hear, index), self._wish))
             while len(self._images) + len(self._failures) < len(prompts):
                 self._attend(*self._told.get())
         finally:  # an interrupt, or a callback that raised: nobody waits for the others
@@ -166,8 +233,7 @@ class _Party:
 
     def _attend(self, index: int, event: Event | RuntimeFailure) -> None:
         if isinstance(event, Step):
-            if self._on_step:
-                self._on_step(index, event.done, event.total)
+            self._on_step(index, event)
             return
         outcome: Any = event.image if isinstance(event, Finished) else event
         if isinstance(outcome, Generated):

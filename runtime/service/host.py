@@ -3,7 +3,6 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,21 +16,12 @@ from ..scheduling.ticket import Key, Ticket
 from ..settings import check_deadline, check_limit, check_priority
 from .crew import Crew
 from .health import Health
-from .job import Job, Listener, Place
+from .job import Job, Listener, Place, Wish
 from .order import Asked, take
 from .service import Service
 from .status import ExpertStatus, Status
 
 Opener = Callable[[str | Path], Models]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """How a request is to be served: higher `priority` first, all of it within `seconds`, with `previews`."""
-
-    priority: int = 0
-    seconds: float | None = None
-    previews: int = 0
 
 
 class Host:
@@ -58,7 +48,7 @@ class Host:
             models = self.models
             self._jobs[models] += 1
         try:
-            job = Job(take(models, prompt, asked), models, partial(self._hear, models, listener))
+            job = Job(take(models, prompt, asked), models, partial(self._hear, models, listener), wish)
             return self.service.submit(job, priority=wish.priority, seconds=wish.seconds)
         except RuntimeFailure:
             self._left(models)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..engines.bucket import Bucket
 from ..errors import RuntimeFailure
-from ..events import Event, Finished, Started, Step
+from ..events import Event, Finished, Queued, Started, Step
 from ..generated import Choice, Generated
 from ..models import DECODER, Models
 from ..request import Request
@@ -27,6 +27,19 @@ class Place(NamedTuple):
         return self.bucket.model == DECODER
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How a request is to be served: higher `priority` first, all of it within `seconds`.
+
+    Of its steps, `previews` show the image, and all have the `latents` where wanted.
+    """
+
+    priority: int = 0
+    seconds: float | None = None
+    previews: int = 0
+    latents: bool = False
+
+
 @dataclass(eq=False, slots=True)
 class Job:
     """The way of an order: prepared, one call after another, decoded. `seconds` is the work on it so far.
@@ -37,6 +50,7 @@ class Job:
     order: Order
     models: Models
     listener: Listener
+    wish: Wish = field(default_factory=Wish)
     choice: Choice | None = None
     request: Request | None = None
     dropped: tuple[int, int] = (0, 0)  # tokens of the prompt, and of the negative one
@@ -85,6 +99,10 @@ class Job:
             self._told = isinstance(event, Finished | RuntimeFailure)
             self.listener(event)
 
+    def queued(self, ahead: int) -> Queued:
+        """As `Work.queued`."""
+        return Queued(ahead)
+
     def started(self) -> Started:
         """As `Work.started`."""
         assert self.choice is not None
@@ -92,7 +110,12 @@ class Job:
 
     def progress(self) -> Step | None:
         """As `Work.progress`."""
-        return Step(self.position, len(self.places) - 1)
+        assert self.request is not None
+        trajectory = self.request.trajectory
+        rows = trajectory.course.rows
+        done = trajectory.position
+        latents = trajectory.latents.copy() if self.wish.latents else None
+        return Step(done, len(rows), rows[done - 1].timestep, latents=latents)
 
     def finished(self) -> Finished:
         """As `Work.finished`."""

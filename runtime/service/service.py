@@ -1,7 +1,7 @@
 """The scheduler on threads: one prepares, one opens engines, one calls them, and one watches the time.
 
 Any thread may submit and cancel. Every request that was let in is told how it ended exactly once, by the
-thread that ended it, and never under the lock. Of one just cancelled, more may be told after that.
+thread that ended it, and outside the lock. Of one just cancelled, more may be told after that.
 """
 
 import logging
@@ -49,6 +49,8 @@ class Service(Generic[W]):
                 self._start()
             if deadline is not None:
                 self._changed.notify_all()
+            # The one thing told under the lock: nothing else of this request may come before it.
+            work.tell(work.queued(len(self._scheduler.queue) - 1))
             self._dispatch()
         return ticket
 
@@ -205,7 +207,7 @@ class Service(Generic[W]):
         except RuntimeFailure as failure:
             log.warning("%s failed: %s", doing, failure)
             caught.append(failure)
-        except Exception as error:  # noqa: BLE001  one request's trouble must not end all others
+        except Exception as error:  # one request's trouble must not end all others
             log.exception("%s failed unforeseen", doing)
             caught.append(EngineFailure(f"{doing} failed unforeseen: {type(error).__name__}: {error}"))
             caught[0].__cause__ = error

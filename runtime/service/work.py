@@ -17,6 +17,10 @@ class Work(Task, Protocol):
         """Hear of an event, or of the failure that ended it. Called from any thread; must not raise."""
         ...
 
+    def queued(self, ahead: int) -> Event:
+        """What to tell once it is let in, behind so many that have not started."""
+        ...
+
     def started(self) -> Event:
         """What to tell once it is prepared."""
         ...

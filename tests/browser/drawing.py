@@ -68,7 +68,7 @@ class Drawing:
                     raise self._trouble.failure
                 return
             studio.call(choice.expert)
-            yield Step(done, total, self._draw(done) if done in marks else None)
+            yield Step(done, total, float(total - done), self._draw(done) if done in marks else None)
         self._end(choice.expert)
         wish = self._wish
         yield Finished(

@@ -21,7 +21,7 @@ from runtime.errors import (
     QueueFull,
     UsageError,
 )
-from runtime.events import Finished, Started, Step
+from runtime.events import Finished, Queued, Started, Step
 from tests.bundles import write_bundle
 
 Run = Callable[[Callable[[Runtime], Coroutine[Any, Any, Any]]], Any]
@@ -82,10 +82,12 @@ def test_events_of_a_request(serve: Any) -> None:
     async def use(served: Runtime) -> Any:
         return [event async for event in served.stream("red", steps=3)]
 
-    started, *steps, last, finished = serve(use)
+    queued, started, *steps, last, finished = serve(use)
+    assert queued == Queued(0)
     assert isinstance(started, Started)
-    assert steps == [Step(1, 3), Step(2, 3)]
-    assert last == Step(3, 3)
+    assert all(isinstance(step, Step) and step.total == 3 for step in (*steps, last))
+    assert [step.done for step in (*steps, last)] == [1, 2, 3]
+    assert steps[0].timestep > steps[1].timestep > last.timestep
     assert isinstance(finished, Finished)
     assert finished.image.choice == started.choice
 
@@ -122,6 +124,7 @@ def test_too_many_are_refused(serve: Any, held: threading.Event) -> None:
 def test_leaving_a_stream_cancels_its_request(serve: Any, held: threading.Event) -> None:
     async def use(served: Runtime) -> None:
         async with served.stream("red", steps=10) as stream:
+            assert isinstance(await anext(stream), Queued)
             assert isinstance(await anext(stream), Started)
         held.set()
         await served.generate("blue")
@@ -157,7 +160,7 @@ def test_closing_ends_what_is_under_way(bundle_path: Path, cache_path: Path, hel
     async def main() -> None:
         async with Runtime.open(bundle_path, engine="cpu", cache=cache_path) as served:
             stream = served.stream("red")
-            await anext(stream)
+            assert isinstance(await anext(stream), Queued)
             threading.Timer(0.05, held.set).start()  # closing waits for the call under way
         with pytest.raises(Closed):
             async for _ in stream:

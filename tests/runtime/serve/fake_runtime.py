@@ -179,7 +179,7 @@ async def draw(runtime: FakeRuntime, asked: dict[str, Any]) -> AsyncIterator[Eve
     yield Started(choice_of(asked))
     for done in range(1, 4):
         preview = np.full((2, 2, 3), 80 * done, np.uint8) if done <= asked["previews"] else None
-        yield Step(done, 3, preview)
+        yield Step(done, 3, 10.0 - done, preview)
     yield Finished(image_of(runtime, asked))
 
 

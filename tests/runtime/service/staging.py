@@ -43,6 +43,9 @@ class Errand:
         if _is_end(event):
             self.over.set()
 
+    def queued(self, ahead: int) -> Any:
+        return f"behind {ahead}"
+
     def started(self) -> Any:
         return "started"
 

@@ -42,7 +42,7 @@ def test_events_come_in_order(made: Any) -> None:
     errand = Errand(calls=4)
     made(Stage()).submit(errand)
     assert errand.end == "finished"
-    assert errand.heard == ["started", 1, 2, 3, "finished"]
+    assert errand.heard == ["behind 0", "started", 1, 2, 3, "finished"]
 
 
 def test_what_is_too_much_is_refused(made: Any) -> None:
@@ -67,7 +67,7 @@ def test_a_queued_one_is_cancelled_at_once(made: Any) -> None:
     gate.wait()
     one.cancel(ticket)
     assert isinstance(queued.end, Cancelled)
-    assert queued.heard == [queued.failure]  # never begun
+    assert queued.heard == ["behind 0", queued.failure]  # never begun
     gate.leave_open()
     assert running.end == "finished"
 
