@@ -39,7 +39,9 @@ class Output(NamedTuple):
 def to_output(made: Sequence[Generated], kind: str) -> Output:
     """The images as the caller wants them."""
     if kind == "np":
-        return Output(np.stack([each.pixels for each in made], dtype=np.float32) / np.float32(255), list(made))
+        return Output(
+            np.stack([each.pixels for each in made], dtype=np.float32) / np.float32(255), list(made)
+        )
     from PIL import Image
 
     return Output([Image.fromarray(each.pixels) for each in made], list(made))

@@ -3,9 +3,11 @@
 A machine of states without threads, clocks or engines: callers say what time it is, and what became of the
 work they were given. At any moment one request is prepared, one engine opened and one call made, at most.
 
-Waiting is bounded. Of everyone whose engine is in memory and who is among the first that fit into one call
-on it, nobody is passed over for more than `patience` calls and one for every other engine in need. An engine
-that is not in memory comes in the order of those who need it, each after the turn of one that has to go.
+Requests are served by rank, in groups that share a call: the group of the oldest request goes on until that is
+done, so that engines change seldom. A fuller group may go before an older one, but waiting is bounded: between
+two calls a group is passed over for younger ones at most `patience` times, and once more for every other
+engine in memory. An engine that is not there comes in the order of those who need it, each after the turn of
+one that has to go.
 """
 
 from bisect import insort
@@ -23,13 +25,13 @@ from .ticket import End, Key, State, T, Ticket
 class Limits:
     """`running` requests share calls and `queued` ones wait (None: any number).
 
-    `patience`: calls for which a group that could be fuller is passed over. `advantage`: seconds that a
-    step of priority is worth.
+    `patience`: how often a group that could be fuller is passed over for younger ones. `advantage`: seconds
+    that a step of priority is worth.
     """
 
     running: int
     queued: int | None
-    patience: int = 8
+    patience: int = 4
     advantage: float = 10.0
 
 
@@ -59,8 +61,7 @@ class Scheduler(Generic[T]):
         self._group: Group[T] | None = None
         self._leaving: frozenset[Key] = frozenset()
         self._settled = False  # every engine that is needed, or will be, is known to be in memory
-        self._calls = 0
-        self._waiting_since: dict[Key, int] = {}  # calls made before an engine's group was first passed over
+        self._skipped: dict[Key, int] = {}  # how often an engine's group was passed over for a younger one
 
     def __len__(self) -> int:
         """Requests that have not ended."""
@@ -161,10 +162,15 @@ class Scheduler(Generic[T]):
         if self._group is not None:
             return None
         heads = self._heads()
-        self._waiting_since = {key: self._waiting_since.get(key, self._calls) for key in heads}
         if heads:
             key = self._choose(heads)
             self._group = Group(key, heads[key])
+            served = heads[key][0].rank
+            self._skipped = {
+                other: self._skipped.get(other, 0) + (head[0].rank < served)
+                for other, head in heads.items()
+                if other != key
+            }
         return self._group
 
     def called(self, seconds: float, now: float, *, failed: bool = False) -> list[Ticket[T]]:
@@ -172,8 +178,6 @@ class Scheduler(Generic[T]):
         assert self._group is not None
         key, tickets = self._group
         self._group = None
-        self._calls += 1
-        self._waiting_since[key] = self._calls
         self.memory.ran(key, seconds)
         end = End.FAILED if failed else End.FINISHED
         ended = [ticket for ticket in tickets if (failed or ticket.task.ended) and self._end(ticket, end)]
@@ -199,10 +203,10 @@ class Scheduler(Generic[T]):
         return heads
 
     def _choose(self, heads: dict[Key, list[Ticket[T]]]) -> Key:
-        """The fullest group, of those the oldest; but first whoever was passed over for too long."""
-        longest = min(heads, key=lambda key: (self._waiting_since[key], heads[key][0].rank))
-        if self._calls - self._waiting_since[longest] >= self.limits.patience:
-            return longest
+        """The fullest group, of those the oldest; but first whoever was passed over too often."""
+        late = [key for key in heads if self._skipped.get(key, 0) >= self.limits.patience]
+        if late:
+            return min(late, key=lambda key: heads[key][0].rank)
         return min(heads, key=lambda key: (-len(heads[key]) / self._capacity(key), heads[key][0].rank))
 
     def _open(self, key: Key, needs: dict[Key, None], *, ahead: bool) -> Opening | None:

@@ -1,0 +1,127 @@
+"""What the scheduler costs a mixture: the same images by the service, and by engines driven flat out.
+
+    python -m bench.scheduling --bundle bundle [--rounds 5]
+
+64 requests are always under way over all codes, in three ways that take turns: *flat out*, where full calls
+of one expert after another are made on one thread, everything routed and sorted before the clock starts;
+*scheduled*, by the service as it serves; and *half the memory*, by a service whose budget holds half of the
+experts. Encoding and decoding are in all three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+from aptp.evaluate.examination import unseen
+from bench.report import save, spread
+from runtime import Pipeline
+from runtime.batching import Call
+from runtime.bench.mixture import ClosedLoop
+from runtime.models import Models
+from runtime.service.crew import Crew
+from runtime.service.health import Health
+from runtime.service.job import Job, Place
+from runtime.service.order import Asked, code_of, take
+from runtime.settings import resolve
+
+RUNNING = 64
+
+
+class FlatOut:
+    """Engines without a scheduler."""
+
+    def __init__(self, models: Models, guidance: float) -> None:
+        self._models, self._crew, self._guidance = models, Crew(Health()), guidance
+        self._engines: dict[Place, object] = {}
+
+    def take(self, prompts: Sequence[str]) -> float:
+        """Seconds for an image of every prompt."""
+        by_expert: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for seed, prompt in enumerate(prompts):
+            by_expert[str(self._models.route(prompt).code)].append((seed, prompt))
+        self._models.forget_prompts()
+        start, batch = time.perf_counter(), self._models.batch
+        for expert, theirs in sorted(by_expert.items()):
+            for first in range(0, len(theirs), batch):
+                self._group([self._job(*each, expert) for each in theirs[first : first + batch]])
+        return time.perf_counter() - start
+
+    def _job(self, seed: int, prompt: str, expert: str) -> Job:
+        asked = Asked(seed=seed, guidance=self._guidance, code=code_of(expert))
+        job = Job(take(self._models, prompt, asked), self._models, lambda event: None)
+        self._crew.prepare(job)
+        return job
+
+    def _group(self, jobs: Sequence[Job]) -> None:
+        requests = [job.request for job in jobs if job.request is not None]
+        call, engine = Call(requests), self._engine(jobs[0].need)
+        while not requests[0].ended:
+            call.run(engine)  # type: ignore[arg-type]
+        for job in jobs:
+            self._crew.call(job.need, self._engine(job.need), [job])
+
+    def _engine(self, place: Place) -> object:
+        if place not in self._engines:
+            self._engines[place] = self._crew.open(place)
+        return self._engines[place]
+
+
+def half(models: Models) -> int:
+    """Bytes that hold the decoder and the larger half of the experts."""
+    latent = models.bundle.manifest.latent
+    size = latent.height, latent.width
+    experts = sorted(models.cost(models.bucket(name, 1, *size)) for name in models.bundle.manifest.experts)
+    return sum(experts[len(experts) // 2 :]) + models.cost(models.decoder_bucket(*size))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bundle", type=Path, default=Path("bundle"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--prompts", type=int, default=128)
+    parser.add_argument("--guidance", type=float, default=2.0)
+    options = parser.parse_args()
+    prompts = [sample.caption for sample in unseen(options.prompts)]
+    with ExitStack() as stack:
+        opened = stack.enter_context(Pipeline.open(options.bundle, max_running=RUNNING))
+        tight = stack.enter_context(
+            Pipeline.open(options.bundle, max_running=RUNNING, memory=half(opened.models))
+        )
+        settings = resolve(opened.bundle.manifest, guidance=options.guidance)
+        loops = [ClosedLoop(each, settings, RUNNING) for each in (opened, tight)]
+        ways: dict[str, Callable[[], float]] = {
+            "flat out": lambda: FlatOut.take(flat, prompts),
+            "scheduled": lambda: loops[0].take(prompts).seconds,
+            "half the memory": lambda: loops[1].take(prompts).seconds,
+        }
+        flat = FlatOut(opened.models, options.guidance)
+        for way in ways.values():
+            way()
+        samples: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(options.rounds):
+            for name, way in ways.items():
+                samples[name].append(way())
+    tables = {f"{len(prompts)} images, {RUNNING} under way": table(samples, len(prompts))}
+    save("scheduling", "What the scheduler costs a mixture", tables, samples)
+
+
+def table(samples: dict[str, list[float]], images: int) -> list[dict[str, str]]:
+    """Each way, and its throughput as a share of another's in the same round."""
+    shares = {"scheduled": "flat out", "half the memory": "scheduled"}
+    rows = []
+    for name, seconds in samples.items():
+        row = {"way": name, "seconds": spread(seconds), "images a second": f"{images / median(seconds):.1f}"}
+        other = shares.get(name)
+        ratios = [b / a for a, b in zip(seconds, samples[other], strict=True)] if other else []
+        rows.append({**row, "throughput": f"{median(ratios):.3f} of {other}" if ratios else ""})
+    return rows
+
+
+if __name__ == "__main__":
+    main()
