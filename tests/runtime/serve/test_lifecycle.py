@@ -141,6 +141,17 @@ def test_it_listens_before_the_bundle_is_open(start: Start, tmp_path: Path) -> N
     assert child.ask("a").status == 200
 
 
+def test_an_end_waits_for_the_opening(start: Start, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    child = start("--cache", str(tmp_path / "fifo")).listening()
+    child.signal(signal.SIGTERM)
+    while child.get("/readyz")[1]["reasons"] == ["opening"]:
+        pass
+    (tmp_path / "fifo").write_bytes(b"")
+    child.logged("ended")
+    assert child.exit_code() == 0
+
+
 def test_a_bundle_is_read_again(start: Start, copy_path: Path, tmp_path: Path) -> None:
     child = start().serving()
     first = child.get("/v1/about")[1]["bundle"]
