@@ -188,6 +188,16 @@ def test_a_bundle_that_cannot_be_opened_ends_it(start: Start, copy_path: Path) -
     assert child.exit_code() == 3
 
 
+def test_who_is_open_to_other_machines_is_told_so(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("correct-horse-battery")
+    said = "other machines may ask without a token"
+    assert start("--host", "0.0.0.0").logged(said)["level"] == "warning"
+    for options in ((), ("--host", "0.0.0.0", "--token-file", str(tmp_path / "token"))):
+        child = start(*options)
+        assert said not in child.logged("")["event"]
+        child.signal(signal.SIGTERM)
+
+
 def test_a_port_that_is_taken_is_refused(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         child = start("--port", str(taken.getsockname()[1]))
