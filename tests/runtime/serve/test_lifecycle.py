@@ -129,6 +129,16 @@ def test_a_second_signal_does_not_wait(start: Start) -> None:
     assert child.exit_code() == 1
 
 
+def test_nor_for_a_runtime_that_does_not_close(start: Start) -> None:
+    child = start().serving()
+    assert child.ask("stuck").status == 200
+    child.signal(signal.SIGTERM)
+    child.logged("draining")
+    assert child.get("/healthz")[0] == 200
+    child.signal(signal.SIGTERM)
+    assert child.exit_code() == 1
+
+
 def test_it_listens_before_the_bundle_is_open(start: Start, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     child = start("--cache", str(tmp_path / "fifo")).listening()
@@ -208,6 +218,6 @@ def test_a_port_that_is_taken_is_refused(start: Start) -> None:
 def test_a_log_that_nobody_reads_holds_up_nobody(start: Start) -> None:
     child = start().serving()
     path = "/" + "x" * 190
-    for _ in range(500):  # lines of 300 bytes, to a pipe of 64 KiB
+    for _ in range(300):  # lines of 300 bytes, to a pipe of 64 KiB
         assert child.get(path)[0] == 404
     assert child.get("/readyz")[0] == 200
