@@ -1,7 +1,7 @@
 """A server process in front of the fake runtime, for tests that send it signals.
 
-The prompt "wait" waits for SIGUSR1; after "stuck" the runtime does not close. `--cache FIFO` makes opening wait
-until somebody writes there.
+The prompt "wait" waits for SIGUSR1; after "stuck" the runtime does not close. `--cache FIFO` makes opening
+wait until somebody writes there.
 """
 
 import asyncio
