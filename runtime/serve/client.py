@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -26,8 +27,8 @@ async def read_json(request: Request, limits: Limits) -> bytes:
     body = bytearray()
     size = 0
     try:
-        async with asyncio.timeout(limits.body):
-            async for chunk in request.stream():
+        async with asyncio.timeout(limits.body), aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
                 size += len(chunk)
                 if size <= limits.body_bytes:
                     body += chunk

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from typing import cast
 
 from starlette.types import ASGIApp
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None, opener: Callable[[Options], Bac
     service = Service(partial(opener or _open, options))
     app = build(service, _version(), options.policy, Page())
     with listen(options.host, options.port) as listener:
+        if options.policy.token is None and not ip_address(listener.getsockname()[0]).is_loopback:
+            log.LOGGER.warning("other machines may ask without a token; --token-file sets one")
         return asyncio.run(_serve(options, service, app, listener))
 
 

@@ -4,6 +4,7 @@ uvicorn itself waits for a head, and for a reader, as long as they please.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -110,8 +111,9 @@ class Connection(H11Protocol):
                 reason=HTTPStatus(problem.status).phrase,
                 headers=[*headers, ("connection", "close")],
             )
-            for event in (head, h11.Data(data=problem.body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            with contextlib.suppress(h11.LocalProtocolError):  # where HEAD was asked for, a head is all
+                for event in (head, h11.Data(data=problem.body), h11.EndOfMessage()):
+                    self.transport.write(self.conn.send(event) or b"")
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # no second reply: the application learns that it is over
             self.cycle.message_event.set()

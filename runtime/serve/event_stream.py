@@ -1,7 +1,8 @@
 """A request told while it is made, as server-sent events. What fails after the first is an event as well."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -51,8 +52,9 @@ class EventStream(Response):
     async def _tell(self, stream: Stream, send: Send, request_id: str, facts: dict[str, Any]) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
-            async for event in _beating(stream, self._beat):
-                await send(_chunk(ALIVE if event is None else await self._told(event)))
+            async with aclosing(_beating(stream, self._beat)) as events:
+                async for event in events:
+                    await send(_chunk(ALIVE if event is None else await self._told(event)))
         except RuntimeFailure as failure:
             await send(_chunk(_failed(Problem.of(failure), facts)))
         except Exception:
@@ -105,7 +107,7 @@ def _chunk(body: bytes) -> dict[str, Any]:
     return {"type": "http.response.body", "body": body, "more_body": True}
 
 
-async def _beating(stream: Stream, beat: float) -> AsyncIterator[Event | None]:
+async def _beating(stream: Stream, beat: float) -> AsyncGenerator[Event | None, None]:
     """The stream's events, and None whenever there was none for `beat` seconds."""
     events = aiter(stream)
     coming = asyncio.ensure_future(_next(events))

@@ -67,6 +67,11 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 class Lifecycle:
     """A service and the server in front of it, from start to end. `drain` is in seconds."""
 
@@ -80,10 +85,7 @@ class Lifecycle:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         for ending in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(ending, self._end)
-        host, port = listener.getsockname()[:2]
-        LOGGER.info(
-            "listening", extra={"facts": {"url": f"http://{f'[{host}]' if ':' in host else host}:{port}"}}
-        )
+        LOGGER.info("listening", extra={"facts": {"url": _url(listener)}})
         serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         work = asyncio.create_task(self._work())
         stop = asyncio.create_task(self._stop.wait())

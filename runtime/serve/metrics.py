@@ -27,30 +27,18 @@ class Metrics:
     """All metrics of a server; `text` is what a scrape gets."""
 
     def __init__(self, service: Service) -> None:
-        self._registry = CollectorRegistry()
-        options: dict[str, Any] = {"registry": self._registry}
+        self._registry = registry = CollectorRegistry()
         self._replies = Counter(
             "aptp_http_requests_total",
             "Replies, by status (0: none)",
             ("method", "route", "status"),
-            **options,
+            registry=registry,
         )
-        self._http = Histogram(
-            "aptp_http_seconds",
-            "From a request's head to its reply's end",
-            ("route",),
-            buckets=_SECONDS,
-            **options,
-        )
-        self._queue = Histogram(
-            "aptp_queue_seconds",
-            "From admission to the start, encoding included",
-            buckets=_SECONDS,
-            **options,
-        )
-        self._run = Histogram("aptp_run_seconds", "From the start to the image", buckets=_SECONDS, **options)
-        ProcessCollector(registry=self._registry)
-        self._registry.register(RuntimeMetrics(service))
+        self._http = _histogram(registry, "aptp_http_seconds", "From head to the reply's end", "route")
+        self._queue = _histogram(registry, "aptp_queue_seconds", "From admission to the start")
+        self._run = _histogram(registry, "aptp_run_seconds", "From the start to the image")
+        ProcessCollector(registry=registry)
+        registry.register(RuntimeMetrics(service))
 
     def replied(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a reply."""
@@ -120,6 +108,10 @@ class RuntimeMetrics(Collector):
         status = runtime.status()
         yield from _requests(status)
         yield from _experts(status)
+
+
+def _histogram(registry: CollectorRegistry, name: str, about: str, *labels: str) -> Histogram:
+    return Histogram(name, about, labels, buckets=_SECONDS, registry=registry)
 
 
 def _requests(status: Status) -> Iterator[Metric]:

@@ -1,6 +1,7 @@
 """The runtime behind the routes: opening, serving, draining, closed. Knows neither HTTP nor signals."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -47,7 +48,14 @@ class Service:
 
     async def open(self) -> None:
         """Open the runtime. Raises `RuntimeFailure`."""
-        runtime = await asyncio.to_thread(self._opener)
+        opening = asyncio.ensure_future(asyncio.to_thread(self._opener))
+        try:
+            runtime = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped. What it opens has threads of its own, and is closed again.
+            with contextlib.suppress(RuntimeFailure):
+                await (await opening).__aexit__(None, None, None)
+            raise
         await runtime.__aenter__()
         self._runtime = runtime
         self.since = int(time.time())

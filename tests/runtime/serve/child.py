@@ -1,6 +1,7 @@
 """A server process in front of the fake runtime, for tests that send it signals.
 
-The prompt "wait" waits for SIGUSR1. `--cache FIFO` makes opening wait until somebody writes there.
+The prompt "wait" waits for SIGUSR1; after "stuck" the runtime does not close. `--cache FIFO` makes opening
+wait until somebody writes there.
 """
 
 import asyncio
@@ -17,10 +18,17 @@ from runtime.serve.command import main
 from tests.runtime.serve.fake_runtime import FakeRuntime, choice_of, draw, image_of
 
 
+class Runtime(FakeRuntime):
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
+        if any(asked["prompt"] == "stuck" for asked in self.asked):
+            await asyncio.Event().wait()
+
+
 def open_fake(options: Options) -> FakeRuntime:
     if fifo := options.runtime["cache"]:
         Path(fifo).read_bytes()
-    runtime = FakeRuntime(Bundle.open(options.bundle), wait_or_draw)
+    runtime = Runtime(Bundle.open(options.bundle), wait_or_draw)
     runtime.path = options.bundle
     return runtime
 

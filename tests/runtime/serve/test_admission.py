@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from runtime.errors import Closed, CodeUnavailable, DeadlineExceeded, EngineFailure, QueueFull, UsageError
+from runtime.serve import reply
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
 from runtime.serve.service import Service
@@ -147,3 +150,32 @@ def test_the_server_has_a_deadline_for_who_names_none(
         ask(client)
         ask(client, deadline=3)
     assert [asked["deadline"] for asked in fake.asked] == [45.0, 3.0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_images_are_encoded_off_the_loop(
+    client: TestClient, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    threads: dict[str, int] = {}
+    real = {name: getattr(reply, name) for name in ("encode", "encode_pixels")}
+
+    def told(name: str) -> Callable[..., bytes]:
+        def encode(*arguments: Any) -> bytes:
+            threads[name] = threading.get_ident()
+            return real[name](*arguments)
+
+        return encode
+
+    for name in real:
+        monkeypatch.setattr(reply, name, told(name))
+    admit = fake.stream
+
+    def admitted(prompt: str, **options: Any) -> Any:
+        threads["loop"] = threading.get_ident()
+        return admit(prompt, **options)
+
+    fake.stream = admitted  # type: ignore[method-assign]
+    assert ask(client, stream=stream, partial_images=int(stream)).status_code == 200
+    loop = threads.pop("loop")
+    assert set(threads) == ({"encode", "encode_pixels"} if stream else {"encode"})
+    assert loop not in threads.values()

@@ -121,6 +121,19 @@ def test_who_breaks_off_gets_one_reply() -> None:
     play(late, scene)
 
 
+def test_who_asks_for_a_head_gets_no_more() -> None:
+    async def scene(connection: Connection, transport: Transport) -> None:
+        connection.data_received(CHUNKED.replace(b"POST", b"HEAD"))
+        await asyncio.sleep(0)
+        connection.data_received(b"zz\r\n")
+        await asyncio.gather(*connection.tasks)
+        assert transport.written.startswith(b"HTTP/1.1 400 ")
+        assert transport.written.endswith(b"\r\n\r\n")
+        assert transport.ended == "closed"
+
+    play(late, scene)
+
+
 def test_nor_is_there_another_after_a_reply_has_begun() -> None:
     async def scene(connection: Connection, transport: Transport) -> None:
         connection.data_received(CHUNKED)

@@ -129,6 +129,16 @@ def test_a_second_signal_does_not_wait(start: Start) -> None:
     assert child.exit_code() == 1
 
 
+def test_nor_for_a_runtime_that_does_not_close(start: Start) -> None:
+    child = start().serving()
+    assert child.ask("stuck").status == 200
+    child.signal(signal.SIGTERM)
+    child.logged("draining")
+    assert child.get("/healthz")[0] == 200
+    child.signal(signal.SIGTERM)
+    assert child.exit_code() == 1
+
+
 def test_it_listens_before_the_bundle_is_open(start: Start, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     child = start("--cache", str(tmp_path / "fifo")).listening()
@@ -139,6 +149,17 @@ def test_it_listens_before_the_bundle_is_open(start: Start, tmp_path: Path) -> N
     child.logged("serving")
     assert child.get("/readyz")[0] == 200
     assert child.ask("a").status == 200
+
+
+def test_an_end_waits_for_the_opening(start: Start, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    child = start("--cache", str(tmp_path / "fifo")).listening()
+    child.signal(signal.SIGTERM)
+    while child.get("/readyz")[1]["reasons"] == ["opening"]:
+        pass
+    (tmp_path / "fifo").write_bytes(b"")
+    child.logged("ended")
+    assert child.exit_code() == 0
 
 
 def test_a_bundle_is_read_again(start: Start, copy_path: Path, tmp_path: Path) -> None:
@@ -177,6 +198,16 @@ def test_a_bundle_that_cannot_be_opened_ends_it(start: Start, copy_path: Path) -
     assert child.exit_code() == 3
 
 
+def test_who_is_open_to_other_machines_is_told_so(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("correct-horse-battery")
+    said = "other machines may ask without a token"
+    assert start("--host", "0.0.0.0").logged(said)["level"] == "warning"
+    for options in ((), ("--host", "0.0.0.0", "--token-file", str(tmp_path / "token"))):
+        child = start(*options)
+        assert said not in child.logged("")["event"]
+        child.signal(signal.SIGTERM)
+
+
 def test_a_port_that_is_taken_is_refused(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         child = start("--port", str(taken.getsockname()[1]))
@@ -187,6 +218,6 @@ def test_a_port_that_is_taken_is_refused(start: Start) -> None:
 def test_a_log_that_nobody_reads_holds_up_nobody(start: Start) -> None:
     child = start().serving()
     path = "/" + "x" * 190
-    for _ in range(500):  # lines of 300 bytes, to a pipe of 64 KiB
+    for _ in range(300):  # lines of 300 bytes, to a pipe of 64 KiB
         assert child.get(path)[0] == 404
     assert child.get("/readyz")[0] == 200

@@ -32,6 +32,29 @@ def test_opening_does_not_hold_up_the_loop(fake: FakeRuntime) -> None:
     asyncio.run(scene())
 
 
+def test_what_is_opened_too_late_is_closed_again(fake: FakeRuntime) -> None:
+    go_on = threading.Event()
+
+    def opener() -> FakeRuntime:
+        assert go_on.wait(WAIT)
+        return fake
+
+    async def scene() -> None:
+        service = Service(opener)
+        opening = asyncio.create_task(service.open())
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.sleep(0)
+        assert not opening.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert fake.closed.is_set()
+        assert service.state is State.OPENING
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("error", [NotABundle("nothing there"), KeyError("a mistake")])
 def test_a_reload_that_fails_changes_nothing(fake: FakeRuntime, error: Exception) -> None:
     async def scene() -> None:
