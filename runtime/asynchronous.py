@@ -36,17 +36,27 @@ class Runtime:
         threads: int | None = None,
         max_running: int | None = None,
         max_queued: int | None = None,
+        warm: bool = False,
     ) -> Self:
         """Open the bundle at a path; `engine`, `cache`, `batch` and `threads` are those of `Models.open`.
 
         `memory` are the bytes that the open experts and decoders may hold together (default: half of the
         machine's). `max_running` requests share the engines (default: a full call of every expert), and
         `max_queued` wait (default: four times as many); what comes beyond is refused with `QueueFull`.
+        `warm` makes an image of a step or so on every expert first, which opens their engines and shows that
+        they work.
         Takes seconds, and raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`,
         `EnvironmentMismatch`, `CacheFailure`, `EngineFailure`.
         """
         opener = partial(Models.open, engine=engine, cache=cache, batch=batch, threads=threads)
-        return cls(Host(bundle, opener, lambda models: limits(models, max_running, max_queued), memory))
+        host = Host(bundle, opener, lambda models: limits(models, max_running, max_queued), memory)
+        try:
+            if warm:
+                host.warm()
+        except BaseException:
+            host.service.close()
+            raise
+        return cls(host)
 
     async def __aenter__(self) -> Self:
         return self

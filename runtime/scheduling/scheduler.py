@@ -3,11 +3,11 @@
 A machine of states without threads, clocks or engines: callers say what time it is, and what became of the
 work they were given. At any moment one request is prepared, one engine opened and one call made, at most.
 
-Requests are served by rank, in groups that share a call: the group of the oldest request goes on until that is
-done, so that engines change seldom. A fuller group may go before an older one, but waiting is bounded: between
-two calls a group is passed over for younger ones at most `patience` times, and once more for every other
-engine in memory. An engine that is not there comes in the order of those who need it, each after the turn of
-one that has to go.
+Requests are served by rank, in groups that share a call: the group of the oldest request goes on until that
+is done, so that engines change seldom. A fuller group may go before an older one, but waiting is bounded:
+between two calls a group is passed over for younger ones at most `patience` times, and once more for every
+other engine in memory. An engine that is not there comes in the order of those who need it, each after the
+turn of one that has to go.
 """
 
 from bisect import insort

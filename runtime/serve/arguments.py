@@ -28,6 +28,7 @@ class Options:
     policy: Policy
     drain: float
     log_format: str
+    cold: bool
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -43,6 +44,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         port=options.port,
         policy=_policy(options),
         drain=options.drain,
+        cold=options.cold,
         log_format=options.log_format,
     )
 
@@ -83,6 +85,7 @@ def _parser() -> Parser:
         metavar="S",
         help="for what is under way at the end (default: 30)",
     )
+    add("--cold", action="store_true", help="be ready before every expert has made an image")
     add("--token-file", metavar="FILE", help="a token that clients have to send")
     add("--cors", nargs="+", default=[], metavar="ORIGIN", help="other sites whose pages may ask")
     add("--log-format", choices=FORMATS, default="text", help="on standard error (default: text)")

@@ -1,11 +1,12 @@
 """What the server asks of a runtime, and nothing more: `runtime.Runtime` has it, and so have stand-ins."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from ..bundle.schema import Manifest
 from ..events import Event
+from ..service.status import Status
 
 
 class Opened(Protocol):
@@ -16,77 +17,6 @@ class Opened(Protocol):
 
     @property
     def digest(self) -> str: ...
-
-
-class ExpertStatus(Protocol):
-    """One expert since the runtime was opened. `rows`: batch rows of its calls, which took `seconds`."""
-
-    @property
-    def state(self) -> str: ...
-
-    @property
-    def running(self) -> int: ...
-
-    @property
-    def images(self) -> int: ...
-
-    @property
-    def calls(self) -> int: ...
-
-    @property
-    def rows(self) -> int: ...
-
-    @property
-    def seconds(self) -> float: ...
-
-
-class Status(Protocol):
-    """A runtime at one moment; it is a dataclass besides. Memory is in bytes; None: as many as come."""
-
-    @property
-    def queued(self) -> int: ...
-
-    @property
-    def running(self) -> int: ...
-
-    @property
-    def max_queued(self) -> int | None: ...
-
-    @property
-    def max_running(self) -> int: ...
-
-    @property
-    def admitted(self) -> int: ...
-
-    @property
-    def finished(self) -> int: ...
-
-    @property
-    def failed(self) -> int: ...
-
-    @property
-    def cancelled(self) -> int: ...
-
-    @property
-    def expired(self) -> int: ...
-
-    @property
-    def rejected(self) -> int: ...
-
-    @property
-    def experts(self) -> Mapping[str, ExpertStatus]: ...
-
-    @property
-    def memory_used(self) -> int: ...
-
-    @property
-    def memory_budget(self) -> int: ...
-
-    @property
-    def batch(self) -> int: ...
-
-    @property
-    def last_call(self) -> tuple[str, int] | None: ...
 
 
 class Stream(Protocol):

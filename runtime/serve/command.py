@@ -38,7 +38,7 @@ async def _serve(options: Options, service: Service, app: ASGIApp, listener: soc
 
 
 def _open(options: Options) -> Backend:
-    return cast("Backend", Runtime.open(options.bundle, **options.runtime))
+    return cast("Backend", Runtime.open(options.bundle, warm=not options.cold, **options.runtime))
 
 
 def _version() -> str:

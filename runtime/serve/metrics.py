@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from ..errors import Closed
 from ..events import Event, Finished, Started
-from .backend import Status
+from ..service.status import Status
 from .reply import code_of
 from .service import Service, State
 

@@ -1,5 +1,6 @@
 """A bundle behind a service: takes orders, tells how it is doing, and goes on to another version of it."""
 
+import queue
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from ..settings import check_deadline, check_limit, check_priority
 from .crew import Crew
 from .health import Health
 from .job import Job, Listener, Place, Wish
-from .order import Asked, take
+from .order import Asked, code_of, take
 from .service import Service
 from .status import ExpertStatus, Status
 
@@ -54,6 +55,21 @@ class Host:
             self._left(models)
             raise
 
+    def warm(self) -> None:
+        """Make an image of as few steps as can be on every expert: each is known to work then, and is open.
+
+        Raises the failure of the first that does not.
+        """
+        manifest = self.models.bundle.manifest
+        rows = manifest.schedules[manifest.defaults.solver].rows
+        steps = next(number for number, count in enumerate(rows, start=1) if count)
+        for name in sorted(manifest.experts):
+            told: queue.SimpleQueue[Event | RuntimeFailure] = queue.SimpleQueue()
+            self.submit("", Asked(code=code_of(name), steps=steps), told.put)
+            while not isinstance(event := told.get(), Finished):
+                if isinstance(event, RuntimeFailure):
+                    raise event
+
     def reload(self, path: str | Path | None = None) -> None:
         """Serve from the bundle that is at the path now. Requests under way end where they began.
 
@@ -61,6 +77,7 @@ class Host:
         """
         place = self._path if path is None else path
         models = self._opener(place)
+        models.bundle.verify()  # now, and not when its first request needs a file
         models.budget(self._asked_memory)
         with self._lock:
             retired, self.models, self._path = self.models, models, place

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from runtime import Pipeline, Runtime
@@ -292,3 +293,31 @@ def test_cancelled_is_told_to_whoever_still_listens(serve: Any, held: threading.
                 pass
 
     serve(use)
+
+
+def test_warm_means_that_every_expert_has_made_an_image(bundle_path: Path, cache_path: Path) -> None:
+    served = Runtime.open(bundle_path, engine="cpu", cache=cache_path, warm=True)
+    status = served.status()
+    served._host.service.close()
+    assert {expert.state for expert in status.experts.values()} == {"resident"}
+    assert [expert.images for expert in status.experts.values()] == [1] * 5
+
+
+def test_a_bundle_with_an_expert_that_draws_nothing_is_not_warmed(
+    bundle_path: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = threading.active_count()
+    monkeypatch.setattr(OnnxEngine, "run", lambda self, sample, *_: np.full_like(sample, np.nan))
+    with pytest.raises(EngineFailure, match="expert '0': the latents are not finite"):
+        Runtime.open(bundle_path, engine="cpu", cache=cache_path, warm=True)
+    assert threading.active_count() == before
+
+
+def test_a_version_with_a_damaged_file_is_refused(serve: Any, versions: Path) -> None:
+    (versions / "two/experts/3/unet/model.onnx.data").write_bytes(b"")
+
+    async def use(served: Runtime) -> None:
+        with pytest.raises(IntegrityError, match=r"experts/3/unet/model.onnx.data"):
+            await served.reload(versions / "two")
+
+    serve(use, bundle=versions / "one")
