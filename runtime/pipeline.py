@@ -47,16 +47,18 @@ class Pipeline:
         memory: int | None = None,
         threads: int | None = None,
         max_running: int | None = None,
+        max_queued: int | None = None,
     ) -> Self:
         """Open the bundle at a path; `engine`, `cache`, `batch` and `threads` are those of `Models.open`.
 
         `memory` are the bytes that the open experts and decoders may hold together (default: half of the
-        machine's); `max_running` images are under way at once (default: a full call of every expert).
+        machine's); `max_running` images are under way at once (default: a full call of every expert), and
+        `max_queued` wait (default: any number, and callers with them); others are refused with `QueueFull`.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
         """
         opener = partial(Models.open, engine=engine, cache=cache, batch=batch, threads=threads)
-        return cls(Host(bundle, opener, lambda models: _patient(models, max_running), memory))
+        return cls(Host(bundle, opener, lambda models: _limits(models, max_running, max_queued), memory))
 
     def __enter__(self) -> Self:
         return self
@@ -246,9 +248,9 @@ class _Party:
             self._on_image(index, outcome)
 
 
-def _patient(models: Models, running: int | None) -> Limits:
-    """Callers wait for what they asked: none is sent away."""
-    return Limits(limits(models, running, None).running, None)
+def _limits(models: Models, running: int | None, queued: int | None) -> Limits:
+    found = limits(models, running, queued)
+    return Limits(found.running, None) if queued is None else found
 
 
 def _listed(prompts: str | Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ Filled while it goes, so that an interrupt leaves what was measured.
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .arrivals import Arrivals
 from .memory import Memory
 from .mixture import Mixture
 from .opening import Opening
@@ -69,13 +70,15 @@ class Findings:
     comparisons: list[Comparison] = field(default_factory=list)
     peers: list[PeerLoad] = field(default_factory=list)
     mixture: Mixture | None = None
+    arrivals: list[Arrivals] = field(default_factory=list)
     not_run: list[NotRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     end: str = "complete"
     failed: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.openings or self.comparisons or self.mixture or self.not_run)
+        found = self.openings or self.comparisons or self.mixture or self.arrivals or self.not_run
+        return bool(found)
 
     @property
     def exit_code(self) -> int:

@@ -24,6 +24,7 @@ def render(document: Document, pictures: Sequence[str] = ()) -> str:
         *_openings(document["openings"]),
         *_peers(document["peers"]),
         *([_mixture(document["mixture"])] if document["mixture"] else []),
+        *([_arrivals(document["arrivals"])] if document["arrivals"] else []),
         *_not_run(document["not_run"]),
         *(f"![{name}]({name})" for name in pictures),
         _environment(document),
@@ -181,6 +182,27 @@ def _verdict(mixture: Document) -> str:
         f"at equal MACs {quantities.ratio(summary['at_equal_cost'])}; "
         f"{len(mixture['alone'])} passes of each, in turns."
     )
+
+
+def _arrivals(arrivals: Sequence[Document]) -> str:
+    return f"## Prompts that arrive by themselves\n\n{_table([_rate(one) for one in arrivals])}"
+
+
+def _rate(one: Document) -> dict[str, str]:
+    summary = one["summary"]
+    latency, wait = summary["latency"] or {}, summary["wait"] or {}
+    return {
+        "arrive/s": f"{one['rate']:g}",
+        "for": quantities.time(one["seconds"]),
+        "came": str(one["offered"]),
+        "refused": str(one["rejected"]),
+        "failed": str(len(one["failures"])),
+        "images/s": f"{summary['per_second']:.3g}",
+        **{key: quantities.time(latency.get(key)) for key in ("p50", "p90", "p99")},
+        **{f"began after, {key}": quantities.time(wait.get(key)) for key in ("p50", "p99")},
+        "rows a call": f"{summary['rows_per_call']:.2f}" if summary["rows_per_call"] else NONE,
+        **{kind: quantities.percent(share) for kind, share in summary["busy"].items()},
+    }
 
 
 def _not_run(missing: Sequence[Document]) -> Iterator[str]:

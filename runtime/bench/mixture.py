@@ -65,14 +65,15 @@ class ClosedLoop:
         # Nothing is remembered from the pass before: every prompt is encoded once, the negative one too.
         self._runtime.models.forget_prompts()
         told: queue.SimpleQueue[tuple[int, Event | RuntimeFailure]] = queue.SimpleQueue()
-        found, before, experts = Pass(), self._work(), Counter[str]()
+        found, before, experts = Pass(), work_of(self._runtime), Counter[str]()
         taken, waiting = dict[int, float](), list(enumerate(prompts))[::-1]
         start = self._clock()
         while waiting or taken:
             while waiting and len(taken) < self.running:
                 seed, prompt = waiting.pop()
                 taken[seed] = self._clock()
-                self._runtime.host.submit(prompt, self._asked(expert, seed), partial(_hear, told, seed))
+                asked = asked_for(self._settings, expert, seed)
+                self._runtime.host.submit(prompt, asked, partial(_hear, told, seed))
             seed, event = told.get()
             if isinstance(event, RuntimeFailure):
                 raise event
@@ -82,29 +83,32 @@ class ClosedLoop:
                 if on_image:
                     on_image(event.image)
         found.seconds = self._clock() - start
-        after = self._work()
+        after = work_of(self._runtime)
         found.experts = dict(experts)
         found.calls, found.rows = (int(after[name] - before[name]) for name in ("calls", "rows"))
         found.shares = {kind: after[kind] - before[kind] for kind in KINDS}
         return found
 
-    def _asked(self, expert: str | None, seed: int) -> Asked:
-        settings = self._settings
-        return Asked(
-            negative_prompt=settings.negative_prompt,
-            seed=seed,
-            steps=settings.steps,
-            guidance=settings.guidance,
-            size=(settings.height, settings.width),
-            solver=settings.solver,
-            code=None if expert is None else code_of(expert),
-        )
 
-    def _work(self) -> dict[str, float]:
-        tally = self._runtime.host.crew.tally
-        experts = tally.experts.values()
-        calls, rows = sum(each.calls for each in experts), sum(each.rows for each in experts)
-        return {**tally.seconds, "calls": calls, "rows": rows}
+def asked_for(settings: Settings, expert: str | None, seed: int) -> Asked:
+    """What a request asks for, to be made with `settings`, by `expert` where one is given."""
+    return Asked(
+        negative_prompt=settings.negative_prompt,
+        seed=seed,
+        steps=settings.steps,
+        guidance=settings.guidance,
+        size=(settings.height, settings.width),
+        solver=settings.solver,
+        code=None if expert is None else code_of(expert),
+    )
+
+
+def work_of(runtime: Pipeline) -> dict[str, float]:
+    """The work so far: seconds of each kind, and the UNet's `calls` and their `rows`."""
+    tally = runtime.host.crew.tally
+    experts = tally.experts.values()
+    calls, rows = sum(each.calls for each in experts), sum(each.rows for each in experts)
+    return {**tally.seconds, "calls": calls, "rows": rows}
 
 
 def _hear(

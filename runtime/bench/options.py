@@ -23,7 +23,17 @@ from ..settings import check_limit, resolve
 from ..tokenizer import check_prompt
 from .peers import PEERS
 from .sampling import Effort
-from .spec import ENGINES, LEVELS, Spec, absent_engines, choose, choose_engines, choose_experts, choose_rows
+from .spec import (
+    ENGINES,
+    LEVELS,
+    Spec,
+    absent_engines,
+    choose,
+    choose_engines,
+    choose_experts,
+    choose_rates,
+    choose_rows,
+)
 
 DEVICES = ("cpu", "cuda")
 
@@ -71,6 +81,8 @@ def _add_subjects(group: Group) -> None:
     group.add_argument("--images", type=_integer, metavar="N", help="the first N prompts (default: all)")
     group.add_argument("--running", type=_integer, default=8, metavar="N", help="under way (default: 8)")
     group.add_argument("--passes", type=_integer, default=3, metavar="N", help="of the mixture (default: 3)")
+    group.add_argument("--rates", metavar="A,B", help="also prompts that arrive so often, images a second")
+    group.add_argument("--rate-seconds", type=float, default=30.0, help="at each rate (default: 30)")
 
 
 def _add_peers(group: Group) -> None:
@@ -115,6 +127,11 @@ def _spec(options: Namespace, bundle: Bundle) -> Spec:
         check_limit(getattr(options, name), f"--{name}")
     if not 0 <= options.seconds < math.inf:
         raise UsageError(f"--seconds {options.seconds}: give a number from 0")
+    if not 0 < options.rate_seconds < math.inf:
+        raise UsageError(f"--rate-seconds {options.rate_seconds}: give a number above 0")
+    rates = choose_rates(options.rates)
+    if rates and options.prompts is None:
+        raise UsageError("--rates: says how often prompts arrive; name their file with --prompts")
     if options.minutes is not None and not options.minutes > 0:
         raise UsageError(f"--minutes {options.minutes}: give a number above 0")
     batch = options.batch or default_batch(max(expert.macs for expert in manifest.experts.values()))
@@ -130,6 +147,8 @@ def _spec(options: Namespace, bundle: Bundle) -> Spec:
         effort=Effort(options.rounds, options.seconds),
         prompts=_prompts(options),
         passes=options.passes,
+        rates=rates,
+        rate_seconds=options.rate_seconds,
         minutes=options.minutes,
         running=options.running,
         peers=tuple(PEERS) if options.peers == "all" else peers,

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import OutputFailure
 from ..service.tally import KINDS
 from . import charts, markdown
+from .arrivals import Arrivals
 from .findings import Comparison, Entry, Findings
 from .mixture import Mixture, Pass
 from .peak import Peak
@@ -32,6 +33,8 @@ def document(findings: Findings) -> Document:
             beside.update(_entry(entry, comparison, findings.peak))
     if findings.mixture and findings.mixture.alone:
         plain["mixture"].update(_mixture(findings.mixture))
+    for one, beside in zip(findings.arrivals, plain["arrivals"], strict=True):
+        beside["summary"] = _arrivals(one)
     return {"format": FORMAT, "version": VERSION, **plain}
 
 
@@ -73,6 +76,17 @@ def _mixture(mixture: Mixture) -> Document:
     return {"summary": {**arms, "ratio": asdict(ratio), "at_equal_cost": asdict(equal)}}
 
 
+def _arrivals(one: Arrivals) -> Document:
+    """`per_second`: images made; `busy`: shares of the time, of kinds of work that may go on at once."""
+    return {
+        "per_second": len(one.latencies) / one.lasted,
+        "latency": asdict(summarize(one.latencies)) if one.latencies else None,
+        "wait": asdict(summarize(one.waits)) if one.waits else None,
+        "rows_per_call": one.rows / one.calls if one.calls else None,
+        "busy": {kind: seconds / one.lasted for kind, seconds in one.busy.items()},
+    }
+
+
 def _arm(passes: list[Pass]) -> Document:
     seconds = sum(one.seconds for one in passes)
     images = sum(len(one.latencies) for one in passes)
@@ -82,7 +96,7 @@ def _arm(passes: list[Pass]) -> Document:
         "latency": asdict(summarize([latency for one in passes for latency in one.latencies])),
         "calls": sum(one.calls for one in passes) / len(passes),
         "rows_per_call": sum(one.rows for one in passes) / sum(one.calls for one in passes),
-        "shares": {**shares, "the rest": 1 - sum(shares.values())},
+        "shares": shares,
     }
 
 

@@ -3,6 +3,7 @@
 The one place that knows how the runtime names its engines.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,8 @@ class Spec:
 
     Engines that are `absent` are listed as not run, each with its reason. `rows` are the batch rows of the
     UNet calls timed alone: a guided image takes two. `running` requests are always under way in the mixture,
-    which is measured in `passes` where there are `prompts`. `peers` need a `checkpoint`. After `minutes` no
+    which is measured in `passes` where there are `prompts`; they also arrive at `rates`, images a second, for
+    `rate_seconds` each. `peers` need a `checkpoint`. After `minutes` no
     other round begins.
     """
 
@@ -48,6 +50,8 @@ class Spec:
     effort: Effort = field(default_factory=Effort)
     prompts: tuple[str, ...] = ()
     passes: int = 3
+    rates: tuple[float, ...] = ()
+    rate_seconds: float = 30.0
     minutes: float | None = None
     running: int = 8
     peers: tuple[str, ...] = ()
@@ -69,8 +73,8 @@ class Spec:
             for expert in self.experts
         )
 
-    def open(self, engine: str) -> Pipeline:
-        """The bundle on one engine. Raises as `Pipeline.open` does."""
+    def open(self, engine: str, queued: int | None = None) -> Pipeline:
+        """The bundle on one engine; at most `queued` requests wait. Raises as `Pipeline.open` does."""
         return Pipeline.open(
             self.bundle,
             engine=engine,
@@ -79,6 +83,7 @@ class Spec:
             memory=self.memory,
             threads=self.threads,
             max_running=self.running,
+            max_queued=queued,
         )
 
 
@@ -135,6 +140,19 @@ def choose_rows(text: str | None, batch: int) -> tuple[int, ...]:
     if not all(word.isdigit() for word in words):
         raise UsageError(f"--rows {text}: give integers with commas between them, such as 1,2,4")
     return tuple(dict.fromkeys(check_limit(int(word), "--rows") or 0 for word in words))
+
+
+def choose_rates(text: str | None) -> tuple[float, ...]:
+    """The rates that `2,4.5` asks for, in images a second. Raises `UsageError`."""
+    if text is None:
+        return ()
+    try:
+        rates = tuple(dict.fromkeys(float(word) for word in _words(text, "--rates")))
+    except ValueError:
+        rates = (math.nan,)
+    if not all(0 < rate < math.inf for rate in rates):
+        raise UsageError(f"--rates {text}: give images a second with commas between them, such as 2,4.5")
+    return rates
 
 
 def _words(text: str, option: str) -> list[str]:

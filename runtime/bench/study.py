@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from ..bundle.reader import Bundle
 from ..errors import RuntimeFailure
 from . import machine, mixture
+from .arrivals import OpenLoop
 from .contest import Contest
 from .findings import Comparison, Entry, Findings, NotRun
 from .lineup import does_not_fit, line_ups
@@ -18,6 +19,8 @@ from .progress import Progress
 from .sampling import Turns
 from .spec import Spec
 from .workload import Clock, Workload
+
+QUEUED = 4  # requests that may wait for each that runs, as in a server
 
 
 class OutOfTime(Exception):
@@ -54,6 +57,8 @@ class Study:
             self._contests()
             if self._spec.prompts:
                 self._mixture()
+            if self._spec.rates:
+                self._arrivals()
             if "parts" in self._spec.levels:
                 self._parts()
         finally:
@@ -108,6 +113,16 @@ class Study:
             self._findings.mixture = found
             self._progress.begin(f"mixture: {len(spec.prompts)} prompts, against all on {found.control}")
             mixture.run(loop, found, spec.prompts, spec.passes, self._round)
+
+    def _arrivals(self) -> None:
+        spec = self._spec
+        with spec.open(spec.engines[0], queued=QUEUED * spec.running) as runtime:
+            loop = OpenLoop(runtime, spec.settings)
+            runtime.host.warm()
+            for rate in spec.rates:
+                self._progress.begin(f"{rate:g} images a second arrive")
+                arrivals = loop.take(spec.prompts, rate, spec.rate_seconds, self._round)
+                self._findings.arrivals.append(arrivals)
 
     def _parts(self) -> None:
         self._progress.begin("the parts around the UNet")

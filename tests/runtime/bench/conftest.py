@@ -8,6 +8,7 @@ import pytest
 
 from runtime import Pipeline
 from runtime.bench import sampling
+from runtime.bench.arrivals import Arrivals
 from runtime.bench.findings import Comparison, Entry, Findings, NotRun, PeerLoad
 from runtime.bench.memory import Memory
 from runtime.bench.mixture import Mixture, Pass
@@ -111,5 +112,17 @@ def findings() -> Findings:
             mixed=[one_pass(2.0, 10), one_pass(4.0, 10)],
             alone=[one_pass(1.0, 5), one_pass(2.0, 5)],
         ),
+        arrivals=[
+            Arrivals(
+                *(2.0, 30.0, 60, 5),
+                waits=[0.5, 1.5],
+                latencies=[1.0, 3.0],
+                experts={"0": 1, "1": 1},
+                calls=10,
+                rows=40,
+                busy={"in the UNet": 16.0, "routing": 0.32},
+                lasted=32.0,
+            )
+        ],
         not_run=[NotRun("optimum", "load", "optimum is not installed")],
     )

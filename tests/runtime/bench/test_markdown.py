@@ -39,6 +39,13 @@ def test_openings_tell_memory_above_what_was_held_before(findings: Findings) -> 
     assert cells[8:10] == ["20.0 MiB", "35.0 MiB"]
 
 
+def test_arrivals_tell_who_came_who_waited_and_who_was_refused(findings: Findings) -> None:
+    text = rendered(findings)
+    assert "| arrive/s | for | came | refused | failed | images/s |" in text
+    assert "| 2 | 30 s | 60 | 5 | 0 | 0.0625 |" in text
+    assert "| 4.00 | 50 % | 1 % |" in text
+
+
 def test_the_mixture_tells_both_ratios(findings: Findings) -> None:
     text = rendered(findings)
     assert "Throughput against the control: 0.5; at equal MACs 0.6; 2 passes of each, in turns." in text

@@ -55,7 +55,6 @@ def test_the_mixture_is_compared_pass_by_pass(findings: Findings) -> None:
     assert mixed["images_per_second"] == pytest.approx(4 / 6.0)
     assert (mixed["calls"], mixed["rows_per_call"]) == (10, 4)
     assert mixed["shares"]["routing"] == pytest.approx(0.01)
-    assert mixed["shares"]["the rest"] == pytest.approx(0.24)
 
 
 def test_a_mixture_without_a_pass_has_no_summary(findings: Findings) -> None:
