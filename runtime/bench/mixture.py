@@ -106,7 +106,7 @@ def asked_for(settings: Settings, expert: str | None, seed: int) -> Asked:
 def work_of(runtime: Pipeline) -> dict[str, float]:
     """The work so far: seconds of each kind, and the UNet's `calls` and their `rows`."""
     tally = runtime.host.crew.tally
-    experts = tally.experts.values()
+    experts = list(tally.experts.values())  # a copy: work goes on in other threads
     calls, rows = sum(each.calls for each in experts), sum(each.rows for each in experts)
     return {**tally.seconds, "calls": calls, "rows": rows}
 

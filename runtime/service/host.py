@@ -36,7 +36,7 @@ class Host:
         self.limits = limits(self.models)
         accounts = Memory(self.models.budget(memory), _cost)
         self.crew = Crew(Health())
-        self.service: Service[Job] = Service(Scheduler(self.limits, accounts, _capacity), self.crew)
+        self.service: Service[Job] = Service(Scheduler(self.limits, accounts, self._capacity), self.crew)
         self._lock = threading.Lock()
         self._jobs: Counter[Models] = Counter()
 
@@ -108,7 +108,12 @@ class Host:
                 return
             del self._jobs[retired]
         self.crew.health.forget(lambda patient: patient[0] is retired)
-        self.service.evict(lambda key: isinstance(key, Place) and key.models is retired)
+        for forget in (self.service.evict, self.crew.capacity.forget):
+            forget(lambda key: isinstance(key, Place) and key.models is retired)
+
+    def _capacity(self, key: Key) -> int:
+        assert isinstance(key, Place)
+        return 1 if key.decodes else self.crew.capacity.of(key, key.models.batch)
 
     def _status(self, scheduler: Scheduler[Job]) -> Status:
         counts, memory, tally = scheduler.counts, scheduler.memory, self.crew.tally
@@ -176,8 +181,3 @@ def _state(models: Models, name: str, memory: Memory) -> Literal["absent", "open
 def _cost(key: Key) -> int:
     assert isinstance(key, Place)
     return key.models.cost(key.bucket)
-
-
-def _capacity(key: Key) -> int:
-    assert isinstance(key, Place)
-    return 1 if key.decodes else key.models.batch
