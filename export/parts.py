@@ -312,4 +312,4 @@ def _schedule(job: Job, checkpoint: Checkpoint) -> Made:
     folder = job.place("schedules")
     (folder / f"{table.solver}.bin").write_bytes(table.bytes())
     facts = {"window": table.window, "rows": list(table.rows), "noise_scale": list(table.noise_scale)}
-    return Made(facts, {"largest coefficient": float(np.abs(table.data[:, 2:]).max())})
+    return Made(facts, {"largest coefficient": float(np.abs(table.data[:, 2:-2]).max())})

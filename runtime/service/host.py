@@ -14,7 +14,7 @@ from ..models import Models
 from ..scheduling.memory import Memory
 from ..scheduling.scheduler import Limits, Scheduler
 from ..scheduling.ticket import Key, Ticket
-from ..settings import check_deadline, check_limit, check_priority
+from ..settings import check_deadline, check_limit, check_previews, check_priority
 from .crew import Crew
 from .health import Health
 from .job import Job, Listener, Place
@@ -27,7 +27,9 @@ Opener = Callable[[str | Path], Models]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """How a request is to be served: higher `priority` first, all of it within `seconds`, with `previews`."""
+    """How a request is to be served: higher `priority` first, all of it within `seconds`; how many of its
+    steps have `previews`.
+    """
 
     priority: int = 0
     seconds: float | None = None
@@ -54,11 +56,13 @@ class Host:
         wish = wish or Wish()
         check_priority(wish.priority)
         check_deadline(wish.seconds)
+        check_previews(wish.previews)
         with self._lock:
             models = self.models
             self._jobs[models] += 1
         try:
-            job = Job(take(models, prompt, asked), models, partial(self._hear, models, listener))
+            order, hear = take(models, prompt, asked), partial(self._hear, models, listener)
+            job = Job(order, models, hear, previews=wish.previews)
             return self.service.submit(job, priority=wish.priority, seconds=wish.seconds)
         except RuntimeFailure:
             self._left(models)

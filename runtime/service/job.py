@@ -11,6 +11,7 @@ from ..generated import Choice, Generated
 from ..models import DECODER, Models
 from ..request import Request
 from .order import Order
+from .preview import moments, picture
 
 Listener = Callable[[Event | RuntimeFailure], None]
 
@@ -32,6 +33,7 @@ class Job:
     """The way of an order: prepared, one call after another, decoded. `seconds` is the work on it so far.
 
     `failure` is why it ended without an image. `listener` hears of all that becomes of it, the end once.
+    `previews`: how many of the steps show what the image will be, if the bundle says how.
     """
 
     order: Order
@@ -44,6 +46,8 @@ class Job:
     image: Generated | None = None
     failure: RuntimeFailure | None = None
     seconds: float = field(default=0.0)
+    previews: int = 0
+    _shown: frozenset[int] = field(default=frozenset())  # after how many rows
     _told: bool = field(default=False)
 
     def begin(self, choice: Choice, request: Request, dropped: tuple[int, int]) -> None:
@@ -55,6 +59,7 @@ class Job:
             for name in dict.fromkeys(request.plan)
         }
         decoder = Place(self.models, self.models.decoder_bucket(height, width))
+        self._shown = moments(self.previews, len(request.plan))
         self.places = (*(of_expert[name] for name in request.plan), decoder)
 
     @property
@@ -92,7 +97,11 @@ class Job:
 
     def progress(self) -> Step | None:
         """As `Work.progress`."""
-        return Step(self.position, len(self.places) - 1)
+        assert self.request is not None, "it was begun"
+        done, total = self.position, len(self.places) - 1
+        if done not in self._shown:
+            return Step(done, total)
+        return Step(done, total, picture(self.request.trajectory, self.models.bundle.manifest.decoder))
 
     def finished(self) -> Finished:
         """As `Work.finished`."""

@@ -20,7 +20,7 @@ def data(bundle_path: Path) -> bytes:
 
 def test_every_value_arrives(data: bytes) -> None:
     manifest, document = parse(data), json.loads(data)
-    assert manifest.version == "1.0"
+    assert manifest.version == "2.0"
     assert dict(manifest.producer) == document["producer"]
     assert manifest.source.trained is False
     assert (manifest.defaults.solver, manifest.defaults.steps, manifest.defaults.guidance) == ("ddim", 4, 2.5)

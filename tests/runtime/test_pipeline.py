@@ -37,7 +37,7 @@ def oracle(
     similarity = session("router/model.onnx").run(None, {"embedding": embedding, "attention_mask": mask})[0]
     unet = session(f"experts/{similarity.argmax()}/unet/model.onnx")
     window = SOLVERS[solver]
-    width = 2 + 2 * window
+    width = 4 + 2 * window
     table = np.frombuffer((bundle.root / f"schedules/{solver}.bin").read_bytes(), "<f4").reshape(-1, width)
     states, outputs = [noise], []
     for index, row in enumerate(table[steps * (steps - 1) // 2 :][:steps]):
