@@ -20,7 +20,7 @@ from torch import nn
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.familiarity import GuardedRouter
-from export import graph, parity, publish, schedules, site, staging, weights
+from export import colours, graph, parity, publish, schedules, site, staging, weights
 from export.compiled import aoti, entry, supernet
 from export.compiled.tensorrt import plan
 from export.compiled.tensorrt.plan import Oracle
@@ -247,8 +247,11 @@ def _decoder(job: Job, checkpoint: Checkpoint) -> Made:
     # A bundle only decodes.
     del vae.encoder, vae.quant_conv
     weights.round_to_half(vae)
+    job.report("colours", 0.1)
+    found = colours.fit(vae.eval())
     signature = graph.decoder_signature(vae.config.latent_channels, checkpoint.latent_multiple)
-    return _shared(job, graph.DecoderGraph(vae), signature, {})
+    made = _shared(job, graph.DecoderGraph(vae), signature, {})
+    return Made({"preview": found.rows}, {**made.measures, "colours explained": found.explained})
 
 
 def _router(job: Job, checkpoint: Checkpoint) -> Made:
