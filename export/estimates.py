@@ -1,8 +1,8 @@
 """Owns how the clean latents are predicted on the way (docs/BUNDLE.md, "Previews"), for every row of a table.
 
-A row's scaled state is α·x0 + σ·ε of the variance-preserving process, whichever way its scheduler writes its
-states, and its output says ε, α·ε − σ·x0 or x0. Either way x0 is linear in state and output. Refuses, as not a
-number, what would divide by a signal that is not there.
+A row's scaled state is α·x0 + σ·ε of the variance-preserving process, whichever way its scheduler writes
+states, and its output says ε, α·ε − σ·x0 or x0: each time, x0 is linear in state and output. Refuses outputs
+of another kind, and ε where the state holds no signal.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def coefficients(made: Scheduler, factors: Sequence[float]) -> Array:
 def levels(made: Scheduler) -> tuple[Array, Array]:
     """α and σ of every row, each float64 [rows]; α² + σ² = 1."""
     count = len(made.timesteps)
-    if hasattr(made, "sigmas"):  # σ / α of every row, also where its timestep lies between two of the training
+    if hasattr(made, "sigmas"):  # σ / α of every row, whose timestep may lie between two of the training
         power = 1 / (1 + np.asarray(made.sigmas, np.float64)[:count] ** 2)
     else:
         power = made.alphas_cumprod[made.timesteps].double().numpy()

@@ -243,12 +243,13 @@ def _prompt_encoder(job: Job, checkpoint: Checkpoint) -> Made:
 
 def _decoder(job: Job, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.05)
-    vae = checkpoint.vae()
+    vae = checkpoint.vae().eval()
+    job.report("colours", 0.1)
+    shown = colours.encoded(vae, checkpoint.vae_scale)
     # A bundle only decodes.
     del vae.encoder, vae.quant_conv
     weights.round_to_half(vae)
-    job.report("colours", 0.1)
-    found = colours.fit(vae.eval())
+    found = colours.fit(vae, shown)
     signature = graph.decoder_signature(vae.config.latent_channels, checkpoint.latent_multiple)
     made = _shared(job, graph.DecoderGraph(vae), signature, {})
     return Made({"preview": found.rows}, {**made.measures, "colours explained": found.explained})

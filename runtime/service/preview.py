@@ -1,4 +1,4 @@
-"""What is shown of an image on its way: after which steps, and in which colours (docs/BUNDLE.md, "Previews")."""
+"""What is shown of an image on its way: after which steps, in which colours (docs/BUNDLE.md, "Previews")."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ from ..schedule import Trajectory
 
 
 def moments(count: int, rows: int) -> frozenset[int]:
-    """After how many of `rows` rows to show something, `count` times evenly spaced, and not after the last."""
+    """After how many of `rows` rows to show something: `count` times, evenly spaced, never the last."""
     shown = min(count, rows - 1)
     return frozenset(rows * place // (shown + 1) for place in range(1, shown + 1))
 
