@@ -1,9 +1,9 @@
 """Owns the fit behind previews (docs/BUNDLE.md, "Previews"): colours of a decoder as a linear map of latents.
 
 What it is fitted on has to look like latents of pictures, and a build has no pictures. So some are made up,
-of one colour or of four, and the VAE's own encoder turns them into latents. With the default's decoder the map
-explains 83 % of the variance of what is made of the latents of its images; a fit on those very latents
-explains 85 %, and one on smooth noise at three resolutions 74 %.
+of one colour or of four, and the VAE's own encoder turns them into latents. With the default's decoder the
+map explains 83 % of the variance of what is made of its images' latents; a fit on those very latents explains
+85 %, and one on smooth noise at three resolutions 74 %.
 """
 
 from __future__ import annotations
