@@ -47,7 +47,8 @@ def course(window: int) -> Course:
     rows = []
     for index in range(STEPS):
         terms = tuple((back, 0.5) for back in range(min(window, index + 1)))
-        rows.append(Row(float(index), 1.0, terms[:1], terms))  # the state once, every output of the window
+        # The state once, every output of the window.
+        rows.append(Row(float(index), 1.0, terms[:1], terms, (0.0, 1.0)))
     return Course(tuple(rows), 1.0, window)
 
 

@@ -49,7 +49,9 @@ def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any
             "scale": checkpoint.vae_scale,
             "scaling_factor": checkpoint.vae_config["scaling_factor"],
             "shift_factor": checkpoint.vae_config.get("shift_factor") or 0.0,
+            **records["vae_decoder"].facts,
         },
+        "dense_macs": int(checkpoint.cost().dense),
         "experts": experts,
         "schedules": schedules,
     }

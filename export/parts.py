@@ -20,7 +20,7 @@ from torch import nn
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.familiarity import GuardedRouter
-from export import graph, parity, publish, schedules, site, staging, weights
+from export import colours, graph, parity, publish, schedules, site, staging, weights
 from export.compiled import aoti, entry, supernet
 from export.compiled.tensorrt import plan
 from export.compiled.tensorrt.plan import Oracle
@@ -243,12 +243,16 @@ def _prompt_encoder(job: Job, checkpoint: Checkpoint) -> Made:
 
 def _decoder(job: Job, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.05)
-    vae = checkpoint.vae()
+    vae = checkpoint.vae().eval()
+    job.report("colours", 0.1)
+    shown = colours.encoded(vae, checkpoint.vae_scale)
     # A bundle only decodes.
     del vae.encoder, vae.quant_conv
     weights.round_to_half(vae)
+    found = colours.fit(vae, shown)
     signature = graph.decoder_signature(vae.config.latent_channels, checkpoint.latent_multiple)
-    return _shared(job, graph.DecoderGraph(vae), signature, {})
+    made = _shared(job, graph.DecoderGraph(vae), signature, {})
+    return Made({"preview": found.rows}, {**made.measures, "colours explained": found.explained})
 
 
 def _router(job: Job, checkpoint: Checkpoint) -> Made:
@@ -312,4 +316,4 @@ def _schedule(job: Job, checkpoint: Checkpoint) -> Made:
     folder = job.place("schedules")
     (folder / f"{table.solver}.bin").write_bytes(table.bytes())
     facts = {"window": table.window, "rows": list(table.rows), "noise_scale": list(table.noise_scale)}
-    return Made(facts, {"largest coefficient": float(np.abs(table.data[:, 2:]).max())})
+    return Made(facts, {"largest coefficient": float(np.abs(table.data[:, 2:-2]).max())})

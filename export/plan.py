@@ -37,6 +37,8 @@ SOURCES = (
     "export/graph.py",
     "export/weights.py",
     "export/schedules.py",
+    "export/estimates.py",
+    "export/colours.py",
     "export/parts.py",
     "export/parity.py",
     "export/image.py",

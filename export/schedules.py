@@ -4,7 +4,8 @@ A deterministic solver is linear in its start and in the model's outputs. So its
 count with unit vectors in their place, in float64: what comes out are the coefficients of every state, and
 each row of the table is the shortest recurrence over the last few states and outputs that explains the next
 state. The loop is then run as a user would, in float32 and with large values, and the table must follow it.
-Refused, by the name of the config field: whatever is not linear, not deterministic or not finite.
+What each row says of the clean latents is left to `estimates`. Refused, by the name of the config field:
+whatever is not linear, not deterministic or not finite.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import diffusers
 import numpy as np
 import torch
 
+from export import estimates
 from export.errors import ScheduleError, UsageError, nearest
 
 MAX_STEPS = 100
@@ -45,7 +47,7 @@ Scheduler = Any  # a diffusers scheduler; the library ships no types
 
 @dataclass(frozen=True)
 class Table:
-    """One solver's rows for 1, 2, … steps; `data` is float64 [sum(rows), 2 + 2·window] until written."""
+    """One solver's rows for 1, 2, … steps; `data` is float64 [sum(rows), 4 + 2·window] until written."""
 
     solver: str
     window: int
@@ -58,20 +60,21 @@ class Table:
         return self.data.astype("<f4").tobytes()
 
     def block(self, steps: int) -> Array:
-        """The rows for one step count, float64 [rows, 2 + 2·window]."""
+        """The rows for one step count, float64 [rows, 4 + 2·window]."""
         start = sum(self.rows[: steps - 1])
         return self.data[start : start + self.rows[steps - 1]]
 
 
 class Row(NamedTuple):
     """One row before packing: `p` over the last states, `c` over the last outputs, both of the row's own
-    window.
+    window; `e` of its own state and output is the estimate.
     """
 
     timestep: float
     input_scale: float
     p: Array
     c: Array
+    e: Array
 
 
 class _Float64(torch.Tensor):
@@ -134,14 +137,14 @@ def run(
 
 def replay(block: Array, start: Array, model: Callable[[Array, int], Array]) -> Array:
     """The last state of a table's recurrence, in the dtype of `start`, by the rules of docs/BUNDLE.md."""
-    window = (block.shape[1] - 2) // 2
+    window = (block.shape[1] - 4) // 2
     dtype = start.dtype.type
     states: list[Array] = [start]
     outputs: list[Array] = []
     for index, row in enumerate(block):
         outputs.insert(0, model(dtype(row[1]) * states[0], index))
         terms = [dtype(p) * x for p, x in zip(row[2 : 2 + window], states, strict=False) if p]
-        terms += [dtype(c) * m for c, m in zip(row[2 + window :], outputs, strict=False) if c]
+        terms += [dtype(c) * m for c, m in zip(row[2 + window : -2], outputs, strict=False) if c]
         states.insert(0, sum(terms[1:], start=terms[0]))
         del states[window:], outputs[window:]
     return states[0]
@@ -163,10 +166,9 @@ def _block(solver: str, config: Mapping[str, Any], steps: int) -> tuple[list[Row
     if not np.isfinite(states).all():
         raise ArithmeticError(f"its coefficients for {steps} steps are not finite")
     factors = [_factor(state, sample) for state, sample in zip(states, scaled, strict=False)]
-    terms = _recurrence(states)
-    rows = [
-        Row(*row) for row in zip(made.timesteps.tolist(), factors, *zip(*terms, strict=True), strict=True)
-    ]
+    p, c = zip(*_recurrence(states), strict=True)
+    e = estimates.coefficients(made, factors)
+    rows = [Row(*row) for row in zip(made.timesteps.tolist(), factors, p, c, e, strict=True)]
     return rows, float(made.init_noise_sigma)
 
 
@@ -235,6 +237,7 @@ def _pack(solver: str, blocks: list[list[Row]], scales: list[float]) -> Table:
             [
                 [row.timestep, row.input_scale],
                 *(np.pad(part, (0, window - len(part))) for part in (row.p, row.c)),
+                row.e,
             ]
         )
         for block in blocks
@@ -276,5 +279,6 @@ def _culprit(solver: str, config: Mapping[str, Any]) -> str | None:
         "clip_sample": made.get("clip_sample"),
         "algorithm_type": str(made.get("algorithm_type", "")).startswith("sde"),
         "rescale_betas_zero_snr": made.get("rescale_betas_zero_snr"),
+        "prediction_type": made.get("prediction_type") not in estimates.PREDICTIONS,
     }
     return next((field for field, guilty in suspects.items() if guilty), None)

@@ -101,9 +101,11 @@ class Runtime:
         previews: int = 0,
         **asked: Unpack[Asked],
     ) -> "Stream":
-        """The events of a request, which is let in or refused now. `previews` of the steps show the image.
+        """The events of a request, which is let in or refused now.
 
-        Arguments and errors are those of `generate`.
+        `previews` of the steps, evenly spaced and at most all but the last, show what the image will be, one
+        pixel per latent; none does where the bundle does not say how. Other arguments and errors are those
+        of `generate`.
         """
         return Stream(self._host, prompt, asked, Wish(priority=priority, seconds=deadline, previews=previews))
 

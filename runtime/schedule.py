@@ -18,12 +18,16 @@ Float32 = npt.NDArray[np.float32]
 
 
 class Row(NamedTuple):
-    """One UNet call and the step after it. Terms are (steps back, coefficient), without zeros."""
+    """One UNet call and the step after it. Terms are (steps back, coefficient), without zeros.
+
+    `estimate`: what of its own state and output are the clean latents, as far as can be told then.
+    """
 
     timestep: float
     input_scale: float
     states: tuple[tuple[int, float], ...]
     outputs: tuple[tuple[int, float], ...]
+    estimate: tuple[float, float]
 
 
 class Course(NamedTuple):
@@ -39,7 +43,7 @@ class Solver:
 
     def __init__(self, name: str, schedule: Schedule, data: bytes) -> None:
         self.name, self.schedule = name, schedule
-        width = 2 + 2 * schedule.window
+        width = 4 + 2 * schedule.window
         self._table = np.frombuffer(data, dtype="<f4").reshape(-1, width)
         if not np.isfinite(self._table).all():
             raise ManifestError(f"{schedule.table}: holds a value that is not finite")
@@ -74,9 +78,10 @@ class Solver:
 
 
 def _row(values: Sequence[float], window: int) -> Row:
-    terms = [(index % window, value) for index, value in enumerate(values[2:]) if value != 0]
-    split = sum(1 for value in values[2 : 2 + window] if value != 0)
-    return Row(values[0], values[1], tuple(terms[:split]), tuple(terms[split:]))
+    timestep, input_scale, *coefficients, of_state, of_output = values
+    terms = [(index % window, value) for index, value in enumerate(coefficients) if value != 0]
+    split = sum(1 for value in coefficients[:window] if value != 0)
+    return Row(timestep, input_scale, tuple(terms[:split]), tuple(terms[split:]), (of_state, of_output))
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -134,6 +139,16 @@ class Trajectory:
         terms += [(self._outputs[(position - back) % window], value) for back, value in row.outputs]
         self._sum(terms, total)
         self.latents, self.position = total, position + 1
+
+    def estimate(self) -> Float32:
+        """What the clean latents were last predicted to be, a new array [C, H, W]. A row has been walked."""
+        position, window = self.position - 1, self.course.window
+        assert position >= 0, "an estimate needs a UNet's output"
+        own = self._states[position % (window + 1)], self._outputs[position % window]
+        coefficients = self.course.rows[position].estimate
+        total = np.empty_like(self._term)
+        self._sum([term for term in zip(own, coefficients, strict=True) if term[1] != 0], total)
+        return total
 
     def _sum(self, terms: Sequence[tuple[Float32, float]], total: Float32) -> None:
         if not terms:

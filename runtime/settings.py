@@ -140,6 +140,13 @@ def check_deadline(seconds: float | None) -> float | None:
     return seconds
 
 
+def check_previews(count: int) -> int:
+    """`count` if it is an integer of at least 0. Raises `UsageError`."""
+    if _integer(count, "previews") < 0:
+        raise UsageError(f"previews {count}: give an integer of at least 0")
+    return count
+
+
 def _integer(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise UsageError(f"{name} {value!r}: give an integer")

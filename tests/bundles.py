@@ -15,6 +15,7 @@ CHANNELS, WIDTH, LENGTH, SCALE, CODES = 4, 8, 8, 2, 4
 WORDS = ["[bos]", "[eos]", "[unk]", "a", "red", "blue", "circle", "square", "large", "small", "and"]
 SOLVERS = {"ddim": 1, "plms": 4}
 STEPS = 10
+PREVIEW = [[0.5, 0.25, 0.0, -0.25, 0.1], [0.0, 0.5, -0.5, 0.25, 0.0], [-0.25, 0.0, 0.5, 0.5, -0.1]]
 
 
 def write_bundle(
@@ -67,7 +68,7 @@ def _manifest(root: Path, models: dict[str, dict[str, str]], experts: Sequence[s
 
     return {
         "format": "aptp-bundle",
-        "version": "1.0",
+        "version": "2.0",
         "producer": {"aptp": "0.1.0", "onnx": onnx.__version__},
         "source": {"name": "synthetic", "checkpoint": "0" * 64, "trained": False},
         "defaults": {"solver": "ddim", "steps": 4, "guidance": 2.5},
@@ -95,7 +96,14 @@ def _manifest(root: Path, models: dict[str, dict[str, str]], experts: Sequence[s
             "codes": CODES,
             "tie": 1e-5,
         },
-        "decoder": {"model": models["decoder"], "scale": SCALE, "scaling_factor": 0.5, "shift_factor": 0.0},
+        "decoder": {
+            "model": models["decoder"],
+            "scale": SCALE,
+            "scaling_factor": 0.5,
+            "shift_factor": 0.0,
+            "preview": PREVIEW,
+        },
+        "dense_macs": 100_000,
         "experts": {name: expert(name) for name in experts},
         "schedules": {
             solver: {
@@ -133,13 +141,17 @@ def _tokenizer() -> bytes:
 
 
 def _rows(steps: int, window: int) -> np.ndarray:
-    """Rows that shrink the state and mix in outputs; fractional timesteps, no history before the first."""
-    rows = np.zeros((steps, 2 + 2 * window), "<f4")
+    """Rows that shrink the state and mix in outputs; fractional timesteps, no history before the first.
+
+    Clean latents are told from state and output in shares that change from row to row.
+    """
+    rows = np.zeros((steps, 4 + 2 * window), "<f4")
     for index in range(steps):
         rows[index, :2] = 1000 * (1 - index / steps) - 0.5, 1 / (1 + 0.1 * index)
         for back in range(min(window, index + 1)):
             rows[index, 2 + back] = 0.9 / 2**back
             rows[index, 2 + window + back] = -0.2 / 3**back
+        rows[index, -2:] = (index + 1) / steps, -0.3
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The parser of the manifest (docs/BUNDLE.md, version 1.0).
+"""The parser of the manifest (docs/BUNDLE.md, version 2.0).
 
 Refuses what the page does not allow, and references to what is not there. Any bytes give a `Manifest` or a
 `ManifestError`.
@@ -31,7 +31,7 @@ from .schema import (
     Unfamiliar,
 )
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 2, 0
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
 ENCODER_INPUTS = ("input_ids", "attention_mask")
 LIMITS = {
@@ -62,6 +62,7 @@ def parse(data: bytes) -> Manifest:
         conditioning=top.objects("conditioning", _conditioning),
         router=_router(top.fields("router")),
         decoder=_decoder(top.fields("decoder")),
+        dense_macs=top.integer("dense_macs", 1),
         experts=top.table("experts", _expert),
         schedules=top.table("schedules", _schedule),
         files=top.table("files", _entry),
@@ -211,11 +212,18 @@ def _decoder(fields: Fields) -> Decoder:
         scale=fields.integer("scale", 1, LIMITS["scale"]),
         scaling_factor=fields.number("scaling_factor"),
         shift_factor=fields.number("shift_factor"),
+        preview=fields.items("preview", _colour) if fields.has("preview") else None,
     )
     if decoder.scaling_factor == 0:
         raise fields.error("scaling_factor", "must not be zero")
     fields.close()
     return decoder
+
+
+def _colour(value: Any, where: str) -> tuple[float, ...]:
+    if not isinstance(value, list):
+        raise ManifestError(f"{where}: must be a list of numbers")
+    return tuple(as_number(item, f"{where}[{index}]") for index, item in enumerate(value))
 
 
 def _expert(fields: Fields) -> Expert:
@@ -281,8 +289,15 @@ def _check_references(manifest: Manifest) -> None:
     if len({entry.input for entry in manifest.conditioning}) < len(manifest.conditioning):
         raise ManifestError("manifest.conditioning: an input is fed twice")
     _known(manifest.router.encoder, manifest.encoders, "router", "encoder")
+    _check_preview(manifest)
     _check_experts(manifest)
     _check_schedules(manifest)
+
+
+def _check_preview(manifest: Manifest) -> None:
+    wanted = [manifest.latent.channels + 1] * 3
+    if manifest.decoder.preview is not None and [*map(len, manifest.decoder.preview)] != wanted:
+        raise ManifestError(f"manifest.decoder.preview: must be 3 rows of {wanted[0]} numbers")
 
 
 def _known(name: str, known: Mapping[str, Any], where: str, kind: str) -> None:
@@ -303,6 +318,8 @@ def _check_experts(manifest: Manifest) -> None:
     for name, expert in manifest.experts.items():
         compiled.check(expert, manifest.files, f"manifest.experts {name!r}")
     compiled.check_supernets(manifest.experts)
+    if DENSE in manifest.experts and manifest.experts[DENSE].macs != manifest.dense_macs:
+        raise ManifestError("manifest.dense_macs: is not what the expert 'dense' takes")
     if manifest.router.unfamiliar is not None:
         _known(manifest.router.unfamiliar.expert, dict.fromkeys(codes), "router.unfamiliar", "expert")
     if manifest.router.fallback is not None:
@@ -313,7 +330,7 @@ def _check_schedules(manifest: Manifest) -> None:
     for name, schedule in manifest.schedules.items():
         where = f"schedules {name[:64]!a}"
         _known(schedule.table, manifest.files, where, "file")
-        size = 4 * (2 + 2 * schedule.window) * sum(schedule.rows)
+        size = 4 * (4 + 2 * schedule.window) * sum(schedule.rows)
         if manifest.files[schedule.table].size != size:
             raise ManifestError(f"manifest.{where}: {schedule.table} must have {size} bytes")
     defaults = manifest.defaults

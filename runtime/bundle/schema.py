@@ -1,4 +1,4 @@
-"""The manifest as frozen values (docs/BUNDLE.md, version 1.0); `manifest` parses them."""
+"""The manifest as frozen values (docs/BUNDLE.md, version 2.0); `manifest` parses them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -157,12 +157,17 @@ class RouterEntry:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """Latents to images, `scale` pixels per latent."""
+    """Latents to images, `scale` pixels per latent.
+
+    `preview`: a row for red, green and blue each, of what they take of every channel of a latent, and what is
+    added.
+    """
 
     model: Model
     scale: int
     scaling_factor: float
     shift_factor: float
+    preview: tuple[tuple[float, ...], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A whole manifest, every reference in it resolved."""
+    """A whole manifest, every reference in it resolved. `dense_macs`: as an expert's, of what was pruned."""
 
     version: str
     producer: Mapping[str, str]
@@ -205,6 +210,11 @@ class Manifest:
     conditioning: tuple[Conditioning, ...]
     router: RouterEntry
     decoder: Decoder
+    dense_macs: int
     experts: Mapping[str, Expert]
     schedules: Mapping[str, Schedule]
     files: Mapping[str, FileEntry]
+
+    def share(self, expert: str) -> float:
+        """What an expert's call costs of one of the dense UNet, in MACs. Raises `KeyError` for no expert."""
+        return self.experts[expert].macs / self.dense_macs

@@ -29,9 +29,8 @@ _SETTLED = {"background": "opaque", "quality": "auto"}
 
 
 def share(name: str, manifest: Manifest) -> float | None:
-    """The MACs of an expert as a share of dense's, or None where the bundle does not hold both."""
-    expert, dense = manifest.experts.get(name), manifest.experts.get(DENSE)
-    return round(expert.macs / dense.macs, 4) if expert and dense else None
+    """The MACs of an expert as a share of dense's, or None where only an earlier version had it."""
+    return round(manifest.share(name), 4) if name in manifest.experts else None
 
 
 def code_of(choice: Choice) -> str:

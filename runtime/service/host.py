@@ -14,7 +14,7 @@ from ..models import Models
 from ..scheduling.memory import Memory
 from ..scheduling.scheduler import Limits, Scheduler
 from ..scheduling.ticket import Key, Ticket
-from ..settings import check_deadline, check_limit, check_priority
+from ..settings import check_deadline, check_limit, check_previews, check_priority
 from .crew import Crew
 from .health import Health
 from .job import Job, Listener, Place, Wish
@@ -45,6 +45,7 @@ class Host:
         wish = wish or Wish()
         check_priority(wish.priority)
         check_deadline(wish.seconds)
+        check_previews(wish.previews)
         with self._lock:
             models = self.models
             self._jobs[models] += 1

@@ -11,6 +11,7 @@ from ..generated import Choice, Generated
 from ..models import DECODER, Models
 from ..request import Request
 from .order import Order
+from .preview import moments, picture
 
 Listener = Callable[[Event | RuntimeFailure], None]
 
@@ -45,6 +46,7 @@ class Job:
     """The way of an order: prepared, one call after another, decoded. `seconds` is the work on it so far.
 
     `failure` is why it ended without an image. `listener` hears of all that becomes of it, the end once.
+    `previews`: how many of the steps show what the image will be, if the bundle says how.
     """
 
     order: Order
@@ -58,6 +60,7 @@ class Job:
     image: Generated | None = None
     failure: RuntimeFailure | None = None
     seconds: float = field(default=0.0)
+    _shown: frozenset[int] = field(default=frozenset())  # after how many rows
     _told: bool = field(default=False)
 
     def begin(self, choice: Choice, request: Request, dropped: tuple[int, int]) -> None:
@@ -69,6 +72,7 @@ class Job:
             for name in dict.fromkeys(request.plan)
         }
         decoder = Place(self.models, self.models.decoder_bucket(height, width))
+        self._shown = moments(self.wish.previews, len(request.plan))
         self.places = (*(of_expert[name] for name in request.plan), decoder)
 
     @property
@@ -110,12 +114,16 @@ class Job:
 
     def progress(self) -> Step | None:
         """As `Work.progress`."""
-        assert self.request is not None
-        trajectory = self.request.trajectory
-        rows = trajectory.course.rows
-        done = trajectory.position
-        latents = trajectory.latents.copy() if self.wish.latents else None
-        return Step(done, len(rows), rows[done - 1].timestep, latents=latents)
+        assert self.request is not None, "it was begun"
+        trajectory, decoder = self.request.trajectory, self.models.bundle.manifest.decoder
+        rows, done = trajectory.course.rows, trajectory.position
+        return Step(
+            done,
+            len(rows),
+            rows[done - 1].timestep,
+            preview=picture(trajectory, decoder) if done in self._shown else None,
+            latents=trajectory.latents.copy() if self.wish.latents else None,
+        )
 
     def finished(self) -> Finished:
         """As `Work.finished`."""

@@ -14,8 +14,8 @@ class Lane(Generic[W]):
     def __init__(self, name: str, work: Callable[[W], None]) -> None:
         self._work = work
         self._given: queue.SimpleQueue[W | None] = queue.SimpleQueue()
-        # Not a daemon: an engine that is torn down under a running call crashes the process.
-        self._thread = threading.Thread(target=self._run, name=f"aptp-{name}")
+        # A daemon, or a program that forgot to close would never end; the service closes itself in the end.
+        self._thread = threading.Thread(target=self._run, name=f"aptp-{name}", daemon=True)
 
     def start(self) -> None:
         """Begin to take work."""

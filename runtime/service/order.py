@@ -102,7 +102,7 @@ def unavailable(bundle: Bundle, name: str, more: str = "") -> CodeUnavailable:
     built = ", ".join(sorted(bundle.manifest.experts))
     codes = "all,dense" if name == DENSE else "all"
     return CodeUnavailable(
-        f"{bundle.root}: has no expert for code {name!r}{more}; it holds {built}. "
+        f"the bundle has no expert for code {name!r}{more}; it holds {built}. "
         f"Build it with `python -m export.build --codes {codes}`, or ask for one that is there"
     )
 

@@ -4,6 +4,7 @@ Any thread may submit and cancel. Every request that was let in is told how it e
 thread that ended it, and outside the lock. Of one just cancelled, more may be told after that.
 """
 
+import atexit
 import logging
 import threading
 import time
@@ -34,7 +35,7 @@ class Service(Generic[W]):
         self._preparing: Lane[Ticket[W]] = Lane("prepare", self._prepare)
         self._opening: Lane[Opening] = Lane("open", self._open)
         self._calling: Lane[Group[W]] = Lane("call", self._call)
-        self._watch = threading.Thread(target=self._watch_deadlines, name="aptp-watch")
+        self._watch = threading.Thread(target=self._watch_deadlines, name="aptp-watch", daemon=True)
         self._started = False
 
     def submit(self, work: W, *, priority: int = 0, seconds: float | None = None) -> Ticket[W]:
@@ -86,6 +87,7 @@ class Service(Generic[W]):
             for lane in (self._preparing, self._opening, self._calling):
                 lane.stop()
             self._watch.join()
+            atexit.unregister(self.close)
         for key in list(self._engines):
             self._let_go(key)
 
@@ -103,6 +105,8 @@ class Service(Generic[W]):
 
     def _start(self) -> None:
         self._started = True
+        # The process must not end under a running call: an engine that is torn down then crashes it.
+        atexit.register(self.close)
         for lane in (self._preparing, self._opening, self._calling):
             lane.start()
         self._watch.start()

@@ -83,7 +83,7 @@ def test_every_step_count_is_offered_in_the_window_that_is_known(solver):
     assert found.window == windows[solver]
     extra = 1 if solver == "pndm" else 0
     assert found.rows == tuple(steps + (extra if steps > 1 else 0) for steps in range(1, 101))
-    assert len(found.bytes()) == 4 * (2 + 2 * found.window) * sum(found.rows)
+    assert len(found.bytes()) == 4 * (4 + 2 * found.window) * sum(found.rows)
 
 
 def test_history_before_the_first_row_is_never_read():
@@ -91,7 +91,7 @@ def test_history_before_the_first_row_is_never_read():
         found = table(solver, "epsilon")
         for steps in STEPS:
             for row, values in enumerate(found.block(steps)[: found.window]):
-                p, c = np.split(values[2:], 2)
+                p, c = np.split(values[2:-2], 2)
                 assert not p[row + 1 :].any()
                 assert not c[row + 1 :].any()
 
@@ -115,6 +115,7 @@ REFUSED = [
         {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "epsilon"},
         "rescale_betas_zero_snr",
     ),
+    ("unipc", {"prediction_type": "flow_prediction"}, "prediction_type"),
 ]
 
 
@@ -134,7 +135,9 @@ def test_zero_snr_with_v_prediction_is_a_table():
         "timestep_spacing": "trailing",
         "prediction_type": "v_prediction",
     }
-    assert schedules.probe("ddim", config, max_steps=10).rows == tuple(range(1, 11))
+    found = schedules.probe("ddim", config, max_steps=10)
+    assert found.rows == tuple(range(1, 11))
+    assert found.block(10)[0, -2:].tolist() == [0, -1]  # nothing of the image is in pure noise
 
 
 def test_step_counts_beyond_the_training_steps_have_no_rows():

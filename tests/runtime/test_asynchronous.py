@@ -23,7 +23,7 @@ from runtime.errors import (
     UsageError,
 )
 from runtime.events import Finished, Queued, Started, Step
-from tests.bundles import write_bundle
+from tests.bundles import edit, write_bundle
 
 Run = Callable[[Callable[[Runtime], Coroutine[Any, Any, Any]]], Any]
 
@@ -93,6 +93,27 @@ def test_events_of_a_request(serve: Any) -> None:
     assert finished.image.choice == started.choice
 
 
+def test_some_steps_show_the_image_and_the_last_does_not(serve: Any) -> None:
+    async def use(served: Runtime) -> Any:
+        stream = served.stream("red", steps=9, previews=2)
+        return [event async for event in stream if isinstance(event, Step)]
+
+    steps = serve(use)
+    assert [step.done for step in steps] == list(range(1, 10))
+    assert [step.done for step in steps if step.preview is not None] == [3, 6]
+    assert steps[2].preview.shape == (8, 8, 3)
+
+
+def test_a_bundle_without_colours_has_no_previews(serve: Any, copy_path: Path) -> None:
+    edit(copy_path, lambda manifest: manifest["decoder"].pop("preview"))
+
+    async def use(served: Runtime) -> Any:
+        return [event async for event in served.stream("red", steps=3, previews=2)]
+
+    _, *steps, _ = serve(use, bundle=copy_path)
+    assert [(step.done, step.preview) for step in steps] == [(1, None), (2, None), (3, None)]
+
+
 def test_admission_is_decided_in_the_call(serve: Any) -> None:
     async def use(served: Runtime) -> None:
         with pytest.raises(UsageError, match="steps 0"):
@@ -103,6 +124,8 @@ def test_admission_is_decided_in_the_call(serve: Any) -> None:
             served.stream("red", priority=2)
         with pytest.raises(UsageError, match="deadline 0: give a number of seconds above 0"):
             served.stream("red", deadline=0)
+        with pytest.raises(UsageError, match="previews -1: give an integer of at least 0"):
+            served.stream("red", previews=-1)
         assert served.status().admitted == 0
 
     serve(use)

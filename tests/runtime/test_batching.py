@@ -43,7 +43,7 @@ class Spec:
     def _row(self, index: int) -> Row:
         back = range(min(self.window, index + 1))
         terms = tuple((step, 0.6 / (1 + step)) for step in back)
-        return Row(10.0 - index, 1 / (1 + index), terms[:1], terms)
+        return Row(10.0 - index, 1 / (1 + index), terms[:1], terms, (0.0, 1.0))
 
 
 specs = st.builds(

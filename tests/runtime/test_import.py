@@ -38,3 +38,9 @@ def test_generating_needs_no_training_package(bundle_path: Path, cache_path: Pat
     code = "from runtime import Pipeline\n"
     code += f"with Pipeline.open({str(bundle_path)!r}, cache={str(cache_path)!r}) as r: r.generate('red')"
     assert not modules(code) & FORBIDDEN
+
+
+def test_a_program_that_forgets_to_close_ends_all_the_same(bundle_path: Path, cache_path: Path) -> None:
+    code = "from runtime import Pipeline\n"
+    code += f"p = Pipeline.open({str(bundle_path)!r}, cache={str(cache_path)!r})\np.generate('red')"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

@@ -9,6 +9,7 @@ import pytest
 
 from runtime.bundle.manifest import parse
 from runtime.errors import ManifestError
+from tests.bundles import PREVIEW
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -20,7 +21,7 @@ def data(bundle_path: Path) -> bytes:
 
 def test_every_value_arrives(data: bytes) -> None:
     manifest, document = parse(data), json.loads(data)
-    assert manifest.version == "1.0"
+    assert manifest.version == "2.0"
     assert dict(manifest.producer) == document["producer"]
     assert manifest.source.trained is False
     assert (manifest.defaults.solver, manifest.defaults.steps, manifest.defaults.guidance) == ("ddim", 4, 2.5)
@@ -30,6 +31,8 @@ def test_every_value_arrives(data: bytes) -> None:
     assert manifest.conditioning[0].input == "encoder_hidden_states"
     assert (manifest.router.codes, manifest.router.tie, manifest.router.fallback) == (4, 1e-5, None)
     assert (manifest.decoder.scale, manifest.decoder.scaling_factor) == (2, 0.5)
+    assert manifest.decoder.preview == tuple(map(tuple, PREVIEW))
+    assert manifest.dense_macs == 100_000
     assert set(manifest.experts) == {"0", "1", "2", "3", "dense"}
     assert manifest.schedules["plms"].window == 4
     assert {path: (entry.size, entry.sha256) for path, entry in manifest.files.items()} == {
@@ -105,6 +108,24 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("router fallback", lambda m: put(m["router"], fallback="4"), "manifest.router: names the expert '4'"),
     ("decoder scale", lambda m: put(m["decoder"], scale=0), "0 is outside 1 to"),
     ("scaling factor", lambda m: put(m["decoder"], scaling_factor=0), "must not be zero"),
+    ("preview of two", lambda m: put(m["decoder"], preview=PREVIEW[:2]), "preview: must be 3 rows of 5"),
+    (
+        "preview of three channels",
+        lambda m: put(m["decoder"], preview=[row[1:] for row in PREVIEW]),
+        "preview: must be 3 rows of 5 numbers",
+    ),
+    (
+        "preview of words",
+        lambda m: put(m["decoder"], preview=["r", "g", "b"]),
+        r"preview\[0\]: must be a list",
+    ),
+    (
+        "preview of nothing",
+        lambda m: put(m["decoder"], preview=[[None] * 5] * 3),
+        r"preview\[0\]\[0\]: must be a number",
+    ),
+    ("no dense MACs", lambda m: put(m, dense_macs=0), "manifest.dense_macs: 0 is outside 1 to"),
+    ("another dense", lambda m: put(m, dense_macs=1), "manifest.dense_macs: is not what the expert 'dense'"),
     ("no experts", lambda m: put(m, experts={}), "at least one expert"),
     (
         "an engine twice",
@@ -152,6 +173,13 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("big integer", lambda m: put(expert(m), macs=2**53 + 1), "beyond 2\\^53"),
     ("depth", lambda m: put(m, x=json.loads("[" * 40 + "]" * 40)), "nested deeper than 32 levels"),
 ]
+
+
+def test_a_share_is_of_the_dense_cost(data: bytes) -> None:
+    document = json.loads(data)
+    expert(document)["macs"] = 62_500
+    manifest = parse(json.dumps(document).encode())
+    assert (manifest.share("0"), manifest.share("dense")) == (0.625, 1.0)
 
 
 @pytest.mark.parametrize(("change", "message"), [pytest.param(*case[1:], id=case[0]) for case in BROKEN])

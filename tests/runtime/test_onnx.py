@@ -98,6 +98,8 @@ class Options:
     def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
         self.added.append((name, size))
 
+    def add_session_config_entry(self, name: str, value: str) -> None: ...
+
     def add_provider_for_devices(self, devices: list[Any], options: dict[str, str]) -> None:
         self.added.append((devices, options))
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,20 @@ from runtime import Generated, Pipeline
 from runtime.bundle.reader import Bundle
 from runtime.engines.onnx import Session
 from runtime.errors import CodeUnavailable, EngineFailure, IntegrityError, RuntimeFailure, UsageError
+from runtime.events import Finished, Step
 from runtime.generated import Choice
 from runtime.noise import normal
-from tests.bundles import CHANNELS, SOLVERS, WORDS, edit, relist, write_bundle
+from runtime.service.host import Wish
+from runtime.service.order import Asked
+from tests.bundles import CHANNELS, PREVIEW, SOLVERS, WORDS, edit, relist, write_bundle
 
 PROMPTS = ["a red circle", "blue", "", "a small square and a large circle"]
 
 
 def oracle(
     bundle: Bundle, prompt: str, noise: np.ndarray, steps: int, guidance: float, solver: str
-) -> np.ndarray:
-    """An image made from the portable graphs with none of the runtime's own code."""
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """An image made from the portable graphs with none of the runtime's own code, and a preview per row."""
 
     def session(path: str) -> Any:
         return onnxruntime.InferenceSession(bundle.root / path, providers=["CPUExecutionProvider"])
@@ -37,9 +41,9 @@ def oracle(
     similarity = session("router/model.onnx").run(None, {"embedding": embedding, "attention_mask": mask})[0]
     unet = session(f"experts/{similarity.argmax()}/unet/model.onnx")
     window = SOLVERS[solver]
-    width = 2 + 2 * window
+    width = 4 + 2 * window
     table = np.frombuffer((bundle.root / f"schedules/{solver}.bin").read_bytes(), "<f4").reshape(-1, width)
-    states, outputs = [noise], []
+    states, outputs, previews = [noise], [], []
     for index, row in enumerate(table[steps * (steps - 1) // 2 :][:steps]):
 
         def call(condition: np.ndarray, row: np.ndarray = row) -> np.ndarray:
@@ -55,6 +59,7 @@ def oracle(
             negative = call(embed("")[0])
             output = negative + np.float32(guidance) * (output - negative)
         outputs.append(output)
+        previews.append(to_colours(row[-2] * states[-1] + row[-1] * output))
         total = np.zeros_like(noise)
         for back in range(min(window, index + 1)):
             total = total + row[2 + back] * states[index - back]
@@ -64,7 +69,25 @@ def oracle(
     decoded = session("vae_decoder/model.onnx").run(
         None, {"latent_sample": states[-1][None] / np.float32(0.5)}
     )[0][0]
-    return np.round(255 * np.clip(decoded / 2 + 0.5, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+    return to_pixels(decoded), previews
+
+
+def to_pixels(planes: np.ndarray) -> np.ndarray:
+    return np.round(255 * np.clip(planes / 2 + 0.5, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+
+
+def to_colours(clean: np.ndarray) -> np.ndarray:
+    return to_pixels(np.stack([np.tensordot(row[:-1], clean, 1) + row[-1] for row in PREVIEW]))
+
+
+def shown(runtime: Pipeline, prompt: str, wish: Wish, **asked: Any) -> dict[int, np.ndarray]:
+    """The previews of an image, by how many rows were done."""
+    told: SimpleQueue[Any] = SimpleQueue()
+    runtime.host.submit(prompt, Asked(**asked), told.put, wish)
+    steps: list[Step] = []
+    while not isinstance(event := told.get(timeout=60), Finished):
+        steps += [event] if isinstance(event, Step) else []
+    return {step.done: step.preview for step in steps if step.preview is not None}
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -75,12 +98,24 @@ def test_images_follow_the_page(
 ) -> None:
     images = runtime.generate(PROMPTS, seed=5, steps=steps, guidance=guidance, solver=solver)
     for index, image in enumerate(images):
-        expected = oracle(
+        expected, _ = oracle(
             bundle, PROMPTS[index], normal(5 + index, (CHANNELS, 8, 8)), steps, guidance, solver
         )
         difference = np.abs(image.pixels.astype(int) - expected)
         assert difference.max() <= 1
         assert (difference == 0).mean() > 0.999
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_previews_follow_the_page(runtime: Pipeline, bundle: Bundle, solver: str, guidance: float) -> None:
+    _, expected = oracle(bundle, PROMPTS[0], normal(5, (CHANNELS, 8, 8)), 7, guidance, solver)
+    found = shown(runtime, PROMPTS[0], Wish(previews=7), seed=5, steps=7, guidance=guidance, solver=solver)
+    assert sorted(found) == [1, 2, 3, 4, 5, 6]
+    for done, preview in found.items():
+        assert preview.shape == (8, 8, 3)
+        assert np.abs(preview.astype(int) - expected[done - 1]).max() <= 1
+    assert len({preview.tobytes() for preview in found.values()}) == 6
 
 
 def test_the_reply(runtime: Pipeline) -> None:
@@ -239,8 +274,9 @@ def test_a_code_that_is_asked_for_is_never_replaced(
     with Pipeline.open(path, engine="cpu", cache=tmp_path) as runtime:
         with pytest.raises(
             CodeUnavailable, match=f"no expert for code '{code}'; it holds 0. Build .* {build}"
-        ):
+        ) as caught:
             runtime.generate("red", code=code)
+        assert str(path) not in str(caught.value)  # clients of a server read it
         assert runtime.generate("red", code=0)[0].choice.expert == "0"
 
 

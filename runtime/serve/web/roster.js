@@ -12,10 +12,6 @@ export function roster({ codes, dense }, colours) {
   const list = make("ul");
   list.append(...experts.map((expert) => row(expert, colours)));
   section.append(title, lead, list);
-  if (experts.some(({ share }) => share == null)) {
-    const unknown = "This bundle holds no dense UNet, so it does not say what share of its cost they have.";
-    section.append(make("p", { className: "note", textContent: unknown }));
-  }
   return section;
 }
 
@@ -23,16 +19,13 @@ function row({ name, share }, colours) {
   const item = make("li");
   item.style.setProperty("--own", colours.get(name));
   const line = make("span", { className: "line" });
-  const cost = share == null ? "" : share === 1 ? "the full cost" : `${percent(share)} of dense`;
+  const cost = share === 1 ? "the full cost" : `${percent(share)} of dense`;
   line.append(make("i", { className: "swatch" }), expertName(name), make("small", { textContent: cost }));
-  item.append(line);
-  if (share != null) {
-    const track = make("span", { className: "track" });
-    const bar = make("b");
-    bar.style.inlineSize = `${Math.min(100, 100 * share)}%`;
-    track.append(bar);
-    item.append(track);
-  }
+  const track = make("span", { className: "track" });
+  const bar = make("b");
+  bar.style.inlineSize = `${Math.min(100, 100 * share)}%`;
+  track.append(bar);
+  item.append(line, track);
   return item;
 }
 

@@ -42,10 +42,10 @@ def test_about(client: TestClient, fake: FakeRuntime) -> None:
     assert (about["engine"], about["bundle"]) == ("fake", fake.bundle.digest[:12])
 
 
-def test_without_dense_no_share_is_known(client: TestClient, fake: FakeRuntime, tmp_path: Path) -> None:
+def test_shares_are_known_without_dense(client: TestClient, fake: FakeRuntime, tmp_path: Path) -> None:
     fake.bundle = Bundle.open(write_bundle(tmp_path / "bundle", experts=("0", "2")))
     about = client.get("/v1/about").json()
-    assert about["codes"] == [{"name": "0", "share": None}, {"name": "2", "share": None}]
+    assert about["codes"] == [{"name": "0", "share": 1.0}, {"name": "2", "share": 1.0}]
     assert about["dense"] is False
 
 
