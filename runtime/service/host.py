@@ -91,7 +91,7 @@ class Host:
                 return
             del self._jobs[retired]
         self.crew.health.forget(lambda patient: patient[0] is retired)
-        self.service.evict(lambda key: isinstance(key, Place) and key.models is retired)
+        self.service.retire(lambda key: isinstance(key, Place) and key.models is retired)
 
     def _status(self, scheduler: Scheduler[Job]) -> Status:
         counts, memory, tally = scheduler.counts, scheduler.memory, self.crew.tally

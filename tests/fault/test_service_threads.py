@@ -86,3 +86,4 @@ def test_one_engine_is_opened_used_and_let_go_by_many(threads: int, times: int) 
     assert ends == ["finished"] * (threads * times)
     assert strict.wrong == []
     assert [engine.closed for engine in strict.opened] == [1] * len(strict.opened)
+    assert one.look(lambda scheduler: scheduler.memory.used) == 0
