@@ -101,7 +101,9 @@ def test_a_code_that_there_is_not_is_refused(serve: Any, code: Any) -> None:
     serve(use)
 
 
-def test_an_embedding_that_is_no_numbers_ends_its_request(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_embedding_that_is_no_numbers_ends_its_request(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def use(served: Runtime) -> None:
         encoder: Encoder = served._host.models._encoders["text"]
         run = encoder._session.run

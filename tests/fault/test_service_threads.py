@@ -60,7 +60,8 @@ class Strict:
 
 
 @pytest.mark.parametrize(
-    ("threads", "times"), [(8, 40), pytest.param(32, 200, marks=[pytest.mark.fault, pytest.mark.timeout(300)])]
+    ("threads", "times"),
+    [(8, 40), pytest.param(32, 200, marks=[pytest.mark.fault, pytest.mark.timeout(300)])],
 )
 def test_one_engine_is_opened_used_and_let_go_by_many(threads: int, times: int) -> None:
     strict = Strict()
