@@ -14,10 +14,27 @@ from runtime.serve.app import build
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
 from runtime.serve.service import Service
+from runtime.service.service import Service as ServiceOf
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import listening
+from tests.runtime.service.staging import Errand, Stage
+from tests.runtime.service.staging import service as staged
 
 PATIENCE = 60  # seconds after which a test gives up
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[..., ServiceOf[Errand]]]:
+    """Makes services whose work the test plays, and closes them."""
+    opened: list[ServiceOf[Errand]] = []
+
+    def make(stage: Stage, **options: Any) -> ServiceOf[Errand]:
+        opened.append(staged(stage, **options))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture(scope="session")

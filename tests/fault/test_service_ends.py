@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from runtime.errors import Cancelled, DeadlineExceeded, QueueFull
-from tests.runtime.service.staging import Errand, Gate, Stage, eventually, service
+from tests.runtime.service.staging import Errand, Gate, Stage, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 PRECISION = 0.02  # seconds
@@ -32,10 +32,10 @@ class Timed(Errand):
         super().tell(event)
 
 
-def test_who_waits_too_long_is_told_at_the_deadline_and_never_begun() -> None:
+def test_who_waits_too_long_is_told_at_the_deadline_and_never_begun(made: Any) -> None:
     gate = Gate("call")
     stage = Stage(gate)
-    one = service(stage, running=1, batch=1)
+    one = made(stage, running=1, batch=1)
     first = Errand()
     one.submit(first)
     gate.wait()
@@ -51,7 +51,6 @@ def test_who_waits_too_long_is_told_at_the_deadline_and_never_begun() -> None:
         late.append(errand.gone - due)
     gate.leave_open()
     assert first.end == "finished"
-    one.close()
     # The most of them, so that a machine which gives this process no time now and then is no failure.
     assert median(late) < PRECISION
     assert [works for _, works in stage.calls] == [[first]]
@@ -61,6 +60,7 @@ def test_the_time_of_day_is_nobodys_deadline() -> None:
     """A process whose wall clock jumps by an hour, forth and back, from before anything is imported."""
     script = """
     import itertools, time
+    from contextlib import closing
 
     jumps = itertools.cycle([0.0, 3600.0, -3600.0])
     wall = time.time
@@ -70,23 +70,23 @@ def test_the_time_of_day_is_nobodys_deadline() -> None:
     from tests.runtime.service.staging import Errand, Gate, Stage, service
 
     gate = Gate("call")
-    one = service(Stage(gate), running=1, batch=1)
-    patient, hasty = Errand(calls=3), Errand()
-    one.submit(patient, seconds=600.0)
-    gate.wait()
-    one.submit(hasty, seconds=0.05)
-    assert isinstance(hasty.end, DeadlineExceeded)
-    gate.leave_open()
-    assert patient.end == "finished", patient.end
-    one.close()
+    with closing(service(Stage(gate), running=1, batch=1)) as one:
+        patient, hasty = Errand(calls=3), Errand()
+        one.submit(patient, seconds=600.0)
+        gate.wait()
+        one.submit(hasty, seconds=0.05)
+        hurried = hasty.end
+        gate.leave_open()
+        assert isinstance(hurried, DeadlineExceeded), hurried
+        assert patient.end == "finished", patient.end
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, check=True, timeout=60)
 
 
-def test_a_slot_is_taken_over_within_a_step() -> None:
+def test_a_slot_is_taken_over_within_a_step(made: Any) -> None:
     gate = Gate("call")
     stage = Stage(gate)
-    one = service(stage, running=1, queued=0, batch=1)
+    one = made(stage, running=1, queued=0, batch=1)
     running, next_one = Errand(calls=100), Errand()
     ticket = one.submit(running)
     for _ in range(3):  # somewhere on its way
@@ -99,13 +99,12 @@ def test_a_slot_is_taken_over_within_a_step() -> None:
     one.submit(next_one)  # at once, while the call that cannot be stopped goes on
     gate.leave_open()
     assert next_one.end == "finished"
-    one.close()
     assert isinstance(running.end, Cancelled)
     assert [works for _, works in stage.calls] == [[running]] * 4 + [[next_one]]
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(5000, marks=pytest.mark.fault)])
-def test_everyone_is_counted_once_in_a_crowd(count: int) -> None:
+def test_everyone_is_counted_once_in_a_crowd(made: Any, count: int) -> None:
     """Random refusals, cancels (some of them twice, or too late), deadlines and failures, all at a time."""
     rng, calls = random.Random(count), iter(range(10**9))
 
@@ -113,7 +112,7 @@ def test_everyone_is_counted_once_in_a_crowd(count: int) -> None:
         if what == "call" and next(calls) % 17 == 0:
             raise MemoryError("no more")
 
-    one = service(Stage(play), running=4, queued=16, batch=2, engines=2)
+    one = made(Stage(play), running=4, queued=16, batch=2, engines=2)
     errands: list[Errand] = []
     refused = 0
     lock = threading.Lock()
@@ -141,7 +140,6 @@ def test_everyone_is_counted_once_in_a_crowd(count: int) -> None:
         thread.join(60)
     ends = Counter(type(errand.end).__name__ for errand in errands)
     eventually(lambda: one.look(len) == 0)
-    one.close()
     assert all(len(errand.ends) == 1 for errand in errands)
     counts = one.look(lambda scheduler: scheduler.counts)
     assert (counts.admitted, counts.rejected) == (len(errands), refused)

@@ -1,4 +1,4 @@
-"""Images of the whole runtime on hostile prompts, in crowds, beside neighbours that leave, and out of memory."""
+"""Images of the whole runtime: hostile prompts, crowds, neighbours that leave, memory that runs out."""
 
 import asyncio
 import random

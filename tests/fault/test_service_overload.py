@@ -16,7 +16,7 @@ import pytest
 from runtime.errors import QueueFull
 from runtime.service.lane import Lane
 from runtime.service.service import Service
-from tests.runtime.service.staging import Errand, Gate, Stage, service
+from tests.runtime.service.staging import Errand, Gate, Stage
 
 CALL = 0.02  # seconds
 RUNNING, QUEUED = 1, 8
@@ -100,8 +100,8 @@ def storm(one: Service[Errand], seconds: float) -> tuple[list[Timed], list[float
 
 
 @pytest.mark.parametrize("seconds", [2.0, pytest.param(10.0, marks=pytest.mark.fault)])
-def test_more_than_can_be_done_is_refused_and_the_rest_is_done(seconds: float) -> None:
-    one = service(Stage(play), running=RUNNING, queued=QUEUED, batch=1)
+def test_more_than_can_be_done_is_refused_and_the_rest_is_done(made: Any, seconds: float) -> None:
+    one = made(Stage(play), running=RUNNING, queued=QUEUED, batch=1)
     assert all(errand.end == "finished" for errand in storm(one, 0.2)[0])  # whatever is allocated once
     before, counts = resident(), one.look(lambda scheduler: scheduler.counts)
     settled = counts.admitted, counts.rejected
@@ -114,7 +114,6 @@ def test_more_than_can_be_done_is_refused_and_the_rest_is_done(seconds: float) -
         (after := Timed()).came = time.perf_counter()
         one.submit(after)
         assert after.end == "finished"
-    one.close()
     assert (counts.admitted, counts.rejected) == (settled[0] + len(accepted) + 1, settled[1] + len(refusals))
     assert counts.admitted == counts.finished
     assert len(accepted) + len(refusals) == sent
@@ -130,9 +129,9 @@ def test_more_than_can_be_done_is_refused_and_the_rest_is_done(seconds: float) -
 
 
 @pytest.mark.parametrize("over", [1, 50])
-def test_so_many_over_are_so_many_refusals(over: int) -> None:
+def test_so_many_over_are_so_many_refusals(made: Any, over: int) -> None:
     gate = Gate("call")
-    one = service(Stage(gate), running=RUNNING, queued=QUEUED, batch=1)
+    one = made(Stage(gate), running=RUNNING, queued=QUEUED, batch=1)
     errands = [Errand() for _ in range(RUNNING + QUEUED)]
     for errand in errands:
         one.submit(errand)
@@ -143,7 +142,6 @@ def test_so_many_over_are_so_many_refusals(over: int) -> None:
         refused.append(refusal.value.retry_after)
     gate.leave_open()
     assert [errand.end for errand in errands] == ["finished"] * len(errands)
-    one.close()
     assert len(refused) == over
     assert min(refused) > 0
     assert one.look(lambda scheduler: scheduler.counts.rejected) == over

@@ -1,4 +1,4 @@
-"""The server's process: what it leaves when it is killed, how it ends while it works, what it keeps over time."""
+"""The server's process: what a killed one leaves, how it ends while it works, what it keeps over time."""
 
 import json
 import os
@@ -156,7 +156,7 @@ EVERY = 2 * SECONDS / 0.8  # seconds: two steps an image, on average one image a
     [(4, 4.0), pytest.param(20, 30.0, marks=[pytest.mark.fault, pytest.mark.timeout(1200)])],
 )
 def test_nothing_piles_up(start: Start, slices: int, seconds: float) -> None:
-    """Mixed traffic, four fifths of what the server can do one by one; between slices of it, what the process holds is read."""
+    """Mixed traffic, four fifths of what can be done one by one; after each slice, what the process holds."""
     child = start("--max-running", "4", "--max-queued", "64").serving()
     traffic(child, 2.0, EVERY)  # whatever is allocated once
     held: list[tuple[int, int, int]] = []

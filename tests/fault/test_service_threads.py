@@ -1,4 +1,4 @@
-"""Engines that are let go and opened again while others use them, with threads that change places constantly."""
+"""Engines that are let go and opened again while others use them, by threads that take turns constantly."""
 
 import sys
 import threading
