@@ -5,7 +5,8 @@
 `python -m runtime.serve` is started on a free port. A closed loop measures its capacity: as many clients as
 run and half of those that may wait, each with its next request as soon as it has its image. Then an open
 loop, whose clients do not wait for each other: Poisson arrivals at `factor` times that rate, each a stream of
-events with one preview. The clients are on the same machine, and take their share of it.
+events with one preview. What is told of it is of the seconds after the queue has filled; every request is
+accounted for. The clients are on the same machine, and take their share of it.
 """
 
 from __future__ import annotations
@@ -203,24 +204,24 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, list[dict[str,
         if not capacity:
             raise SystemExit(f"no image was made in {2 * third:g} s; give more to --closed")
         before, counted = site.held(), await site.counts()
-        rate = options.rate or options.factor * capacity
-        start, sent = await open_loop(site, rate, options.seconds)
+        rate, bound = options.rate or options.factor * capacity, (running + queued) / capacity
+        start, sent = await open_loop(site, rate, bound + options.seconds)
         after, told = site.held(), await site.counts()
     change = {name: told[name] - counted[name] for name in ("admitted", "rejected", "finished", "failed")}
-    goodput = within(sent, start, options.seconds) / options.seconds
-    bound = (running + queued) / capacity
+    goodput = within(sent, start + bound, options.seconds) / options.seconds
+    full = [reply for reply in sent if reply.came >= start + bound]
     tables = {
         "Rates": [
             {
                 "capacity, a second": f"{capacity:.2f}",
                 "clients": str(clients),
-                "offered, a second": f"{len(sent) / options.seconds:.2f}",
+                "offered, a second": f"{len(full) / options.seconds:.2f}",
                 "goodput, a second": f"{goodput:.2f}",
                 "of capacity": f"{goodput / capacity:.3f}",
             }
         ],
         "Requests": [accounting(sent, change)],
-        "Waiting": waiting(sent, bound),
+        "Waiting": waiting(full, bound),
         "What the server's process holds": [{"": "before", **held(before)}, {"": "after", **held(after)}],
     }
     samples = {"replies": [[r.came - start, r.status, r.head, r.events, r.end] for r in sent]}
