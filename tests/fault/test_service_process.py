@@ -148,6 +148,19 @@ def traffic(child: Slow, seconds: float, every: float) -> dict[int, int]:
     return statuses
 
 
+def reading(child: Slow) -> Callable[[], list[Any]]:
+    """Reads its log from now on, for the server drops what nobody reads; gives all of it, once it has ended."""
+    lines: list[str] = []
+    thread = threading.Thread(target=lambda: lines.extend(child.process.stderr or ()))
+    thread.start()
+
+    def whole() -> list[Any]:
+        thread.join(WAIT)
+        return [json.loads(line) for line in lines]
+
+    return whole
+
+
 EVERY = 2 * SECONDS / 0.8  # seconds: two steps an image, on average one image a request, four fifths of that
 
 
@@ -158,6 +171,7 @@ EVERY = 2 * SECONDS / 0.8  # seconds: two steps an image, on average one image a
 def test_nothing_piles_up(start: Start, slices: int, seconds: float) -> None:
     """Mixed traffic, four fifths of what can be done one by one; after each slice, what the process holds."""
     child = start("--max-running", "4", "--max-queued", "64").serving()
+    told = reading(child)
     traffic(child, 2.0, EVERY)  # whatever is allocated once
     held: list[tuple[int, int, int]] = []
     sent = 0
@@ -180,5 +194,6 @@ def test_nothing_piles_up(start: Start, slices: int, seconds: float) -> None:
     assert settled[-1] - settled[0] < 5e6
     if seconds > 10:
         assert slope < 1e6
-    told = [json.loads(line) for line in child.stop().splitlines()]
-    assert not [line for line in told if line["level"] in ("warning", "error")]
+    child.signal(signal.SIGTERM)
+    assert child.exit_code() == 0
+    assert not [line for line in told() if line["level"] in ("warning", "error")]

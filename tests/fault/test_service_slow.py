@@ -81,6 +81,7 @@ def test_nobody_waits_for_the_slow(site: Site, fake: FakeRuntime) -> None:
         for sender in senders:
             sender.connect(("127.0.0.1", site.port))
             sender.sendall(asking()[:-20])
+        eventually(lambda: len(site.server.server_state.connections) == 2 * SLOW)
         meanwhile = latencies(site)
         assert len(site.server.server_state.connections) >= 2 * SLOW, "they were there all the time"
         for sender in senders:  # a byte is no excuse
