@@ -43,6 +43,10 @@ class Memory:
         coming = self._cost(self.opening) if self.opening is not None else 0
         return coming + sum(stay.cost for stay in self._resident.values())
 
+    def holds(self, which: Callable[[Key], bool]) -> bool:
+        """Whether an engine of which that is true is there, or being opened."""
+        return any(map(which, self._resident)) or (self.opening is not None and which(self.opening))
+
     def fits(self, key: Key) -> bool:
         """Whether the budget could hold this engine alone."""
         return self._cost(key) <= self.budget

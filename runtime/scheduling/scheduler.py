@@ -154,6 +154,7 @@ class Scheduler(Generic[T]):
         keys = [key for key in self.memory if key != busy and unwanted(key)]
         for key in keys:
             self.memory.evict(key)
+            self._skipped.pop(key, None)
         self._settled = False
         return keys
 

@@ -109,8 +109,9 @@ class Host:
                 return
             del self._jobs[retired]
         self.crew.health.forget(lambda patient: patient[0] is retired)
-        for forget in (self.service.evict, self.crew.capacity.forget):
-            forget(lambda key: isinstance(key, Place) and key.models is retired)
+        retires = partial(_is_of, retired)
+        self.crew.capacity.forget(retires)
+        self.service.retire(retires)
 
     def _capacity(self, key: Key) -> int:
         assert isinstance(key, Place)
@@ -177,6 +178,10 @@ def _state(models: Models, name: str, memory: Memory) -> Literal["absent", "open
     if any(map(is_its_own, memory)):
         return "resident"
     return "opening" if is_its_own(memory.opening) else "absent"
+
+
+def _is_of(models: Models, key: Key) -> bool:
+    return isinstance(key, Place) and key.models is models
 
 
 def _cost(key: Key) -> int:

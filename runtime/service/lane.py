@@ -33,3 +33,4 @@ class Lane(Generic[W]):
     def _run(self) -> None:
         while (work := self._given.get()) is not None:
             self._work(work)
+            del work  # what is done is not kept until more is to be done

@@ -31,6 +31,7 @@ class Service(Generic[W]):
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._engines: dict[Key, Any] = {}
+        self._retired: list[Callable[[Key], bool]] = []
         self.closing = self._stopped = False
         self._preparing: Lane[Ticket[W]] = Lane("prepare", self._prepare)
         self._opening: Lane[Opening] = Lane("open", self._open)
@@ -88,15 +89,21 @@ class Service(Generic[W]):
                 lane.stop()
             self._watch.join()
             atexit.unregister(self.close)
-        for key in list(self._engines):
-            self._let_go(key)
+        self.evict(lambda key: True)
 
     def evict(self, unwanted: Callable[[Key], bool]) -> None:
-        """Let go of engines that nobody will need again."""
+        """Let go of engines that are not in use. They open again when they are needed."""
         with self._lock:
-            keys = self._scheduler.evict(unwanted)
-        for key in keys:
-            self._let_go(key)
+            # Taken out with the lock held: an engine of the same key may be opened as soon as it is free.
+            engines = [(key, self._engines.pop(key)) for key in self._scheduler.evict(unwanted)]
+        for key, engine in engines:
+            self._handler.close(key, engine)
+
+    def retire(self, unwanted: Callable[[Key], bool]) -> None:
+        """Let go of engines that nobody will need again; of one in use, or being opened, after that."""
+        with self._lock:
+            self._retired.append(unwanted)
+        self._let_go_of_retired()
 
     def look(self, read: Callable[[Scheduler[W]], Any]) -> Any:
         """What `read` finds at one moment."""
@@ -154,6 +161,7 @@ class Service(Generic[W]):
                 self._scheduler.opened(opening.key, self._clock() - start)
             self._dispatch()
         self._tell(failed)
+        self._let_go_of_retired()
 
     def _call(self, group: Group[W]) -> None:
         start = self._clock()
@@ -171,6 +179,7 @@ class Service(Generic[W]):
             if ticket.end is None and (event := ticket.task.progress()):
                 ticket.task.tell(event)
         self._tell(ended)
+        self._let_go_of_retired()
 
     def _watch_deadlines(self) -> None:
         while True:
@@ -187,6 +196,13 @@ class Service(Generic[W]):
                 else:
                     self._changed.wait(max(0.0, deadline - self._clock()))
             self._tell(expired)
+
+    def _let_go_of_retired(self) -> None:
+        for unwanted in list(self._retired):
+            self.evict(unwanted)
+            with self._lock:
+                if unwanted in self._retired and not self._scheduler.memory.holds(unwanted):
+                    self._retired.remove(unwanted)
 
     def _let_go(self, key: Key) -> None:
         engine = self._engines.pop(key, None)

@@ -1,0 +1,127 @@
+"""Bugs that are planted in a copy of the tree, each of which the quick tests named beside it must find."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
+
+
+class Bug(NamedTuple):
+    """In `file`, every `edits` replaces what is there; `tests` have to fail then."""
+
+    file: str
+    edits: dict[str, str]
+    tests: str
+
+
+BUGS = {
+    "a hash is not looked at": Bug(
+        "runtime/bundle/files.py",
+        {"if digest != entry.sha256:": "if False:"},
+        "tests/fault/test_bundle_bytes.py::test_500_flipped_bits",
+    ),
+    "links are followed": Bug(
+        "runtime/bundle/files.py",
+        {"os.O_NOFOLLOW": "0"},
+        "tests/fault/test_bundle_paths.py::test_what_lies_under_a_good_path",
+    ),
+    "the queue has no end": Bug(
+        "runtime/scheduling/queue.py",
+        {"if self.most is not None and": "if False and"},
+        "tests/fault/test_service_overload.py::test_so_many_over_are_so_many_refusals",
+    ),
+    "a place is not given back": Bug(
+        "runtime/scheduling/scheduler.py",
+        {
+            "            self._running.remove(ticket)\n": "            if end is not End.CANCELLED:\n"
+            "                self._running.remove(ticket)\n"
+        },
+        "tests/fault/test_service_ends.py::test_a_slot_is_taken_over_within_a_step",
+    ),
+    "what is there counts as built": Bug(
+        "runtime/cache.py",
+        {
+            "        if self._damage(key, folder) is not None:\n"
+            "            with": "        if not (folder / GRAPH).exists():\n            with"
+        },
+        "tests/runtime/test_cache.py::test_a_damaged_entry_is_built_again",
+    ),
+    "files are written in their place": Bug(
+        "runtime/cache.py",
+        {
+            'partial = folder.with_suffix(".partial")': "partial = folder",
+            "        shutil.rmtree(folder, ignore_errors=True)\n        partial.rename(folder)\n": "",
+            "finally:\n        shutil.rmtree(partial, ignore_errors=True)": "finally:\n        pass",
+        },
+        "tests/runtime/test_cache.py::test_wrong_weights_publish_nothing",
+    ),
+    "a failure is swallowed": Bug(
+        "runtime/service/service.py",
+        {"            caught.append(failure)\n": ""},
+        "tests/runtime/service/test_service.py::test_a_call_that_fails_ends_its_own_and_no_other",
+    ),
+    "a cancel is everybody's": Bug(
+        "runtime/service/service.py",
+        {
+            "            ended = self._scheduler.cancel(ticket)\n": (
+                "            ended = self._scheduler.cancel(ticket)\n"
+                "            for other in self._scheduler.tickets() if ended else []:\n"
+                '                other.task.failure = Cancelled("the request was cancelled")\n'
+                "                self._scheduler.cancel(other)\n"
+                "                other.task.tell(other.task.failure)\n"
+            )
+        },
+        "tests/fault/test_service_images.py::test_an_image_does_not_depend_on_its_neighbours",
+    ),
+    "deadlines are of the wall clock": Bug(
+        "runtime/service/service.py",
+        {"clock: Clock = time.monotonic": "clock: Clock = time.time"},
+        "tests/fault/test_service_ends.py::test_the_time_of_day_is_nobodys_deadline",
+    ),
+    "unknown names are dropped": Bug(
+        "runtime/service/order.py",
+        {"    check_names(asked)\n    bundle": "    bundle"},
+        "tests/runtime/test_asynchronous.py::test_admission_is_decided_in_the_call",
+    ),
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what the tests need."""
+    ignore = shutil.ignore_patterns("__pycache__", "out")
+    for name in ("runtime", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def tried(tree: Path, *tests: str) -> tuple[int, str]:
+    """The exit code of the quick ones of `tests`: 0, or 1 where one failed; and what was told."""
+    command = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not fault"]
+    done = subprocess.run([*command, *tests], cwd=tree, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_without_a_bug_they_pass(tree: Path) -> None:
+    code, told = tried(tree, *(bug.tests for bug in BUGS.values()))
+    assert code == 0, told
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_bug_is_found(tree: Path, name: str) -> None:
+    bug = BUGS[name]
+    source = (tree / bug.file).read_text()
+    for old, new in bug.edits.items():
+        assert old in source, "the bug has to be planted where its code is now"
+        source = source.replace(old, new)
+    (tree / bug.file).write_text(source)
+    code, told = tried(tree, bug.tests)
+    assert code == 1, f"nobody noticed that {name}: {told}"
