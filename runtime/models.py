@@ -20,6 +20,7 @@ from .machine import half_of_memory
 from .request import Request, constant_plan
 from .router import Route, Router
 from .schedule import Course, Solver, Trajectory
+from .scheduling.capacity import Capacity
 from .sessions import Sessions
 from .settings import check_limit
 
@@ -29,7 +30,10 @@ DECODER = "decoder"
 
 
 class Models:
-    """The bundle's models. Experts are on `engine`, where `batch` requests may share a call."""
+    """The bundle's models. Experts are on `engine`, where `batch` requests may share a call.
+
+    `capacity`: how many are worth one, by bucket, as far as calls have shown.
+    """
 
     def __init__(
         self, bundle: Bundle, cache: Cache, engine: str, *, batch: int | None, threads: int | None
@@ -49,6 +53,7 @@ class Models:
         self.batch = self.experts.fitting_batch(batch)
         self._provider = provider_beside(engine)
         self._solvers: dict[str, Solver] = {}
+        self.capacity = Capacity()
 
     @classmethod
     def open(

@@ -1,7 +1,6 @@
 """How many requests are worth a call, learned from the calls themselves: on each engine, at each size."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .ticket import Key
@@ -44,7 +43,3 @@ class Capacity:
             return most
         enough = min(known.values()) * (1 + self.worth)
         return min(count for count, least in known.items() if least <= enough)
-
-    def forget(self, gone: Callable[[Key], bool]) -> None:
-        """Drop what was learned of engines that nobody will need again."""
-        self._paces = {key: paces for key, paces in self._paces.items() if not gone(key)}

@@ -20,7 +20,6 @@ from ..models import Models
 from ..noise import normal
 from ..router import wanted
 from ..schedule import Trajectory
-from ..scheduling.capacity import Capacity
 from .health import Health
 from .job import Job, Place
 from .order import Order, unavailable
@@ -28,14 +27,10 @@ from .tally import DECODING, ENCODING, OPENING, ROUTING, UNET, Tally
 
 
 class Crew:
-    """Works on whichever models a job was given.
-
-    `health`: how its calls went; `tally`: what they came to; `capacity`: how many are worth one.
-    """
+    """Works on whichever models a job was given. `health`: how its calls went; `tally`: what they came to."""
 
     def __init__(self, health: Health, clock: Callable[[], float] = time.monotonic) -> None:
         self.health, self.tally, self._clock = health, Tally(), clock
-        self.capacity = Capacity()
         self._calls: dict[Place, Call] = {}
 
     def prepare(self, job: Job) -> None:
@@ -91,7 +86,7 @@ class Crew:
             call.run(engine)
         seconds = self.tally.seconds[UNET] - before
         self.tally.called(requests, experts, seconds)
-        self.capacity.called(key, len(requests), len(call.sample), seconds)
+        key.models.capacity.called(key.bucket, len(requests), len(call.sample), seconds)
 
     @contextmanager
     def _noting(self, key: Place) -> Iterator[None]:

@@ -36,7 +36,7 @@ class Host:
         self.limits = limits(self.models)
         accounts = Memory(self.models.budget(memory), _cost)
         self.crew = Crew(Health())
-        self.service: Service[Job] = Service(Scheduler(self.limits, accounts, self._capacity), self.crew)
+        self.service: Service[Job] = Service(Scheduler(self.limits, accounts, _capacity), self.crew)
         self._lock = threading.Lock()
         self._jobs: Counter[Models] = Counter()
 
@@ -109,13 +109,7 @@ class Host:
                 return
             del self._jobs[retired]
         self.crew.health.forget(lambda patient: patient[0] is retired)
-        retires = partial(_is_of, retired)
-        self.crew.capacity.forget(retires)
-        self.service.retire(retires)
-
-    def _capacity(self, key: Key) -> int:
-        assert isinstance(key, Place)
-        return 1 if key.decodes else self.crew.capacity.of(key, key.models.batch)
+        self.service.retire(lambda key: isinstance(key, Place) and key.models is retired)
 
     def _status(self, scheduler: Scheduler[Job]) -> Status:
         counts, memory, tally = scheduler.counts, scheduler.memory, self.crew.tally
@@ -180,8 +174,9 @@ def _state(models: Models, name: str, memory: Memory) -> Literal["absent", "open
     return "opening" if is_its_own(memory.opening) else "absent"
 
 
-def _is_of(models: Models, key: Key) -> bool:
-    return isinstance(key, Place) and key.models is models
+def _capacity(key: Key) -> int:
+    assert isinstance(key, Place)
+    return 1 if key.decodes else key.models.capacity.of(key.bucket, key.models.batch)
 
 
 def _cost(key: Key) -> int:

@@ -25,19 +25,10 @@ class Slow(Child):
     """The process of `tests.fault.slow_server`."""
 
     def __init__(self, bundle: Path, cache: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "tests.fault.slow_server", "--bundle", str(bundle), "--port", "0"]
-        options = (
-            "--cache",
-            str(cache),
-            "--engine",
-            "cpu",
-            "--threads",
-            "1",
-            "--log-format",
-            "json",
-            *options,
-        )
-        self.process = subprocess.Popen([*command, *options], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "tests.fault.slow_server", "--bundle", bundle, "--cache", cache]
+        fixed = ["--port", "0", "--cold", "--engine", "cpu", "--threads", "1", "--log-format", "json"]
+        command += [*fixed, *options]
+        self.process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
         self.port = 0
 
     def status(self) -> Any:

@@ -46,11 +46,9 @@ def test_requests_with_two_rows_count_their_rows() -> None:
     assert capacity.of("a", 8) == 1
 
 
-def test_engines_are_learned_apart_and_forgotten() -> None:
+def test_engines_are_learned_apart() -> None:
     capacity = learned((1, 1.0), (8, 8.0))
     assert (capacity.of("a", 8), capacity.of("b", 8)) == (1, 8)
-    capacity.forget(lambda key: key == "a")
-    assert capacity.of("a", 8) == 8
 
 
 def test_where_one_is_all_there_is_nothing_to_learn() -> None:
