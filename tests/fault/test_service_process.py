@@ -149,7 +149,7 @@ def traffic(child: Slow, seconds: float, every: float) -> dict[int, int]:
 
 
 def reading(child: Slow) -> Callable[[], list[Any]]:
-    """Reads its log from now on, for the server drops what nobody reads; gives all of it, once it has ended."""
+    """Reads its log, of which the server drops what nobody reads; gives all of it, once it has ended."""
     lines: list[str] = []
     thread = threading.Thread(target=lambda: lines.extend(child.process.stderr or ()))
     thread.start()
