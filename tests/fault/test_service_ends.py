@@ -41,7 +41,7 @@ def test_who_waits_too_long_is_told_at_the_deadline_and_never_begun(made: Any) -
     gate.wait()
     late: list[float] = []
     for number in range(20):
-        errand, seconds = Timed(), 0.02 + 0.01 * number
+        errand, seconds = Timed(), 0.02 + 0.005 * number
         start = time.monotonic()
         one.submit(errand, seconds=seconds)
         due = time.monotonic() + seconds  # at the latest

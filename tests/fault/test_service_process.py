@@ -68,7 +68,10 @@ def threads(process: int) -> int:
     return len(os.listdir(f"/proc/{process}/task"))
 
 
-@pytest.mark.parametrize("moment", ["opening", "serving", "working"])
+@pytest.mark.parametrize(
+    "moment",
+    ["working", *(pytest.param(moment, marks=pytest.mark.fault) for moment in ("opening", "serving"))],
+)
 def test_a_killed_server_leaves_nothing_behind(start: Start, tmp_path: Path, moment: str) -> None:
     """It has no processes beside itself which could be left; port and cache serve the next one."""
     child = start(cache=tmp_path / "cache").listening()
@@ -140,7 +143,7 @@ def traffic(child: Slow, seconds: float, every: float) -> dict[int, int]:
 
 
 def reading(child: Slow) -> Callable[[], list[Any]]:
-    """Reads its log from now on, for the server drops what nobody reads; gives it all once it has ended."""
+    """Reads its log, of which the server drops what nobody reads; gives all of it, once it has ended."""
     lines: list[str] = []
     thread = threading.Thread(target=lambda: lines.extend(child.process.stderr or ()))
     thread.start()
@@ -152,12 +155,13 @@ def reading(child: Slow) -> Callable[[], list[Any]]:
     return whole
 
 
+POOL = min(32, (os.cpu_count() or 1) + 4)  # threads of asyncio's pool, each of which comes when it is needed
 EVERY = 2 * SECONDS / 0.8  # seconds: two steps an image, on average one image a request, four fifths of that
 
 
 @pytest.mark.parametrize(
     ("slices", "seconds"),
-    [(4, 4.0), pytest.param(20, 30.0, marks=[pytest.mark.fault, pytest.mark.timeout(1200)])],
+    [(4, 2.5), pytest.param(20, 30.0, marks=[pytest.mark.fault, pytest.mark.timeout(1200)])],
 )
 def test_nothing_piles_up(start: Start, slices: int, seconds: float) -> None:
     """Mixed traffic, four fifths of what can be done one by one; after each slice, what the process holds."""
@@ -177,9 +181,8 @@ def test_nothing_piles_up(start: Start, slices: int, seconds: float) -> None:
     assert status["admitted"] == ended > 0
     assert (status["failed"], status["expired"], status["rejected"]) == (0, 0, 0)
     counts = np.array(held)
-    # Connections whose ends are on their way, and a pool's threads that come when they are first needed.
-    assert np.ptp(counts[:, 0]) <= 2
-    assert counts[-1, 1] <= counts[0, 1]
+    assert np.ptp(counts[:, 0]) <= 2  # connections whose ends are on their way
+    assert np.max(counts[:, 1]) <= counts[0, 1] + POOL
     settled = counts[slices // 5 :, 2]
     slope = np.polyfit(np.arange(len(settled)) * seconds / 60, settled, 1)[0]  # bytes a minute
     assert settled[-1] - settled[0] < 5e6

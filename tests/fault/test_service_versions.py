@@ -66,7 +66,7 @@ async def gone(traced: list["weakref.ref[Any]"]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("reloads", [6, pytest.param(100, marks=pytest.mark.fault)])
+@pytest.mark.parametrize("reloads", [3, pytest.param(100, marks=pytest.mark.fault)])
 def test_versions_change_under_load(serve: Any, versions: Path, reloads: int) -> None:
     """Four clients ask all the time; every third version is a bad one, and refused."""
 

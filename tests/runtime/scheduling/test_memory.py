@@ -61,3 +61,13 @@ def test_what_is_being_opened_counts() -> None:
 def test_what_never_fits() -> None:
     assert not Memory(9, lambda key: 10).fits("a")
     assert Memory(10, lambda key: 10).fits("a")
+
+
+def test_what_is_held_is_there_or_coming() -> None:
+    opening = memory("a")
+    opening.start("b")
+    assert [opening.holds(lambda key, wanted=wanted: key == wanted) for wanted in "abc"] == [
+        True,
+        True,
+        False,
+    ]

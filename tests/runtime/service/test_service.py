@@ -181,6 +181,21 @@ def test_engines_are_let_go_before_others_come(made: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("what", ["open", "call"])
+def test_an_engine_that_retires_at_work_goes_when_it_is_done(made: Any, what: str) -> None:
+    gate = Gate(what)
+    stage = Stage(gate)
+    one = made(stage)
+    ticket = one.submit(Errand(calls=9))
+    gate.wait()
+    one.cancel(ticket)
+    one.retire(lambda key: key == "a")
+    assert stage.closed == []
+    gate.leave_open()
+    eventually(lambda: stage.closed == ["a"])
+    assert one.look(lambda scheduler: list(scheduler.memory)) == []
+
+
 def test_draining_finishes_what_was_let_in(made: Any) -> None:
     gate = Gate("call")
     one = made(Stage(gate), running=1, batch=1)
