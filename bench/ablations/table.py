@@ -12,20 +12,31 @@ Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by variant, one for each 
 
 
 def codes(results: Results, target: float) -> list[dict[str, str]]:
-    """What the codes cost and how prompts use them; ``target``: the mean share of dense aimed at."""
-    return [
-        {
-            "variant": name,
-            "codes cost, of dense MACs": "; ".join(_sorted(found["budgets"]) for found in trials),
-            "mean": _each([_mean(found, "budgets") for found in trials], "{:.3f}"),
-            "off target": _each([_mean(found, "budgets") / target - 1 for found in trials], "{:+.1%}"),
-            "mean of dense seconds": _each([_mean(found, "seconds") for found in trials], "{:.3f}"),
-            "least and most used": "; ".join(_use(found["counts"]) for found in trials),
-            "bits of tier": _each([found["information"] for found in trials], "{:.2f}"),
-            "routed as learned": _each([found["agreement"] for found in trials], "{:.0%}"),
-        }
-        for name, trials in results.items()
-    ]
+    """What the codes cost and how prompts use them; ``target``: the mean share of dense aimed at.
+
+    Seeds that came to no codes are told, and not in any mean.
+    """
+    rows = []
+    for name, every in results.items():
+        trials = _made(every)
+        failed = "; ".join(found["failure"] for found in every if "failure" in found)
+        rows.append(_codes(name, trials, target) if trials else {"variant": name})
+        rows[-1]["without codes"] = failed
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return [{column: row.get(column, "–") for column in columns} for row in rows]
+
+
+def _codes(name: str, trials: Sequence[Mapping[str, Any]], target: float) -> dict[str, str]:
+    return {
+        "variant": name,
+        "codes cost, of dense MACs": "; ".join(_sorted(found["budgets"]) for found in trials),
+        "mean": _each([_mean(found, "budgets") for found in trials], "{:.3f}"),
+        "off target": _each([_mean(found, "budgets") / target - 1 for found in trials], "{:+.1%}"),
+        "mean of dense seconds": _each([_mean(found, "seconds") for found in trials], "{:.3f}"),
+        "least and most used": "; ".join(_use(found["counts"]) for found in trials),
+        "bits of tier": _each([found["information"] for found in trials], "{:.2f}"),
+        "routed as learned": _each([found["agreement"] for found in trials], "{:.0%}"),
+    }
 
 
 def pictures(results: Results, dense: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -33,7 +44,10 @@ def pictures(results: Results, dense: Mapping[str, Any]) -> list[dict[str, str]]
     of that difference over captions, those of every seed; seeds themselves apart.
     """
     rows = [{"variant": "dense", "sliced": "", "less ours, sliced": "", **_quality([dense]), "less ours": ""}]
-    for name, trials in results.items():
+    for name, every in results.items():
+        trials = _made(every)
+        if not trials:
+            continue
         tuned = [found["tuned"] for found in trials]
         rows.append(
             {
@@ -45,6 +59,10 @@ def pictures(results: Results, dense: Mapping[str, Any]) -> list[dict[str, str]]
             }
         )
     return rows
+
+
+def _made(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [found for found in trials if "failure" not in found]
 
 
 def _quality(drawn: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -67,7 +85,7 @@ def _difference(
     """Seed by seed and caption by caption."""
     if name == OURS:
         return ""
-    by_seed = {found["seed"]: found[when]["pictures"] for found in ours}
+    by_seed = {found["seed"]: found[when]["pictures"] for found in _made(ours)}
     values = [
         picture["all"] - other["all"]
         for found in trials

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.errors import BudgetError
 from aptp.evaluate.evaluation import Evaluation
 from aptp.evaluate.examination import held_out, unseen
 from aptp.evaluate.judge.reader import WEIGHTS, Judge
@@ -62,11 +63,15 @@ class Trial:
         return found
 
     def run(self, leg: Leg) -> bool:
-        """False where the leg ended first: the same call goes on."""
+        """False where the leg ended first: the same call goes on. That there are no codes is a result."""
         self.folder.mkdir(parents=True, exist_ok=True)
         coded, tuned = self.folder / "coded", self.folder / "tuned"
-        if not (coded / "aptp.json").exists() and not self._code(coded, leg):
-            return False
+        try:
+            if not (coded / "aptp.json").exists() and not self._code(coded, leg):
+                return False
+        except BudgetError as error:
+            self._keep({"variant": self.variant.name, "seed": self.seed, "failure": str(error)})
+            return True
         if not (tuned / "aptp.json").exists() and not self._tune(Checkpoint.open(coded), tuned, leg):
             return False
         before, mixture = _drawn(Checkpoint.open(coded), self.plan.per_tier, MIXED)
@@ -83,12 +88,15 @@ class Trial:
             "sliced": scores(before),
             "tuned": scores(after),
         }
-        scratch = self.folder / "result.new"
-        scratch.write_text(json.dumps(found))
-        scratch.replace(self.folder / "result.json")
+        self._keep(found)
         for kept in (coded, tuned):
             shutil.rmtree(kept)  # 60 MB each
         return True
+
+    def _keep(self, found: dict[str, Any]) -> None:
+        scratch = self.folder / "result.new"
+        scratch.write_text(json.dumps(found))
+        scratch.replace(self.folder / "result.json")
 
     def _code(self, out: Path, leg: Leg) -> bool:
         plan, variant = self.plan, self.variant
