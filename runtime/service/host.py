@@ -52,7 +52,7 @@ class Host:
         try:
             job = Job(take(models, prompt, asked), models, partial(self._hear, models, listener), wish)
             return self.service.submit(job, priority=wish.priority, seconds=wish.seconds)
-        except RuntimeFailure:
+        except BaseException:
             self._left(models)
             raise
 
