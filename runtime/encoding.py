@@ -1,5 +1,6 @@
 """Prompts to embeddings: one at a time, on the CPU provider, in float32, so that nothing else matters."""
 
+import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -32,12 +33,22 @@ class Encoder:
         self._session = sessions.open(entry.model)
         self._session.require(entry.inputs, entry.output)
         self._kept: OrderedDict[str, Encoding] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __call__(self, prompt: str) -> Encoding:
-        """Encode a prompt. Raises `UsageError` for what is no text, `EngineFailure` for non-finite values."""
-        if prompt in self._kept:
+        """Encode a prompt. Raises `UsageError` for what is no text, `EngineFailure` for non-finite values.
+
+        Any thread may ask: a caller's own routes prompts while another prepares requests.
+        """
+        with self._lock:
+            if prompt not in self._kept:
+                self._kept[prompt] = self._encode(prompt)
+                if len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
             self._kept.move_to_end(prompt)
             return self._kept[prompt]
+
+    def _encode(self, prompt: str) -> Encoding:
         tokens = self._tokenizer(prompt)
         inputs = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
         embedding = self._session.run(self.entry.output, {name: inputs[name] for name in self.entry.inputs})
@@ -45,11 +56,9 @@ class Encoder:
             raise EngineFailure(
                 f"encoder {self.entry.name!r}: the embedding of {prompt[:32]!r} is not finite"
             )
-        self._kept[prompt] = encoding = Encoding(embedding, tokens.mask, tokens.dropped)
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return encoding
+        return Encoding(embedding, tokens.mask, tokens.dropped)
 
     def forget(self) -> None:
         """Encode every prompt anew from now on."""
-        self._kept.clear()
+        with self._lock:
+            self._kept.clear()

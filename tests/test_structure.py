@@ -40,6 +40,7 @@ METHOD = {
 MAY_IMPORT = {
     "kernels": {"kernels"},
     "runtime.bundle": {"runtime.bundle", "runtime.errors"},
+    "runtime.scheduling": {"runtime.scheduling", "runtime.errors"},
     "runtime": {"runtime"},
     "aptp.space": {"aptp.space", "aptp.errors"},
     "aptp.model": {"aptp.model", "aptp.space", "aptp.errors", "kernels"},

@@ -47,10 +47,6 @@ class Memory:
         """Whether an engine of which that is true is there, or being opened."""
         return any(map(which, self._resident)) or (self.opening is not None and which(self.opening))
 
-    def fits(self, key: Key) -> bool:
-        """Whether the budget could hold this engine alone."""
-        return self._cost(key) <= self.budget
-
     def victims(self, key: Key, busy: Collection[Key], *, ahead: bool) -> list[Key] | None:
         """Which engines have to go so that `key` can come, or None where that has to wait.
 

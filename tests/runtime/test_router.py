@@ -1,4 +1,6 @@
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,3 +99,17 @@ def test_distances_that_are_no_numbers(
     monkeypatch.setattr(guarded.models._router._session, "run_all", lambda *_: outputs)
     with pytest.raises(EngineFailure, match="not one finite distance"):
         guarded.route("red")
+
+
+def test_any_thread_may_ask_where_a_prompt_goes(runtime: Pipeline) -> None:
+    # More prompts than are remembered, so that threads forget what others are asking for.
+    prompts = [f"red {number}" for number in range(100)]
+    wanted = runtime.route(prompts)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(lambda _: runtime.route(prompts), range(16)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [wanted] * 16

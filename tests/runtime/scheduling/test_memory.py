@@ -58,11 +58,6 @@ def test_what_is_being_opened_counts() -> None:
     assert (opening.used, opening.opening) == (10, None)
 
 
-def test_what_never_fits() -> None:
-    assert not Memory(9, lambda key: 10).fits("a")
-    assert Memory(10, lambda key: 10).fits("a")
-
-
 def test_what_is_held_is_there_or_coming() -> None:
     opening = memory("a")
     opening.start("b")
