@@ -20,20 +20,20 @@ from .generation import Generation, parse
 from .limits import Limits
 from .metrics import Course, Metrics
 from .problem import FieldError
-from .service import Service
+from .upstream import Upstream
 
 
 class Admission:
     """Lets requests into the runtime. `deadline`: seconds for those that name none, or None."""
 
-    def __init__(self, service: Service, metrics: Metrics, limits: Limits, deadline: float | None) -> None:
-        self._service, self._metrics = service, metrics
+    def __init__(self, upstream: Upstream, metrics: Metrics, limits: Limits, deadline: float | None) -> None:
+        self._upstream, self._metrics = upstream, metrics
         self._limits, self._deadline = limits, deadline
 
     async def create(self, request: Request) -> Response:
         """Reply with images, or the events of one. Raises `Problem`, `RuntimeFailure`, `ClientDisconnect`."""
         asked = parse(await read_json(request, self._limits))
-        runtime = self._service.runtime
+        runtime = self._upstream.runtime
         if asked.stream:
             return self._streamed(runtime, asked)
         return await while_connected(request.receive, self._at_once(runtime, asked, request))

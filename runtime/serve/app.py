@@ -15,15 +15,15 @@ from .operations import Operations
 from .page import Page
 from .policy import Policy
 from .problem import HANDLERS
-from .service import Service
+from .upstream import Upstream
 
 
-def build(service: Service, version: str, policy: Policy, page: Page) -> Starlette:
-    """The application in front of a service."""
-    metrics = Metrics(service)
-    admission = Admission(service, metrics, policy.limits, policy.deadline)
-    catalogue = Catalogue(service, version, policy.limits)
-    operations = Operations(service, metrics)
+def build(upstream: Upstream, version: str, policy: Policy, page: Page) -> Starlette:
+    """The routes in front of an upstream."""
+    metrics = Metrics(upstream)
+    admission = Admission(upstream, metrics, policy.limits, policy.deadline)
+    catalogue = Catalogue(upstream, version, policy.limits)
+    operations = Operations(upstream, metrics)
     routes = [
         Route("/", page.index),
         Mount("/page", page),

@@ -11,16 +11,16 @@ from .generation import IMAGES, MODEL
 from .limits import Limits
 from .problem import Problem
 from .reply import json_reply, share
-from .service import Service
+from .upstream import Upstream
 
 NAME = "aptp"
 
 
 class Catalogue:
-    """A service's models, and what it says of itself. Of the bundle that serves new requests."""
+    """A server's models, and what it says of itself. Of the bundle that serves new requests."""
 
-    def __init__(self, service: Service, version: str, limits: Limits) -> None:
-        self._service, self._version, self._limits = service, version, limits
+    def __init__(self, upstream: Upstream, version: str, limits: Limits) -> None:
+        self._upstream, self._version, self._limits = upstream, version, limits
 
     async def models(self, _: Request) -> Response:
         """The model that routes, and one for each expert."""
@@ -40,7 +40,7 @@ class Catalogue:
         return json_reply(self._about())
 
     def _about(self) -> dict[str, Any]:
-        runtime = self._service.runtime
+        runtime = self._upstream.runtime
         bundle = runtime.bundle
         manifest = bundle.manifest
         return {
@@ -65,8 +65,8 @@ class Catalogue:
         }
 
     def _models(self) -> list[dict[str, Any]]:
-        experts = _experts(self._service.runtime.bundle.manifest)
-        entry = {"object": "model", "created": self._service.since, "owned_by": NAME}
+        experts = _experts(self._upstream.runtime.bundle.manifest)
+        entry = {"object": "model", "created": self._upstream.since, "owned_by": NAME}
         return [{"id": name, **entry} for name in (MODEL, *(f"{MODEL}:{expert}" for expert in experts))]
 
 

@@ -1,4 +1,4 @@
-"""The command: options, a service, the routes in front of it, and the process around both."""
+"""The command: options, a runtime, the routes in front of it, and the process around both."""
 
 import asyncio
 import socket
@@ -17,24 +17,24 @@ from .arguments import Options, parse
 from .backend import Backend
 from .lifecycle import Lifecycle, listen, server
 from .page import Page
-from .service import Service
+from .upstream import Upstream
 
 
 def main(arguments: Sequence[str] | None = None, opener: Callable[[Options], Backend] | None = None) -> int:
     """Serve until a signal ends it, and give the exit code. `opener` opens a runtime. Raises `UsageError`."""
     options = parse(arguments)
     log.configure(options.log_format)
-    service = Service(partial(opener or _open, options))
-    app = build(service, _version(), options.policy, Page())
+    upstream = Upstream(partial(opener or _open, options))
+    app = build(upstream, _version(), options.policy, Page())
     with listen(options.host, options.port) as listener:
         if options.policy.token is None and not ip_address(listener.getsockname()[0]).is_loopback:
             log.LOGGER.warning("other machines may ask without a token; --token-file sets one")
-        return asyncio.run(_serve(options, service, app, listener))
+        return asyncio.run(_serve(options, upstream, app, listener))
 
 
-async def _serve(options: Options, service: Service, app: ASGIApp, listener: socket.socket) -> int:
+async def _serve(options: Options, upstream: Upstream, app: ASGIApp, listener: socket.socket) -> int:
     front = server(app, options.policy.limits)
-    return await Lifecycle(service, front, options.drain).run(listener)
+    return await Lifecycle(upstream, front, options.drain).run(listener)
 
 
 def _open(options: Options) -> Backend:

@@ -21,7 +21,7 @@ from ..errors import RuntimeFailure, UsageError
 from .connection import Connection
 from .limits import Limits
 from .log import LOGGER
-from .service import Service
+from .upstream import Upstream
 
 FORCED = 2.0  # seconds
 BACKLOG = 128  # connections that wait to be taken; asyncio takes as many at once, and serves nobody meanwhile
@@ -73,10 +73,10 @@ def _url(listener: socket.socket) -> str:
 
 
 class Lifecycle:
-    """A service and the server in front of it, from start to end. `drain` is in seconds."""
+    """An upstream and the server in front of it, from start to end. `drain` is in seconds."""
 
-    def __init__(self, service: Service, server: Server, drain: float) -> None:
-        self._service, self._server, self._drain = service, server, drain
+    def __init__(self, upstream: Upstream, server: Server, drain: float) -> None:
+        self._upstream, self._server, self._drain = upstream, server, drain
         self._reload, self._stop, self._force = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def run(self, listener: socket.socket) -> int:
@@ -93,7 +93,7 @@ class Lifecycle:
         code = work.result() if work.done() else 0  # work ends by itself where there is nothing to serve
         await self._drained()
         await _ended(work, stop)
-        await self._service.close()
+        await self._upstream.close()
         self._server.should_exit = True
         await serving
         LOGGER.info("ended")
@@ -113,7 +113,7 @@ class Lifecycle:
     async def _work(self) -> int:
         """Open the bundle, and read it again whenever asked to; an exit code where it cannot be opened."""
         try:
-            await self._service.open()
+            await self._upstream.open()
         except RuntimeFailure as failure:
             LOGGER.error("the bundle cannot be served: %s", failure)
             return failure.exit_code
@@ -123,10 +123,10 @@ class Lifecycle:
         while True:
             await self._reload.wait()
             self._reload.clear()  # asked for again while it is read, it is read once more
-            await self._service.reload()
+            await self._upstream.reload()
 
     async def _drained(self) -> None:
-        draining = asyncio.create_task(self._service.drain(self._drain))
+        draining = asyncio.create_task(self._upstream.drain(self._drain))
         force = asyncio.create_task(self._force.wait())
         await asyncio.wait({draining, force}, return_when=asyncio.FIRST_COMPLETED)
         await _ended(draining, force)

@@ -14,7 +14,7 @@ from ..errors import Closed
 from ..events import Event, Finished, Started
 from ..service.status import Status
 from .reply import code_of
-from .service import Service, State
+from .upstream import State, Upstream
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ENDS = ("finished", "failed", "cancelled", "expired")
@@ -26,7 +26,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 class Metrics:
     """All metrics of a server; `text` is what a scrape gets."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, upstream: Upstream) -> None:
         self._registry = registry = CollectorRegistry()
         self._replies = Counter(
             "aptp_http_requests_total",
@@ -38,7 +38,7 @@ class Metrics:
         self._queue = _histogram(registry, "aptp_queue_seconds", "From admission to the start")
         self._run = _histogram(registry, "aptp_run_seconds", "From the start to the image")
         ProcessCollector(registry=registry)
-        registry.register(RuntimeMetrics(service))
+        registry.register(RuntimeMetrics(upstream))
 
     def replied(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a reply."""
@@ -81,8 +81,8 @@ class Course:
 class RuntimeMetrics(Collector):
     """The runtime's counts at the moment of a scrape; none while there is no runtime."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
 
     def describe(self) -> list[Metric]:
         """Nothing: names are known to be free, and there may be no runtime yet to ask."""
@@ -90,14 +90,14 @@ class RuntimeMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Ask the runtime, once."""
-        service = self._service
-        yield _gauge("aptp_ready", "1 while requests are let in", int(service.state is State.SERVING))
+        upstream = self._upstream
+        yield _gauge("aptp_ready", "1 while requests are let in", int(upstream.state is State.SERVING))
         reloads = CounterMetricFamily("aptp_reloads", "Bundles opened anew, or refused", labels=["outcome"])
-        for outcome, count in service.reloads.items():
+        for outcome, count in upstream.reloads.items():
             reloads.add_metric([outcome], count)
         yield reloads
         try:
-            runtime = service.runtime
+            runtime = upstream.runtime
         except Closed:
             return
         about = GaugeMetricFamily(

@@ -9,14 +9,14 @@ from starlette.responses import Response
 
 from .metrics import CONTENT_TYPE, Metrics
 from .reply import json_reply
-from .service import Service, State
+from .upstream import State, Upstream
 
 
 class Operations:
-    """A service as its operators see it."""
+    """A server as its operators see it."""
 
-    def __init__(self, service: Service, metrics: Metrics) -> None:
-        self._service, self._metrics = service, metrics
+    def __init__(self, upstream: Upstream, metrics: Metrics) -> None:
+        self._upstream, self._metrics = upstream, metrics
 
     async def health(self, _: Request) -> Response:
         """Whether this process answers."""
@@ -24,13 +24,13 @@ class Operations:
 
     async def readiness(self, _: Request) -> Response:
         """Whether requests are let in, and which experts are not asked any more."""
-        if self._service.state is not State.SERVING:
-            return json_reply({"status": "not ready", "reasons": [self._service.state.value]}, 503)
-        return json_reply({"status": "ready", "degraded": self._service.degraded})
+        if self._upstream.state is not State.SERVING:
+            return json_reply({"status": "not ready", "reasons": [self._upstream.state.value]}, 503)
+        return json_reply({"status": "ready", "degraded": self._upstream.degraded})
 
     async def status(self, _: Request) -> Response:
         """The runtime's own view of itself. Raises `Closed`."""
-        status: Any = self._service.runtime.status()
+        status: Any = self._upstream.runtime.status()
         return json_reply(asdict(status))
 
     async def metrics(self, _: Request) -> Response:

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from runtime.serve.service import Service
+
 from runtime.serve.app import Policy, build
 from runtime.serve.lifecycle import Server, listen, server
 from runtime.serve.page import Page
-from runtime.serve.service import Service
 
 from .studio import Studio
 

@@ -13,8 +13,8 @@ from runtime import Runtime
 from runtime.serve.app import build
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.service import Service
-from runtime.service.service import Service as ServiceOf
+from runtime.serve.upstream import Upstream
+from runtime.service.service import Service
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import listening
 from tests.runtime.service.staging import Errand, Stage
@@ -24,11 +24,11 @@ PATIENCE = 60  # seconds after which a test gives up
 
 
 @pytest.fixture
-def made() -> Iterator[Callable[..., ServiceOf[Errand]]]:
+def made() -> Iterator[Callable[..., Service[Errand]]]:
     """Makes services whose work the test plays, and closes them."""
-    opened: list[ServiceOf[Errand]] = []
+    opened: list[Service[Errand]] = []
 
-    def make(stage: Stage, **options: Any) -> ServiceOf[Errand]:
+    def make(stage: Stage, **options: Any) -> Service[Errand]:
         opened.append(staged(stage, **options))
         return opened[-1]
 
@@ -76,12 +76,12 @@ def served(bundle_path: Path, cache_path: Path) -> Callable[..., Any]:
 
     @contextmanager
     def start(**options: Any) -> Iterator[Served]:
-        service = Service(
+        upstream = Upstream(
             lambda: Runtime.open(bundle_path, engine="cpu", cache=cache_path, threads=1, **options)  # type: ignore[arg-type,return-value]
         )
-        app = build(service, "0", Policy(), Page())
-        with listening(app, Policy(), service) as site:
-            runtime: Any = service.runtime
+        app = build(upstream, "0", Policy(), Page())
+        with listening(app, Policy(), upstream) as site:
+            runtime: Any = upstream.runtime
             try:
                 yield Served(site.port, runtime)
             finally:

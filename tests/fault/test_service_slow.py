@@ -17,7 +17,7 @@ from runtime.serve.app import build
 from runtime.serve.limits import LIMITS
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.service import Service
+from runtime.serve.upstream import Upstream
 from tests.runtime.serve.conftest import Site, listening
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 from tests.runtime.serve.test_connection import PATH, asking, replace_sizes
@@ -39,8 +39,8 @@ def fake(bundle_path: object) -> FakeRuntime:
 
 @pytest.fixture
 def site(fake: FakeRuntime) -> Iterator[Site]:
-    policy, service = Policy(limits=replace(LIMITS, body=SECONDS, write=SECONDS)), Service(lambda: fake)
-    with listening(build(service, "0", policy, Page()), policy, service) as found:
+    policy, upstream = Policy(limits=replace(LIMITS, body=SECONDS, write=SECONDS)), Upstream(lambda: fake)
+    with listening(build(upstream, "0", policy, Page()), policy, upstream) as found:
         yield found
 
 

@@ -15,7 +15,7 @@ from runtime.serve.app import build
 from runtime.serve.lifecycle import Server, listen, server
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.service import Service
+from runtime.serve.upstream import Upstream
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 
 VERSION = "1.2.3"
@@ -50,27 +50,27 @@ def page(tmp_path: Path) -> Page:
 
 
 @pytest.fixture
-def service(fake: FakeRuntime) -> Service:
-    return Service(lambda: fake)
+def upstream(fake: FakeRuntime) -> Upstream:
+    return Upstream(lambda: fake)
 
 
 @contextmanager
-def opened(service: Service, policy: Policy, page: Page) -> Iterator[TestClient]:
-    """A client of the routes, in front of an open service."""
-    with TestClient(build(service, VERSION, policy, page), raise_server_exceptions=False) as client:
+def opened(upstream: Upstream, policy: Policy, page: Page) -> Iterator[TestClient]:
+    """A client of the routes, in front of an open upstream."""
+    with TestClient(build(upstream, VERSION, policy, page), raise_server_exceptions=False) as client:
         assert client.portal is not None
-        client.portal.call(service.open)
+        client.portal.call(upstream.open)
         yield client
 
 
 @pytest.fixture
-def client(service: Service, page: Page) -> Iterator[TestClient]:
-    with opened(service, Policy(), page) as found:
+def client(upstream: Upstream, page: Page) -> Iterator[TestClient]:
+    with opened(upstream, Policy(), page) as found:
         yield found
 
 
 @contextmanager
-def listening(app: Starlette, policy: Policy, service: Service) -> Iterator[Site]:
+def listening(app: Starlette, policy: Policy, upstream: Upstream) -> Iterator[Site]:
     """The application behind real uvicorn, in a thread."""
     started = threading.Event()
 
@@ -78,7 +78,7 @@ def listening(app: Starlette, policy: Policy, service: Service) -> Iterator[Site
     startup = front.startup
 
     async def tell(sockets: object = None) -> None:
-        await service.open()
+        await upstream.open()
         await startup(sockets)
         started.set()
 
@@ -96,9 +96,9 @@ def listening(app: Starlette, policy: Policy, service: Service) -> Iterator[Site
 
 
 @pytest.fixture
-def listen_with(service: Service, page: Page) -> Callable[[Policy], AbstractContextManager[Site]]:
+def listen_with(upstream: Upstream, page: Page) -> Callable[[Policy], AbstractContextManager[Site]]:
     def start(policy: Policy) -> AbstractContextManager[Site]:
-        return listening(build(service, VERSION, policy, page), policy, service)
+        return listening(build(upstream, VERSION, policy, page), policy, upstream)
 
     return start
 

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from runtime.bundle.reader import Bundle
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.service import Service, State
+from runtime.serve.upstream import State, Upstream
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import VERSION, opened
 from tests.runtime.serve.fake_runtime import ExpertStatus, FakeRuntime
@@ -16,13 +16,13 @@ from tests.runtime.serve.fake_runtime import ExpertStatus, FakeRuntime
 OFFERS = ("/v1/models", "/v1/models/aptp", "/v1/about", "/v1/status")
 
 
-def test_models(client: TestClient, service: Service) -> None:
+def test_models(client: TestClient, upstream: Upstream) -> None:
     models = client.get("/v1/models").json()["data"]
     assert [model["id"] for model in models] == [
         "aptp",
         *(f"aptp:{name}" for name in ("0", "1", "2", "3", "dense")),
     ]
-    assert models[0] == {"id": "aptp", "object": "model", "created": service.since, "owned_by": "aptp"}
+    assert models[0] == {"id": "aptp", "object": "model", "created": upstream.since, "owned_by": "aptp"}
     assert client.get("/v1/models/aptp:dense").json() == models[-1]
 
 
@@ -64,9 +64,9 @@ def test_readiness_tells_what_is_degraded(client: TestClient, fake: FakeRuntime)
 
 
 def test_before_the_bundle_is_open_only_the_process_is_there(page: Page, fake: FakeRuntime) -> None:
-    service = Service(lambda: fake)
-    with opened(service, Policy(), page) as client:
-        service._runtime, service.state = None, State.OPENING
+    upstream = Upstream(lambda: fake)
+    with opened(upstream, Policy(), page) as client:
+        upstream._runtime, upstream.state = None, State.OPENING
         assert client.get("/healthz").status_code == 200
         assert (client.get("/readyz").status_code, client.get("/readyz").json()["reasons"]) == (
             503,
@@ -80,9 +80,9 @@ def test_before_the_bundle_is_open_only_the_process_is_there(page: Page, fake: F
         assert "aptp_ready 0.0" in client.get("/metrics").text
 
 
-def test_a_server_that_drains_lets_nothing_in(client: TestClient, service: Service) -> None:
+def test_a_server_that_drains_lets_nothing_in(client: TestClient, upstream: Upstream) -> None:
     assert client.portal is not None
-    client.portal.call(service.drain, 1.0)
+    client.portal.call(upstream.drain, 1.0)
     assert client.get("/readyz").json() == {"status": "not ready", "reasons": ["draining"]}
     assert client.post("/v1/images/generations", json={"prompt": ""}).status_code == 503
     for path in OFFERS:
@@ -106,14 +106,14 @@ def test_a_path_without_that_method(client: TestClient) -> None:
         assert set(reply.headers["allow"].split(", ")) == allowed
 
 
-def test_other_sites_may_ask_only_where_they_are_named(service: Service, page: Page) -> None:
+def test_other_sites_may_ask_only_where_they_are_named(upstream: Upstream, page: Page) -> None:
     asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
-    with opened(service, Policy(), page) as client:
+    with opened(upstream, Policy(), page) as client:
         assert (
             "access-control-allow-origin"
             not in client.options("/v1/images/generations", headers=asked).headers
         )
-    with opened(service, Policy(origins=("https://a.example",), token="t" * 16), page) as client:
+    with opened(upstream, Policy(origins=("https://a.example",), token="t" * 16), page) as client:
         reply = client.options("/v1/images/generations", headers=asked)
         assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "https://a.example")
         other = client.options("/v1/images/generations", headers=asked | {"origin": "https://b.example"})

@@ -9,7 +9,7 @@ from runtime.errors import UsageError
 from runtime.serve.authentication import read_token
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.service import Service
+from runtime.serve.upstream import Upstream
 from tests.runtime.serve.conftest import opened
 
 TOKEN = "correct-horse-battery"
@@ -18,8 +18,8 @@ OPEN = ("/", "/page/main.js", "/healthz", "/readyz", "/openapi.json")
 
 
 @pytest.fixture
-def guarded(service: Service, page: Page):
-    with opened(service, Policy(token=TOKEN), page) as client:
+def guarded(upstream: Upstream, page: Page):
+    with opened(upstream, Policy(token=TOKEN), page) as client:
         yield client
 
 

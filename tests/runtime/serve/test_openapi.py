@@ -16,7 +16,7 @@ from runtime.serve.generation import FIELDS, IMAGES, PREVIEWS, Generation, parse
 from runtime.serve.openapi import document
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.service import Service
+from runtime.serve.upstream import Upstream
 from runtime.settings import SEED
 from tests.runtime.serve.conftest import VERSION
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing
@@ -42,8 +42,8 @@ def test_it_is_served_in_this_version(client: TestClient) -> None:
     assert DOCUMENT["info"]["version"] == VERSION
 
 
-def test_every_route_is_in_it_and_no_other(service: Service, page: Page) -> None:
-    app: Starlette = build(service, VERSION, Policy(), page)
+def test_every_route_is_in_it_and_no_other(upstream: Upstream, page: Page) -> None:
+    app: Starlette = build(upstream, VERSION, Policy(), page)
     routes = {
         (f"{route.path}/{{path}}", "get") if isinstance(route, Mount) else (route.path, method.lower())  # type: ignore[attr-defined]
         for route in app.routes

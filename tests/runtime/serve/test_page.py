@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.service import Service
+from runtime.serve.upstream import Upstream
 from tests.runtime.serve.conftest import opened
 
 
@@ -37,8 +37,8 @@ def test_nothing_outside_the_folder_is_served(client: TestClient, name: str) -> 
     assert client.get(f"/page/{name}").status_code == 404
 
 
-def test_a_server_without_its_page_is_a_server_still(service: Service, tmp_path: Path) -> None:
-    with opened(service, Policy(), Page(tmp_path / "nothing")) as client:
+def test_a_server_without_its_page_is_a_server_still(upstream: Upstream, tmp_path: Path) -> None:
+    with opened(upstream, Policy(), Page(tmp_path / "nothing")) as client:
         assert [client.get(path).status_code for path in ("/", "/page/main.js", "/healthz")] == [
             404,
             404,

@@ -12,7 +12,7 @@ from .log import LOGGER
 
 
 class State(Enum):
-    """Where a service is in its life. It goes forward only."""
+    """Where an upstream is in its life. It goes forward only."""
 
     OPENING = "opening"
     SERVING = "serving"
@@ -20,7 +20,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class Service:
+class Upstream:
     """A runtime that `opener` opens, in a thread: it may take seconds.
 
     `since`: the Unix time at which the bundle was opened.

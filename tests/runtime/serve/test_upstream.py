@@ -1,4 +1,4 @@
-"""A service's life, and what a reload that goes wrong leaves behind."""
+"""An upstream's life, and what a reload that goes wrong leaves behind."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from runtime.errors import Closed, NotABundle
-from runtime.serve.service import Service, State
+from runtime.serve.upstream import State, Upstream
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 
 
@@ -18,16 +18,16 @@ def test_opening_does_not_hold_up_the_loop(fake: FakeRuntime) -> None:
         return fake
 
     async def scene() -> None:
-        service = Service(opener)
-        opening = asyncio.create_task(service.open())
+        upstream = Upstream(opener)
+        opening = asyncio.create_task(upstream.open())
         await asyncio.sleep(0)
-        assert service.state is State.OPENING
+        assert upstream.state is State.OPENING
         with pytest.raises(Closed, match="opening"):
-            _ = service.runtime
+            _ = upstream.runtime
         go_on.set()
         await opening
-        assert service.state is State.SERVING
-        assert service.runtime is fake
+        assert upstream.state is State.SERVING
+        assert upstream.runtime is fake
 
     asyncio.run(scene())
 
@@ -40,8 +40,8 @@ def test_what_is_opened_too_late_is_closed_again(fake: FakeRuntime) -> None:
         return fake
 
     async def scene() -> None:
-        service = Service(opener)
-        opening = asyncio.create_task(service.open())
+        upstream = Upstream(opener)
+        opening = asyncio.create_task(upstream.open())
         await asyncio.sleep(0)
         opening.cancel()
         await asyncio.sleep(0)
@@ -50,7 +50,7 @@ def test_what_is_opened_too_late_is_closed_again(fake: FakeRuntime) -> None:
         with pytest.raises(asyncio.CancelledError):
             await opening
         assert fake.closed.is_set()
-        assert service.state is State.OPENING
+        assert upstream.state is State.OPENING
 
     asyncio.run(scene())
 
@@ -58,28 +58,28 @@ def test_what_is_opened_too_late_is_closed_again(fake: FakeRuntime) -> None:
 @pytest.mark.parametrize("error", [NotABundle("nothing there"), KeyError("a mistake")])
 def test_a_reload_that_fails_changes_nothing(fake: FakeRuntime, error: Exception) -> None:
     async def scene() -> None:
-        service = Service(lambda: fake)
-        await service.open()
+        upstream = Upstream(lambda: fake)
+        await upstream.open()
 
         async def refuse() -> None:
             raise error
 
         fake.reload = refuse  # type: ignore[method-assign]
-        await service.reload()
-        assert service.reloads == {"done": 0, "refused": 1}
-        assert (service.state, service.runtime) == (State.SERVING, fake)
+        await upstream.reload()
+        assert upstream.reloads == {"done": 0, "refused": 1}
+        assert (upstream.state, upstream.runtime) == (State.SERVING, fake)
 
     asyncio.run(scene())
 
 
 def test_closed_is_closed(fake: FakeRuntime) -> None:
     async def scene() -> None:
-        service = Service(lambda: fake)
-        await service.open()
-        await service.drain(1.0)
-        await service.close()
+        upstream = Upstream(lambda: fake)
+        await upstream.open()
+        await upstream.drain(1.0)
+        await upstream.close()
         assert fake.closed.is_set()
         with pytest.raises(Closed, match="closed"):
-            _ = service.runtime
+            _ = upstream.runtime
 
     asyncio.run(scene())
