@@ -86,7 +86,8 @@ class Runtime:
         Raises `UsageError`, `QueueFull`, `Closed`, `CodeUnavailable` at once; later `DeadlineExceeded`,
         `Closed`, `CodeUnavailable`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
         """
-        async with self.stream(prompt, priority=priority, deadline=deadline, **asked) as events:
+        wish = Wish(priority=priority, seconds=deadline)
+        async with Stream(self._host, prompt, asked, wish) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     return event.image
@@ -107,7 +108,8 @@ class Runtime:
         pixel per latent; none does where the bundle does not say how. Other arguments and errors are those
         of `generate`.
         """
-        return Stream(self._host, prompt, asked, Wish(priority=priority, seconds=deadline, previews=previews))
+        wish = Wish(priority=priority, seconds=deadline, steps=True, previews=previews)
+        return Stream(self._host, prompt, asked, wish)
 
     def status(self) -> Status:
         """How it is doing now."""

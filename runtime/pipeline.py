@@ -122,7 +122,12 @@ class Pipeline:
             solver=solver,
             code=code,
         )
-        party = _Party(self.host, lambda i, step: on_step and on_step(i, step.done, step.total), on_image)
+
+        def tell(index: int, step: Step) -> None:
+            if on_step:
+                on_step(index, step.done, step.total)
+
+        party = _Party(self.host, Wish(steps=on_step is not None), tell, on_image)
         return self._make(party, _listed(prompts), common, seed, latents)
 
     def __call__(
@@ -157,11 +162,12 @@ class Pipeline:
             size=self._size(height, width),
         )
 
-        def on_step(index: int, step: Step) -> None:
+        def tell(index: int, step: Step) -> None:
             if callback_on_step_end:
                 imitation.tell(callback_on_step_end, self, step)
 
-        party = _Party(self.host, on_step, None, Wish(latents=callback_on_step_end is not None))
+        wanted = callback_on_step_end is not None
+        party = _Party(self.host, Wish(steps=wanted, latents=wanted), tell)
         seeds = imitation.seeds_of(seed, generator)
         made = self._make(party, texts, common, seeds, imitation.to_latents(latents))
         return imitation.to_output(made, kind)
@@ -206,9 +212,9 @@ class _Party:
     def __init__(
         self,
         host: Host,
+        wish: Wish,
         on_step: Callable[[int, Step], object],
-        on_image: OnImage | None,
-        wish: Wish | None = None,
+        on_image: OnImage | None = None,
     ) -> None:
         self._host, self._on_step, self._on_image, self._wish = host, on_step, on_image, wish
         self._told: queue.SimpleQueue[tuple[int, Event | RuntimeFailure]] = queue.SimpleQueue()

@@ -32,11 +32,13 @@ class Place(NamedTuple):
 class Wish:
     """How a request is to be served: higher `priority` first, all of it within `seconds`.
 
-    Of its steps, `previews` show the image, and all have the `latents` where wanted.
+    It is told of each of its `steps` where wanted; then `previews` of them show the image, and all have the
+    `latents` where wanted. Telling takes the cores from calls: nobody is told who does not ask.
     """
 
     priority: int = 0
     seconds: float | None = None
+    steps: bool = False
     previews: int = 0
     latents: bool = False
 
@@ -114,6 +116,8 @@ class Job:
 
     def progress(self) -> Step | None:
         """As `Work.progress`."""
+        if not self.wish.steps:
+            return None
         assert self.request is not None, "it was begun"
         trajectory, decoder = self.request.trajectory, self.models.bundle.manifest.decoder
         rows, done = trajectory.course.rows, trajectory.position

@@ -13,7 +13,7 @@ from runtime import Generated, Pipeline
 from runtime.bundle.reader import Bundle
 from runtime.engines.onnx import Session
 from runtime.errors import CodeUnavailable, EngineFailure, IntegrityError, RuntimeFailure, UsageError
-from runtime.events import Finished, Step
+from runtime.events import Finished, Queued, Started, Step
 from runtime.generated import Choice
 from runtime.noise import normal
 from runtime.service.host import Wish
@@ -110,7 +110,9 @@ def test_images_follow_the_page(
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_previews_follow_the_page(runtime: Pipeline, bundle: Bundle, solver: str, guidance: float) -> None:
     _, expected = oracle(bundle, PROMPTS[0], normal(5, (CHANNELS, 8, 8)), 7, guidance, solver)
-    found = shown(runtime, PROMPTS[0], Wish(previews=7), seed=5, steps=7, guidance=guidance, solver=solver)
+    found = shown(
+        runtime, PROMPTS[0], Wish(steps=True, previews=7), seed=5, steps=7, guidance=guidance, solver=solver
+    )
     assert sorted(found) == [1, 2, 3, 4, 5, 6]
     for done, preview in found.items():
         assert preview.shape == (8, 8, 3)
@@ -442,3 +444,10 @@ def test_an_expert_for_unfamiliar_prompts_that_is_not_there(tmp_path: Path) -> N
     with Pipeline.open(path, engine="cpu", cache=tmp_path) as runtime:
         choice = runtime.generate("red")[0].choice
     assert (choice.expert, choice.fell_back, choice.unfamiliar) == ("0", True, True)
+
+
+def test_who_does_not_ask_hears_of_no_steps(runtime: Pipeline) -> None:
+    told: SimpleQueue[Any] = SimpleQueue()
+    runtime.host.submit(PROMPTS[0], Asked(steps=3), told.put)
+    heard = [type(told.get(timeout=60)) for _ in range(3)]
+    assert heard == [Queued, Started, Finished]
