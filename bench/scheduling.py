@@ -5,7 +5,8 @@
 64 requests are always under way over all codes, in three ways that take turns: *flat out*, where full calls
 of one expert after another are made on one thread, everything routed and sorted before the clock starts;
 *scheduled*, by the service as it serves; and *half the memory*, by a service whose budget holds half of the
-experts. Encoding and decoding are in all three.
+experts. Encoding and decoding are in all three. *Beside the engines* is what a pass took beyond its calls of UNet and
+decoder, which tells the scheduler's own share where a machine's speed wanders between passes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
+from typing import NamedTuple
 
 from aptp.evaluate.examination import unseen
 from bench.report import save, spread
@@ -28,9 +30,17 @@ from runtime.service.crew import Crew
 from runtime.service.health import Health
 from runtime.service.job import Job, Place
 from runtime.service.order import Asked, code_of, take
+from runtime.service.tally import DECODING, UNET
 from runtime.settings import resolve
 
 RUNNING = 64
+
+
+class Took(NamedTuple):
+    """Seconds of a pass, and those of its calls of UNet and decoder."""
+
+    seconds: float
+    engines: float
 
 
 class FlatOut:
@@ -39,18 +49,21 @@ class FlatOut:
     def __init__(self, models: Models, guidance: float) -> None:
         self._models, self._crew, self._guidance = models, Crew(Health()), guidance
         self._engines: dict[Place, object] = {}
+        self._calls = 0.0
 
-    def take(self, prompts: Sequence[str]) -> float:
-        """Seconds for an image of every prompt."""
+    def take(self, prompts: Sequence[str]) -> Took:
+        """An image of every prompt."""
         by_expert: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for seed, prompt in enumerate(prompts):
             by_expert[str(self._models.route(prompt).code)].append((seed, prompt))
         self._models.forget_prompts()
+        self._calls, before = 0.0, self._crew.tally.seconds[DECODING]
         start, batch = time.perf_counter(), self._models.batch
         for expert, theirs in sorted(by_expert.items()):
             for first in range(0, len(theirs), batch):
                 self._group([self._job(*each, expert) for each in theirs[first : first + batch]])
-        return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        return Took(seconds, self._calls + self._crew.tally.seconds[DECODING] - before)
 
     def _job(self, seed: int, prompt: str, expert: str) -> Job:
         asked = Asked(seed=seed, guidance=self._guidance, code=code_of(expert))
@@ -61,8 +74,10 @@ class FlatOut:
     def _group(self, jobs: Sequence[Job]) -> None:
         requests = [job.request for job in jobs if job.request is not None]
         call, engine = Call(requests), self._engine(jobs[0].need)
+        start = time.perf_counter()
         while not requests[0].ended:
             call.run(engine)  # type: ignore[arg-type]
+        self._calls += time.perf_counter() - start
         for job in jobs:
             self._crew.call(job.need, self._engine(job.need), [job])
 
@@ -95,32 +110,54 @@ def main() -> None:
         )
         settings = resolve(opened.bundle.manifest, guidance=options.guidance)
         loops = [ClosedLoop(each, settings, RUNNING) for each in (opened, tight)]
-        ways: dict[str, Callable[[], float]] = {
-            "flat out": lambda: FlatOut.take(flat, prompts),
-            "scheduled": lambda: loops[0].take(prompts).seconds,
-            "half the memory": lambda: loops[1].take(prompts).seconds,
-        }
         flat = FlatOut(opened.models, options.guidance)
+        ways: dict[str, Callable[[], Took]] = {
+            "flat out": lambda: flat.take(prompts),
+            "scheduled": lambda: scheduled(loops[0], prompts),
+            "half the memory": lambda: scheduled(loops[1], prompts),
+        }
         for way in ways.values():
             way()
-        samples: dict[str, list[float]] = {name: [] for name in ways}
+        samples: dict[str, list[Took]] = {name: [] for name in ways}
         for _ in range(options.rounds):
             for name, way in ways.items():
                 samples[name].append(way())
     tables = {f"{len(prompts)} images, {RUNNING} under way": table(samples, len(prompts))}
-    save("scheduling", "What the scheduler costs a mixture", tables, samples)
+    raw = {name: [took._asdict() for took in passes] for name, passes in samples.items()}
+    save("scheduling", "What the scheduler costs a mixture", tables, raw)
 
 
-def table(samples: dict[str, list[float]], images: int) -> list[dict[str, str]]:
+def scheduled(loop: ClosedLoop, prompts: Sequence[str]) -> Took:
+    """A pass of the service."""
+    done = loop.take(prompts)
+    return Took(done.seconds, done.shares[UNET] + done.shares[DECODING])
+
+
+def table(samples: dict[str, list[Took]], images: int) -> list[dict[str, str]]:
     """Each way, and its throughput as a share of another's in the same round."""
     shares = {"scheduled": "flat out", "half the memory": "scheduled"}
     rows = []
-    for name, seconds in samples.items():
-        row = {"way": name, "seconds": spread(seconds), "images a second": f"{images / median(seconds):.1f}"}
+    for name, passes in samples.items():
+        seconds = [took.seconds for took in passes]
+        beside = median(1 - took.engines / took.seconds for took in passes)
         other = shares.get(name)
-        ratios = [b / a for a, b in zip(seconds, samples[other], strict=True)] if other else []
-        rows.append({**row, "throughput": f"{median(ratios):.3f} of {other}" if ratios else ""})
+        ratios = [b.seconds / a for a, b in zip(seconds, samples[other], strict=True)] if other else []
+        rows.append(
+            {
+                "way": name,
+                "seconds": spread(seconds),
+                "images a second": f"{images / median(seconds):.1f}",
+                "throughput": f"{quartiles(ratios)} of {other}" if other else "",
+                "beside the engines": f"{beside:.1%}",
+            }
+        )
     return rows
+
+
+def quartiles(ratios: Sequence[float]) -> str:
+    """`median [lower-upper quartile]`."""
+    low, middle, high = quantiles(ratios, n=4) if len(ratios) > 1 else 3 * list(ratios)
+    return f"{middle:.3f} [{low:.3f}-{high:.3f}]"
 
 
 if __name__ == "__main__":
