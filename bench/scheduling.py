@@ -5,8 +5,8 @@
 64 requests are always under way over all codes, in three ways that take turns: *flat out*, where full calls
 of one expert after another are made on one thread, everything routed and sorted before the clock starts;
 *scheduled*, by the service as it serves; and *half the memory*, by a service whose budget holds half of the
-experts. Encoding and decoding are in all three. *Beside the engines* is what a pass took beyond its calls of UNet and
-decoder, which tells the scheduler's own share where a machine's speed wanders between passes.
+experts. Encoding and decoding are in all three. *Beside the engines* is what a pass took beyond its calls of
+UNet and decoder, which tells the scheduler's own share where a machine's speed wanders between passes.
 """
 
 from __future__ import annotations
