@@ -15,7 +15,8 @@ demo: $(VENV)/demo.ready
 	@echo "The images are in demo/, all of them together in demo/grid.png."
 
 test: $(VENV)/dev.ready
-	$(RUN) -m pytest -q -m "not slow and not fault and not browser and not gpu"
+	$(RUN) -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal \
+	  -m "not slow and not fault and not browser and not gpu"
 
 check: $(VENV)/dev.ready
 	$(RUN) -m ruff check .
