@@ -8,6 +8,9 @@ loop, whose clients do not wait for each other: Poisson arrivals at `factor` tim
 events with one preview. What is told of it is of the seconds after the queue has filled; every request is
 accounted for. The closed loop once more tells whether the machine changed. The clients are on the same
 machine, and take their share of it.
+
+The bound on waiting is the time for as many images as may wait and run, which may all be ahead of a request,
+and once more for as many as run: those that start after it may pass it where they fill a call.
 """
 
 from __future__ import annotations
@@ -229,7 +232,7 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, list[dict[str,
             }
         ],
         "Requests": [accounting(sent, change)],
-        "Waiting": waiting(full, (running + queued) / mean),
+        "Waiting": waiting(full, (queued + 2 * running) / mean),
         "What the server's process holds": [{"": "before", **held(before)}, {"": "after", **held(after)}],
     }
     samples = {"replies": [[r.came - start, r.status, r.head, r.events, r.end] for r in sent]}
