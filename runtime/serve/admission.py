@@ -33,7 +33,7 @@ class Admission:
     async def create(self, request: Request) -> Response:
         """Reply with images, or the events of one. Raises `Problem`, `RuntimeFailure`, `ClientDisconnect`."""
         asked = parse(await read_json(request, self._limits))
-        runtime = self._upstream.runtime
+        runtime = self._upstream.serving
         if asked.stream:
             return self._streamed(runtime, asked)
         return await while_connected(request.receive, self._at_once(runtime, asked, request))

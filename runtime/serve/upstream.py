@@ -41,6 +41,13 @@ class Upstream:
         return self._runtime
 
     @property
+    def serving(self) -> Backend:
+        """The runtime for a new request. Raises `Closed`, while it drains as well."""
+        if self.state is State.DRAINING:
+            raise Closed("the server is draining and takes no more requests; ask another one")
+        return self.runtime
+
+    @property
     def degraded(self) -> list[str]:
         """The experts that are not asked any more, because they failed."""
         experts = self.runtime.status().experts

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runtime.serve.service import Service
-
 from runtime.serve.app import Policy, build
 from runtime.serve.lifecycle import Server, listen, server
 from runtime.serve.page import Page
+from runtime.serve.upstream import Upstream
 
 from .studio import Studio
 
@@ -20,10 +19,10 @@ WAIT = 20  # seconds after which a test gives up
 @contextmanager
 def serving(studio: Studio, token: str | None = None) -> Iterator[str]:
     """The page and what it asks for, with `studio` behind it; gives the origin."""
-    service, policy = Service(studio.opener), Policy(token=token)
-    front = server(build(service, "1.2.3", policy, Page()), policy.limits)
+    upstream, policy = Upstream(studio.opener), Policy(token=token)
+    front = server(build(upstream, "1.2.3", policy, Page()), policy.limits)
     with listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=asyncio.run, args=(_serve(service, front, listener),))
+        thread = threading.Thread(target=asyncio.run, args=(_serve(upstream, front, listener),))
         thread.start()
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -35,7 +34,7 @@ def serving(studio: Studio, token: str | None = None) -> Iterator[str]:
             assert not thread.is_alive()
 
 
-async def _serve(service: Service, front: Server, listener: socket.socket) -> None:
+async def _serve(upstream: Upstream, front: Server, listener: socket.socket) -> None:
     async with asyncio.TaskGroup() as group:
-        group.create_task(service.open())
+        group.create_task(upstream.open())
         group.create_task(front.serve(sockets=[listener]))

@@ -72,6 +72,28 @@ def test_a_reload_that_fails_changes_nothing(fake: FakeRuntime, error: Exception
     asyncio.run(scene())
 
 
+def test_nothing_is_let_in_from_the_moment_it_drains(fake: FakeRuntime) -> None:
+    """Before the runtime itself knows, which another thread has to tell it."""
+
+    async def scene() -> None:
+        upstream, told = Upstream(lambda: fake), asyncio.Event()
+        await upstream.open()
+
+        async def wait(seconds: float) -> bool:
+            return await told.wait()
+
+        fake.drain = wait  # type: ignore[method-assign]
+        draining = asyncio.create_task(upstream.drain(1.0))
+        await asyncio.sleep(0)
+        assert upstream.runtime is fake
+        with pytest.raises(Closed, match="draining"):
+            _ = upstream.serving
+        told.set()
+        await draining
+
+    asyncio.run(scene())
+
+
 def test_closed_is_closed(fake: FakeRuntime) -> None:
     async def scene() -> None:
         upstream = Upstream(lambda: fake)
