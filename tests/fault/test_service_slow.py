@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from statistics import median
 
+import numpy as np
 import pytest
 
 from runtime.bundle.reader import Bundle
@@ -89,6 +89,7 @@ def test_nobody_waits_for_the_slow(site: Site, fake: FakeRuntime) -> None:
             sender.settimeout(2 * SECONDS)
             assert sender.recv(12) == b"HTTP/1.1 408"
         eventually(lambda: not site.server.server_state.connections)
-    # Of a hundred, the slower ones tell how busy the machine is.
-    assert median(meanwhile) < 2 * median(baseline)
     assert descriptors() <= before
+    # Of a hundred, the slowest few tell how busy the machine is: before and after, so that both are in it.
+    baseline += latencies(site)
+    assert np.percentile(meanwhile, 95) < 2 * np.percentile(baseline, 95)

@@ -131,6 +131,7 @@ def test_largest_is_the_code_that_costs_most(
     assert "of the 2 prompts in" in said
 
 
+@pytest.mark.timeout(300)  # two builds
 def test_the_bundle_tells_the_distances_of_the_checkpoint(mini: Path, guarded: Path, tmp_path: Path) -> None:
     out = copy_bundle(build_mini(mini.parents[1]), tmp_path)
     plain = Bundle.open(out)

@@ -10,21 +10,31 @@ from runtime.serve.upstream import State, Upstream
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 
 
-def test_opening_does_not_hold_up_the_loop(fake: FakeRuntime) -> None:
-    go_on = threading.Event()
+class SlowOpener:
+    """Opens `fake` once it may."""
 
-    def opener() -> FakeRuntime:
-        assert go_on.wait(WAIT)
-        return fake
+    def __init__(self, fake: FakeRuntime) -> None:
+        self.fake, self.go_on = fake, threading.Event()
 
+    def __call__(self) -> FakeRuntime:
+        assert self.go_on.wait(WAIT)
+        return self.fake
+
+
+@pytest.fixture
+def slow(fake: FakeRuntime) -> SlowOpener:
+    return SlowOpener(fake)
+
+
+def test_opening_does_not_hold_up_the_loop(fake: FakeRuntime, slow: SlowOpener) -> None:
     async def scene() -> None:
-        upstream = Upstream(opener)
+        upstream = Upstream(slow)
         opening = asyncio.create_task(upstream.open())
         await asyncio.sleep(0)
         assert upstream.state is State.OPENING
         with pytest.raises(Closed, match="opening"):
             _ = upstream.runtime
-        go_on.set()
+        slow.go_on.set()
         await opening
         assert upstream.state is State.SERVING
         assert upstream.runtime is fake
@@ -32,21 +42,15 @@ def test_opening_does_not_hold_up_the_loop(fake: FakeRuntime) -> None:
     asyncio.run(scene())
 
 
-def test_what_is_opened_too_late_is_closed_again(fake: FakeRuntime) -> None:
-    go_on = threading.Event()
-
-    def opener() -> FakeRuntime:
-        assert go_on.wait(WAIT)
-        return fake
-
+def test_what_is_opened_too_late_is_closed_again(fake: FakeRuntime, slow: SlowOpener) -> None:
     async def scene() -> None:
-        upstream = Upstream(opener)
+        upstream = Upstream(slow)
         opening = asyncio.create_task(upstream.open())
         await asyncio.sleep(0)
         opening.cancel()
         await asyncio.sleep(0)
         assert not opening.done()
-        go_on.set()
+        slow.go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await opening
         assert fake.closed.is_set()
