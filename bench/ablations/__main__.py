@@ -36,6 +36,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=300, help="of stage 1")
     parser.add_argument("--tune", type=int, default=120, help="steps of stage 2")
     parser.add_argument("--batch", type=int, default=64, help="of stage 1")
+    parser.add_argument("--tune-batch", type=int, default=128, help="of stage 2")
     parser.add_argument("--per-tier", type=int, default=50, help="captions drawn of each tier")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--variants", help="some of them, separated by commas (all)")
@@ -52,6 +53,7 @@ def main() -> int:
         arguments.steps,
         arguments.tune,
         arguments.batch,
+        arguments.tune_batch,
         arguments.per_tier,
     )
     ends = time.monotonic() + 60 * arguments.minutes
@@ -68,6 +70,7 @@ def main() -> int:
             if left <= 0 or not trial.run(Leg(minutes=left)):
                 return 1
             _save(plan, unpruned, arguments.seeds)
+    _save(plan, unpruned, arguments.seeds)
     return 0
 
 
@@ -96,8 +99,8 @@ def _save(plan: Plan, unpruned: dict[str, Any], seeds: int) -> None:
     }
     results = {name: trials for name, trials in found.items() if trials}
     title = (
-        f"Ablations: {plan.steps} steps of {plan.batch} for the codes, {plan.tune} of stage 2, "
-        f"{4 * plan.per_tier} held-out captions drawn"
+        f"Ablations: {plan.steps} steps of {plan.batch} for the codes, "
+        f"{plan.tune} of {plan.tune_batch} in stage 2, {4 * plan.per_tier} held-out captions drawn"
     )
     tables = {"Codes": table.codes(results, TARGET), "Pictures": table.pictures(results, unpruned)}
     write("ablations", title, tables, {"dense": unpruned, "trials": results})

@@ -41,6 +41,7 @@ class Plan:
     steps: int
     tune: int
     batch: int
+    tune_batch: int
     per_tier: int
 
 
@@ -113,7 +114,13 @@ class Trial:
     def _tune(self, checkpoint: Checkpoint, out: Path, leg: Leg) -> bool:
         steps = self.plan.tune
         recipe = replace(
-            tuning.RECIPE, steps=steps, warmup=min(50, steps), decay=steps // 2, average=0.0, seed=self.seed
+            tuning.RECIPE,
+            steps=steps,
+            batch=self.plan.tune_batch,
+            warmup=min(50, steps),
+            decay=steps // 2,
+            average=0.0,
+            seed=self.seed,
         )
         return tuning.finetune(
             checkpoint,
