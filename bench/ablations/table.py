@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aptp.evaluate.rates import bootstrap
-from bench.ablations.variants import OURS
+from bench.ablations.variants import IN_SECONDS, OURS
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by variant, one for each seed
 
 
 def codes(results: Results, target: float) -> list[dict[str, str]]:
-    """What the codes cost and how prompts use them; ``target``: the mean share of dense aimed at.
+    """What the codes cost and how prompts use them; ``target``: the mean share of dense aimed at, of its MACs
+    or, where the budget is in seconds, of those.
 
     Seeds that came to no codes are told, and not in any mean.
     """
@@ -27,11 +28,12 @@ def codes(results: Results, target: float) -> list[dict[str, str]]:
 
 
 def _codes(name: str, trials: Sequence[Mapping[str, Any]], target: float) -> dict[str, str]:
+    aimed = "seconds" if name in IN_SECONDS else "budgets"
     return {
         "variant": name,
         "codes cost, of dense MACs": "; ".join(_sorted(found["budgets"]) for found in trials),
         "mean": _each([_mean(found, "budgets") for found in trials], "{:.3f}"),
-        "off target": _each([_mean(found, "budgets") / target - 1 for found in trials], "{:+.1%}"),
+        "off target": _each([_mean(found, aimed) / target - 1 for found in trials], "{:+.1%}"),
         "mean of dense seconds": _each([_mean(found, "seconds") for found in trials], "{:.3f}"),
         "least and most used": "; ".join(_use(found["counts"]) for found in trials),
         "bits of tier": _each([found["information"] for found in trials], "{:.2f}"),

@@ -54,3 +54,4 @@ VARIANTS = (
     Variant("2 codes", changes=("codes=2",)),
     Variant("8 codes", changes=("codes=8",)),
 )
+IN_SECONDS = {variant.name for variant in VARIANTS if variant.seconds}
