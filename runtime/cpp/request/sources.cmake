@@ -1,0 +1,3 @@
+# The sources of this room, for the CMakeLists above.
+set(APTP_REQUEST_SOURCES
+)
