@@ -1,0 +1,2 @@
+set(APTP_SOURCES)
+set(APTP_NEEDS Threads::Threads)
