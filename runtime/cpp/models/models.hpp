@@ -27,8 +27,8 @@ struct ModelsOptions {
     std::optional<std::int64_t> batch;
     // Threads of one call; by default as many as ONNX Runtime finds cores.
     std::optional<std::int64_t> threads;
-    // The library of a provider plugin for `openvino`; by default the environment's APTP_OPENVINO_PLUGIN.
-    std::optional<std::string> openvino_plugin;
+    // The shared library of a provider plugin of ONNX Runtime, which `openvino` needs and `cuda` and `tensorrt-ep` may have.
+    std::optional<std::string> provider;
 };
 
 // The operations that a service needs of a bundle; a test's stand-in implements them without ONNX Runtime. Any thread
