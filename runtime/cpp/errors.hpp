@@ -57,6 +57,6 @@ std::string nearest(const std::string& name, const std::vector<std::string>& kno
 
 // `text` in quotes, with everything but printable ASCII escaped, and cut after `most` characters: text of strangers
 // as messages may hold it. Bytes that are not UTF-8 are shown as they are, in hexadecimal.
-std::string quoted(const std::string& text, std::size_t most = 64);
+std::string repr(const std::string& text, std::size_t most = 64);
 
 }  // namespace aptp

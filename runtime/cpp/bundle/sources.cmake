@@ -1,3 +1,13 @@
-# The sources of this room, for the CMakeLists above.
-set(APTP_BUNDLE_SOURCES
+set(APTP_SOURCES
+    ../errors.cpp
+    ../utf8.cpp
+    bundle.cpp
+    compiled.cpp
+    document.cpp
+    files.cpp
+    manifest.cpp
+    references.cpp
+    schema.cpp
+    sha256.cpp
 )
+set(APTP_NEEDS OpenSSL::Crypto nlohmann_json::nlohmann_json)

@@ -1,3 +1,7 @@
-# The sources of this room, for the CMakeLists above.
-set(APTP_DIFFUSION_SOURCES
+set(APTP_SOURCES
+    noise.cpp
+    pixels.cpp
+    schedule.cpp
+    trajectory.cpp
 )
+set(APTP_NEEDS aptp_bundle)

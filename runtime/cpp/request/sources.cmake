@@ -1,3 +1,4 @@
-# The sources of this room, for the CMakeLists above.
-set(APTP_REQUEST_SOURCES
+set(APTP_SOURCES
+    settings.cpp
 )
+set(APTP_NEEDS aptp_bundle)

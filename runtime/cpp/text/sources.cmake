@@ -1,3 +1,2 @@
-# The sources of this room, for the CMakeLists above.
-set(APTP_TEXT_SOURCES
-)
+set(APTP_SOURCES)
+set(APTP_NEEDS aptp_bundle)
