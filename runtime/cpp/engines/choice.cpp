@@ -55,12 +55,11 @@ std::optional<std::string> provider_of(const std::string& engine) {
 std::string choose(const std::string& name, const Manifest& manifest, const std::string& plugin) {
     if (std::find(ENGINES.begin(), ENGINES.end(), name) == ENGINES.end()) {
         throw Failure(Status::usage,
-                      "engine " + quoted(name) + " is not one of " + joined(ENGINES) + nearest(name, ENGINES));
+                      "engine " + repr(name) + " is not one of " + joined(ENGINES) + nearest(name, ENGINES));
     }
     if (name == "auto") {
-        return *std::find_if(BEST.begin(), BEST.end(), [&](const std::string& engine) {
-            return !missing_engine(engine, manifest, plugin);
-        });
+        return *std::find_if(BEST.begin(), BEST.end(),
+                             [&](const std::string& engine) { return !missing_engine(engine, manifest, plugin); });
     }
     if (const auto reason = missing_engine(name, manifest, plugin)) {
         throw Failure(Status::environment,

@@ -10,9 +10,7 @@
 
 namespace aptp {
 
-bool is_compiled_kind(const std::string& kind) {
-    return kind == "aoti" || kind == "tensorrt" || kind == SUPERNET;
-}
+bool is_compiled_kind(const std::string& kind) { return kind == "aoti" || kind == "tensorrt" || kind == SUPERNET; }
 
 std::optional<std::string> missing_kind([[maybe_unused]] const std::string& kind) {
 #ifndef APTP_WITH_AOTI

@@ -24,10 +24,9 @@ void share_arena(Ort::Env& env) {
 
 Ort::Env* create() {
     if (OrtGetApiBase()->GetApi(ORT_API_VERSION) == nullptr) {
-        throw Failure(Status::environment,
-                      std::string("the library of ONNX Runtime that was loaded is version ") +
-                          OrtGetApiBase()->GetVersionString() + ", and this was built for 1." +
-                          std::to_string(ORT_API_VERSION) + "; load that or a newer one");
+        throw Failure(Status::environment, std::string("the library of ONNX Runtime that was loaded is version ") +
+                                               OrtGetApiBase()->GetVersionString() + ", and this was built for 1." +
+                                               std::to_string(ORT_API_VERSION) + "; load that or a newer one");
     }
     // Never destroyed: at the end of a process nobody knows which sessions and plugins are still there.
     auto* env = new Ort::Env(ORT_LOGGING_LEVEL_ERROR, "aptp");

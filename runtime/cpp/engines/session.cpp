@@ -85,8 +85,8 @@ Session::Session(const std::filesystem::path& graph, const SessionSettings& sett
         state_->inputs = state_->session.GetInputNames();
         state_->outputs = state_->session.GetOutputNames();
     } catch (const Ort::Exception& error) {
-        throw Failure(Status::engine, state_->graph + ": does not open on provider '" + settings.provider.name +
-                                          "': " + error.what());
+        throw Failure(Status::engine,
+                      state_->graph + ": does not open on provider '" + settings.provider.name + "': " + error.what());
     }
 }
 

@@ -21,8 +21,8 @@ std::vector<long> numbers(const std::string& text) {
     std::vector<long> found;
     std::istringstream parts(text);
     for (std::string part; std::getline(parts, part, '.');) {
-        const bool counts = !part.empty() && part.size() < 10 &&
-                            part.find_first_not_of("0123456789") == std::string::npos;
+        const bool counts =
+            !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string::npos;
         found.push_back(counts ? std::stol(part) : 0);
     }
     return found;

@@ -27,7 +27,8 @@ struct ModelsOptions {
     std::optional<std::int64_t> batch;
     // Threads of one call; by default as many as ONNX Runtime finds cores.
     std::optional<std::int64_t> threads;
-    // The shared library of a provider plugin of ONNX Runtime, which `openvino` needs and `cuda` and `tensorrt-ep` may have.
+    // The shared library of a provider plugin of ONNX Runtime, which `openvino` needs and `cuda` and `tensorrt-ep` may
+    // have.
     std::optional<std::string> provider;
 };
 
