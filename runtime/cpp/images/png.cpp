@@ -22,6 +22,8 @@ void refuse(png_structp png, png_const_charp message) {
     png_longjmp(png, 1);
 }
 
+void ignore(png_structp, png_const_charp) {}
+
 void append(png_structp png, png_bytep data, png_size_t size) {
     auto* bytes = static_cast<Target*>(png_get_io_ptr(png))->bytes;
     try {
@@ -54,7 +56,7 @@ std::vector<std::uint8_t> encode_png(const std::uint8_t* pixels, std::uint32_t h
                                      const std::string& text) {
     std::vector<std::uint8_t> bytes;
     Target target{&bytes, {}};
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &target, refuse, nullptr);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &target, refuse, ignore);
     png_infop info = png != nullptr ? png_create_info_struct(png) : nullptr;
     if (info == nullptr) {
         png_destroy_write_struct(&png, nullptr);
