@@ -104,7 +104,7 @@ typedef struct aptp_open_options {
     /* A folder for derived files, shared with the Python runtime. NULL: the same default as there. */
     const char* cache;
     /* The library of ONNX Runtime's plugin for "openvino". NULL: the environment's APTP_OPENVINO_PLUGIN, if any. */
-    const char* openvino_plugin;
+    const char* provider;
     /* How many requests may share a UNet call; APTP_DEFAULT: 8 for small experts, else 1. */
     int64_t batch;
     /* Bytes that the open experts and decoders may hold together; APTP_DEFAULT: half of the machine's. */

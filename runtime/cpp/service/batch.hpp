@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engines/engine.hpp"
@@ -9,13 +10,15 @@
 
 namespace aptp {
 
+using Requests = std::vector<std::shared_ptr<Request>>;
+
 // A group of requests and the arrays of its UNet calls: while it stays, only latents are rewritten.
 class Batch {
 public:
-    // The requests need the same engine, and have latents of one shape; they must outlive this, or never be run again.
-    explicit Batch(std::vector<Request*> requests);
+    // At least one request; they need the same engine, and have latents of one shape.
+    explicit Batch(Requests requests);
 
-    const std::vector<Request*>& requests() const noexcept { return requests_; }
+    const Requests& requests() const noexcept { return requests_; }
     std::int64_t rows() const noexcept { return rows_; }
 
     // One UNet call, and the step after it for every request. Throws Failure (engine).
@@ -23,9 +26,12 @@ public:
 
 private:
     void write_input(std::size_t index);
+    EngineCall engine_call();
+    void join_conditioning();
 
-    std::vector<Request*> requests_;
-    std::vector<std::size_t> positions_;  // of each, when its input was written
+    Requests requests_;
+    std::vector<std::size_t> starts_;                  // of each, its first row
+    std::vector<std::optional<std::size_t>> written_;  // of each, for which of its calls its input is there
     std::int64_t rows_ = 0;
     std::size_t row_size_ = 0;  // floats
     std::vector<float> sample_;

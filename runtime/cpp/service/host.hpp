@@ -64,7 +64,8 @@ public:
 private:
     void left(const std::shared_ptr<Models>& models);
     void clear(const std::shared_ptr<Models>& retired);
-    ExpertStatus expert(const Models& models, const std::string& name, const Scheduler& scheduler) const;
+    ExpertStatus expert(const std::shared_ptr<Models>& models, const std::string& name,
+                        const Scheduler& scheduler) const;
 
     Opener opener_;
     std::optional<std::int64_t> asked_memory_;

@@ -22,12 +22,12 @@ public:
 
     // Make it ready for its first call; `seconds` were spent on it so far. `dropped`: tokens of the prompt, and of the
     // negative one. Throws Failure (usage) for a size that the expert's engine lacks.
-    void begin(Choice choice, Request request, std::pair<std::int64_t, std::int64_t> dropped, double seconds,
-               Places& places);
+    void begin(Choice choice, std::shared_ptr<Request> request, std::pair<std::int64_t, std::int64_t> dropped,
+               double seconds, Places& places);
 
     // What `begin` brought; not before it.
     const Choice& choice() const { return choice_; }
-    Request& request() { return *request_; }
+    const std::shared_ptr<Request>& request() const { return request_; }
 
     // Take the decoder's output, [3, H, W], which took so many seconds. Throws Failure (engine).
     void decoded(const std::vector<float>& image, double seconds);
@@ -50,7 +50,7 @@ private:
     Listener listener_;
     Wish wish_;
     Choice choice_;
-    std::optional<Request> request_;
+    std::shared_ptr<Request> request_;
     std::pair<std::int64_t, std::int64_t> dropped_;
     double seconds_ = 0;
     std::vector<Key> places_;         // of each row of the schedule, then of the decoder

@@ -37,7 +37,7 @@ public:
             stopping_ = true;
         }
         changed_.notify_one();
-        thread_.join();
+        if (thread_.joinable()) thread_.join();
     }
 
 private:

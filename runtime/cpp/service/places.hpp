@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <tuple>
 
 #include "models/models.hpp"
 #include "scheduling/capacity.hpp"
@@ -15,7 +14,6 @@ namespace aptp {
 
 // An engine of one opened bundle. Two versions of a bundle share none. It keeps no version alive.
 struct Place {
-    const Models* version = nullptr;  // which, to compare
     std::weak_ptr<Models> models;
     Bucket bucket;
     std::int64_t batch = 1;  // how many requests its arrays take
@@ -23,6 +21,11 @@ struct Place {
 
     // Whether this is the decoder, and no expert.
     bool decodes() const { return bucket.model == DECODER; }
+
+    // Whether it is one of these models, which may be gone.
+    bool is_of(const std::weak_ptr<Models>& version) const {
+        return !models.owner_before(version) && !version.owner_before(models);
+    }
 };
 
 // Numbers places, never one twice. Any thread may use it.
@@ -31,20 +34,24 @@ public:
     // The number of an engine of these models.
     Key key(const std::shared_ptr<Models>& models, const Bucket& bucket);
 
-    // The place of a number that was given.
+    // The place of a number; null where its models are gone.
     std::shared_ptr<const Place> at(Key key) const;
 
-    // Drop the places of models that are gone.
-    void forget_gone();
+    // How many may share a call on an engine now.
+    std::int64_t capacity_of(Key key) const;
 
-    // How many may share a call, as far as calls have shown.
-    Capacity capacity;
+    // Learn from a call that `count` requests shared, which have one or two of its `rows` each.
+    void called(Key key, std::int64_t count, std::int64_t rows, Seconds seconds) {
+        capacity_.called(key, count, rows, seconds);
+    }
 
 private:
+    void forget_gone();
+
     mutable std::mutex mutex_;
     Key numbered_ = 0;
     std::map<Key, std::shared_ptr<const Place>> places_;
-    std::map<std::pair<const Models*, Bucket>, Key> keys_;
+    Capacity capacity_;
 };
 
 }  // namespace aptp

@@ -6,7 +6,6 @@
 
 #include <condition_variable>
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -82,17 +81,22 @@ private:
     void watch();
     void let_go_of_retired();
     void let_go(Key key);
-    std::optional<Failed> caught(const char* doing, const std::function<void()>& work);
-    void tell(const Tickets& failed, const Failed& why);
+    std::optional<Failed> caught(const char* doing, const std::function<void()>& work) const;
+    void report(const std::string& message, bool unforeseen) const;
+
+    template <typename Telling>
+    static void tell(const TicketPtr& ticket, bool last, Telling telling);
+    static void tell_failed(const Tickets& tickets, const Failed& why);
 
     Scheduler scheduler_;
     Handler& handler_;
     Log log_;
     Clock clock_;
-    mutable std::mutex mutex_;  // over all that follows but the lanes, and over the scheduler
-    std::condition_variable changed_;
+    mutable std::mutex mutex_;           // over all that follows but the lanes, and over the scheduler
+    std::condition_variable idle_;       // nothing is left to be done
+    std::condition_variable deadlines_;  // there is another to watch, or none any more
     std::map<Key, std::unique_ptr<Opened>> engines_;
-    std::list<std::function<bool(Key)>> retired_;
+    std::vector<std::shared_ptr<const std::function<bool(Key)>>> retired_;
     bool closing_ = false;
     bool stopped_ = false;
     bool started_ = false;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "scheduling/ticket.hpp"
-#include "service/request.hpp"
+#include "service/batch.hpp"
 
 namespace aptp {
 
@@ -25,7 +25,7 @@ struct Done {
 class Tally {
 public:
     // Note a call that requests shared, each for its expert.
-    void called(const std::vector<Request*>& requests, const std::vector<std::string>& experts, Seconds seconds);
+    void called(const Requests& requests, const std::vector<std::string>& experts, Seconds seconds);
 
     // Note an image.
     void decoded(const std::string& expert);
