@@ -9,10 +9,9 @@
 
 #include "bundle/bundle.hpp"
 #include "bundle/schema.hpp"
+#include "text/prompt.hpp"
 
 namespace aptp {
-
-inline constexpr std::size_t PROMPT_CHARACTERS = 10'000;
 
 // `ids` and `mask`, int64 [1, length]; `dropped` counts the tokens that did not fit.
 struct Tokens {
@@ -20,9 +19,6 @@ struct Tokens {
     std::vector<std::int64_t> mask;
     std::int64_t dropped = 0;
 };
-
-// `prompt` if it is UTF-8 of at most 10,000 code points without NUL; empty is fine. Throws Failure (usage).
-std::string_view check_prompt(std::string_view prompt);
 
 // A tokenizer file, the Unicode tables it needs, and its frame. Immutable: any thread may use it.
 class Tokenizer {
