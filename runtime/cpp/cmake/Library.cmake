@@ -5,15 +5,15 @@ include(CMakePackageConfigHelpers)
 if(NOT TARGET aptp_api)
     return()
 endif()
-add_library(aptp SHARED)
+# The interface's own object files, for what comes out of an archive is not exported; of the rooms what they need.
+add_library(aptp SHARED $<TARGET_OBJECTS:aptp_api>)
 add_library(aptp::aptp ALIAS aptp)
 set_target_properties(aptp PROPERTIES
     LINKER_LANGUAGE CXX
     VERSION ${PROJECT_VERSION}
     SOVERSION ${PROJECT_VERSION_MAJOR}
     INSTALL_RPATH_USE_LINK_PATH TRUE)
-# All of the interface, and of the rooms what it needs.
-target_link_libraries(aptp PRIVATE "$<LINK_LIBRARY:WHOLE_ARCHIVE,aptp_api>")
+target_link_libraries(aptp PRIVATE aptp_api)
 target_link_options(aptp PRIVATE -Wl,--exclude-libs,ALL -Wl,--gc-sections)
 target_include_directories(aptp INTERFACE
     "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>" "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
