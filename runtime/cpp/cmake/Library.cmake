@@ -14,7 +14,9 @@ set_target_properties(aptp PROPERTIES
     SOVERSION ${PROJECT_VERSION_MAJOR}
     INSTALL_RPATH_USE_LINK_PATH TRUE)
 target_link_libraries(aptp PRIVATE aptp_api)
-target_link_options(aptp PRIVATE -Wl,--exclude-libs,ALL -Wl,--gc-sections)
+set(exports "${CMAKE_CURRENT_SOURCE_DIR}/api/exports.map")
+target_link_options(aptp PRIVATE "-Wl,--version-script=${exports}" -Wl,--gc-sections)
+set_target_properties(aptp PROPERTIES LINK_DEPENDS "${exports}")
 target_include_directories(aptp INTERFACE
     "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>" "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
 target_compile_features(aptp INTERFACE cxx_std_17)

@@ -103,7 +103,8 @@ typedef struct aptp_open_options {
     const char* engine;
     /* A folder for derived files, shared with the Python runtime. NULL: the same default as there. */
     const char* cache;
-    /* The library of ONNX Runtime's plugin for "openvino". NULL: the environment's APTP_OPENVINO_PLUGIN, if any. */
+    /* The shared library of a provider plugin of ONNX Runtime, which "openvino" needs and "cuda" and "tensorrt-ep" may
+     * have. NULL: none. */
     const char* provider;
     /* How many requests may share a UNet call; APTP_DEFAULT: 8 for small experts, else 1. */
     int64_t batch;
@@ -177,9 +178,13 @@ typedef struct aptp_event {
 /* Hears of a request, from threads of the runtime, never from two at once for one request, in order; the end exactly
  * once. It holds up the runtime while it runs, so it should do little. It may call whatever does not wait: not
  * aptp_wait, aptp_drain and aptp_close, and aptp_release of this request alone, at its end. Where it cancels its own
- * request, it is called from within itself for the end. The first event, QUEUED, comes inside aptp_submit, before that
- * returns: `event->request` is the handle that it is going to give. */
+ * request, it is called from within itself for the end. The first event, QUEUED, comes inside aptp_submit, which
+ * has set `*request` by then; others may come before it returns. */
 typedef void (*aptp_on_event)(void* user, const aptp_event* event);
+
+/* Telling takes the cores from calls: ask for what is needed. */
+#define APTP_WANT_STEPS 1U   /* an event for each step but the last */
+#define APTP_WANT_LATENTS 2U /* each of those has the latents */
 
 typedef struct aptp_request_options {
     size_t size;
@@ -194,18 +199,17 @@ typedef struct aptp_request_options {
     const float* latents;
     int64_t latents_channels, latents_height, latents_width;
     int32_t priority; /* -1, 0 or 1: one step is worth having come ten seconds earlier */
+    uint32_t wants;   /* APTP_WANT_...: what on_event hears besides */
     double deadline;  /* seconds from now, waiting included; APTP_UNSET: none */
+    int64_t previews; /* how many of the steps show what the image will be, evenly spaced */
     aptp_on_event on_event;
-    void* user;             /* given to on_event */
-    int32_t steps_wanted;   /* not 0: on_event hears of each step but the last */
-    int64_t previews;       /* how many of those show what the image will be, evenly spaced */
-    int32_t latents_wanted; /* not 0: each of those has the latents */
+    void* user; /* given to on_event */
 } aptp_request_options;
 
 #define APTP_REQUEST_OPTIONS_INIT                                                                                      \
     {                                                                                                                  \
         sizeof(aptp_request_options), NULL, NULL, NULL, 0, APTP_DEFAULT, APTP_DEFAULT, APTP_DEFAULT, APTP_UNSET, NULL, \
-            0, 0, 0, 0, APTP_UNSET, NULL, NULL, 0, 0, 0                                                                \
+            0, 0, 0, 0, 0, APTP_UNSET, 0, NULL, NULL                                                                   \
     }
 
 /* Let a request in, or refuse it, at once; NULL options are defaults. Nothing of what is passed is kept.
@@ -218,7 +222,7 @@ APTP_API aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, cons
 typedef struct aptp_progress {
     size_t size;
     int32_t started;     /* not 0: its prompt is encoded and routed */
-    int64_t done, total; /* rows of its schedule; total is known from the start */
+    int64_t done, total; /* rows of its schedule; total is known once aptp_submit has returned */
 } aptp_progress;
 
 #define APTP_PROGRESS_INIT \

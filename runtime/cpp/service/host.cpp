@@ -178,7 +178,7 @@ ExpertStatus Host::expert(const std::shared_ptr<Models>& models, const std::stri
     for (const TicketPtr& ticket : scheduler.running()) {
         // Of one that is being prepared the choice may be written to now.
         const bool chosen = ticket->state == State::running;
-        if (chosen && static_cast<const Job&>(*ticket->task).choice().expert == name) ++status.running;
+        if (chosen && job_of(*ticket).choice().expert == name) ++status.running;
     }
     const Done done = crew_.tally().of(name);
     status.images = done.images;

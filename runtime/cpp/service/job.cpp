@@ -54,6 +54,7 @@ void Job::on_queued(std::size_t ahead) { listener_(Queued{ahead}); }
 void Job::on_started() { listener_(Started{choice_}); }
 
 void Job::on_step() {
+    done_ = position();
     if (!wish_.steps) return;
     const Trajectory& trajectory = request_->trajectory();
     Step step;

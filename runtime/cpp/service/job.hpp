@@ -1,6 +1,7 @@
 // An order under way: what was found out about it, the request that makes it, and the engines it needs.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -29,6 +30,9 @@ public:
     const Choice& choice() const { return choice_; }
     const std::shared_ptr<Request>& request() const { return request_; }
 
+    // How many rows of its schedule are walked, as far as it was told. Any thread may ask.
+    std::size_t done() const noexcept { return done_; }
+
     // Take the decoder's output, [3, H, W], which took so many seconds. Throws Failure (engine).
     void decoded(const std::vector<float>& image, double seconds);
 
@@ -53,9 +57,13 @@ private:
     std::shared_ptr<Request> request_;
     std::pair<std::int64_t, std::int64_t> dropped_;
     double seconds_ = 0;
+    std::atomic<std::size_t> done_ = 0;
     std::vector<Key> places_;         // of each row of the schedule, then of the decoder
     std::vector<std::size_t> shown_;  // after how many rows there is a preview
     std::shared_ptr<const Generated> image_;
 };
+
+// What a host's tickets stand for: all of its work is jobs.
+inline const Job& job_of(const Ticket& ticket) { return static_cast<const Job&>(*ticket.task); }
 
 }  // namespace aptp
