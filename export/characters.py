@@ -1,8 +1,8 @@
 """What the tokenizer's library knows of Unicode, as tables, for readers that are not that library.
 
 Versions of Unicode differ from library to library, and even within one: `tokenizers` has one for classes of
-characters, one for lower case and one for composition. A prompt's ids must not depend on any of that, so the
-tables are asked of the library itself, by its answers, and travel in the bundle (docs/BUNDLE.md, "Characters").
+characters, one for lower case and one for composition. A prompt's ids must not depend on any of that, so
+the tables are made of the library's own answers, and travel in the bundle (docs/BUNDLE.md, "Characters").
 """
 
 import importlib.metadata
@@ -90,11 +90,13 @@ def _compositions(decomposed: dict[str, str]) -> Iterator[tuple[int, int, int]]:
 def _marks(decomposed: frozenset[str]) -> list[list[int]]:
     """[first, last, combining class] for what is not of class 0.
 
-    A class shows in who changes places with whom: of two marks in a row, the one of the higher class goes last. Those
-    that are compared with are old ones, whose classes Unicode promises never to change.
+    A class shows in who changes places with whom: of two marks in a row, the one of the higher class goes
+    last. Unicode promises never to change a class, so those that Python knows may be compared with.
     """
     order = normalizers.NFD().normalize_str
-    texts = [text for text in scalars() if text != _BREAK and text not in decomposed and ord(text) not in _HANGUL]
+    texts = [
+        text for text in scalars() if text != _BREAK and text not in decomposed and ord(text) not in _HANGUL
+    ]
 
     def stay(texts: Sequence[str], other: str) -> list[bool]:
         """Whether each of `texts` keeps its place, before `other` and behind it."""
