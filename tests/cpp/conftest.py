@@ -56,7 +56,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small bundle of codes 0 and 1 and dense, with random weights; not to be changed."""
+    """A small bundle of codes 0 and 1 and dense, with random weights; not to be changed. Or `APTP_CPP_MINI`."""
+    if given := os.environ.get("APTP_CPP_MINI"):
+        return Path(given).resolve()
     base = tmp_path_factory.mktemp("mini")
     out = base / "built" / "bundle"
     assert exporter.main(command(mini_checkpoint(base), out, codes="all,dense")) == 0
