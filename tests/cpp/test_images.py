@@ -187,7 +187,19 @@ def test_what_is_refused(asked: Asked, name: str, draw: Draw, bundle: Path, cach
 def test_prompts_go_where_python_sends_them(
     program: Callable[[str], Path], bundle: Path, cache: Path
 ) -> None:
-    words = ["a", "two", "red", "blue", "circle", "squares", "left of", "the word", "hello", "Übergröße", "星"]
+    words = [
+        "a",
+        "two",
+        "red",
+        "blue",
+        "circle",
+        "squares",
+        "left of",
+        "the word",
+        "hello",
+        "Übergröße",
+        "星",
+    ]
     rng = np.random.default_rng(0)
     prompts = [" ".join(rng.choice(words, size=rng.integers(1, 30))) for _ in range(200)] + PROMPTS
     done = subprocess.run(

@@ -142,7 +142,8 @@ Make images from prompts with a bundle.
   --solver NAME          default: the bundle's
   --code K|dense         override the router
   --negative-prompt TEXT what to steer away from
-  --engine NAME          what runs the UNet: auto (the default), cpu, openvino, cuda, tensorrt-ep, aoti, supernet, tensorrt
+  --engine NAME          what runs the UNet: auto (the default), cpu, openvino, cuda, tensorrt-ep, aoti,
+                         supernet, tensorrt
   --provider FILE        the library of a provider plugin of ONNX Runtime, which openvino needs
   --batch N              images that may share a UNet call (default: by the experts' size)
   --cache DIR            derived files (default: $XDG_CACHE_HOME/aptp)

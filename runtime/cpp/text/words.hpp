@@ -9,8 +9,8 @@
 namespace aptp {
 
 // The two patterns of a tokenizer file, one after the other. `literals` are what its first pattern takes whole before
-// anything else; with `parts_again`, the second, which knows no literals and takes runs of numbers, parts what the first
-// found.
+// anything else; with `parts_again`, the second, which knows no literals and takes runs of numbers, parts what the
+// first found.
 struct WordPattern {
     std::vector<std::u32string> literals;
     bool parts_again = true;
