@@ -7,7 +7,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PART   ?= tests
 
-.PHONY: demo test check fault slow browser gpu sd21 default ablations clean
+.PHONY: demo test check fault slow browser gpu cpp cpp-sanitized cpp-fuzz sd21 default ablations clean
 
 demo: $(VENV)/demo.ready
 	$(RUN) -m export.build --codes all --out bundle
@@ -16,7 +16,7 @@ demo: $(VENV)/demo.ready
 
 test: $(VENV)/dev.ready
 	$(RUN) -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal \
-	  -m "not slow and not fault and not browser and not gpu"
+	  -m "not slow and not fault and not browser and not gpu and not cpp"
 
 check: $(VENV)/dev.ready
 	$(RUN) -m ruff check .
@@ -36,6 +36,34 @@ browser: $(VENV)/browser.ready
 
 gpu: $(VENV)/dev.ready
 	$(RUN) -m tests.gpu.run $(PART)
+
+# The runtime in C++, for which Debian's packages are installed (by sudo, unless they are there or this is root).
+cpp: build/cpp/built
+	ctest --test-dir build/cpp --output-on-failure
+	APTP_CPP_BUILD=build/cpp $(RUN) -m pytest -q -m cpp --timeout 3600 tests/cpp
+
+# The same with every access checked, then with every race of the threads on engines that are made up.
+cpp-sanitized: build/cpp-address/built build/cpp-thread/built
+	ctest --test-dir build/cpp-address --output-on-failure
+	APTP_CPP_BUILD=build/cpp-address $(RUN) -m pytest -q -m cpp --timeout 3600 tests/cpp
+	ctest --test-dir build/cpp-thread --output-on-failure -R "scheduling|service|api"
+
+# Bytes that nobody meant, for so many seconds each, against the manifest's reader and the tokenizer (clang).
+SECONDS ?= 60
+cpp-fuzz: build/cpp-fuzz/built
+	for fuzzer in build/cpp-fuzz/fuzz_*; do $$fuzzer -max_total_time=$(SECONDS) || exit 1; done
+
+.PHONY: build/cpp/built build/cpp-address/built build/cpp-thread/built build/cpp-fuzz/built
+build/cpp/built: CPP = -DAPTP_TESTS=ON
+build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
+build/cpp-thread/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
+build/cpp-fuzz/built: CPP = -DAPTP_FUZZ=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++
+build/cpp-fuzz/built: PACKAGES = clang
+build/%/built: $(VENV)/dev.ready
+	sh runtime/cpp/packages.sh $(PACKAGES)
+	sh runtime/cpp/onnxruntime.sh build/onnxruntime $(RUN)
+	cmake -S runtime/cpp -B $(@D) -DONNXRUNTIME_ROOT=$(CURDIR)/build/onnxruntime $(CPP)
+	cmake --build $(@D) --parallel
 
 # The whole path on SD 2.1's true geometry with random weights: 4 experts and dense, about 15 GB of disk.
 sd21: $(VENV)/dev.ready
@@ -60,7 +88,7 @@ ablations: $(VENV)/dev.ready
 	$(RUN) -m bench.ablations --folder runs/ablations $(TRAIN)
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/demo.ready: pyproject.toml constraints.txt
 	$(call install,cpu$(comma)build)

@@ -99,13 +99,17 @@ def _encoders(records: Mapping[str, Record]) -> list[dict[str, Any]]:
 def _encoder(
     name: str, record: Record, inputs: list[str], folder: str, frame: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``folder`` holds its tokenizer."""
+    """``folder`` holds its tokenizer; the tables of characters are those of all."""
     return {
         "name": name,
         "model": _model(record),
         "inputs": inputs,
         "output": "last_hidden_state",
-        "tokenizer": {"file": f"{folder}/tokenizer.json", **frame},
+        "tokenizer": {
+            "file": f"{folder}/tokenizer.json",
+            "characters": "tokenizer/characters.json",
+            **frame,
+        },
     }
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.familiarity import GuardedRouter
-from export import colours, graph, parity, publish, schedules, site, staging, weights
+from export import characters, colours, graph, parity, publish, schedules, site, staging, weights
 from export.compiled import aoti, entry, supernet
 from export.compiled.tensorrt import plan
 from export.compiled.tensorrt.plan import Oracle
@@ -307,6 +307,8 @@ def _graph(
 def _tokenizer(job: Job, checkpoint: Checkpoint) -> Made:
     folder = job.place("tokenizer")
     shutil.copyfile(checkpoint.tokenizer_file(), folder / "tokenizer.json")
+    job.report("characters", 0.1)
+    (folder / "characters.json").write_bytes(characters.table())
     return Made(dict(checkpoint.tokenizer), {})
 
 

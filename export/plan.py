@@ -29,7 +29,7 @@ from runtime.engines.providers import onnxruntime
 GRAPHS = "onnx"  # always built: every machine can run them
 ENGINES = (GRAPHS, *KINDS)
 PIPELINES = ("StableDiffusionPipeline",)
-LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "diffusers", "transformers")
+LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "diffusers", "transformers", "tokenizers")
 # Our own code that decides what is in a part, or whether it passes.
 SOURCES = (
     "aptp/model/*.py",
@@ -37,6 +37,7 @@ SOURCES = (
     "export/graph.py",
     "export/weights.py",
     "export/schedules.py",
+    "export/characters.py",
     "export/estimates.py",
     "export/colours.py",
     "export/parts.py",

@@ -15,6 +15,18 @@ CHANNELS, WIDTH, LENGTH, SCALE, CODES = 4, 8, 8, 2, 4
 WORDS = ["[bos]", "[eos]", "[unk]", "a", "red", "blue", "circle", "square", "large", "small", "and"]
 SOLVERS = {"ddim": 1, "plms": 4}
 STEPS = 10
+# Of ASCII, and as little more as every table needs.
+CHARACTERS = {
+    "format": "aptp-characters",
+    "source": "by hand",
+    "letters": [65, 90, 97, 122],
+    "numbers": [48, 57],
+    "spaces": [9, 13, 32, 32],
+    "lower": [[upper, upper + 32] for upper in range(65, 91)],
+    "decomposed": [[233, 101, 769]],
+    "composed": [[101, 769, 233]],
+    "marks": [[769, 769, 230]],
+}
 PREVIEW = [[0.5, 0.25, 0.0, -0.25, 0.1], [0.0, 0.5, -0.5, 0.25, 0.0], [-0.25, 0.0, 0.5, 0.5, -0.1]]
 
 
@@ -24,6 +36,7 @@ def write_bundle(
     """Write a complete bundle with these experts into `root`, and give `root`."""
     rng = np.random.default_rng(seed)
     _write(root / "tokenizer/tokenizer.json", _tokenizer())
+    _write(root / "tokenizer/characters.json", json.dumps(CHARACTERS).encode())
     models = {
         "encoder": _save(root / "text_encoder", *_encoder(rng)),
         "router": _save(root / "router", *_router(rng), external=False),
@@ -68,7 +81,7 @@ def _manifest(root: Path, models: dict[str, dict[str, str]], experts: Sequence[s
 
     return {
         "format": "aptp-bundle",
-        "version": "2.0",
+        "version": "2.1",
         "producer": {"aptp": "0.1.0", "onnx": onnx.__version__},
         "source": {"name": "synthetic", "checkpoint": "0" * 64, "trained": False},
         "defaults": {"solver": "ddim", "steps": 4, "guidance": 2.5},
@@ -81,6 +94,7 @@ def _manifest(root: Path, models: dict[str, dict[str, str]], experts: Sequence[s
                 "output": "last_hidden_state",
                 "tokenizer": {
                     "file": "tokenizer/tokenizer.json",
+                    "characters": "tokenizer/characters.json",
                     "length": LENGTH,
                     "bos": 0,
                     "eos": 1,

@@ -196,6 +196,42 @@ def test_argument_budget() -> None:
             assert len(positional) <= MAX_ARGUMENTS, f"{name} takes {len(positional)} positional arguments"
 
 
+CPP = ROOT / "runtime" / "cpp"
+# What a room of the runtime in C++ may include of the others.
+PURE = {"bundle", "text", "diffusion", "request"}
+MAY_INCLUDE: dict[str, set[str]] = {
+    "bundle": set(),
+    "text": {"bundle"},
+    "diffusion": {"bundle"},
+    "request": {"bundle"},
+    "images": set(),
+    "scheduling": set(),
+    "engines": {"bundle"},
+    "models": {*PURE, "engines"},
+    "service": {*PURE, "engines", "models", "scheduling"},
+    "api": {*PURE, "engines", "models", "scheduling", "service", "images"},
+    "generate": set(),
+}
+
+
+@pytest.mark.parametrize("room", sorted(MAY_INCLUDE))
+def test_rooms_in_cpp(room: str) -> None:
+    files = [path for path in (CPP / room).iterdir() if path.suffix in (".cpp", ".hpp")]
+    assert files
+    for path in files:
+        lines = path.read_text().splitlines()
+        assert len(lines) <= MAX_FILE, path
+        assert all(len(line) <= 120 for line in lines), path
+        for include in re.findall(r'^#include "(.*)"', "\n".join(lines), re.MULTILINE):
+            target = include.partition("/")[0] if "/" in include else ""
+            assert not target or target in MAY_INCLUDE[room] | {room}, f"{path} includes {include}"
+        if room != "engines":
+            foreign = re.findall(
+                r"^#include <(onnxruntime|ATen|torch|NvInfer|cuda).*>", "\n".join(lines), re.M
+            )
+            assert not foreign, f"{path} includes {foreign}"
+
+
 def test_file_names_are_nouns_of_the_field() -> None:
     vague = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
     assert not [name for name in modules() if vague & set(name.split("."))]

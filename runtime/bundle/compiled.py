@@ -68,7 +68,8 @@ def parse_gates(fields: Fields) -> Gates:
 def _target(fields: Fields) -> dict[str, str]:
     target = fields.texts("target")
     for name, value in target.items():
-        if not f"{name}{value}".isprintable() or " " in name:
+        # What else is printable changes with every version of Unicode.
+        if not f"{name}{value}".isascii() or not f"{name}{value}".isprintable() or " " in name:
             raise fields.error("target", f"{name[:64]!a}: names are words, and values printable")
     return target
 
@@ -109,11 +110,12 @@ def check_supernets(experts: Mapping[str, Expert]) -> None:
     Raises `ManifestError`.
     """
     first = next(iter(experts.values()))
+    gates = next((expert.gates for expert in experts.values() if expert.gates), None)
     for name, expert in experts.items():
         where = f"manifest.experts {name!r}"
         if _supernets(expert) != _supernets(first):
             raise ManifestError(f"{where}.compiled: its supernet is not that of the other experts")
-        if expert.gates and first.gates and expert.gates.count != first.gates.count:
+        if expert.gates and gates and expert.gates.count != gates.count:
             raise ManifestError(f"{where}.gates: are not as many as those of the other experts")
         if name == DENSE and expert.gates and not all(expert.gates.kept):
             raise ManifestError(f"{where}.gates: must all be 1, since it lacks nothing")

@@ -36,8 +36,13 @@ def decode(data: bytes, name: str, *, integer: int = INTEGER) -> dict[str, Any]:
             parse_float=_float,
             parse_int=partial(_int, most=integer),
         )
+        json.dumps(
+            value, ensure_ascii=False
+        ).encode()  # halves of surrogate pairs have no bytes, wherever they are
     except RecursionError:
         raise ManifestError(f"{name}: nested deeper than {DEPTH} levels") from None
+    except UnicodeEncodeError:
+        raise ManifestError(f"{name}: holds half of a surrogate pair") from None
     except ValueError as error:  # covers bad UTF-8 and bad JSON
         raise ManifestError(f"{name}: not UTF-8 JSON: {error}") from error
     _check_depth(value, name)
@@ -76,23 +81,23 @@ def _int(text: str, most: int) -> int:
 def _check_depth(value: Any, name: str) -> None:
     level = [value]
     for _ in range(DEPTH + 1):
-        containers = (item for item in level if isinstance(item, dict | list))
-        level = [item for box in containers for item in (box.values() if isinstance(box, dict) else box)]
-        if not level:
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
             return
+        level = [item for box in containers for item in (box.values() if isinstance(box, dict) else box)]
     raise ManifestError(f"{name}: nested deeper than {DEPTH} levels")
 
 
 class Fields:
     """One JSON object whose fields are taken by name and type; `close` refuses what was not taken.
 
-    `lenient` is for documents of a newer minor version, where unknown fields must be ignored.
+    `minor` is the document's minor version; `lenient` is for a newer one, whose unknown fields are ignored.
     """
 
-    def __init__(self, value: Any, where: str, *, lenient: bool = False) -> None:
+    def __init__(self, value: Any, where: str, *, lenient: bool = False, minor: int = 0) -> None:
         if not isinstance(value, dict):
             raise ManifestError(f"{where}: must be an object, not {_kind(value)}")
-        self.where, self.lenient = where, lenient
+        self.where, self.lenient, self.minor = where, lenient, minor
         self._value: dict[str, Any] = value
         self._taken: set[str] = set()
 
@@ -144,15 +149,15 @@ class Fields:
 
     def fields(self, name: str) -> "Fields":
         """An object with known fields."""
-        return Fields(self.raw(name), f"{self.where}.{name}", lenient=self.lenient)
+        return self._within(self.raw(name), f"{self.where}.{name}")
 
     def objects(self, name: str, build: Callable[["Fields"], T]) -> tuple[T, ...]:
         """A list of at least one object with known fields."""
-        return self.items(name, lambda value, where: build(Fields(value, where, lenient=self.lenient)))
+        return self.items(name, lambda value, where: build(self._within(value, where)))
 
     def table(self, name: str, build: Callable[["Fields"], T]) -> dict[str, T]:
         """An object with free keys, and under each an object with known fields."""
-        return self.each(name, lambda _, value, where: build(Fields(value, where, lenient=self.lenient)))
+        return self.each(name, lambda _, value, where: build(self._within(value, where)))
 
     def each(self, name: str, build: Callable[[str, Any, str], T]) -> dict[str, T]:
         """An object whose keys are names, under the rule for strings: `build(key, value, where)` for each."""
@@ -168,6 +173,9 @@ class Fields:
         if not isinstance(value, list) or not value:
             raise self.error(name, "must be a list of at least one item")
         return tuple(build(item, f"{self.where}.{name}[{index}]") for index, item in enumerate(value))
+
+    def _within(self, value: Any, where: str) -> "Fields":
+        return Fields(value, where, lenient=self.lenient, minor=self.minor)
 
     def error(self, name: str, message: str) -> ManifestError:
         """A `ManifestError` that says where."""

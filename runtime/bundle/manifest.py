@@ -1,4 +1,4 @@
-"""The parser of the manifest (docs/BUNDLE.md, version 2.0).
+"""The parser of the manifest (docs/BUNDLE.md, version 2.1).
 
 Refuses what the page does not allow, and references to what is not there. Any bytes give a `Manifest` or a
 `ManifestError`.
@@ -31,7 +31,7 @@ from .schema import (
     Unfamiliar,
 )
 
-MAJOR, MINOR = 2, 0
+MAJOR, MINOR = 2, 1
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
 ENCODER_INPUTS = ("input_ids", "attention_mask")
 LIMITS = {
@@ -51,7 +51,8 @@ def parse(data: bytes) -> Manifest:
     top = Fields(value, "manifest")
     top.text("format", choices=("aptp-bundle",))
     version = top.text("version")
-    top.lenient = _is_newer_minor(version)
+    top.minor = _minor(version)
+    top.lenient = top.minor > MINOR
     manifest = Manifest(
         version=version,
         producer=top.each("producer", lambda key, item, where: as_text(item, where)),
@@ -72,7 +73,7 @@ def parse(data: bytes) -> Manifest:
     return manifest
 
 
-def _is_newer_minor(version: str) -> bool:
+def _minor(version: str) -> int:
     match = re.fullmatch(r"(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})", version, re.ASCII)
     if not match:
         raise ManifestError(f"manifest.version: {version[:64]!a} is not major.minor")
@@ -81,7 +82,7 @@ def _is_newer_minor(version: str) -> bool:
             f"manifest.version: this bundle is version {version}, and this reader knows {MAJOR}.x; "
             "update aptp, or build the bundle again with the version you have"
         )
-    return int(match[2]) > MINOR
+    return int(match[2])
 
 
 def _source(fields: Fields) -> Source:
@@ -163,8 +164,12 @@ def _named(encoders: tuple[EncoderEntry, ...]) -> dict[str, EncoderEntry]:
 
 
 def _tokenizer(fields: Fields) -> TokenizerEntry:
+    def path(name: str) -> str:
+        return check_path(fields.text(name), f"{fields.where}.{name}")
+
     tokenizer = TokenizerEntry(
-        file=check_path(fields.text("file"), f"{fields.where}.file"),
+        file=path("file"),
+        characters=path("characters") if fields.minor >= 1 else None,
         length=fields.integer("length", 2, LIMITS["length"]),
         bos=fields.integer("bos"),
         eos=fields.integer("eos"),
@@ -283,7 +288,8 @@ def _check_references(manifest: Manifest) -> None:
                 f"manifest.{where}: {model.weights} has an odd size, and float16 has two bytes"
             )
     for name, encoder in manifest.encoders.items():
-        _known(encoder.tokenizer.file, manifest.files, f"encoders {name!r}", "file")
+        for path in filter(None, (encoder.tokenizer.file, encoder.tokenizer.characters)):
+            _known(path, manifest.files, f"encoders {name!r}", "file")
     for entry in manifest.conditioning:
         _known(entry.encoder, manifest.encoders, "conditioning", "encoder")
     if len({entry.input for entry in manifest.conditioning}) < len(manifest.conditioning):

@@ -1,4 +1,4 @@
-"""The manifest as frozen values (docs/BUNDLE.md, version 2.0); `manifest` parses them."""
+"""The manifest as frozen values (docs/BUNDLE.md, version 2.1); `manifest` parses them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -104,13 +104,18 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class TokenizerEntry:
-    """A tokenizer file and the frame its ids are put into, `length` tokens long."""
+    """A tokenizer file and the frame its ids are put into, `length` tokens long.
+
+    `characters` is the file of Unicode tables, for readers without the library of that file; bundles of
+    version 2.0 have none.
+    """
 
     file: str
     length: int
     bos: int
     eos: int
     pad: int
+    characters: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

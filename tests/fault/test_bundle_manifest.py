@@ -106,7 +106,7 @@ def restructure(draw: random.Random, data: bytes) -> bytes:
 
 def duplicate(draw: random.Random, data: bytes) -> bytes:
     index = draw.choice([index for index, byte in enumerate(data) if byte == ord("{")])
-    return data[: index + 1] + b'"version": "2.0", "version": "2.0",' + data[index + 1 :]
+    return data[: index + 1] + b'"version": "2.1", "version": "2.1",' + data[index + 1 :]
 
 
 def test_10000_mutations(root: Path, data: bytes) -> None:
@@ -159,7 +159,7 @@ def test_extreme_documents(root: Path, data: bytes, document: bytes) -> None:
 @pytest.mark.parametrize("version", ["1.0", "3.0", "0.9", "99.1"])
 def test_an_unknown_major_version_is_refused(data: bytes, version: str) -> None:
     with pytest.raises(ManifestError, match="reader knows 2.x"):
-        parse(data.replace(b'"version": "2.0"', f'"version": "{version}"'.encode()))
+        parse(data.replace(b'"version": "2.1"', f'"version": "{version}"'.encode()))
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,8 @@ def test_unknown_fields_are_ignored_only_from_a_newer_minor(root: Path, data: by
     try:
         with pytest.raises(ManifestError, match="unknown field 'novelty'"):
             Bundle.open(root)
+        edit(root, lambda manifest: manifest.update(version="2.2"))
+        assert Bundle.open(root).manifest.version == "2.2"
         edit(root, lambda manifest: manifest.update(version="2.7"))
         assert Bundle.open(root).manifest.version == "2.7"
     finally:

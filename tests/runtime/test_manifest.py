@@ -21,7 +21,7 @@ def data(bundle_path: Path) -> bytes:
 
 def test_every_value_arrives(data: bytes) -> None:
     manifest, document = parse(data), json.loads(data)
-    assert manifest.version == "2.0"
+    assert manifest.version == "2.1"
     assert dict(manifest.producer) == document["producer"]
     assert manifest.source.trained is False
     assert (manifest.defaults.solver, manifest.defaults.steps, manifest.defaults.guidance) == ("ddim", 4, 2.5)
@@ -172,7 +172,29 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("surrogate in a key", lambda m: put(m["producer"], **{"\ud800": "1"}), "half of a surrogate pair"),
     ("big integer", lambda m: put(expert(m), macs=2**53 + 1), "beyond 2\\^53"),
     ("depth", lambda m: put(m, x=json.loads("[" * 40 + "]" * 40)), "nested deeper than 32 levels"),
+    ("one too deep", lambda m: put(m, x=json.loads("[" * 32 + "]" * 32)), "nested deeper than 32 levels"),
+    ("deep enough", lambda m: put(m, x=json.loads("[" * 31 + "]" * 31)), "unknown field 'x'"),
+    ("no characters", lambda m: m["encoders"][0]["tokenizer"].pop("characters"), "'characters' is missing"),
+    (
+        "characters elsewhere",
+        lambda m: put(m["encoders"][0]["tokenizer"], characters="characters.json"),
+        "encoders 'text': names the file 'characters.json', which is not there",
+    ),
+    ("characters before their time", lambda m: put(m, version="2.0"), "unknown field 'characters'"),
+    (
+        "surrogate where anything may be",
+        lambda m: put(m, version="2.9", novelty="\ud800"),
+        "half of a surrogate pair",
+    ),
 ]
+
+
+def test_version_2_0_has_no_characters(data: bytes) -> None:
+    document = json.loads(data)
+    document["version"] = "2.0"
+    del document["encoders"][0]["tokenizer"]["characters"]
+    tokenizer = parse(json.dumps(document).encode()).encoders["text"].tokenizer
+    assert (tokenizer.file, tokenizer.characters) == ("tokenizer/tokenizer.json", None)
 
 
 def test_a_share_is_of_the_dense_cost(data: bytes) -> None:

@@ -1,0 +1,42 @@
+#include "api/describe.hpp"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+namespace aptp::api {
+
+namespace {
+
+template <typename Value>
+nlohmann::json or_null(const std::optional<Value>& value) {
+    return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
+}
+
+}  // namespace
+
+std::string describe(const Generated& generated) {
+    const Choice& choice = generated.choice;
+    const Settings& settings = generated.settings;
+    const nlohmann::json described = {
+        {"prompt", generated.prompt},
+        {"seed", or_null(generated.seed)},
+        {"expert", choice.expert},
+        {"code", or_null(choice.code)},
+        {"margin", or_null(choice.margin)},
+        {"fell_back", choice.fell_back},
+        {"distance", or_null(choice.distance)},
+        {"unfamiliar", choice.unfamiliar},
+        {"solver", settings.solver},
+        {"steps", settings.steps},
+        {"guidance", settings.guidance},
+        {"height", settings.height},
+        {"width", settings.width},
+        {"negative_prompt", settings.negative_prompt},
+        {"dropped_tokens", generated.dropped_tokens},
+        {"negative_dropped_tokens", generated.negative_dropped_tokens},
+        {"blank", generated.blank},
+    };
+    return described.dump(-1, ' ', true);  // ASCII alone: text chunks of PNG are Latin-1
+}
+
+}  // namespace aptp::api

@@ -1,0 +1,44 @@
+// Between exceptions here and statuses there: nothing that is thrown leaves the library.
+#pragma once
+
+#include <exception>
+#include <new>
+#include <string>
+
+#include "aptp.h"
+#include "errors.hpp"
+
+namespace aptp::api {
+
+// Keep a failure for this thread's `aptp_error`; gives its status.
+aptp_status fail(aptp_status status, const std::string& message, double retry_after = 0) noexcept;
+
+// The number that C knows a status by.
+inline aptp_status to_c(Status status) noexcept { return static_cast<aptp_status>(status); }
+
+// What `work` gives, or the status of what it throws.
+template <typename Work>
+aptp_status guarded(Work work) noexcept {
+    try {
+        return work();
+    } catch (const QueueFull& full) {
+        return fail(APTP_QUEUE_FULL, full.what(), full.retry_after());
+    } catch (const Failure& failure) {
+        return fail(to_c(failure.status()), failure.what());
+    } catch (const std::bad_alloc&) {
+        return fail(APTP_FAILURE, "out of memory");
+    } catch (const std::exception& error) {
+        return fail(APTP_FAILURE, std::string("failed unforeseen: ") + error.what());
+    } catch (...) {
+        return fail(APTP_FAILURE, "failed unforeseen, with what is no exception");
+    }
+}
+
+// A pointer that a caller has to give. Throws Failure (usage).
+template <typename Value>
+Value& given(Value* pointer, const char* name) {
+    if (pointer == nullptr) throw Failure(Status::usage, std::string(name) + ": NULL was given");
+    return *pointer;
+}
+
+}  // namespace aptp::api

@@ -1,0 +1,175 @@
+// The calls on a request.
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "api/guard.hpp"
+#include "api/handles.hpp"
+#include "api/structs.hpp"
+
+using namespace aptp;
+using namespace aptp::api;
+
+namespace {
+
+constexpr double NOTHING = std::numeric_limits<double>::quiet_NaN();
+
+std::optional<std::int64_t> or_default(std::int64_t value) {
+    return value == APTP_DEFAULT ? std::nullopt : std::optional(value);
+}
+
+std::optional<double> or_unset(double value) { return value == APTP_UNSET ? std::nullopt : std::optional(value); }
+
+Wanted wanted_of(const aptp_request_options& options) {
+    Wanted wanted;
+    if (options.negative_prompt != nullptr) wanted.settings.negative_prompt = options.negative_prompt;
+    if (options.solver != nullptr) wanted.settings.solver = options.solver;
+    if (options.code != nullptr) wanted.code = options.code;
+    wanted.seed = options.seed;
+    wanted.settings.steps = or_default(options.steps);
+    wanted.settings.height = or_default(options.height);
+    wanted.settings.width = or_default(options.width);
+    wanted.settings.guidance = or_unset(options.guidance);
+    if (options.latents != nullptr) {
+        wanted.latents =
+            StartLatents{{options.latents_channels, options.latents_height, options.latents_width}, options.latents};
+    }
+    return wanted;
+}
+
+Wish wish_of(const aptp_request_options& options) {
+    if ((options.wants & ~(APTP_WANT_STEPS | APTP_WANT_LATENTS)) != 0) {
+        throw Failure(Status::usage, "wants " + std::to_string(options.wants) + ": give a sum of APTP_WANT_...");
+    }
+    Wish wish;
+    wish.priority = options.priority;
+    wish.seconds = or_unset(options.deadline);
+    wish.steps = (options.wants & APTP_WANT_STEPS) != 0;
+    wish.previews = options.previews;
+    wish.latents = (options.wants & APTP_WANT_LATENTS) != 0;
+    return wish;
+}
+
+Pending& pending_of(const aptp_request* request) { return *given(request, "request").pending; }
+
+// What became of a request, for this thread's `aptp_error` too.
+aptp_status ended(const Pending& pending, aptp_status status) {
+    return status == APTP_OK || status == APTP_PENDING ? status : fail(status, pending.message());
+}
+
+aptp_image to_c(const Generated& image) {
+    const auto& [choice, settings] = std::tie(image.choice, image.settings);
+    aptp_image told = APTP_IMAGE_INIT;
+    told.pixels = image.pixels.data();
+    told.height = settings.height;
+    told.width = settings.width;
+    told.blank = image.blank ? 1 : 0;
+    told.expert = choice.expert.c_str();
+    told.code = choice.code.value_or(-1);
+    told.routed = choice.routed ? 1 : 0;
+    told.fell_back = choice.fell_back ? 1 : 0;
+    told.unfamiliar = choice.unfamiliar ? 1 : 0;
+    told.margin = choice.margin.value_or(NOTHING);
+    told.distance = choice.distance.value_or(NOTHING);
+    told.solver = settings.solver.c_str();
+    told.steps = settings.steps;
+    told.guidance = settings.guidance;
+    told.seeded = image.seed ? 1 : 0;
+    told.seed = image.seed.value_or(0);
+    told.dropped_tokens = image.dropped_tokens;
+    told.negative_dropped_tokens = image.negative_dropped_tokens;
+    told.milliseconds = image.milliseconds;
+    return told;
+}
+
+// Let a request in. The handle is its caller's from the first event on, which may release it in the last: it is given
+// away before, and taken back where the request is refused.
+TicketPtr admit(Host& host, const char* prompt, const aptp_request_options& options,
+                std::unique_ptr<aptp_request> handle, aptp_request** request) {
+    const Wanted wanted = wanted_of(options);
+    const Wish wish = wish_of(options);
+    const auto hear = [pending = handle->pending](const Event& event) { pending->hear(event); };
+    *request = handle.release();
+    try {
+        return host.submit(prompt, wanted, hear, wish);
+    } catch (...) {
+        handle.reset(std::exchange(*request, nullptr));
+        throw;
+    }
+}
+
+}  // namespace
+
+aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_request_options* options,
+                        aptp_request** request) {
+    return guarded([&] {
+        given(request, "request") = nullptr;
+        given(prompt, "prompt");
+        const std::shared_ptr<Host>& host = given(runtime, "runtime").host;
+        const auto asked = read<aptp_request_options>(options, APTP_REQUEST_OPTIONS_INIT, "options");
+        auto handle = std::make_unique<aptp_request>();
+        const auto pending = std::make_shared<Pending>(handle.get(), asked.on_event, asked.user);
+        handle->pending = pending;
+        pending->admitted(host, admit(*host, prompt, asked, std::move(handle), request));
+        return APTP_OK;
+    });
+}
+
+aptp_status aptp_poll(const aptp_request* request, aptp_progress* progress) {
+    return guarded([&] {
+        const Pending& pending = pending_of(request);
+        const aptp_status status = pending.status();
+        if (progress != nullptr) write(progress, pending.progress(), "progress");
+        return ended(pending, status);
+    });
+}
+
+aptp_status aptp_wait(aptp_request* request, double seconds) {
+    return guarded([&] {
+        Pending& pending = pending_of(request);
+        if (std::isnan(seconds)) throw Failure(Status::usage, "seconds nan: give a number, or APTP_FOREVER");
+        return ended(pending, pending.wait(seconds == APTP_FOREVER ? std::nullopt : std::optional(seconds)));
+    });
+}
+
+aptp_status aptp_cancel(aptp_request* request) {
+    return guarded([&] {
+        pending_of(request).cancel();
+        return APTP_OK;
+    });
+}
+
+void aptp_release(aptp_request* request) {
+    if (request == nullptr) return;
+    static_cast<void>(guarded([&] {
+        request->pending->cancel();
+        request->pending->detach();
+        return APTP_OK;
+    }));
+    delete request;
+}
+
+aptp_status aptp_result(const aptp_request* request, aptp_image* image) {
+    return guarded([&] {
+        const Pending& pending = pending_of(request);
+        const aptp_status status = pending.status();
+        if (status == APTP_OK) write(image, to_c(*pending.image()), "image");
+        return ended(pending, status);
+    });
+}
+
+aptp_status aptp_png(aptp_request* request, const uint8_t** bytes, size_t* size) {
+    return guarded([&] {
+        given(bytes, "bytes") = nullptr;
+        given(size, "size") = 0;
+        Pending& pending = pending_of(request);
+        const aptp_status status = pending.status();
+        if (status == APTP_OK) {
+            *bytes = pending.png().data();
+            *size = pending.png().size();
+        }
+        return ended(pending, status);
+    });
+}

@@ -1,0 +1,217 @@
+// The calls on a runtime.
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "api/guard.hpp"
+#include "api/handles.hpp"
+#include "api/structs.hpp"
+#include "models/models.hpp"
+
+using namespace aptp;
+using namespace aptp::api;
+
+namespace {
+
+constexpr double NOTHING = std::numeric_limits<double>::quiet_NaN();
+
+std::optional<std::int64_t> or_default(std::int64_t value) {
+    return value == APTP_DEFAULT ? std::nullopt : std::optional(value);
+}
+
+std::optional<std::string> or_default(const char* text) {
+    return text == nullptr ? std::nullopt : std::optional<std::string>(text);
+}
+
+Host& host_of(aptp_runtime* runtime) { return *given(runtime, "runtime").host; }
+
+void refuse_in_callbacks(const char* doing) {
+    if (is_called_back()) {
+        throw Failure(Status::usage,
+                      std::string(doing) + " in a callback would wait for itself; do it in another thread");
+    }
+}
+
+ModelsOptions models_options(const aptp_open_options& options) {
+    ModelsOptions models;
+    if (options.engine != nullptr) models.engine = options.engine;
+    models.cache = or_default(options.cache);
+    models.batch = or_default(options.batch);
+    models.threads = or_default(options.threads);
+    models.provider = or_default(options.provider);
+    return models;
+}
+
+HostOptions host_options(const aptp_open_options& options) {
+    HostOptions host;
+    host.max_running = or_default(options.max_running);
+    host.max_queued = or_default(options.max_queued);
+    host.memory = or_default(options.memory);
+    if (options.on_log != nullptr) {
+        host.log = [hear = options.on_log, user = options.user](const std::string& message, bool unforeseen) {
+            hear(user, unforeseen ? APTP_ERROR : APTP_WARNING, message.c_str());
+        };
+    }
+    return host;
+}
+
+aptp_expert_state to_c(Presence presence) {
+    switch (presence) {
+        case Presence::absent:
+            return APTP_EXPERT_ABSENT;
+        case Presence::opening:
+            return APTP_EXPERT_OPENING;
+        case Presence::resident:
+            return APTP_EXPERT_RESIDENT;
+        case Presence::quarantined:
+            return APTP_EXPERT_QUARANTINED;
+    }
+    return APTP_EXPERT_ABSENT;
+}
+
+}  // namespace
+
+const char* aptp_runtime::keep(const std::string& text) {
+    const std::lock_guard lock(mutex);
+    return texts.insert(text).first->c_str();
+}
+
+aptp_status aptp::api::open(const char* path, const aptp_open_options* options, aptp_runtime** runtime,
+                            std::shared_ptr<Models> (*opener)(const std::string&, const ModelsOptions&)) noexcept {
+    return guarded([&] {
+        given(runtime, "runtime") = nullptr;
+        given(path, "path");
+        const auto asked = read<aptp_open_options>(options, APTP_OPEN_OPTIONS_INIT, "options");
+        auto opened = std::make_unique<aptp_runtime>();
+        const auto open_path = [opener, models = models_options(asked)](const std::string& place) {
+            return opener(place, models);
+        };
+        opened->host = std::make_shared<Host>(path, open_path, host_options(asked));
+        if (asked.warm != 0) opened->host->warm();
+        *runtime = opened.release();
+        return APTP_OK;
+    });
+}
+
+aptp_status aptp_open(const char* path, const aptp_open_options* options, aptp_runtime** runtime) {
+    return open(path, options, runtime, open_models);
+}
+
+aptp_status aptp_close(aptp_runtime* runtime) {
+    return guarded([&] {
+        if (runtime == nullptr) return APTP_OK;
+        refuse_in_callbacks("closing");
+        runtime->host->service().close();  // also where a request's handle holds the host for a moment longer
+        delete runtime;
+        return APTP_OK;
+    });
+}
+
+aptp_status aptp_drain(aptp_runtime* runtime, double seconds) {
+    return guarded([&] {
+        refuse_in_callbacks("draining");
+        if (std::isnan(seconds)) throw Failure(Status::usage, "seconds nan: give a number, or APTP_FOREVER");
+        const auto limit = seconds == APTP_FOREVER ? std::nullopt : std::optional(std::max(seconds, 0.0));
+        if (host_of(runtime).service().drain(limit)) return APTP_OK;
+        return fail(APTP_DEADLINE_EXCEEDED, "the time to drain passed before all requests were done");
+    });
+}
+
+aptp_status aptp_reload(aptp_runtime* runtime, const char* path) {
+    return guarded([&] {
+        host_of(runtime).reload(or_default(path));
+        return APTP_OK;
+    });
+}
+
+aptp_status aptp_free_engines(aptp_runtime* runtime) {
+    return guarded([&] {
+        host_of(runtime).service().evict([](Key) { return true; });
+        return APTP_OK;
+    });
+}
+
+aptp_status aptp_route_prompt(aptp_runtime* runtime, const char* prompt, aptp_route* route) {
+    return guarded([&] {
+        given(prompt, "prompt");
+        const Route found = host_of(runtime).route(prompt);
+        aptp_route told = APTP_ROUTE_INIT;
+        told.code = found.code;
+        told.margin = found.margin.value_or(NOTHING);
+        told.distance = found.distance.value_or(NOTHING);
+        write(route, told, "route");
+        return APTP_OK;
+    });
+}
+
+aptp_status aptp_info(aptp_runtime* runtime, aptp_bundle_info* info) {
+    return guarded([&] {
+        const auto models = host_of(runtime).models();
+        const Manifest& manifest = models->manifest();
+        const std::int64_t scale = manifest.decoder.scale;
+        aptp_bundle_info told = APTP_BUNDLE_INFO_INIT;
+        told.engine = runtime->keep(models->engine());
+        told.batch = models->batch();
+        told.codes = manifest.router.codes;
+        told.experts = static_cast<std::int64_t>(manifest.experts.size());
+        told.solver = runtime->keep(manifest.defaults.solver);
+        told.steps = manifest.defaults.steps;
+        told.guidance = manifest.defaults.guidance;
+        told.height = manifest.latent.height * scale;
+        told.width = manifest.latent.width * scale;
+        told.multiple = manifest.latent.multiple * scale;
+        told.minimum = manifest.latent.minimum * scale;
+        told.maximum = manifest.latent.maximum * scale;
+        told.latents_channels = manifest.latent.channels;
+        told.latents_scale = scale;
+        write(info, told, "info");
+        return APTP_OK;
+    });
+}
+
+aptp_status aptp_get_status(aptp_runtime* runtime, aptp_runtime_status* status) {
+    return guarded([&] {
+        const ServiceStatus now = host_of(runtime).status();
+        aptp_runtime_status told = APTP_RUNTIME_STATUS_INIT;
+        told.queued = static_cast<std::int64_t>(now.queued);
+        told.running = static_cast<std::int64_t>(now.running);
+        told.max_queued = now.max_queued.value_or(std::numeric_limits<std::int64_t>::max());
+        told.max_running = now.max_running;
+        told.draining = now.draining ? 1 : 0;
+        told.admitted = now.counts.admitted;
+        told.finished = now.counts.finished;
+        told.failed = now.counts.failed;
+        told.cancelled = now.counts.cancelled;
+        told.expired = now.counts.expired;
+        told.rejected = now.counts.rejected;
+        told.memory_used = now.memory_used;
+        told.memory_budget = now.memory_budget;
+        told.last_call = static_cast<std::int64_t>(now.last_call.second);
+        write(status, told, "status");
+        return APTP_OK;
+    });
+}
+
+aptp_status aptp_expert(aptp_runtime* runtime, int64_t index, aptp_expert_status* status) {
+    return guarded([&] {
+        const ServiceStatus now = host_of(runtime).status();
+        const auto count = static_cast<std::int64_t>(now.experts.size());
+        if (index < 0 || index >= count) {
+            throw Failure(Status::usage,
+                          "expert " + std::to_string(index) + ": there are " + std::to_string(count) + ", from 0");
+        }
+        const auto& [name, expert] = *std::next(now.experts.begin(), index);
+        aptp_expert_status told = APTP_EXPERT_STATUS_INIT;
+        told.name = runtime->keep(name);
+        told.state = to_c(expert.state);
+        told.running = expert.running;
+        told.images = expert.images;
+        told.calls = expert.calls;
+        told.rows = expert.rows;
+        told.seconds = expert.seconds;
+        write(status, told, "status");
+        return APTP_OK;
+    });
+}

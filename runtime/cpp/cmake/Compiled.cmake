@@ -1,0 +1,28 @@
+# What engines are opened with that a compiler made: libraries that are linked where they were asked for.
+if(APTP_WITH_AOTI)
+    # Torch_DIR is share/cmake/Torch of a PyTorch wheel or of libtorch.
+    find_package(Torch REQUIRED)
+    # Packages name the version of the distribution, which its headers do not tell in full.
+    set(version_file "${TORCH_INSTALL_PREFIX}/version.py")
+    if(EXISTS "${version_file}")
+        file(STRINGS "${version_file}" line REGEX "^__version__")
+        string(REGEX REPLACE ".*'(.*)'.*" "\\1" torch_version "${line}")
+    else()
+        file(STRINGS "${TORCH_INSTALL_PREFIX}/build-version" torch_version LIMIT_COUNT 1)
+    endif()
+    add_library(aptp_torch INTERFACE)
+    target_include_directories(aptp_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+    target_link_libraries(aptp_torch INTERFACE ${TORCH_LIBRARIES})
+    target_compile_definitions(aptp_torch INTERFACE APTP_WITH_AOTI APTP_TORCH_VERSION="${torch_version}")
+    message(STATUS "Packages of PyTorch ${torch_version}")
+endif()
+
+if(APTP_WITH_TENSORRT)
+    find_path(TensorRT_INCLUDE NvInfer.h HINTS "${TENSORRT_ROOT}" PATH_SUFFIXES include REQUIRED)
+    find_library(TensorRT_LIBRARY nvinfer HINTS "${TENSORRT_ROOT}" PATH_SUFFIXES lib REQUIRED)
+    find_package(CUDAToolkit REQUIRED)
+    add_library(aptp_tensorrt INTERFACE)
+    target_include_directories(aptp_tensorrt SYSTEM INTERFACE "${TensorRT_INCLUDE}")
+    target_link_libraries(aptp_tensorrt INTERFACE "${TensorRT_LIBRARY}" CUDA::cudart)
+    target_compile_definitions(aptp_tensorrt INTERFACE APTP_WITH_TENSORRT)
+endif()

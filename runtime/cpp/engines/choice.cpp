@@ -1,0 +1,87 @@
+#include "engines/choice.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "engines/compiled.hpp"
+#include "engines/target.hpp"
+#include "errors.hpp"
+
+namespace aptp {
+
+namespace {
+
+const std::vector<std::string> ENGINES{"auto",        "cpu",  "openvino", "cuda",
+                                       "tensorrt-ep", "aoti", "tensorrt", "supernet"};
+// Best first. What is not here serves where it is asked for: it wins on some machines and loses on others.
+const std::vector<std::string> BEST{"tensorrt", "cuda", "openvino", "cpu"};
+
+std::string joined(const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
+std::string remedy(const std::string& kind) {
+    return "build it on this machine with `python -m export.build --codes all --engine " + kind + "`";
+}
+
+// Why `engine` cannot serve the bundle here, or nothing if it can.
+std::optional<std::string> missing_engine(const std::string& engine, const Manifest& manifest,
+                                          const std::string& plugin) {
+    if (const auto provider = provider_of(engine)) return missing(Provider{*provider, plugin});
+    if (const auto reason = missing_kind(engine)) return reason;
+    for (const auto& [name, expert] : manifest.experts) {
+        const auto first = std::find_if(expert.compiled.begin(), expert.compiled.end(),
+                                        [&](const CompiledEntry& entry) { return entry.kind == engine; });
+        if (first == expert.compiled.end()) {
+            return "the bundle holds none for expert '" + name + "'; " + remedy(engine);
+        }
+        if (fitting(expert, engine) == nullptr) {
+            return "expert '" + name + "' " + mismatch(*first).value_or("fits") + "; " + remedy(engine);
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> provider_of(const std::string& engine) {
+    if (engine == "cpu" || engine == "openvino" || engine == "cuda") return engine;
+    if (engine == "tensorrt-ep") return "tensorrt";
+    return std::nullopt;
+}
+
+std::string choose(const std::string& name, const Manifest& manifest, const std::string& plugin) {
+    if (std::find(ENGINES.begin(), ENGINES.end(), name) == ENGINES.end()) {
+        throw Failure(Status::usage,
+                      "engine " + repr(name) + " is not one of " + joined(ENGINES) + nearest(name, ENGINES));
+    }
+    if (name == "auto") {
+        return *std::find_if(BEST.begin(), BEST.end(),
+                             [&](const std::string& engine) { return !missing_engine(engine, manifest, plugin); });
+    }
+    if (const auto reason = missing_engine(name, manifest, plugin)) {
+        throw Failure(Status::environment,
+                      "engine '" + name + "' cannot be used: " + *reason + "; use 'cpu' or 'auto'");
+    }
+    return name;
+}
+
+const CompiledEntry* fitting(const ExpertEntry& expert, const std::string& kind) {
+    for (const CompiledEntry& entry : expert.compiled) {
+        if (entry.kind == kind && !mismatch(entry)) return &entry;
+    }
+    return nullptr;
+}
+
+Provider provider_beside(const std::string& engine, const std::string& plugin) {
+    if (const auto provider = provider_of(engine)) return {*provider, *provider == "cpu" ? "" : plugin};
+    for (const std::string& name : BEST) {
+        const auto provider = provider_of(name);
+        if (provider && !missing(Provider{*provider, plugin})) return {*provider, *provider == "cpu" ? "" : plugin};
+    }
+    return {};
+}
+
+}  // namespace aptp

@@ -1,0 +1,13 @@
+// How a session's options say which provider runs it.
+#pragma once
+
+#include "engines/environment.hpp"
+#include "engines/providers.hpp"
+
+namespace aptp {
+
+// Prepare session `options` for `provider`. `fast` allows the precision that it finds best on this machine, else it
+// computes in float32. Throws Failure (environment), Ort::Exception.
+void configure(Ort::SessionOptions& options, const Provider& provider, bool fast);
+
+}  // namespace aptp

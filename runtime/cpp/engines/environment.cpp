@@ -1,0 +1,66 @@
+#include "engines/environment.hpp"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include "errors.hpp"
+
+namespace aptp {
+
+namespace {
+
+// One call runs at a time, so one arena of activations is enough; one per session would hold one for every expert.
+void share_arena(Ort::Env& env) {
+    const auto place = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+    constexpr int as_requested = 1;
+    const Ort::ArenaCfg arena(0, as_requested, -1, -1);
+    try {
+        env.CreateAndRegisterAllocator(place, arena);
+    } catch (const Ort::Exception&) {
+        // The program around us has one already, and it serves as well.
+    }
+}
+
+Ort::Env* create() {
+    if (OrtGetApiBase()->GetApi(ORT_API_VERSION) == nullptr) {
+        throw Failure(Status::environment, std::string("the library of ONNX Runtime that was loaded is version ") +
+                                               OrtGetApiBase()->GetVersionString() + ", and this was built for 1." +
+                                               std::to_string(ORT_API_VERSION) + "; load that or a newer one");
+    }
+    // Never destroyed: at the end of a process nobody knows which sessions and plugins are still there.
+    auto* env = new Ort::Env(ORT_LOGGING_LEVEL_ERROR, "aptp");
+    share_arena(*env);
+    return env;
+}
+
+}  // namespace
+
+Ort::Env& environment() {
+    static Ort::Env* const env = create();
+    return *env;
+}
+
+std::vector<Ort::ConstEpDevice> plugin_devices(const std::string& path) {
+    static std::mutex mutex;
+    static auto* const loaded = new std::map<std::string, std::vector<Ort::ConstEpDevice>>;
+    Ort::Env& env = environment();
+    const std::lock_guard lock(mutex);
+    if (const auto found = loaded->find(path); found != loaded->end()) return found->second;
+    try {
+        const auto before = env.GetEpDevices();
+        env.RegisterExecutionProviderLibrary(("aptp:" + path).c_str(), path);
+        std::vector<Ort::ConstEpDevice> devices = env.GetEpDevices();
+        const auto is_known = [&](const Ort::ConstEpDevice& device) {
+            return std::any_of(before.begin(), before.end(), [&](const Ort::ConstEpDevice& each) {
+                return static_cast<const OrtEpDevice*>(each) == static_cast<const OrtEpDevice*>(device);
+            });
+        };
+        devices.erase(std::remove_if(devices.begin(), devices.end(), is_known), devices.end());
+        return loaded->emplace(path, std::move(devices)).first->second;
+    } catch (const Ort::Exception& error) {
+        throw Failure(Status::environment, path + ": the provider plugin does not load: " + error.what());
+    }
+}
+
+}  // namespace aptp

@@ -1,0 +1,1 @@
+set(APTP_SOURCES album.cpp main.cpp options.cpp prompts.cpp)

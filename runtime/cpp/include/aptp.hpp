@@ -1,0 +1,335 @@
+// aptp: images from prompts, out of a bundle. C++17 over the C interface, header-only.
+//
+//     aptp::Runtime runtime("bundle");
+//     runtime.generate("a red circle").save("image.png");
+//
+// What aptp.h says of threads and values holds here too. Failures are thrown as aptp::Error.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "aptp.h"
+
+namespace aptp {
+inline namespace face {
+
+// Any failure of the library. The message says what, where, and what to do.
+class Error : public std::runtime_error {
+public:
+    Error(aptp_status status, const std::string& message, double retry_after = 0)
+        : std::runtime_error(message), status_(status), retry_after_(retry_after) {}
+
+    aptp_status status() const noexcept { return status_; }
+
+    // Seconds in which room is likely, where the status is APTP_QUEUE_FULL.
+    double retry_after() const noexcept { return retry_after_; }
+
+private:
+    aptp_status status_;
+    double retry_after_;
+};
+
+namespace detail {
+
+inline void check(aptp_status status) {
+    if (status != APTP_OK && status != APTP_PENDING) throw Error(status, aptp_error(), aptp_retry_after());
+}
+
+inline const char* or_null(const std::optional<std::string>& text) { return text ? text->c_str() : nullptr; }
+
+}  // namespace detail
+
+// How a bundle is opened: see aptp_open_options. Nothing: the default.
+struct OpenOptions {
+    std::string engine = "auto";
+    std::optional<std::string> cache;
+    std::optional<std::string> provider;
+    std::optional<std::int64_t> batch;
+    std::optional<std::int64_t> memory;
+    std::optional<std::int64_t> threads;
+    std::optional<std::int64_t> max_running;
+    std::optional<std::int64_t> max_queued;
+    bool warm = false;
+    // Hears of failures that the runtime survived, from any of its threads. Must not throw, nor call the runtime.
+    std::function<void(aptp_level level, const char* message)> on_log;
+};
+
+// Start latents, float32 [channels, height, width].
+struct Latents {
+    std::int64_t channels = 0;
+    std::int64_t height = 0;
+    std::int64_t width = 0;
+    std::vector<float> values;
+};
+
+// What is asked besides the prompt: see aptp_request_options. Nothing: the bundle's default.
+struct RequestOptions {
+    std::string negative_prompt;
+    std::optional<std::string> solver;
+    std::optional<std::string> code;
+    std::uint64_t seed = 0;
+    std::optional<std::int64_t> steps;
+    std::optional<std::int64_t> height;
+    std::optional<std::int64_t> width;
+    std::optional<double> guidance;
+    std::optional<Latents> latents;
+    int priority = 0;
+    std::optional<double> deadline;
+    std::int64_t previews = 0;
+    bool steps_wanted = false;    // on_event hears of each step but the last
+    bool latents_wanted = false;  // and each of those has the latents
+    // Hears of the request: see aptp_on_event. What it throws takes the request back, and is thrown by `wait`.
+    std::function<void(const aptp_event& event)> on_event;
+};
+
+class Image;
+
+// One image on its way. Where no copy is left, and no Image of it, it is taken back.
+class Request {
+public:
+    // APTP_PENDING, or how it ended.
+    aptp_status poll(aptp_progress* progress = nullptr) const { return aptp_poll(handle(), progress); }
+
+    // Wait until it has ended, at most so many seconds; whether it has. Throws Error only where waiting is not allowed.
+    bool wait(double seconds = APTP_FOREVER) const {
+        const aptp_status status = aptp_wait(handle(), seconds);
+        if (status == APTP_USAGE_ERROR && poll() == APTP_PENDING) detail::check(status);
+        return status != APTP_PENDING;
+    }
+
+    // Take it back, unless it has ended.
+    void cancel() const { detail::check(aptp_cancel(handle())); }
+
+    // Wait for the image. Throws Error, or what its callback threw.
+    Image image() const;
+
+private:
+    friend class Image;
+    friend class Runtime;
+
+    // The handle, and what it calls back.
+    struct State {
+        aptp_request* handle = nullptr;
+        std::function<void(const aptp_event& event)> on_event;
+        std::exception_ptr thrown;  // by on_event; written before the request has ended
+
+        State() = default;
+        State(const State&) = delete;
+        State& operator=(const State&) = delete;
+        ~State() { aptp_release(handle); }
+    };
+
+    explicit Request(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+    aptp_request* handle() const noexcept { return state_->handle; }
+
+    static void hear(void* user, const aptp_event* event) {
+        auto* state = static_cast<State*>(user);
+        if (state->thrown) return;
+        try {
+            state->on_event(*event);
+        } catch (...) {
+            state->thrown = std::current_exception();
+            aptp_cancel(event->request);
+        }
+    }
+
+    std::shared_ptr<State> state_;
+};
+
+// An image, and how it came to be: the members of aptp_image. Copies share it.
+class Image {
+public:
+    const aptp_image* operator->() const noexcept { return &image_; }
+    const aptp_image& operator*() const noexcept { return image_; }
+
+    // RGB, [height, width, 3], without gaps, as long as there is a copy of this.
+    const std::uint8_t* pixels() const noexcept { return image_.pixels; }
+    std::int64_t height() const noexcept { return image_.height; }
+    std::int64_t width() const noexcept { return image_.width; }
+
+    // The image as a PNG file, its settings in it.
+    std::vector<std::uint8_t> png() const {
+        const std::uint8_t* bytes = nullptr;
+        std::size_t size = 0;
+        detail::check(aptp_png(state_->handle, &bytes, &size));
+        return {bytes, bytes + size};
+    }
+
+    // Write the PNG file; one that is there is replaced. Throws Error (APTP_OUTPUT_FAILURE).
+    void save(const std::string& path) const {
+        const std::vector<std::uint8_t> bytes = png();
+        std::FILE* file = std::fopen(path.c_str(), "wb");
+        const bool written = file != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
+        const bool closed = file != nullptr && std::fclose(file) == 0;
+        if (!written || !closed) {
+            throw Error(APTP_OUTPUT_FAILURE, path + ": cannot be written; make room, or choose another place");
+        }
+    }
+
+private:
+    friend class Request;
+
+    explicit Image(std::shared_ptr<Request::State> state) : state_(std::move(state)) {
+        detail::check(aptp_result(state_->handle, &image_));
+    }
+
+    std::shared_ptr<Request::State> state_;
+    aptp_image image_ = APTP_IMAGE_INIT;
+};
+
+inline Image Request::image() const {
+    wait();
+    if (state_->thrown) std::rethrow_exception(state_->thrown);
+    return Image(state_);
+}
+
+// An opened bundle, and the threads that serve it. Its end takes back what is under way. Any thread may call anything.
+class Runtime {
+public:
+    // Open the bundle at `path`; takes seconds. Throws Error, as all that follow.
+    explicit Runtime(const std::string& path, const OpenOptions& options = {}) : log_(log_of(options)) {
+        aptp_open_options asked = APTP_OPEN_OPTIONS_INIT;
+        asked.engine = options.engine.c_str();
+        asked.cache = detail::or_null(options.cache);
+        asked.provider = detail::or_null(options.provider);
+        asked.batch = options.batch.value_or(APTP_DEFAULT);
+        asked.memory = options.memory.value_or(APTP_DEFAULT);
+        asked.threads = options.threads.value_or(APTP_DEFAULT);
+        asked.max_running = options.max_running.value_or(APTP_DEFAULT);
+        asked.max_queued = options.max_queued.value_or(APTP_DEFAULT);
+        asked.warm = options.warm ? 1 : 0;
+        if (log_) {
+            asked.on_log = [](void* user, aptp_level level, const char* message) {
+                (*static_cast<Log*>(user))(level, message);
+            };
+            asked.user = log_.get();
+        }
+        aptp_runtime* opened = nullptr;
+        detail::check(aptp_open(path.c_str(), &asked, &opened));
+        handle_.reset(opened);
+    }
+
+    // Let a request in, or refuse it, at once.
+    Request submit(const std::string& prompt, const RequestOptions& options = {}) {
+        const auto state = std::make_shared<Request::State>();
+        state->on_event = options.on_event;
+        aptp_request_options asked = c_options(options);
+        if (state->on_event) {
+            asked.on_event = Request::hear;
+            asked.user = state.get();
+        }
+        detail::check(aptp_submit(handle_.get(), prompt.c_str(), &asked, &state->handle));
+        return Request(state);
+    }
+
+    // The image of a prompt.
+    Image generate(const std::string& prompt, const RequestOptions& options = {}) {
+        return submit(prompt, options).image();
+    }
+
+    // Which code a prompt goes to.
+    aptp_route route(const std::string& prompt) {
+        aptp_route route = APTP_ROUTE_INIT;
+        detail::check(aptp_route_prompt(handle_.get(), prompt.c_str(), &route));
+        return route;
+    }
+
+    // What the bundle offers.
+    aptp_bundle_info info() {
+        aptp_bundle_info info = APTP_BUNDLE_INFO_INIT;
+        detail::check(aptp_info(handle_.get(), &info));
+        return info;
+    }
+
+    // How it is doing.
+    aptp_runtime_status status() {
+        aptp_runtime_status status = APTP_RUNTIME_STATUS_INIT;
+        detail::check(aptp_get_status(handle_.get(), &status));
+        return status;
+    }
+
+    // How each expert is doing, by name in order.
+    std::vector<aptp_expert_status> experts() {
+        std::vector<aptp_expert_status> all;
+        for (std::int64_t index = 0, count = info().experts; index < count; ++index) {
+            aptp_expert_status status = APTP_EXPERT_STATUS_INIT;
+            detail::check(aptp_expert(handle_.get(), index, &status));
+            all.push_back(status);
+        }
+        return all;
+    }
+
+    // Serve new requests from the bundle that is now at `path` (nothing: where the last one was).
+    void reload(const std::optional<std::string>& path = {}) {
+        detail::check(aptp_reload(handle_.get(), detail::or_null(path)));
+    }
+
+    // Let nothing more in, and wait until all is done; false where `seconds` cut some of it off.
+    bool drain(double seconds = APTP_FOREVER) {
+        const aptp_status status = aptp_drain(handle_.get(), seconds);
+        if (status != APTP_DEADLINE_EXCEEDED) detail::check(status);
+        return status == APTP_OK;
+    }
+
+    // Close the engines that are not in use. They open again when they are needed.
+    void free_engines() { detail::check(aptp_free_engines(handle_.get())); }
+
+    // For calls that are not here.
+    aptp_runtime* handle() const noexcept { return handle_.get(); }
+
+private:
+    using Log = std::function<void(aptp_level, const char*)>;
+
+    struct Close {
+        void operator()(aptp_runtime* runtime) const { aptp_close(runtime); }
+    };
+
+    static std::unique_ptr<Log> log_of(const OpenOptions& options) {
+        return options.on_log ? std::make_unique<Log>(options.on_log) : nullptr;
+    }
+
+    static aptp_request_options c_options(const RequestOptions& options) {
+        aptp_request_options asked = APTP_REQUEST_OPTIONS_INIT;
+        asked.negative_prompt = options.negative_prompt.c_str();
+        asked.solver = detail::or_null(options.solver);
+        asked.code = detail::or_null(options.code);
+        asked.seed = options.seed;
+        asked.steps = options.steps.value_or(APTP_DEFAULT);
+        asked.height = options.height.value_or(APTP_DEFAULT);
+        asked.width = options.width.value_or(APTP_DEFAULT);
+        asked.guidance = options.guidance.value_or(APTP_UNSET);
+        asked.priority = options.priority;
+        asked.deadline = options.deadline.value_or(APTP_UNSET);
+        asked.previews = options.previews;
+        asked.wants = (options.steps_wanted ? APTP_WANT_STEPS : 0U) | (options.latents_wanted ? APTP_WANT_LATENTS : 0U);
+        if (!options.latents) return asked;
+        const Latents& latents = *options.latents;
+        if (latents.channels < 0 || latents.height < 0 || latents.width < 0 ||
+            static_cast<double>(latents.values.size()) != static_cast<double>(latents.channels) *
+                                                              static_cast<double>(latents.height) *
+                                                              static_cast<double>(latents.width)) {
+            throw Error(APTP_USAGE_ERROR, "latents: hold more or fewer values than their sides say");
+        }
+        asked.latents = latents.values.data();
+        asked.latents_channels = latents.channels;
+        asked.latents_height = latents.height;
+        asked.latents_width = latents.width;
+        return asked;
+    }
+
+    std::unique_ptr<Log> log_;  // outlives the runtime that calls it
+    std::unique_ptr<aptp_runtime, Close> handle_;
+};
+
+}  // namespace face
+}  // namespace aptp

@@ -1,0 +1,109 @@
+#include "models/experts.hpp"
+
+#include <algorithm>
+
+#include "engines/choice.hpp"
+#include "errors.hpp"
+
+namespace aptp {
+
+namespace {
+
+const ExpertEntry& entry_of(const Manifest& manifest, const std::string& expert) {
+    const auto found = manifest.experts.find(expert);
+    if (found == manifest.experts.end()) {
+        throw Failure(Status::code_unavailable, "the bundle holds no expert '" + expert + "'");
+    }
+    return found->second;
+}
+
+}  // namespace
+
+Experts::Experts(const Manifest& manifest, Sessions& sessions, std::string engine, const std::string& plugin)
+    : manifest_(manifest), sessions_(sessions), engine_(std::move(engine)) {
+    const auto provider = provider_of(engine_);
+    runs_graphs_ = provider.has_value();
+    if (provider) provider_ = {*provider, *provider == "cpu" ? "" : plugin};
+    for (const auto& [name, expert] : manifest.experts) {
+        if (!runs_graphs_) compiled_[name] = fitting(expert, engine_);
+    }
+    if (engine_ != SUPERNET) return;
+    for (const auto& [name, expert] : manifest.experts) {
+        // Where there is a supernet, the manifest has every expert's gates.
+        std::vector<float> kept = expert.gates->kept();
+        const Shape shape{1, static_cast<std::int64_t>(kept.size())};
+        gates_[name] = std::make_shared<Tensor>(Tensor{shape, std::move(kept)});
+    }
+}
+
+std::string Experts::engine_of(const std::string& expert) const { return engine_ == SUPERNET ? SUPERNET : expert; }
+
+Conditioning Experts::conditioning(const std::string& expert) const {
+    const auto found = gates_.find(expert);
+    return found == gates_.end() ? Conditioning{} : Conditioning{{"gates", found->second}};
+}
+
+std::unique_ptr<Engine> Experts::open(const Bucket& bucket) const {
+    return runs_graphs_ ? graph(bucket) : sessions_.open(compiled(bucket.model));
+}
+
+void Experts::check(const std::string& expert, std::int64_t rows, std::int64_t height, std::int64_t width) const {
+    if (runs_graphs_) return;
+    const CompiledEntry& entry = compiled(expert);
+    const auto refuse_outside = [&](const char* axis, const Range& range, std::int64_t size) {
+        if (range.takes(size)) return;
+        throw Failure(Status::usage, "engine '" + engine_ + "' of expert '" + expert + "' takes a " + axis + " of " +
+                                         std::to_string(range.least) + " to " + std::to_string(range.most) +
+                                         " (of latents), not " + std::to_string(size) +
+                                         "; ask for another size, or open the bundle with engine 'auto'");
+    };
+    refuse_outside("batch", entry.batch, rows);
+    refuse_outside("height", entry.height, height);
+    refuse_outside("width", entry.width, width);
+}
+
+std::int64_t Experts::fitting_batch(std::int64_t batch) const {
+    if (runs_graphs_) return batch;
+    for (const auto& [name, expert] : manifest_.experts) batch = std::min(batch, compiled(name).batch.most / 2);
+    return std::max<std::int64_t>(1, batch);
+}
+
+std::int64_t Experts::cost(const Bucket& bucket) const {
+    if (!runs_graphs_) return manifest_.files.find(compiled(bucket.model).file)->second.size;
+    return memory_of(entry_of(manifest_, bucket.model).model, manifest_.files);
+}
+
+Bucket Experts::key(const std::string& expert, std::int64_t rows, std::int64_t height, std::int64_t width) const {
+    if (runs_graphs_) return {expert, rows, height, width};
+    return {engine_of(expert), 0, 0, 0};
+}
+
+std::unique_ptr<Engine> Experts::graph(const Bucket& bucket) const {
+    const ExpertEntry& expert = entry_of(manifest_, bucket.model);
+    SessionSettings settings;
+    settings.provider = provider_;
+    settings.overrides = {{"height", bucket.height}, {"width", bucket.width}};
+    if (bucket.rows != 0) settings.overrides["batch"] = bucket.rows;
+    // Only for experts that have shown it does them no harm (docs/BUNDLE.md, `reduced_precision`).
+    const auto& reduced = expert.reduced_precision;
+    settings.fast = std::find(reduced.begin(), reduced.end(), engine_) != reduced.end();
+    auto session = sessions_.open(expert.model, settings);
+    std::vector<std::string> inputs{"sample", "timestep"};
+    for (const ConditioningEntry& entry : manifest_.conditioning) inputs.push_back(entry.input);
+    session->require(inputs, "out_sample");
+    return std::make_unique<GraphEngine>(std::move(session));
+}
+
+const CompiledEntry& Experts::compiled(const std::string& expert) const {
+    const auto found = expert == SUPERNET ? compiled_.begin() : compiled_.find(expert);
+    if (found == compiled_.end() || found->second == nullptr) {  // the choice of the engine has seen one
+        throw Failure(Status::engine, "expert '" + expert + "' has no engine '" + engine_ + "' for this machine");
+    }
+    return *found->second;
+}
+
+std::int64_t memory_of(const ModelEntry& model, const Table<FileEntry>& files) {
+    return model.weights ? 2 * files.find(*model.weights)->second.size : files.find(model.graph)->second.size;
+}
+
+}  // namespace aptp

@@ -1,0 +1,31 @@
+#include "models/route.hpp"
+
+#include <algorithm>
+
+namespace aptp {
+
+Route choose_code(const float* similarity, std::size_t codes, double tie) {
+    const float* end = similarity + codes;
+    const float* best = std::max_element(similarity, end);
+    // In float32, as the similarities are; the tie is rounded once.
+    const float near = static_cast<float>(tie);
+    const float* first = std::find_if(similarity, end, [&](float value) { return *best - value <= near; });
+    Route route;
+    route.code = first - similarity;
+    // Of the best, not of the winner of a tie: a tie's margin is tiny, never negative.
+    std::optional<float> other;
+    for (const float* each = similarity; each != end; ++each) {
+        if (each != best && (!other || *each > *other)) other = *each;
+    }
+    if (other) route.margin = static_cast<double>(*best - *other);
+    return route;
+}
+
+std::pair<std::string, bool> wanted(const RouterEntry& entry, const Route& route) {
+    if (entry.unfamiliar && route.distance && *route.distance > entry.unfamiliar->beyond) {
+        return {entry.unfamiliar->expert, true};
+    }
+    return {std::to_string(route.code), false};
+}
+
+}  // namespace aptp

@@ -1,0 +1,4 @@
+set(APTP_SOURCES
+    settings.cpp
+)
+set(APTP_NEEDS aptp_bundle)

@@ -1,0 +1,243 @@
+#include "scheduling/scheduler.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "errors.hpp"
+
+namespace aptp {
+
+namespace {
+
+bool is_in(const std::vector<Key>& keys, Key key) { return std::find(keys.begin(), keys.end(), key) != keys.end(); }
+
+void add_once(std::vector<Key>& keys, Key key) {
+    if (!is_in(keys, key)) keys.push_back(key);
+}
+
+// Ask a task where it goes, now that nobody changes it.
+void ask(Ticket& ticket) {
+    ticket.need = ticket.task->need();
+    ticket.upcoming = ticket.task->upcoming();
+}
+
+}  // namespace
+
+Scheduler::Scheduler(const Limits& limits, Memory memory, Capacities capacity)
+    : limits_(limits),
+      memory_(std::move(memory)),
+      queue_(limits.queued, limits.advantage),
+      capacity_(std::move(capacity)) {}
+
+TicketPtr Scheduler::admit(std::shared_ptr<Task> task, int priority, std::optional<Seconds> deadline, Seconds now) {
+    try {
+        queue_.check_room(limits_.running - static_cast<std::int64_t>(running_.size()), counts_.pace);
+    } catch (const QueueFull&) {
+        ++counts_.rejected;
+        throw;
+    }
+    ++counts_.admitted;
+    return queue_.add(std::move(task), priority, deadline, now);
+}
+
+std::vector<TicketPtr> Scheduler::expire(Seconds now) {
+    std::vector<TicketPtr> late;
+    for (const TicketPtr& ticket : tickets()) {
+        if (ticket->deadline && *ticket->deadline <= now) late.push_back(ticket);
+    }
+    for (const TicketPtr& ticket : late) end(ticket, End::expired);
+    return late;
+}
+
+std::optional<Seconds> Scheduler::next_deadline() const {
+    std::optional<Seconds> next;
+    for (const TicketPtr& ticket : tickets()) {
+        if (ticket->deadline && (!next || *ticket->deadline < *next)) next = ticket->deadline;
+    }
+    return next;
+}
+
+std::vector<TicketPtr> Scheduler::tickets() const {
+    std::vector<TicketPtr> all = queue_.tickets();
+    all.insert(all.end(), running_.begin(), running_.end());
+    return all;
+}
+
+TicketPtr Scheduler::next_preparation() {
+    if (preparing_ || static_cast<std::int64_t>(running_.size()) >= limits_.running) return nullptr;
+    TicketPtr ticket = queue_.pop();
+    if (ticket) {
+        ticket->state = State::preparing;
+        preparing_ = ticket;
+        const auto place = std::upper_bound(running_.begin(), running_.end(), ticket,
+                                            [](const auto& one, const auto& other) { return one->rank < other->rank; });
+        running_.insert(place, ticket);
+    }
+    return ticket;
+}
+
+bool Scheduler::prepared(const TicketPtr& ticket, bool failed) {
+    assert(ticket == preparing_);
+    preparing_.reset();
+    if (ticket->state == State::ended) return false;
+    if (failed) return end(ticket, End::failed);
+    ticket->state = State::running;
+    ask(*ticket);
+    settled_ = false;
+    return true;
+}
+
+std::optional<Opening> Scheduler::next_opening() {
+    leaving_.clear();
+    if (settled_ || memory_.opening()) return std::nullopt;
+    std::vector<Key> needs;
+    for (const TicketPtr& ticket : ready()) add_once(needs, ticket->need);
+    for (const Key key : needs) {
+        if (!memory_.contains(key)) return open(key, needs, false);
+    }
+    std::vector<Key> coming;
+    for (const TicketPtr& ticket : ready()) {
+        if (ticket->upcoming) add_once(coming, *ticket->upcoming);
+    }
+    for (const Key key : coming) {
+        if (memory_.contains(key)) continue;
+        for (const Key other : coming) add_once(needs, other);
+        return open(key, needs, true);
+    }
+    settled_ = true;
+    return std::nullopt;
+}
+
+std::vector<TicketPtr> Scheduler::not_opened(Key key) {
+    memory_.failed(key);
+    std::vector<TicketPtr> failed;
+    for (const TicketPtr& ticket : ready()) {
+        if (ticket->need == key && end(ticket, End::failed)) failed.push_back(ticket);
+    }
+    return failed;
+}
+
+std::vector<Key> Scheduler::evict(const std::function<bool(Key)>& unwanted) {
+    std::vector<Key> keys;
+    for (const Key key : memory_.keys()) {
+        const bool busy = group_ && group_->key == key;
+        if (!busy && unwanted(key)) keys.push_back(key);
+    }
+    for (const Key key : keys) {
+        memory_.evict(key);
+        skipped_.erase(key);
+    }
+    settled_ = false;
+    return keys;
+}
+
+std::optional<Group> Scheduler::next_call() {
+    if (group_) return std::nullopt;
+    const std::vector<Group> waiting = heads();
+    if (waiting.empty()) return std::nullopt;
+    const Group& chosen = choose(waiting);
+    const Rank served = chosen.tickets.front()->rank;
+    std::map<Key, std::int64_t> skipped;
+    for (const Group& head : waiting) {
+        if (head.key == chosen.key) continue;
+        const auto before = skipped_.find(head.key);
+        skipped[head.key] = (before == skipped_.end() ? 0 : before->second) + (head.tickets.front()->rank < served);
+    }
+    skipped_ = std::move(skipped);
+    group_ = chosen;
+    return group_;
+}
+
+std::vector<TicketPtr> Scheduler::called(Seconds seconds, Seconds now, bool failed) {
+    assert(group_);
+    const Group group = *std::exchange(group_, std::nullopt);
+    memory_.ran(group.key, seconds);
+    std::vector<TicketPtr> ended;
+    for (const TicketPtr& ticket : group.tickets) {
+        if (failed || ticket->task->ended()) {
+            if (end(ticket, failed ? End::failed : End::finished)) ended.push_back(ticket);
+        } else if (!ticket->end) {
+            ask(*ticket);
+        }
+        // Whoever has ended needs nothing; whoever goes on to another engine might need one that is not there.
+        settled_ = settled_ && (ticket->end || ticket->need == group.key);
+    }
+    if (!ended.empty() && !failed) counts_.noted_finish(now, ended.size(), size() > 0);
+    return ended;
+}
+
+std::vector<TicketPtr> Scheduler::ready() const {
+    std::vector<TicketPtr> ready;
+    for (const TicketPtr& ticket : running_) {
+        if (ticket->state == State::running) ready.push_back(ticket);
+    }
+    return ready;
+}
+
+// Of each engine in memory, the first who need it: as many as share a call. In the order of their first.
+std::vector<Group> Scheduler::heads() const {
+    std::vector<Group> heads;
+    std::vector<std::size_t> most;  // of each head
+    for (const TicketPtr& ticket : running_) {
+        if (ticket->state != State::running) continue;
+        auto head =
+            std::find_if(heads.begin(), heads.end(), [&](const Group& each) { return each.key == ticket->need; });
+        if (head == heads.end()) {
+            if (!memory_.contains(ticket->need) || is_in(leaving_, ticket->need)) continue;
+            heads.push_back(Group{ticket->need, {}});
+            most.push_back(static_cast<std::size_t>(capacity_(ticket->need)));
+            head = heads.end() - 1;
+        }
+        if (head->tickets.size() < most[static_cast<std::size_t>(head - heads.begin())]) {
+            head->tickets.push_back(ticket);
+        }
+    }
+    return heads;
+}
+
+// The fullest group, of those the oldest; but first whoever was passed over too often.
+const Group& Scheduler::choose(const std::vector<Group>& heads) const {
+    const auto was_passed_over = [this](const Group& head) {
+        const auto skipped = skipped_.find(head.key);
+        return (skipped == skipped_.end() ? 0 : skipped->second) >= limits_.patience;
+    };
+    // Heads come in the order of their oldest, so the first of several is the oldest.
+    const auto late = std::find_if(heads.begin(), heads.end(), was_passed_over);
+    if (late != heads.end()) return *late;
+    const auto fullness = [this](const Group& head) {
+        return static_cast<double>(head.tickets.size()) / static_cast<double>(capacity_(head.key));
+    };
+    const Group* fullest = &heads.front();
+    for (const Group& head : heads) {
+        if (fullness(head) > fullness(*fullest)) fullest = &head;
+    }
+    return *fullest;
+}
+
+std::optional<Opening> Scheduler::open(Key key, const std::vector<Key>& needs, bool ahead) {
+    auto victims = memory_.victims(key, needs, ahead);
+    if (!victims) return std::nullopt;
+    if (group_ && is_in(*victims, group_->key)) {
+        leaving_ = std::move(*victims);  // no more calls on them: the running one is their last
+        return std::nullopt;
+    }
+    for (const Key victim : *victims) memory_.evict(victim);
+    memory_.start(key);
+    return Opening{key, std::move(*victims)};
+}
+
+bool Scheduler::end(const TicketPtr& ticket, End how) {
+    if (ticket->state == State::ended) return false;
+    if (ticket->state == State::queued) {
+        queue_.leave(ticket);
+    } else {
+        running_.erase(std::find(running_.begin(), running_.end(), ticket));
+    }
+    ticket->state = State::ended;
+    ticket->end = how;
+    counts_.add(how);
+    return true;
+}
+
+}  // namespace aptp

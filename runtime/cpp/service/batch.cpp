@@ -1,0 +1,83 @@
+#include "service/batch.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "service/service.hpp"
+
+namespace aptp {
+
+Batch::Batch(Requests requests) : requests_(std::move(requests)), written_(requests_.size()) {
+    assert(!requests_.empty());
+    row_size_ = requests_.front()->trajectory().size();
+    for (const auto& request : requests_) {
+        assert(request->shape() == requests_.front()->shape());
+        starts_.push_back(static_cast<std::size_t>(rows_));
+        rows_ += request->rows();
+    }
+    const auto rows = static_cast<std::size_t>(rows_);
+    sample_.resize(rows * row_size_);
+    output_.resize(rows * row_size_);
+    timestep_.resize(rows);
+    join_conditioning();
+}
+
+void Batch::run(Engine& engine) {
+    const Seconds begin = steady_seconds();
+    for (std::size_t index = 0; index < requests_.size(); ++index) {
+        if (written_[index] != requests_[index]->trajectory().position()) write_input(index);
+    }
+    engine.run(engine_call());
+    for (std::size_t index = 0; index < requests_.size(); ++index) {
+        Request& request = *requests_[index];
+        request.advance(output_.data() + starts_[index] * row_size_);
+        // The next call's input now, while the state is in the processor's caches: most groups stay together.
+        if (!request.ended()) write_input(index);
+    }
+    const Seconds share = (steady_seconds() - begin) / static_cast<Seconds>(requests_.size());
+    for (const auto& request : requests_) request->seconds += share;
+}
+
+void Batch::write_input(std::size_t index) {
+    const Request& request = *requests_[index];
+    request.write_input(sample_.data() + starts_[index] * row_size_);
+    const auto first = timestep_.begin() + static_cast<std::ptrdiff_t>(starts_[index]);
+    std::fill_n(first, request.rows(), request.trajectory().row().timestep);
+    written_[index] = request.trajectory().position();
+}
+
+EngineCall Batch::engine_call() {
+    const auto [channels, height, width] = requests_.front()->shape();
+    EngineCall call;
+    call.sample = sample_.data();
+    call.timestep = timestep_.data();
+    call.rows = rows_;
+    call.channels = channels;
+    call.height = height;
+    call.width = width;
+    call.conditioning = conditioning_;
+    call.output = output_.data();
+    return call;
+}
+
+// All rows' conditioning one after another, negative prompts first within a request.
+void Batch::join_conditioning() {
+    const auto joined = std::make_shared<Conditioning>();
+    for (const auto& [name, first] : *requests_.front()->halves().front()) {
+        const auto tensor = std::make_shared<Tensor>();
+        tensor->shape = first->shape;
+        tensor->shape.front() = rows_;
+        tensor->values.reserve(first->values.size() * static_cast<std::size_t>(rows_));
+        for (const auto& request : requests_) {
+            for (const Conditioning* half : request->halves()) {
+                const std::vector<float>& values = half->at(name)->values;
+                tensor->values.insert(tensor->values.end(), values.begin(), values.end());
+            }
+        }
+        joined->emplace(name, tensor);
+    }
+    conditioning_ = joined;
+}
+
+}  // namespace aptp

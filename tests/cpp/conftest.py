@@ -1,0 +1,71 @@
+"""What was built of the runtime in C++, and bundles for it to read.
+
+`APTP_CPP_BUILD` names the folder that CMake built into, with APTP_TESTS; without it these tests fail.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export import build as exporter
+from tests.checkpoints import command, mini_checkpoint
+
+HERE = Path(__file__).resolve().parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.cpp)
+
+
+@pytest.fixture(scope="session")
+def build() -> Path:
+    """The folder that CMake built into."""
+    name = os.environ.get("APTP_CPP_BUILD")
+    if not name or not Path(name, "CMakeCache.txt").exists():
+        pytest.fail("APTP_CPP_BUILD does not name a folder that CMake built into; run `make cpp`")
+    return Path(name).resolve()
+
+
+@pytest.fixture(scope="session")
+def program(build: Path) -> Callable[[str], Path]:
+    """Gives the path of a program by its name."""
+
+    def find(name: str) -> Path:
+        path = build / name
+        if not path.exists():
+            pytest.fail(f"{path} was not built; configure with -DAPTP_TESTS=ON")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default's bundle, not to be changed. `APTP_CPP_BUNDLE` names one that is there, to save its building."""
+    if given := os.environ.get("APTP_CPP_BUNDLE"):
+        return Path(given).resolve()
+    root = tmp_path_factory.mktemp("default")
+    arguments = ["--codes", "all", "--out", str(root / "bundle"), "--cache", str(root / "cache")]
+    assert exporter.main(arguments) == 0
+    return root / "bundle"
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bundle of codes 0 and 1 and dense, with random weights; not to be changed. Or `APTP_CPP_MINI`."""
+    if given := os.environ.get("APTP_CPP_MINI"):
+        return Path(given).resolve()
+    base = tmp_path_factory.mktemp("mini")
+    out = base / "built" / "bundle"
+    assert exporter.main(command(mini_checkpoint(base), out, codes="all,dense")) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that Python and C++ share."""
+    return tmp_path_factory.mktemp("cache")

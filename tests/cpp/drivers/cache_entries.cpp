@@ -1,0 +1,27 @@
+// room: models
+// cache_entries BUNDLE CACHE: makes every entry of the cache that the bundle's models need; prints their graphs.
+#include <iostream>
+
+#include "bundle/bundle.hpp"
+#include "errors.hpp"
+#include "models/cache.hpp"
+
+int main(int count, char** arguments) {
+    if (count != 3) return 2;
+    try {
+        const auto bundle = aptp::Bundle::open(arguments[1]);
+        aptp::Cache cache{std::string(arguments[2])};
+        for (const auto& encoder : bundle->manifest().encoders) {
+            std::cout << cache.serving_graph(*bundle, encoder.model).string() << "\n";
+        }
+        std::cout << cache.serving_graph(*bundle, bundle->manifest().decoder.model).string() << "\n";
+        for (const auto& [name, expert] : bundle->manifest().experts) {
+            std::cout << cache.serving_graph(*bundle, expert.model).string() << "\n";
+            if (!cache.is_unchanged(*bundle, expert.model)) return 3;
+        }
+    } catch (const aptp::Failure& failure) {
+        std::cout << aptp::name_of(failure.status()) << ": " << failure.what() << "\n";
+        return 1;
+    }
+    return 0;
+}
