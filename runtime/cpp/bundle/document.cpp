@@ -7,6 +7,8 @@
 namespace aptp {
 namespace {
 
+constexpr std::size_t SHOWN = 200;  // of a parser's message, which may quote what it read
+
 Failure refusal(const std::string& message) {
     return {Status::manifest, message};
 }
@@ -52,10 +54,11 @@ public:
     }
 
     bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-        const std::string what = error.what();  // `[json.exception.….101] parse error at …`
-        const std::size_t start = what.find("] ");
-        throw refusal(name_ + ": not UTF-8 JSON, at byte " + std::to_string(position) + ": " +
-                      (start == std::string::npos ? what : what.substr(start + 2)));
+        // `[json.exception.parse_error.101] parse error at line 1, column 2: …; last read: '…'`
+        std::string what = error.what();
+        what.erase(0, std::min(what.size(), what.find("] ") + 2));
+        what.resize(std::min({what.size(), what.find("; last read"), SHOWN}));
+        throw refusal(name_ + ": not UTF-8 JSON, at byte " + std::to_string(position) + ": " + what);
     }
 
     Json root;

@@ -1,6 +1,7 @@
 #include "bundle/manifest.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <set>
 
@@ -53,7 +54,9 @@ Source parse_source(Fields fields) {
 Defaults parse_defaults(Fields fields) {
     Defaults defaults{fields.text("solver"), fields.integer("steps", 1, ROWS), fields.number("guidance")};
     if (!(defaults.guidance >= 0 && defaults.guidance <= GUIDANCE)) {
-        throw fields.error("guidance", "is outside 0 to 1000");
+        std::array<char, 64> text{};
+        std::snprintf(text.data(), text.size(), "%g is outside 0 to %g", defaults.guidance, GUIDANCE);
+        throw fields.error("guidance", text.data());
     }
     fields.close();
     return defaults;
