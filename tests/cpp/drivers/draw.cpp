@@ -1,5 +1,5 @@
 // room: api
-// draw BUNDLE CACHE BATCH FOLDER: a JSON array of requests on standard input,
+// draw BUNDLE CACHE BATCH FOLDER ENGINE: a JSON array of requests on standard input,
 // all submitted before any is waited for. Writes the pixels of the i-th to
 // FOLDER/i.rgb and its PNG to FOLDER/i.png, and prints a line of JSON for each.
 #include <aptp.h>
@@ -95,7 +95,7 @@ int main(int count, char **arguments) {
   if (count != 5)
     return 2;
   aptp_open_options options = APTP_OPEN_OPTIONS_INIT;
-  options.engine = "cpu";
+  options.engine = arguments[5];
   options.cache = arguments[2];
   options.batch = std::stoll(arguments[3]);
   options.max_queued = 1000;
