@@ -9,9 +9,7 @@ namespace {
 
 constexpr std::size_t SHOWN = 200;  // of a parser's message, which may quote what it read
 
-Failure refusal(const std::string& message) {
-    return {Status::manifest, message};
-}
+Failure refusal(const std::string& message) { return {Status::manifest, message}; }
 
 // Builds the value while the parser goes, so that nothing forbidden is ever stored.
 class Builder : public nlohmann::json_sax<Json> {
@@ -163,9 +161,7 @@ std::string Fields::text(const std::string& name, const std::vector<std::string>
     return value;
 }
 
-Table<std::string> Fields::texts(const std::string& name) {
-    return each(name, as_text);
-}
+Table<std::string> Fields::texts(const std::string& name) { return each(name, as_text); }
 
 std::string Fields::digest(const std::string& name) {
     std::string value = text(name);
@@ -177,9 +173,7 @@ std::int64_t Fields::integer(const std::string& name, std::int64_t low, std::int
     return as_integer(raw(name), where + "." + name, low, high);
 }
 
-double Fields::number(const std::string& name) {
-    return as_number(raw(name), where + "." + name);
-}
+double Fields::number(const std::string& name) { return as_number(raw(name), where + "." + name); }
 
 bool Fields::flag(const std::string& name) {
     const Json& value = raw(name);
@@ -187,9 +181,7 @@ bool Fields::flag(const std::string& name) {
     return value.get<bool>();
 }
 
-Fields Fields::fields(const std::string& name) {
-    return {raw(name), where + "." + name, lenient, minor};
-}
+Fields Fields::fields(const std::string& name) { return {raw(name), where + "." + name, lenient, minor}; }
 
 Failure Fields::error(const std::string& name, const std::string& message) const {
     return refusal(where + "." + name + ": " + message);

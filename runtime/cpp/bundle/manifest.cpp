@@ -106,8 +106,7 @@ ModelEntry parse_model(Fields fields) {
     if (model.serve && !model.weights) throw fields.error("serve", "needs weights");
     const std::vector<std::string> paths = model.paths();
     if (std::set<std::string>(paths.begin(), paths.end()).size() < paths.size()) {
-        throw Failure(Status::manifest,
-                      fields.where + ": names one file twice; graph, weights and serve must differ");
+        throw Failure(Status::manifest, fields.where + ": names one file twice; graph, weights and serve must differ");
     }
     fields.close();
     return model;
@@ -129,8 +128,7 @@ std::string parse_input(const Json& value, const std::string& where) {
     static const std::vector<std::string> inputs{"input_ids", "attention_mask"};
     std::string name = as_text(value, where);
     if (std::find(inputs.begin(), inputs.end(), name) == inputs.end()) {
-        throw Failure(Status::manifest,
-                      where + ": " + repr(name) + " is not an encoder input" + nearest(name, inputs));
+        throw Failure(Status::manifest, where + ": " + repr(name) + " is not an encoder input" + nearest(name, inputs));
     }
     return name;
 }

@@ -65,16 +65,11 @@ private:
 }  // namespace
 
 Trajectory::Trajectory(std::shared_ptr<const Course> course, const float* noise, std::size_t size)
-    : course_(std::move(course)),
-      size_(size),
-      states_((course_->window + 1) * size),
-      outputs_(course_->window * size) {
+    : course_(std::move(course)), size_(size), states_((course_->window + 1) * size), outputs_(course_->window * size) {
     multiply(noise, course_->noise_scale, states_.data(), size);
 }
 
-void Trajectory::write_input(float* out) const {
-    multiply(latents(), row().input_scale, out, size_);
-}
+void Trajectory::write_input(float* out) const { multiply(latents(), row().input_scale, out, size_); }
 
 void Trajectory::advance(const float* given, const float* negative, float guidance) {
     float* model = outputs_.data() + (position_ % course_->window) * size_;

@@ -14,9 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-json model(const aptp::ModelEntry& entry) {
-    return {entry.paths(), entry.identity};
-}
+json model(const aptp::ModelEntry& entry) { return {entry.paths(), entry.identity}; }
 
 json expert(const aptp::ExpertEntry& entry) {
     json compiled = json::array();
@@ -29,20 +27,20 @@ json expert(const aptp::ExpertEntry& entry) {
 }
 
 json everything(const aptp::Manifest& found) {
-    json result{{"version", found.version},
-                {"producer", found.producer},
-                {"source", {found.source.name, found.source.checkpoint, found.source.trained}},
-                {"defaults", {found.defaults.solver, found.defaults.steps, found.defaults.guidance}},
-                {"latent",
-                 {found.latent.channels, found.latent.height, found.latent.width, found.latent.multiple,
-                  found.latent.minimum, found.latent.maximum}},
-                {"router",
-                 {found.router.kind, found.router.encoder, model(found.router.model), found.router.codes,
-                  found.router.tie, found.router.fallback.value_or("")}},
-                {"decoder",
-                 {model(found.decoder.model), found.decoder.scale, found.decoder.scaling_factor,
-                  found.decoder.shift_factor}},
-                {"dense_macs", found.dense_macs}};
+    json result{
+        {"version", found.version},
+        {"producer", found.producer},
+        {"source", {found.source.name, found.source.checkpoint, found.source.trained}},
+        {"defaults", {found.defaults.solver, found.defaults.steps, found.defaults.guidance}},
+        {"latent",
+         {found.latent.channels, found.latent.height, found.latent.width, found.latent.multiple, found.latent.minimum,
+          found.latent.maximum}},
+        {"router",
+         {found.router.kind, found.router.encoder, model(found.router.model), found.router.codes, found.router.tie,
+          found.router.fallback.value_or("")}},
+        {"decoder",
+         {model(found.decoder.model), found.decoder.scale, found.decoder.scaling_factor, found.decoder.shift_factor}},
+        {"dense_macs", found.dense_macs}};
     if (found.router.unfamiliar) {
         result["unfamiliar"] = {found.router.unfamiliar->beyond, found.router.unfamiliar->expert};
     }
