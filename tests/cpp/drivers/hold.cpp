@@ -1,7 +1,7 @@
 // Opens a bundle, makes an image on its first expert, prints how many seconds that took since the process began to run,
 // and holds the engines open until standard input ends.
 //
-//     hold BUNDLE CACHE
+//     hold BUNDLE CACHE ENGINE
 #include <chrono>
 #include <iostream>
 #include <iterator>
@@ -11,10 +11,11 @@
 
 int main(int count, char** arguments) {
     const auto begin = std::chrono::steady_clock::now();
-    if (count != 3) return 2;
+    if (count != 4) return 2;
     try {
         aptp::OpenOptions options;
         options.cache = arguments[2];
+        options.engine = arguments[3];
         aptp::Runtime runtime(arguments[1], options);
         aptp::RequestOptions asked;
         asked.code = "0";
