@@ -59,7 +59,7 @@ build/cpp/built: CPP = -DAPTP_TESTS=ON
 build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-thread/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-fuzz/built: CPP = -DAPTP_FUZZ=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++
-build/cpp-fuzz/built: PACKAGES = clang
+build/cpp-fuzz/built: PACKAGES = clang libclang-rt-dev
 $(CPP_BUILDS): build/%/built: $(VENV)/dev.ready
 	sh runtime/cpp/packages.sh $(PACKAGES)
 	sh runtime/cpp/onnxruntime.sh build/onnxruntime $(RUN)
