@@ -37,8 +37,10 @@ std::string tokenizer() {
     }
     for (const char* token : {"ab", "abc", "aa", "aaaa"}) add(token);
     return R"({"added_tokens":[{"id":1,"content":"<|x|>","normalized":false},{"id":2,"content":"<|y|>"}],)"
-           R"("normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Replace","pattern":{"Regex":"\\s+"},)"
-           R"("content":" "},{"type":"Lowercase"}]},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split",)"
+           R"("normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},)"
+           R"({"type":"Replace","pattern":{"Regex":"\\s+"},)"
+           R"("content":" "},{"type":"Lowercase"}]},"pre_tokenizer":{"type":"Sequence","pretokenizers":[)"
+           R"({"type":"Split",)"
            R"("pattern":{"Regex":"<\\|x\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"},)"
            R"("behavior":"Removed","invert":true},{"type":"ByteLevel","add_prefix_space":false}]},)"
            R"("model":{"type":"BPE","end_of_word_suffix":"</w>","vocab":{)" +
