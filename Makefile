@@ -53,17 +53,18 @@ SECONDS ?= 60
 cpp-fuzz: build/cpp-fuzz/built
 	for fuzzer in build/cpp-fuzz/fuzz_*; do $$fuzzer -max_total_time=$(SECONDS) || exit 1; done
 
-.PHONY: build/cpp/built build/cpp-address/built build/cpp-thread/built build/cpp-fuzz/built
+CPP_BUILDS := build/cpp/built build/cpp-address/built build/cpp-thread/built build/cpp-fuzz/built
+.PHONY: $(CPP_BUILDS)
 build/cpp/built: CPP = -DAPTP_TESTS=ON
 build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-thread/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-fuzz/built: CPP = -DAPTP_FUZZ=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++
-build/cpp-fuzz/built: PACKAGES = clang
-build/%/built: $(VENV)/dev.ready
+build/cpp-fuzz/built: PACKAGES = clang libclang-rt-dev
+$(CPP_BUILDS): build/%/built: $(VENV)/dev.ready
 	sh runtime/cpp/packages.sh $(PACKAGES)
 	sh runtime/cpp/onnxruntime.sh build/onnxruntime $(RUN)
 	cmake -S runtime/cpp -B $(@D) -DONNXRUNTIME_ROOT=$(CURDIR)/build/onnxruntime $(CPP)
-	cmake --build $(@D) --parallel
+	cmake --build $(@D) --parallel $$(nproc)
 
 # The whole path on SD 2.1's true geometry with random weights: 4 experts and dense, about 15 GB of disk.
 sd21: $(VENV)/dev.ready

@@ -17,6 +17,7 @@ FORMAT = "aptp-characters"
 CLASSES = {"letters": r"\p{L}", "numbers": r"\p{N}", "spaces": r"\s"}
 # A line break is a class of its own in every table: it neither composes nor changes its place or its case.
 _BREAK = "\n"
+_CHUNK = 256
 _HANGUL = range(0xAC00, 0xD7A4)  # decomposed by arithmetic, which every reader does
 
 # Marks of the least and of the greatest combining class.
@@ -66,8 +67,16 @@ def _all(function: Function, texts: Sequence[str]) -> list[str]:
     return found
 
 
+def _stirred(function: Function, texts: Sequence[str]) -> list[str]:
+    """Those of `texts` that lie near one which `function` changes: few, and found at few calls."""
+    chunks = (texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK))
+    pairs = ((chunk, _BREAK.join(chunk)) for chunk in chunks)
+    return [text for chunk, joined in pairs if function(joined) != joined for text in chunk]
+
+
 def _changed(function: Function, skip: Sequence[int] = ()) -> dict[str, str]:
     texts = [text for text in scalars() if text != _BREAK and ord(text) not in skip]
+    texts = _stirred(function, texts)
     return {text: to for text, to in zip(texts, _all(function, texts), strict=True) if to != text}
 
 
@@ -94,9 +103,9 @@ def _marks(decomposed: frozenset[str]) -> list[list[int]]:
     last. Unicode promises never to change a class, so those that Python knows may be compared with.
     """
     order = normalizers.NFD().normalize_str
-    texts = [
-        text for text in scalars() if text != _BREAK and text not in decomposed and ord(text) not in _HANGUL
-    ]
+    skip = {_BREAK, *decomposed, *map(chr, _HANGUL)}
+    pairs = [f"{_MOST}{text}{_BREAK}{text}{_LEAST}" for text in scalars() if text not in skip]
+    texts = [pair[1] for pair in _stirred(order, pairs)]
 
     def stay(texts: Sequence[str], other: str) -> list[bool]:
         """Whether each of `texts` keeps its place, before `other` and behind it."""

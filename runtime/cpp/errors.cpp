@@ -55,21 +55,36 @@ std::string escaped(char32_t character, char quote) {
 
 const char* name_of(Status status) noexcept {
     switch (status) {
-        case Status::ok: return "ok";
-        case Status::failure: return "RuntimeFailure";
-        case Status::usage: return "UsageError";
-        case Status::not_a_bundle: return "NotABundle";
-        case Status::manifest: return "ManifestError";
-        case Status::integrity: return "IntegrityError";
-        case Status::environment: return "EnvironmentMismatch";
-        case Status::code_unavailable: return "CodeUnavailable";
-        case Status::queue_full: return "QueueFull";
-        case Status::deadline_exceeded: return "DeadlineExceeded";
-        case Status::cancelled: return "Cancelled";
-        case Status::closed: return "Closed";
-        case Status::cache: return "CacheFailure";
-        case Status::output: return "OutputFailure";
-        case Status::engine: return "EngineFailure";
+        case Status::ok:
+            return "ok";
+        case Status::failure:
+            return "RuntimeFailure";
+        case Status::usage:
+            return "UsageError";
+        case Status::not_a_bundle:
+            return "NotABundle";
+        case Status::manifest:
+            return "ManifestError";
+        case Status::integrity:
+            return "IntegrityError";
+        case Status::environment:
+            return "EnvironmentMismatch";
+        case Status::code_unavailable:
+            return "CodeUnavailable";
+        case Status::queue_full:
+            return "QueueFull";
+        case Status::deadline_exceeded:
+            return "DeadlineExceeded";
+        case Status::cancelled:
+            return "Cancelled";
+        case Status::closed:
+            return "Closed";
+        case Status::cache:
+            return "CacheFailure";
+        case Status::output:
+            return "OutputFailure";
+        case Status::engine:
+            return "EngineFailure";
     }
     return "RuntimeFailure";
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the C++ runtime is built from, as packages of Debian 12 or newer. ONNX Runtime: see onnxruntime.sh.
-# Further packages may be named: `packages.sh clang` for the fuzzers.
+# Further packages may be named: `packages.sh clang libclang-rt-dev` for the fuzzers.
 set -eu
 if [ "$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi
 packages="cmake doctest-dev g++ libcpp-httplib-dev libpng-dev libssl-dev make nlohmann-json3-dev pkg-config $*"

@@ -14,9 +14,7 @@ std::size_t length_of(unsigned char first) {
     return 0;
 }
 
-bool is_continuation(char byte) {
-    return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
-}
+bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
 
 bool is_scalar(char32_t value, std::size_t length) {
     static constexpr char32_t least[] = {0, 0, 0x80, 0x800, 0x10000};

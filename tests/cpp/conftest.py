@@ -4,13 +4,16 @@
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from export import build as exporter
 from tests.checkpoints import command, mini_checkpoint
+
+from .drawing import Asked, Draw, drawn_by_library
 
 HERE = Path(__file__).resolve().parent
 
@@ -45,7 +48,7 @@ def program(build: Path) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default's bundle, not to be changed. `APTP_CPP_BUNDLE` names one that is there, to save its building."""
+    """The default's bundle, not to be changed. `APTP_CPP_BUNDLE` names one that is there already."""
     if given := os.environ.get("APTP_CPP_BUNDLE"):
         return Path(given).resolve()
     root = tmp_path_factory.mktemp("default")
@@ -56,7 +59,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small bundle of codes 0 and 1 and dense, with random weights; not to be changed. Or `APTP_CPP_MINI`."""
+    """A small bundle of codes 0 and 1 and dense, not to be changed; `APTP_CPP_MINI` as above."""
     if given := os.environ.get("APTP_CPP_MINI"):
         return Path(given).resolve()
     base = tmp_path_factory.mktemp("mini")
@@ -69,3 +72,16 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that Python and C++ share."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def draw(program: Callable[[str], Path], cache: Path, tmp_path: Path) -> Draw:
+    """Makes images by the library: of a bundle, these requests, in calls of `batch`, on `engine`."""
+
+    def make(
+        bundle: Path, requests: Sequence[Asked], batch: int = 8, engine: str = "cpu"
+    ) -> list[dict[str, Any]]:
+        driver = program("draw")
+        return drawn_by_library(driver, tmp_path, bundle, cache, requests, batch=batch, engine=engine)
+
+    return make

@@ -2,26 +2,21 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from runtime import Pipeline
-from runtime.errors import RuntimeFailure
-from runtime.generated import Generated
-from runtime.images import KEY, describe
 from tests.bundles import edit
 from tests.checkpoints import copy_bundle
 
+from .drawing import Asked, Draw, assert_agree, drawn_by_python
+
 pytestmark = pytest.mark.timeout(600)
 
-Draw = Callable[..., list[dict[str, Any]]]
-Asked = dict[str, Any]
 PROMPTS = [
     "a red circle",
     "three yellow stars",
@@ -30,72 +25,6 @@ PROMPTS = [
     "",
     "two purple crosses and a white ring on black",
 ]
-
-
-@pytest.fixture
-def draw(program: Callable[[str], Path], cache: Path, tmp_path: Path) -> Draw:
-    """Makes images by the library, and gives what it tells of each, with `pixels`."""
-
-    def make(bundle: Path, requests: Sequence[Asked], batch: int = 8) -> list[dict[str, Any]]:
-        command = [program("draw"), bundle, cache, str(batch), tmp_path]
-        done = subprocess.run(
-            command, input=json.dumps(requests), capture_output=True, text=True, timeout=500, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        told = [json.loads(line) for line in done.stdout.splitlines()]
-        for index, one in enumerate(told):
-            if one["status"] == 0:
-                flat = np.fromfile(tmp_path / f"{index}.rgb", np.uint8)
-                one["pixels"] = flat.reshape(one["height"], one["width"], 3)
-                with Image.open(tmp_path / f"{index}.png") as png:
-                    one["text"] = json.loads(png.text[KEY])
-                    assert np.array_equal(np.asarray(png), one["pixels"])
-        return told
-
-    return make
-
-
-def drawn_by_python(
-    bundle: Path, cache: Path, requests: Sequence[Asked], batch: int = 8
-) -> list[Generated | RuntimeFailure]:
-    """The same requests from as many threads at once."""
-
-    def one(pipeline: Pipeline, asked: Asked) -> Generated | RuntimeFailure:
-        options = dict(asked)
-        prompt = options.pop("prompt")
-        if "height" in options:
-            options["size"] = options.pop("height"), options.pop("width")
-        if "code" in options and options["code"] != "dense":
-            options["code"] = int(options["code"])
-        if "latents" in options:
-            options["latents"] = np.fromfile(options["latents"], np.float32).reshape(options.pop("shape"))
-        try:
-            return pipeline.generate([prompt], **options)[0]
-        except RuntimeFailure as failure:
-            return failure
-
-    with (
-        Pipeline.open(bundle, engine="cpu", cache=cache, batch=batch) as pipeline,
-        ThreadPoolExecutor(len(requests)) as pool,
-    ):
-        return list(pool.map(lambda asked: one(pipeline, asked), requests))
-
-
-def assert_same(told: dict[str, Any], image: Generated | RuntimeFailure) -> None:
-    assert isinstance(image, Generated), image
-    assert told["status"] == 0, told
-    assert np.array_equal(told["pixels"], image.pixels)
-    assert told["text"] == json.loads(json.dumps(describe(image)))
-    choice = image.choice
-    assert (told["expert"], told["fell_back"]) == (choice.expert, choice.fell_back)
-
-
-def assert_agree(draw: Draw, bundle: Path, cache: Path, requests: Sequence[Asked], batch: int = 8) -> None:
-    expected = drawn_by_python(bundle, cache, requests, batch)
-    told = draw(bundle, requests, batch)
-    assert len(told) == len(expected)
-    for one, image in zip(told, expected, strict=True):
-        assert_same(one, image)
 
 
 @pytest.mark.parametrize("solver", ["ddim", "dpmpp_2m", "euler", "pndm", "unipc"])

@@ -1,4 +1,4 @@
-"""A stranger follows the README's C++ section word for word, and gets images: from the tool and from the examples."""
+"""A stranger follows the README's C++ section word for word, and gets images, by tool and by example."""
 
 import os
 import re

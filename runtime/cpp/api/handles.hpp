@@ -29,7 +29,7 @@ public:
 
     void cancel();
 
-    // Call nobody back from now on; waits for a callback in another thread.
+    // Call nobody back from now on; waits until the end was told, after `cancel`.
     void detach();
 
     // APTP_PENDING, or how it ended.

@@ -135,6 +135,11 @@ void Pending::cancel() {
 }
 
 void Pending::detach() {
+    {
+        // Whoever ended it tells of that now, and holds `hearing_` from before the status until that is told.
+        std::unique_lock lock(mutex_);
+        ended_.wait(lock, [this] { return status_ != APTP_PENDING; });
+    }
     const std::lock_guard hearing(hearing_);
     on_event_ = nullptr;
 }

@@ -48,8 +48,7 @@ std::string check_signature(const std::filesystem::path& root, const std::string
     const bool is_line = line.size() > 64 && line.substr(64) == std::string("  ") + MANIFEST + "\n" &&
                          line.find_first_not_of("0123456789abcdef") == 64;
     if (!is_line) {
-        throw Failure(Status::integrity,
-                      place + SIGNATURE + ": is not a line `<64 hex>  " + MANIFEST + "`; " + REMEDY);
+        throw Failure(Status::integrity, place + SIGNATURE + ": is not a line `<64 hex>  " + MANIFEST + "`; " + REMEDY);
     }
     std::string digest = sha256(data);
     if (digest != line.substr(0, 64)) {
@@ -69,12 +68,11 @@ std::shared_ptr<const Bundle> Bundle::open(const std::filesystem::path& path) {
         root = std::filesystem::canonical(path);
         names = names_in(root);
     } catch (const std::filesystem::filesystem_error& error) {
-        throw Failure(Status::not_a_bundle, path.string() + ": cannot be opened as a folder: " +
-                                                error.code().message() + "; " + BUILD);
+        throw Failure(Status::not_a_bundle,
+                      path.string() + ": cannot be opened as a folder: " + error.code().message() + "; " + BUILD);
     }
     if (!holds(names, MANIFEST)) {
-        throw Failure(Status::not_a_bundle,
-                      path.string() + ": has no " + MANIFEST + ", so it is " + kind_of(names));
+        throw Failure(Status::not_a_bundle, path.string() + ": has no " + MANIFEST + ", so it is " + kind_of(names));
     }
     const std::string data = small_file(root, MANIFEST, DOCUMENT_BYTES);
     std::string digest = check_signature(root, data);
@@ -82,9 +80,7 @@ std::shared_ptr<const Bundle> Bundle::open(const std::filesystem::path& path) {
 }
 
 Bundle::Bundle(std::filesystem::path root, Manifest manifest, std::string digest)
-    : manifest_(std::move(manifest)),
-      digest_(std::move(digest)),
-      files_(std::move(root), manifest_.files, REMEDY) {}
+    : manifest_(std::move(manifest)), digest_(std::move(digest)), files_(std::move(root), manifest_.files, REMEDY) {}
 
 std::vector<std::filesystem::path> Bundle::model(const ModelEntry& model) const {
     std::vector<std::filesystem::path> places;

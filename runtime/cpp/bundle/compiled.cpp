@@ -77,8 +77,7 @@ bool are_all_kept(const Gates& gates) {
 
 std::string identity(const CompiledEntry& entry, const ModelEntry& model, const Table<FileEntry>& files,
                      const Gates* gates) {
-    std::string lines =
-        "kind " + entry.kind + "\nprecision " + entry.precision + "\nmodel " + model.identity + "\n";
+    std::string lines = "kind " + entry.kind + "\nprecision " + entry.precision + "\nmodel " + model.identity + "\n";
     for (const std::string& path : model.paths()) lines += "file " + files.find(path)->second.sha256 + "\n";
     if (entry.kind == SUPERNET && gates != nullptr) {
         lines += "gates " + std::to_string(gates->count) + " " + gates->bits + "\n";
@@ -126,8 +125,7 @@ void check(const ExpertEntry& expert, const Table<FileEntry>& files, const std::
         const CompiledEntry& entry = expert.compiled[index];
         const std::string place = where + ".compiled[" + std::to_string(index) + "]";
         if (files.find(entry.file) == files.end()) {
-            throw Failure(Status::manifest,
-                          place + ": names the file " + repr(entry.file) + ", which is not there");
+            throw Failure(Status::manifest, place + ": names the file " + repr(entry.file) + ", which is not there");
         }
         std::vector<std::string> key{entry.kind, entry.precision};
         for (const auto& [name, value] : entry.target) key.insert(key.end(), {name, value});

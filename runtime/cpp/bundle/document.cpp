@@ -7,9 +7,9 @@
 namespace aptp {
 namespace {
 
-Failure refusal(const std::string& message) {
-    return {Status::manifest, message};
-}
+constexpr std::size_t SHOWN = 200;  // of a parser's message, which may quote what it read
+
+Failure refusal(const std::string& message) { return {Status::manifest, message}; }
 
 // Builds the value while the parser goes, so that nothing forbidden is ever stored.
 class Builder : public nlohmann::json_sax<Json> {
@@ -52,10 +52,11 @@ public:
     }
 
     bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-        const std::string what = error.what();  // `[json.exception.….101] parse error at …`
-        const std::size_t start = what.find("] ");
-        throw refusal(name_ + ": not UTF-8 JSON, at byte " + std::to_string(position) + ": " +
-                      (start == std::string::npos ? what : what.substr(start + 2)));
+        // `[json.exception.parse_error.101] parse error at line 1, column 2: …; last read: '…'`
+        std::string what = error.what();
+        what.erase(0, std::min(what.size(), what.find("] ") + 2));
+        what.resize(std::min({what.size(), what.find("; last read"), SHOWN}));
+        throw refusal(name_ + ": not UTF-8 JSON, at byte " + std::to_string(position) + ": " + what);
     }
 
     Json root;
@@ -160,9 +161,7 @@ std::string Fields::text(const std::string& name, const std::vector<std::string>
     return value;
 }
 
-Table<std::string> Fields::texts(const std::string& name) {
-    return each(name, as_text);
-}
+Table<std::string> Fields::texts(const std::string& name) { return each(name, as_text); }
 
 std::string Fields::digest(const std::string& name) {
     std::string value = text(name);
@@ -174,9 +173,7 @@ std::int64_t Fields::integer(const std::string& name, std::int64_t low, std::int
     return as_integer(raw(name), where + "." + name, low, high);
 }
 
-double Fields::number(const std::string& name) {
-    return as_number(raw(name), where + "." + name);
-}
+double Fields::number(const std::string& name) { return as_number(raw(name), where + "." + name); }
 
 bool Fields::flag(const std::string& name) {
     const Json& value = raw(name);
@@ -184,9 +181,7 @@ bool Fields::flag(const std::string& name) {
     return value.get<bool>();
 }
 
-Fields Fields::fields(const std::string& name) {
-    return {raw(name), where + "." + name, lenient, minor};
-}
+Fields Fields::fields(const std::string& name) { return {raw(name), where + "." + name, lenient, minor}; }
 
 Failure Fields::error(const std::string& name, const std::string& message) const {
     return refusal(where + "." + name + ": " + message);

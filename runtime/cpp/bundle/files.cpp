@@ -221,13 +221,11 @@ void VerifiedFiles::check_size(const std::string& path, std::int64_t size, const
 
 void VerifiedFiles::check_hash(const std::string& path, const std::string& digest, const FileEntry& wanted) const {
     if (digest != wanted.sha256) {
-        throw Failure(Status::integrity, place(path) + ": SHA-256 " + digest + " instead of " + wanted.sha256 + "; " +
-                                             remedy_);
+        throw Failure(Status::integrity,
+                      place(path) + ": SHA-256 " + digest + " instead of " + wanted.sha256 + "; " + remedy_);
     }
 }
 
-std::string VerifiedFiles::place(const std::string& path) const {
-    return root_.string() + "/" + path;
-}
+std::string VerifiedFiles::place(const std::string& path) const { return root_.string() + "/" + path; }
 
 }  // namespace aptp

@@ -1,6 +1,7 @@
 #include "bundle/manifest.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <set>
 
@@ -53,7 +54,9 @@ Source parse_source(Fields fields) {
 Defaults parse_defaults(Fields fields) {
     Defaults defaults{fields.text("solver"), fields.integer("steps", 1, ROWS), fields.number("guidance")};
     if (!(defaults.guidance >= 0 && defaults.guidance <= GUIDANCE)) {
-        throw fields.error("guidance", "is outside 0 to 1000");
+        std::array<char, 64> text{};
+        std::snprintf(text.data(), text.size(), "%g is outside 0 to %g", defaults.guidance, GUIDANCE);
+        throw fields.error("guidance", text.data());
     }
     fields.close();
     return defaults;
@@ -103,8 +106,7 @@ ModelEntry parse_model(Fields fields) {
     if (model.serve && !model.weights) throw fields.error("serve", "needs weights");
     const std::vector<std::string> paths = model.paths();
     if (std::set<std::string>(paths.begin(), paths.end()).size() < paths.size()) {
-        throw Failure(Status::manifest,
-                      fields.where + ": names one file twice; graph, weights and serve must differ");
+        throw Failure(Status::manifest, fields.where + ": names one file twice; graph, weights and serve must differ");
     }
     fields.close();
     return model;
@@ -126,8 +128,7 @@ std::string parse_input(const Json& value, const std::string& where) {
     static const std::vector<std::string> inputs{"input_ids", "attention_mask"};
     std::string name = as_text(value, where);
     if (std::find(inputs.begin(), inputs.end(), name) == inputs.end()) {
-        throw Failure(Status::manifest,
-                      where + ": " + repr(name) + " is not an encoder input" + nearest(name, inputs));
+        throw Failure(Status::manifest, where + ": " + repr(name) + " is not an encoder input" + nearest(name, inputs));
     }
     return name;
 }

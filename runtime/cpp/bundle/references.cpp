@@ -13,9 +13,7 @@ namespace {
 
 constexpr std::size_t COMPARED = 1000;  // the most names that one is compared with, to guess what was meant
 
-Failure refusal(const std::string& message) {
-    return {Status::manifest, "manifest." + message};
-}
+Failure refusal(const std::string& message) { return {Status::manifest, "manifest." + message}; }
 
 template <typename Value>
 std::vector<std::string> names_of(const Table<Value>& table) {

@@ -1,7 +1,6 @@
 // Start noise that every language reproduces bit for bit (docs/BUNDLE.md, "Start noise").
 #pragma once
 
-
 #include <array>
 #include <cstddef>
 #include <cstdint>

@@ -97,8 +97,12 @@ Course Solver::read(std::int64_t steps) const {
     course.noise_scale = static_cast<float>(entry_.noise_scale[number - 1]);
     course.window = window;
     for (std::size_t index = 0; index < static_cast<std::size_t>(entry_.rows[number - 1]); ++index, values += width) {
-        Row row{values[0], values[1], terms(values + 2, window), terms(values + 2 + window, window),
-                values[2 + 2 * window], values[3 + 2 * window]};
+        Row row{values[0],
+                values[1],
+                terms(values + 2, window),
+                terms(values + 2 + window, window),
+                values[2 + 2 * window],
+                values[3 + 2 * window]};
         if (reads_beyond(row.states, index) || reads_beyond(row.outputs, index)) {
             throw Failure(Status::manifest, entry_.table + ": row " + std::to_string(index) + " for " +
                                                 std::to_string(steps) + " steps reads before the first row");

@@ -183,7 +183,7 @@ typedef struct aptp_event {
 typedef void (*aptp_on_event)(void* user, const aptp_event* event);
 
 /* Telling takes the cores from calls: ask for what is needed. */
-#define APTP_WANT_STEPS 1U   /* an event for each step but the last */
+#define APTP_WANT_STEPS 1U   /* an event for each step */
 #define APTP_WANT_LATENTS 2U /* each of those has the latents */
 
 typedef struct aptp_request_options {
@@ -201,7 +201,7 @@ typedef struct aptp_request_options {
     int32_t priority; /* -1, 0 or 1: one step is worth having come ten seconds earlier */
     uint32_t wants;   /* APTP_WANT_...: what on_event hears besides */
     double deadline;  /* seconds from now, waiting included; APTP_UNSET: none */
-    int64_t previews; /* how many of the steps show what the image will be, evenly spaced */
+    int64_t previews; /* how many of the steps show what the image will be, evenly spaced, never the last */
     aptp_on_event on_event;
     void* user; /* given to on_event */
 } aptp_request_options;
@@ -238,9 +238,9 @@ APTP_API aptp_status aptp_wait(aptp_request* request, double seconds);
 /* Take a request back: it ends with APTP_CANCELLED, unless it has ended already. Does not wait. */
 APTP_API aptp_status aptp_cancel(aptp_request* request);
 
-/* Free the handle, and all that aptp_result gave. A request that has not ended is cancelled, and its callback is not
- * called again once this returns (one that runs in another thread is waited for). NULL is fine. In a callback only for
- * its own request, at APTP_EVENT_ENDED. */
+/* Free the handle, and all that aptp_result gave. A request that has not ended is cancelled; its callback has heard of
+ * the end when this returns, and is not called again. It waits for that, so hold no lock that callbacks take. NULL is
+ * fine. In a callback only for its own request, at APTP_EVENT_ENDED. */
 APTP_API void aptp_release(aptp_request* request);
 
 /* An image, and how it came to be. Pointers are valid until the request is released. */

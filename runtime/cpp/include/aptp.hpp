@@ -85,7 +85,7 @@ struct RequestOptions {
     int priority = 0;
     std::optional<double> deadline;
     std::int64_t previews = 0;
-    bool steps_wanted = false;    // on_event hears of each step but the last
+    bool steps_wanted = false;    // on_event hears of each step
     bool latents_wanted = false;  // and each of those has the latents
     // Hears of the request: see aptp_on_event. What it throws takes the request back, and is thrown by `wait`.
     std::function<void(const aptp_event& event)> on_event;

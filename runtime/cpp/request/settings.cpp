@@ -9,9 +9,7 @@
 namespace aptp {
 namespace {
 
-Failure refusal(const std::string& message) {
-    return {Status::usage, message};
-}
+Failure refusal(const std::string& message) { return {Status::usage, message}; }
 
 std::string shown(double value) {
     std::array<char, 32> text{};

@@ -126,7 +126,8 @@ std::vector<Key> Scheduler::evict(const std::function<bool(Key)>& unwanted) {
     }
     for (const Key key : keys) {
         memory_.evict(key);
-        skipped_.erase(key);
+        const auto gone = [key](const auto& each) { return each.first == key; };
+        skipped_.erase(std::remove_if(skipped_.begin(), skipped_.end(), gone), skipped_.end());
     }
     settled_ = false;
     return keys;
@@ -134,18 +135,19 @@ std::vector<Key> Scheduler::evict(const std::function<bool(Key)>& unwanted) {
 
 std::optional<Group> Scheduler::next_call() {
     if (group_) return std::nullopt;
-    const std::vector<Group> waiting = heads();
+    const std::vector<Head> waiting = heads();
     if (waiting.empty()) return std::nullopt;
-    const Group& chosen = choose(waiting);
-    const Rank served = chosen.tickets.front()->rank;
-    std::map<Key, std::int64_t> skipped;
-    for (const Group& head : waiting) {
-        if (head.key == chosen.key) continue;
-        const auto before = skipped_.find(head.key);
-        skipped[head.key] = (before == skipped_.end() ? 0 : before->second) + (head.tickets.front()->rank < served);
+    const Head& chosen = choose(waiting);
+    std::vector<std::pair<Key, std::int64_t>> passed;
+    for (const Head& head : waiting) {
+        if (head.key != chosen.key) passed.emplace_back(head.key, skipped(head.key) + (head.oldest < chosen.oldest));
     }
-    skipped_ = std::move(skipped);
-    group_ = chosen;
+    skipped_ = std::move(passed);
+    group_ = Group{chosen.key, {}};
+    for (const TicketPtr& ticket : running_) {
+        if (static_cast<std::int64_t>(group_->tickets.size()) == chosen.count) break;
+        if (ticket->state == State::running && ticket->need == chosen.key) group_->tickets.push_back(ticket);
+    }
     return group_;
 }
 
@@ -176,43 +178,39 @@ std::vector<TicketPtr> Scheduler::ready() const {
 }
 
 // Of each engine in memory, the first who need it: as many as share a call. In the order of their first.
-std::vector<Group> Scheduler::heads() const {
-    std::vector<Group> heads;
-    std::vector<std::size_t> most;  // of each head
+std::vector<Scheduler::Head> Scheduler::heads() const {
+    std::vector<Head> heads;
     for (const TicketPtr& ticket : running_) {
         if (ticket->state != State::running) continue;
-        auto head =
-            std::find_if(heads.begin(), heads.end(), [&](const Group& each) { return each.key == ticket->need; });
-        if (head == heads.end()) {
-            if (!memory_.contains(ticket->need) || is_in(leaving_, ticket->need)) continue;
-            heads.push_back(Group{ticket->need, {}});
-            most.push_back(static_cast<std::size_t>(capacity_(ticket->need)));
-            head = heads.end() - 1;
-        }
-        if (head->tickets.size() < most[static_cast<std::size_t>(head - heads.begin())]) {
-            head->tickets.push_back(ticket);
+        const auto same = [&](const Head& each) { return each.key == ticket->need; };
+        const auto head = std::find_if(heads.begin(), heads.end(), same);
+        if (head != heads.end()) {
+            head->count = std::min(head->count + 1, head->most);
+        } else if (memory_.contains(ticket->need) && !is_in(leaving_, ticket->need)) {
+            heads.push_back({ticket->need, capacity_(ticket->need), 1, ticket->rank});
         }
     }
     return heads;
 }
 
 // The fullest group, of those the oldest; but first whoever was passed over too often.
-const Group& Scheduler::choose(const std::vector<Group>& heads) const {
-    const auto was_passed_over = [this](const Group& head) {
-        const auto skipped = skipped_.find(head.key);
-        return (skipped == skipped_.end() ? 0 : skipped->second) >= limits_.patience;
-    };
+const Scheduler::Head& Scheduler::choose(const std::vector<Head>& heads) const {
     // Heads come in the order of their oldest, so the first of several is the oldest.
-    const auto late = std::find_if(heads.begin(), heads.end(), was_passed_over);
+    const auto late = std::find_if(heads.begin(), heads.end(),
+                                   [this](const Head& head) { return skipped(head.key) >= limits_.patience; });
     if (late != heads.end()) return *late;
-    const auto fullness = [this](const Group& head) {
-        return static_cast<double>(head.tickets.size()) / static_cast<double>(capacity_(head.key));
+    const auto is_emptier = [](const Head& one, const Head& other) {
+        return static_cast<double>(one.count) / static_cast<double>(one.most) <
+               static_cast<double>(other.count) / static_cast<double>(other.most);
     };
-    const Group* fullest = &heads.front();
-    for (const Group& head : heads) {
-        if (fullness(head) > fullness(*fullest)) fullest = &head;
-    }
-    return *fullest;
+    return *std::max_element(heads.begin(), heads.end(), is_emptier);
+}
+
+// How often an engine's group was passed over for a younger one.
+std::int64_t Scheduler::skipped(Key key) const {
+    const auto found =
+        std::find_if(skipped_.begin(), skipped_.end(), [key](const auto& each) { return each.first == key; });
+    return found == skipped_.end() ? 0 : found->second;
 }
 
 std::optional<Opening> Scheduler::open(Key key, const std::vector<Key>& needs, bool ahead) {

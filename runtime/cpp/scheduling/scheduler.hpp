@@ -11,8 +11,8 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "scheduling/counts.hpp"
@@ -101,9 +101,18 @@ public:
     std::vector<TicketPtr> called(Seconds seconds, Seconds now, bool failed = false);
 
 private:
+    // The group that an engine's next call would have: how many of the `most` that share one, and its oldest.
+    struct Head {
+        Key key;
+        std::int64_t most;
+        std::int64_t count;
+        Rank oldest;
+    };
+
     std::vector<TicketPtr> ready() const;
-    std::vector<Group> heads() const;
-    const Group& choose(const std::vector<Group>& heads) const;
+    std::vector<Head> heads() const;
+    const Head& choose(const std::vector<Head>& heads) const;
+    std::int64_t skipped(Key key) const;
     std::optional<Opening> open(Key key, const std::vector<Key>& needs, bool ahead);
     bool end(const TicketPtr& ticket, End how);
 
@@ -115,9 +124,10 @@ private:
     std::vector<TicketPtr> running_;  // by rank
     TicketPtr preparing_;
     std::optional<Group> group_;
-    std::vector<Key> leaving_;             // no more calls on them: they go when the running one is done
-    bool settled_ = false;                 // every engine that is needed, or will be, is known to be in memory
-    std::map<Key, std::int64_t> skipped_;  // how often an engine's group was passed over for a younger one
+    std::vector<Key> leaving_;  // no more calls on them: they go when the running one is done
+    bool settled_ = false;      // every engine that is needed, or will be, is known to be in memory
+    std::vector<std::pair<Key, std::int64_t>>
+        skipped_;  // how often an engine's group was passed over for a younger one
 };
 
 }  // namespace aptp

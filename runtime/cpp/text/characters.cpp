@@ -9,9 +9,7 @@ namespace {
 
 constexpr DocumentCaps CAPS{4 * 1024 * 1024, 4};
 
-Failure refusal(const std::string& where, const char* message) {
-    return {Status::manifest, where + ": " + message};
-}
+Failure refusal(const std::string& where, const char* message) { return {Status::manifest, where + ": " + message}; }
 
 char32_t as_character(const Json& value, const std::string& where) {
     const std::int64_t number = as_integer(value, where, 0, 0x10FFFF);
@@ -41,17 +39,13 @@ std::vector<std::u32string> parse_rows(Fields& fields, const char* name, std::si
     });
 }
 
-std::uint64_t pair_key(char32_t first, char32_t second) {
-    return (std::uint64_t{first} << 32) | second;
-}
+std::uint64_t pair_key(char32_t first, char32_t second) { return (std::uint64_t{first} << 32) | second; }
 
 // Syllables of Hangul are composed by arithmetic (The Unicode Standard, 3.12).
 constexpr char32_t SYLLABLE = 0xAC00, LEADING = 0x1100, VOWEL = 0x1161, TRAILING = 0x11A7;
 constexpr char32_t LEADINGS = 19, VOWELS = 21, TRAILINGS = 28, SYLLABLES = LEADINGS * VOWELS * TRAILINGS;
 
-bool is_syllable(char32_t character) {
-    return character >= SYLLABLE && character < SYLLABLE + SYLLABLES;
-}
+bool is_syllable(char32_t character) { return character >= SYLLABLE && character < SYLLABLE + SYLLABLES; }
 
 void append_syllable(std::u32string& out, char32_t character) {
     const char32_t index = character - SYLLABLE;
@@ -154,9 +148,8 @@ void CharacterTables::order(std::u32string& text) const {
     for (auto start = text.begin(); start != text.end();) {
         start = std::find_if_not(start, text.end(), is_starter);
         const auto end = std::find_if(start, text.end(), is_starter);
-        std::stable_sort(start, end, [this](char32_t one, char32_t other) {
-            return combining_class(one) < combining_class(other);
-        });
+        std::stable_sort(
+            start, end, [this](char32_t one, char32_t other) { return combining_class(one) < combining_class(other); });
         start = end;
     }
 }

@@ -10,9 +10,7 @@ namespace {
 
 constexpr std::size_t NONE = static_cast<std::size_t>(-1);
 
-std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) {
-    return (std::uint64_t{first} << 32) | second;
-}
+std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) { return (std::uint64_t{first} << 32) | second; }
 
 // The character that stands for each byte in a vocabulary: itself where it is printable, else one from U+0100 on.
 std::array<std::string, 256> byte_characters() {
@@ -77,8 +75,8 @@ void PairEncoding::encode(std::string_view word, std::vector<std::int64_t>& ids)
     for (std::size_t place = 0; place < word.size(); ++place) {
         const auto byte = static_cast<unsigned char>(word[place]);
         const bool is_last = place + 1 == word.size();
-        symbols.push_back({is_last ? last_[byte] : inner_[byte], place == 0 ? NONE : place - 1,
-                           is_last ? NONE : place + 1});
+        symbols.push_back(
+            {is_last ? last_[byte] : inner_[byte], place == 0 ? NONE : place - 1, is_last ? NONE : place + 1});
     }
     std::priority_queue<Candidate> queue;
     const auto consider = [&](std::size_t place) {

@@ -20,7 +20,8 @@ nlohmann::json answer(const aptp::Tokenizer& tokenizer, const std::string& line)
     try {
         const auto prompt = nlohmann::json::parse(line).get<std::string>();
         const aptp::Tokens tokens = tokenizer(prompt);
-        return {{"ids", tokens.ids}, {"mask", tokens.mask}, {"dropped", tokens.dropped}, {"all", tokenizer.encode(prompt)}};
+        return {
+            {"ids", tokens.ids}, {"mask", tokens.mask}, {"dropped", tokens.dropped}, {"all", tokenizer.encode(prompt)}};
     } catch (const aptp::Failure& failure) {
         return {{"error", aptp::name_of(failure.status())}, {"message", failure.what()}};
     }
@@ -34,7 +35,7 @@ int main(int count, char** arguments) {
         return 2;
     }
     try {
-        const aptp::TokenizerEntry entry{"tokenizer.json",          "characters.json",         std::stoll(arguments[3]),
+        const aptp::TokenizerEntry entry{"tokenizer.json",         "characters.json",        std::stoll(arguments[3]),
                                          std::stoll(arguments[4]), std::stoll(arguments[5]), std::stoll(arguments[6])};
         const aptp::Tokenizer tokenizer(entry, contents(arguments[1]), contents(arguments[2]));
         for (std::string line; std::getline(std::cin, line);) std::cout << answer(tokenizer, line) << '\n';

@@ -10,80 +10,71 @@
 
 namespace {
 
-aptp::CompiledEntry entry_for(const aptp::Table<std::string> &target) {
-  aptp::CompiledEntry entry;
-  entry.kind = "aoti";
-  entry.target = target;
-  return entry;
+aptp::CompiledEntry entry_for(const aptp::Table<std::string>& target) {
+    aptp::CompiledEntry entry;
+    entry.kind = "aoti";
+    entry.target = target;
+    return entry;
 }
 
-template <typename Call> aptp::Failure failure_of(Call call) {
-  try {
-    call();
-  } catch (const aptp::Failure &failure) {
-    return failure;
-  }
-  FAIL("nothing was refused");
-  return {aptp::Status::failure, ""};
+template <typename Call>
+aptp::Failure failure_of(Call call) {
+    try {
+        call();
+    } catch (const aptp::Failure& failure) {
+        return failure;
+    }
+    FAIL("nothing was refused");
+    return {aptp::Status::failure, ""};
 }
 
-} // namespace
+}  // namespace
 
 TEST_CASE("cpu is always there") {
-  CHECK(aptp::choose("cpu", {}, "") == "cpu");
-  CHECK_FALSE(aptp::missing(aptp::Provider{"cpu", ""}));
+    CHECK(aptp::choose("cpu", {}, "") == "cpu");
+    CHECK_FALSE(aptp::missing(aptp::Provider{"cpu", ""}));
 }
 
 TEST_CASE("an unknown engine is refused, and the nearest named") {
-  const aptp::Failure failure =
-      failure_of([] { aptp::choose("cpuu", {}, ""); });
-  CHECK(failure.status() == aptp::Status::usage);
-  CHECK(std::string(failure.what()).find("did you mean 'cpu'?") !=
-        std::string::npos);
+    const aptp::Failure failure = failure_of([] { aptp::choose("cpuu", {}, ""); });
+    CHECK(failure.status() == aptp::Status::usage);
+    CHECK(std::string(failure.what()).find("did you mean 'cpu'?") != std::string::npos);
 }
 
-TEST_CASE("a plugin that is not there is refused with its path, and auto does "
-          "without") {
-  const std::string nowhere = "/nonexistent/libprovider.so";
-  const aptp::Failure failure =
-      failure_of([&] { aptp::choose("openvino", {}, nowhere); });
-  CHECK(failure.status() == aptp::Status::environment);
-  CHECK(std::string(failure.what()).find(nowhere) != std::string::npos);
-  CHECK(aptp::provider_beside("aoti", nowhere).name ==
-        aptp::choose("auto", {}, nowhere));
+TEST_CASE(
+    "a plugin that is not there is refused with its path, and auto does "
+    "without") {
+    const std::string nowhere = "/nonexistent/libprovider.so";
+    const aptp::Failure failure = failure_of([&] { aptp::choose("openvino", {}, nowhere); });
+    CHECK(failure.status() == aptp::Status::environment);
+    CHECK(std::string(failure.what()).find(nowhere) != std::string::npos);
+    CHECK(aptp::provider_beside("aoti", nowhere).name == aptp::choose("auto", {}, nowhere));
 }
 
 TEST_CASE("openvino without a plugin says what is missing") {
-  const aptp::Failure failure =
-      failure_of([] { aptp::choose("openvino", {}, ""); });
-  CHECK(failure.status() == aptp::Status::environment);
+    const aptp::Failure failure = failure_of([] { aptp::choose("openvino", {}, ""); });
+    CHECK(failure.status() == aptp::Status::environment);
 }
 
-TEST_CASE("a compiled engine that the bundle lacks, or that this build cannot "
-          "open, is refused") {
-  aptp::Manifest manifest;
-  manifest.experts["0"] = {};
-  for (const char *kind : {"aoti", "tensorrt", "supernet"}) {
-    CHECK(failure_of([&] { aptp::choose(kind, manifest, ""); }).status() ==
-          aptp::Status::environment);
-  }
+TEST_CASE(
+    "a compiled engine that the bundle lacks, or that this build cannot "
+    "open, is refused") {
+    aptp::Manifest manifest;
+    manifest.experts["0"] = {};
+    for (const char* kind : {"aoti", "tensorrt", "supernet"}) {
+        CHECK(failure_of([&] { aptp::choose(kind, manifest, ""); }).status() == aptp::Status::environment);
+    }
 }
 
 TEST_CASE("this machine is the one it tells of, and no other") {
-  const auto here = aptp::facts("cpu");
-  REQUIRE(here.count("architecture") == 1);
-  const std::string architecture = here.find("architecture")->second;
-  CHECK_FALSE(aptp::mismatch(
-      entry_for({{"device", "cpu"}, {"architecture", architecture}})));
-  const auto other = aptp::mismatch(
-      entry_for({{"device", "cpu"}, {"architecture", "z80 baseline"}}));
-  REQUIRE(other);
-  CHECK(*other ==
-        "was compiled for architecture z80 baseline, and this machine has " +
-            architecture);
-  const auto unknown =
-      aptp::mismatch(entry_for({{"device", "cpu"}, {"moon", "full"}}));
-  REQUIRE(unknown);
-  CHECK(*unknown ==
-        "was compiled for moon full, which this machine does not have");
+    const auto here = aptp::facts("cpu");
+    REQUIRE(here.count("architecture") == 1);
+    const std::string architecture = here.find("architecture")->second;
+    CHECK_FALSE(aptp::mismatch(entry_for({{"device", "cpu"}, {"architecture", architecture}})));
+    const auto other = aptp::mismatch(entry_for({{"device", "cpu"}, {"architecture", "z80 baseline"}}));
+    REQUIRE(other);
+    CHECK(*other == "was compiled for architecture z80 baseline, and this machine has " + architecture);
+    const auto unknown = aptp::mismatch(entry_for({{"device", "cpu"}, {"moon", "full"}}));
+    REQUIRE(unknown);
+    CHECK(*unknown == "was compiled for moon full, which this machine does not have");
 }

@@ -10,40 +10,36 @@ namespace {
 
 // What IEEE 754 says of a half, by arithmetic.
 double meaning(unsigned half) {
-  const double sign = (half & 0x8000U) != 0 ? -1.0 : 1.0;
-  const int exponent = static_cast<int>(half >> 10 & 0x1fU);
-  const double fraction = static_cast<double>(half & 0x3ffU) / 1024;
-  return sign * (exponent == 0 ? std::ldexp(fraction, -14)
-                               : std::ldexp(1 + fraction, exponent - 15));
+    const double sign = (half & 0x8000U) != 0 ? -1.0 : 1.0;
+    const int exponent = static_cast<int>(half >> 10 & 0x1fU);
+    const double fraction = static_cast<double>(half & 0x3ffU) / 1024;
+    return sign * (exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1 + fraction, exponent - 15));
 }
 
-} // namespace
+}  // namespace
 
 TEST_CASE("every half has the float of the same value") {
-  std::vector<std::uint16_t> halves(1 << 16);
-  for (unsigned half = 0; half < halves.size(); ++half)
-    halves[half] = static_cast<std::uint16_t>(half);
-  std::vector<float> wide(halves.size());
-  aptp::entry::widen(reinterpret_cast<const char *>(halves.data()),
-                     halves.size(), wide.data());
-  for (unsigned half = 0; half < halves.size(); ++half) {
-    CAPTURE(half);
-    const bool has_value = (half & 0x7c00U) != 0x7c00U;
-    if (has_value) {
-      REQUIRE(static_cast<double>(wide[half]) == meaning(half));
-    } else {
-      REQUIRE(std::isinf(wide[half]) == ((half & 0x3ffU) == 0));
-      REQUIRE(std::isnan(wide[half]) == ((half & 0x3ffU) != 0));
+    std::vector<std::uint16_t> halves(1 << 16);
+    for (unsigned half = 0; half < halves.size(); ++half) halves[half] = static_cast<std::uint16_t>(half);
+    std::vector<float> wide(halves.size());
+    aptp::entry::widen(reinterpret_cast<const char*>(halves.data()), halves.size(), wide.data());
+    for (unsigned half = 0; half < halves.size(); ++half) {
+        CAPTURE(half);
+        const bool has_value = (half & 0x7c00U) != 0x7c00U;
+        if (has_value) {
+            REQUIRE(static_cast<double>(wide[half]) == meaning(half));
+        } else {
+            REQUIRE(std::isinf(wide[half]) == ((half & 0x3ffU) == 0));
+            REQUIRE(std::isnan(wide[half]) == ((half & 0x3ffU) != 0));
+        }
+        REQUIRE(std::signbit(wide[half]) == ((half & 0x8000U) != 0));
     }
-    REQUIRE(std::signbit(wide[half]) == ((half & 0x8000U) != 0));
-  }
 }
 
 TEST_CASE("where the halves lie does not matter") {
-  const unsigned char bytes[] = {0xff, 0x00, 0x3c, 0x00,
-                                 0xc0}; // 1 and -2, from an odd address
-  float wide[2] = {};
-  aptp::entry::widen(reinterpret_cast<const char *>(bytes) + 1, 2, wide);
-  CHECK(wide[0] == 1.0F);
-  CHECK(wide[1] == -2.0F);
+    const unsigned char bytes[] = {0xff, 0x00, 0x3c, 0x00, 0xc0};  // 1 and -2, from an odd address
+    float wide[2] = {};
+    aptp::entry::widen(reinterpret_cast<const char*>(bytes) + 1, 2, wide);
+    CHECK(wide[0] == 1.0F);
+    CHECK(wide[1] == -2.0F);
 }

@@ -1,0 +1,150 @@
+// room: service
+// What the runtime costs above its engines: microseconds per request and step, as JSON lines, for as many rounds as the
+// first argument says. Engines do nothing; latents are [4, 64, 64], prompts [77, 1024], as in
+// bench/runtime_overhead.py.
+#include <array>
+#include <condition_variable>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "service/batch.hpp"
+#include "service/service.hpp"
+
+namespace {
+
+constexpr std::array<std::int64_t, 3> SHAPE{4, 64, 64};
+constexpr std::size_t SIZE = 4 * 64 * 64;
+constexpr std::size_t STEPS = 50;
+constexpr std::size_t RUNNING = 64;
+constexpr std::size_t SERVED = 128;
+constexpr std::size_t EXPERTS = 4;
+
+struct NoEngine final : aptp::Engine {
+    void run(const aptp::EngineCall&) override {}
+};
+
+std::shared_ptr<const aptp::Course> course(std::size_t window) {
+    auto course = std::make_shared<aptp::Course>();
+    course->window = window;
+    for (std::size_t index = 0; index < STEPS; ++index) {
+        aptp::Row row;
+        row.timestep = static_cast<float>(index);
+        row.input_scale = 1;
+        row.states = {{0, 0.5F}};
+        // The state once, every output of the window.
+        for (std::size_t back = 0; back < std::min(window, index + 1); ++back) row.outputs.push_back({back, 0.5F});
+        course->rows.push_back(row);
+    }
+    return course;
+}
+
+std::shared_ptr<aptp::Request> request(std::size_t window, float guidance) {
+    auto tensor = std::make_shared<aptp::Tensor>();
+    tensor->shape = {1, 77, 1024};
+    tensor->values.resize(77 * 1024);
+    const aptp::Conditioning prompt{{"encoder_hidden_states", tensor}};
+    std::optional<aptp::Conditioning> negative;
+    if (guidance != 1) negative = prompt;
+    const std::vector<float> noise(SIZE, 1.0F);
+    return std::make_shared<aptp::Request>(aptp::constant_plan("0", STEPS),
+                                           aptp::Trajectory(course(window), noise.data(), SIZE), SHAPE, prompt,
+                                           negative, guidance);
+}
+
+// Latents gathered, and a step of the schedule for each request.
+double stepping(std::size_t window, float guidance, std::size_t batch) {
+    aptp::Requests requests;
+    for (std::size_t index = 0; index < batch; ++index) requests.push_back(request(window, guidance));
+    aptp::Batch group(requests);
+    NoEngine engine;
+    const double begin = aptp::steady_seconds();
+    for (std::size_t step = 0; step < STEPS; ++step) group.run(engine);
+    return 1e6 * (aptp::steady_seconds() - begin) / static_cast<double>(STEPS * batch);
+}
+
+// Counts those that are done.
+struct Done {
+    void add() {
+        const std::lock_guard lock(mutex);
+        ++count;
+        changed.notify_one();
+    }
+    void wait(std::size_t wanted) {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return count == wanted; });
+    }
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t count = 0;
+};
+
+// Work for a service that is nothing but its scheduling.
+struct Idle final : aptp::Work {
+    Idle(aptp::Key key, Done& counter) : engine(key), done(counter) {}
+    aptp::Key need() const override { return engine; }
+    std::optional<aptp::Key> upcoming() const override { return std::nullopt; }
+    bool ended() const override { return made == STEPS; }
+    void on_queued(std::size_t) override {}
+    void on_started() override {}
+    void on_step() override {}
+    void on_finished() override { done.add(); }
+    void on_failed(const aptp::Failed&) override { std::abort(); }
+
+    const aptp::Key engine;
+    Done& done;
+    std::size_t made = 0;
+};
+
+struct NoHandler final : aptp::Handler {
+    void prepare(aptp::Work&) override {}
+    std::unique_ptr<aptp::Opened> open(aptp::Key) override { return std::make_unique<aptp::Opened>(); }
+    void call(aptp::Key, aptp::Opened&, const std::vector<aptp::Work*>& works) override {
+        for (aptp::Work* work : works) ++static_cast<Idle*>(work)->made;
+    }
+    void close(aptp::Key, std::unique_ptr<aptp::Opened>) override {}
+};
+
+// Deciding, handing over and telling, all threads running.
+double scheduling(std::int64_t batch) {
+    aptp::Limits limits;
+    limits.running = RUNNING;
+    NoHandler handler;
+    aptp::Service service(aptp::Scheduler(limits, aptp::Memory(EXPERTS, [](aptp::Key) { return std::uint64_t{1}; }),
+                                          [=](aptp::Key) { return batch; }),
+                          handler);
+    Done done;
+    const double begin = aptp::steady_seconds();
+    for (std::size_t index = 0; index < SERVED; ++index) {
+        service.submit(std::make_shared<Idle>(index % EXPERTS, done));
+    }
+    done.wait(SERVED);
+    return 1e6 * (aptp::steady_seconds() - begin) / static_cast<double>(SERVED * STEPS);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    const int rounds = count > 1 ? std::atoi(arguments[1]) : 60;
+    const std::map<std::string, std::size_t> windows{{"ddim", 1}, {"dpmpp_2m", 2}, {"pndm", 4}};
+    for (int round = 0; round < rounds; ++round) {  // in turns, so that a slow moment hits every case
+        nlohmann::json samples;
+        for (const auto& [name, window] : windows) {
+            for (const auto& [text, guidance] : {std::pair{"1", 1.0F}, std::pair{"7.5", 7.5F}}) {
+                for (const std::size_t batch : {1, 4}) {
+                    const std::string key = name + ", guidance " + text + ", batch " + std::to_string(batch);
+                    samples["steps"][key] = stepping(window, guidance, batch);
+                }
+            }
+        }
+        for (const std::int64_t batch : {1, 8}) {
+            samples["scheduling"][std::to_string(batch) + " to a call"] = scheduling(batch);
+        }
+        std::cout << samples.dump() << std::endl;
+    }
+}

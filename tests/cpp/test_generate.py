@@ -1,0 +1,141 @@
+"""`aptp-generate` beside `python -m runtime.generate`: files, JSON, exit codes, and what is refused."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from runtime.images import KEY
+
+pytestmark = pytest.mark.timeout(600)
+
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def generate(program: Callable[[str], Path], bundle: Path, cache: Path, tmp_path: Path) -> Run:
+    def run(*words: str, command: list[Any] | None = None) -> subprocess.CompletedProcess[str]:
+        options = ["--bundle", bundle, "--cache", cache, "--steps", "3"]
+        return subprocess.run(
+            [*(command or [program("aptp-generate")]), *options, *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
+
+
+def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("\ufeffthree Yellow stars\r\n\n  \nÜber 星\n", encoding="utf-8")
+    words = ["a red circle", "--prompts", "prompts.txt", "--engine", "cpu", "--json", "--seed=9"]
+    words += ["--negative-prompt", "blue", "--guidance", "3.5", "--size", "32x48"]
+    ours = generate(*words, "--out", "a")
+    theirs = generate(*words, "--out", "b", command=[sys.executable, "-m", "runtime.generate"])
+    assert (ours.returncode, theirs.returncode) == (0, 0), ours.stderr + theirs.stderr
+    told, expected = json.loads(ours.stdout), json.loads(theirs.stdout)
+    for one, other in zip(told, expected, strict=True):
+        assert one.pop("milliseconds") > 0
+        other.pop("milliseconds")
+        paths = tmp_path / one.pop("file"), tmp_path / other.pop("file")
+        assert paths[0].name == paths[1].name
+        assert list(one.items()) == list(other.items())
+        with Image.open(paths[0]) as image, Image.open(paths[1]) as another:
+            assert image.tobytes() == another.tobytes()
+            assert json.loads(image.text[KEY]) == json.loads(another.text[KEY])
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 2, "no prompt was given"),
+        (["a", "--stepps", "3"], 2, "unknown option '--stepps'"),
+        (["a", "--steps", "x"], 2, "'x' is not an integer"),
+        (["a", "--seed"], 2, "--seed: a value is missing"),
+        (["a", "--seed", "18446744073709551616"], 2, "above 2^64 - 1"),
+        (["a", "b", "--seed", "18446744073709551615"], 2, "every image's seed"),
+        (["a", "--size", "64"], 2, "give height and width in pixels"),
+        (["a", "--engine", "cpuu"], 2, "did you mean 'cpu'?"),
+        (["a", "--code", "9"], 2, "code 9: give an integer from 0 to 3, or 'dense'"),
+        (["a", "--prompts", "nowhere"], 2, "--prompts nowhere: cannot be read"),
+        (["a", "--engine", "cuda"], 3, "engine 'cuda' cannot be used"),
+    ],
+)
+def test_what_is_refused(words: list[str], code: int, message: str, generate: Run, tmp_path: Path) -> None:
+    done = generate(*words)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_no_bundle(program: Callable[[str], Path], tmp_path: Path) -> None:
+    command = [program("aptp-generate"), "--bundle", tmp_path / "none", "a"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 3
+    assert "cannot be opened as a folder" in done.stderr
+
+
+def test_an_image_that_is_there_stays_unless_it_may_go(generate: Run, tmp_path: Path) -> None:
+    place = tmp_path / "out" / "000-a-seed0.png"
+    place.parent.mkdir()
+    place.write_text("mine")
+    done = generate("a")
+    assert done.returncode == 2
+    assert "is there already; add --overwrite" in done.stderr
+    assert place.read_text() == "mine"
+    assert generate("a", "--overwrite").returncode == 0
+    assert place.read_bytes().startswith(b"\x89PNG")
+
+
+def test_some_that_fail_leave_the_others(generate: Run) -> None:
+    done = generate("a", "b" * 10_001, "--json")
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert "file" in told[0]
+    assert "10001 characters" in told[1]["error"]
+
+
+def test_an_interrupt_keeps_what_is_done(
+    program: Callable[[str], Path], bundle: Path, cache: Path, tmp_path: Path
+) -> None:
+    prompts = [f"a {index}" for index in range(400)]
+    command = [program("aptp-generate"), "--bundle", bundle, "--cache", cache, "--steps", "20", *prompts]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.rglob("*.png")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.rstrip().endswith("interrupted")
+    made = list((tmp_path / "out").iterdir())
+    assert 0 < len(made) < len(prompts)
+    for path in made:
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_a_plugin_is_loaded_by_its_path(generate: Run) -> None:
+    found = importlib.util.find_spec("onnxruntime_ep_openvino")
+    if found is None or found.origin is None:
+        pytest.fail("onnxruntime-ep-openvino is not installed; it comes with `aptp[cpu]`")
+    library = Path(found.origin).parent / "libonnxruntime_providers_openvino_plugin.so"
+    done = generate("a", "--engine", "openvino", "--provider", str(library))
+    # It offers Intel's processors; on others it says so itself, which it can only once it was loaded.
+    assert done.returncode == 0 or "its plugin offers no device for this processor" in done.stderr
+    assert generate("a", "--overwrite", "--provider", str(library)).returncode == 0

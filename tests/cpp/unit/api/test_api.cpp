@@ -1,0 +1,348 @@
+// The C interface over a bundle that is made up: statuses, messages, versions of structs, callbacks, lifetimes.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../../fakes/models.hpp"
+#include "api/handles.hpp"
+#include "aptp.h"
+
+namespace {
+
+std::atomic<bool> held = false;  // calls wait
+
+std::shared_ptr<aptp::Models> opener(const std::string& path, const aptp::ModelsOptions& options) {
+    if (path == "nowhere") throw aptp::Failure(aptp::Status::not_a_bundle, "nowhere: is no folder");
+    if (path == "odd") throw std::runtime_error("surprise");
+    return std::make_shared<fakes::FakeModels>(options.batch.value_or(4), [](const std::string& what) {
+        while (what.rfind("call", 0) == 0 && held) std::this_thread::yield();
+        if (what == "call dense") throw aptp::Failure(aptp::Status::engine, "broken");
+    });
+}
+
+// An opened runtime, closed at the end.
+struct Opened {
+    explicit Opened(const aptp_open_options& options = APTP_OPEN_OPTIONS_INIT) {
+        held = false;
+        REQUIRE(aptp::api::open("here", &options, &runtime, opener) == APTP_OK);
+    }
+    ~Opened() {
+        held = false;
+        CHECK(aptp_close(runtime) == APTP_OK);
+    }
+    Opened(const Opened&) = delete;
+    Opened& operator=(const Opened&) = delete;
+
+    aptp_request* submit(const char* prompt = "fives", const aptp_request_options* options = nullptr) const {
+        aptp_request* request = nullptr;
+        REQUIRE(aptp_submit(runtime, prompt, options, &request) == APTP_OK);
+        return request;
+    }
+
+    aptp_runtime* runtime = nullptr;
+};
+
+std::string error() { return aptp_error(); }
+
+// What a callback heard.
+struct Heard {
+    std::vector<aptp_event_kind> kinds;
+    std::vector<aptp_status> refused;  // what waiting and closing gave
+    aptp_status status = APTP_PENDING;
+    std::string message;
+    std::int64_t done = 0;
+    bool has_preview = false;
+};
+
+void hear(void* user, const aptp_event* event) {
+    auto* heard = static_cast<Heard*>(user);
+    heard->kinds.push_back(event->kind);
+    if (event->kind == APTP_EVENT_STEP) {
+        heard->done = event->done;
+        heard->has_preview = heard->has_preview || event->preview != nullptr;
+    }
+    if (event->kind == APTP_EVENT_ENDED) {
+        heard->status = event->status;
+        heard->message = event->message;
+    }
+}
+
+}  // namespace
+
+TEST_CASE("an image by the C interface") {
+    const Opened opened;
+    aptp_request* request = opened.submit();
+    CHECK(aptp_wait(request, APTP_FOREVER) == APTP_OK);
+    aptp_image image = APTP_IMAGE_INIT;
+    REQUIRE(aptp_result(request, &image) == APTP_OK);
+    CHECK(image.height == 16);
+    CHECK(image.width == 16);
+    CHECK(std::string(image.expert) == "1");
+    CHECK(image.code == 1);
+    CHECK(image.margin == 0.25);
+    CHECK(image.distance != image.distance);
+    CHECK(std::string(image.solver) == "fake");
+    CHECK(image.steps == fakes::STEPS);
+    CHECK(image.seeded == 1);
+    aptp_progress progress = APTP_PROGRESS_INIT;
+    CHECK(aptp_poll(request, &progress) == APTP_OK);
+    CHECK(progress.started == 1);
+    CHECK(progress.done == fakes::STEPS);
+    CHECK(progress.total == fakes::STEPS);
+    const std::uint8_t* png = nullptr;
+    std::size_t size = 0;
+    REQUIRE(aptp_png(request, &png, &size) == APTP_OK);
+    CHECK(std::memcmp(png, "\x89PNG", 4) == 0);
+    const std::string bytes(reinterpret_cast<const char*>(png), size);
+    CHECK(bytes.find("\"expert\":\"1\"") != std::string::npos);
+    aptp_release(request);
+}
+
+TEST_CASE("failures have a status, and a message for the thread") {
+    aptp_runtime* runtime = nullptr;
+    CHECK(aptp::api::open("nowhere", nullptr, &runtime, opener) == APTP_NOT_A_BUNDLE);
+    CHECK(error() == "nowhere: is no folder");
+    CHECK(runtime == nullptr);
+    CHECK(aptp::api::open("odd", nullptr, &runtime, opener) == APTP_FAILURE);
+    CHECK(error() == "failed unforeseen: surprise");
+    CHECK(aptp::api::open(nullptr, nullptr, &runtime, opener) == APTP_USAGE_ERROR);
+    CHECK(error() == "path: NULL was given");
+    aptp_open_options options = APTP_OPEN_OPTIONS_INIT;
+    options.max_running = 0;
+    CHECK(aptp::api::open("here", &options, &runtime, opener) == APTP_USAGE_ERROR);
+    CHECK(error() == "max_running 0: give an integer of at least 1");
+    std::thread([] { CHECK(error().empty()); }).join();
+    CHECK(aptp_submit(nullptr, "x", nullptr, nullptr) == APTP_USAGE_ERROR);
+    CHECK(aptp_poll(nullptr, nullptr) == APTP_USAGE_ERROR);
+    CHECK(aptp_close(nullptr) == APTP_OK);
+    aptp_release(nullptr);
+}
+
+TEST_CASE("requests outside the limits are refused") {
+    const Opened opened;
+    const auto refused = [&](auto change) {
+        aptp_request_options options = APTP_REQUEST_OPTIONS_INIT;
+        change(options);
+        aptp_request* request = reinterpret_cast<aptp_request*>(1);
+        const aptp_status status = aptp_submit(opened.runtime, "fives", &options, &request);
+        CHECK(request == nullptr);
+        return status;
+    };
+    using Options = aptp_request_options;
+    CHECK(refused([](Options& options) { options.guidance = -1; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.guidance = NAN; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.steps = 0; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.height = 17; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.priority = 2; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.deadline = 0; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.previews = -1; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.wants = 4; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.solver = "none"; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.negative_prompt = "\xff"; }) == APTP_USAGE_ERROR);
+    CHECK(refused([](Options& options) { options.code = "2"; }) == APTP_CODE_UNAVAILABLE);
+    aptp_runtime_status status = APTP_RUNTIME_STATUS_INIT;
+    CHECK(aptp_get_status(opened.runtime, &status) == APTP_OK);
+    CHECK(status.admitted == 0);
+}
+
+TEST_CASE("structs of other ages") {
+    const Opened opened;
+    struct Newer {
+        aptp_request_options known = APTP_REQUEST_OPTIONS_INIT;
+        std::int64_t unknown = 0;
+    } newer;
+    newer.known.size = sizeof newer;
+    aptp_request* request = nullptr;
+    CHECK(aptp_submit(opened.runtime, "fives", &newer.known, &request) == APTP_OK);
+    aptp_release(request);
+    newer.unknown = 1;
+    CHECK(aptp_submit(opened.runtime, "fives", &newer.known, &request) == APTP_USAGE_ERROR);
+    CHECK(error().find("does not know yet") != std::string::npos);
+    aptp_request_options small{};
+    CHECK(aptp_submit(opened.runtime, "fives", &small, &request) == APTP_USAGE_ERROR);
+    CHECK(error().find("begin with its APTP_..._INIT") != std::string::npos);
+
+    struct NewerRoute {
+        aptp_route known = APTP_ROUTE_INIT;
+        std::int64_t unknown = 7;
+    } route;
+    route.known.size = sizeof route;
+    CHECK(aptp_route_prompt(opened.runtime, "fives", &route.known) == APTP_OK);
+    CHECK(route.known.code == 1);
+    CHECK(route.known.size == sizeof route);
+    CHECK(route.unknown == 7);
+}
+
+TEST_CASE("a callback hears of everything once, in order") {
+    const Opened opened;
+    Heard heard;
+    aptp_request_options options = APTP_REQUEST_OPTIONS_INIT;
+    options.on_event = hear;
+    options.user = &heard;
+    options.wants = APTP_WANT_STEPS;
+    options.previews = 2;
+    aptp_request* request = opened.submit("fives", &options);
+    CHECK(aptp_wait(request, APTP_FOREVER) == APTP_OK);
+    aptp_release(request);  // waits for the callback
+    std::vector<aptp_event_kind> wanted(2 + fakes::STEPS + 1, APTP_EVENT_STEP);
+    wanted[0] = APTP_EVENT_QUEUED;
+    wanted[1] = APTP_EVENT_STARTED;
+    wanted.back() = APTP_EVENT_ENDED;
+    CHECK(heard.kinds == wanted);
+    CHECK(heard.done == fakes::STEPS);
+    CHECK(heard.has_preview);
+    CHECK(heard.status == APTP_OK);
+}
+
+TEST_CASE("a callback may take its request back, and must not wait") {
+    const Opened opened;
+    Heard heard;
+    aptp_request_options options = APTP_REQUEST_OPTIONS_INIT;
+    options.user = &heard;
+    options.on_event = [](void* user, const aptp_event* event) {
+        hear(user, event);
+        if (event->kind != APTP_EVENT_STARTED) return;
+        auto* refused = &static_cast<Heard*>(user)->refused;
+        refused->push_back(aptp_wait(event->request, APTP_FOREVER));
+        refused->push_back(aptp_close(nullptr));
+        CHECK(aptp_cancel(event->request) == APTP_OK);
+    };
+    aptp_request* request = opened.submit("fives", &options);
+    CHECK(aptp_wait(request, APTP_FOREVER) == APTP_CANCELLED);
+    CHECK(error() == "the request was cancelled");
+    aptp_image image = APTP_IMAGE_INIT;
+    CHECK(aptp_result(request, &image) == APTP_CANCELLED);
+    aptp_release(request);
+    CHECK(heard.kinds == std::vector{APTP_EVENT_QUEUED, APTP_EVENT_STARTED, APTP_EVENT_ENDED});
+    CHECK(heard.refused == std::vector{APTP_USAGE_ERROR, APTP_OK});
+    CHECK(heard.message == "the request was cancelled");
+}
+
+TEST_CASE("a request may be taken back in its first event, and released in its last") {
+    const Opened opened;
+    for (const bool at_once : {true, false}) {
+        struct Once {
+            bool cancel;
+            std::atomic<int> ends{0};
+        } once{at_once};
+        aptp_request_options options = APTP_REQUEST_OPTIONS_INIT;
+        options.user = &once;
+        options.on_event = [](void* user, const aptp_event* event) {
+            auto* state = static_cast<Once*>(user);
+            if (event->kind == APTP_EVENT_QUEUED && state->cancel) CHECK(aptp_cancel(event->request) == APTP_OK);
+            if (event->kind != APTP_EVENT_ENDED) return;
+            aptp_request* mine = event->request;
+            aptp_release(mine);
+            ++state->ends;
+        };
+        aptp_request* request = nullptr;
+        CHECK(aptp_submit(opened.runtime, "fives", &options, &request) == APTP_OK);
+        while (once.ends == 0) std::this_thread::yield();
+        CHECK(once.ends == 1);
+    }
+    CHECK(aptp_drain(opened.runtime, APTP_FOREVER) == APTP_OK);
+}
+
+TEST_CASE("waiting for a while, releasing what runs, closing before releasing") {
+    aptp_request* running = nullptr;
+    aptp_request* waiting = nullptr;
+    {
+        aptp_open_options options = APTP_OPEN_OPTIONS_INIT;
+        options.max_running = 1;
+        options.max_queued = 1;
+        const Opened opened(options);
+        held = true;
+        running = opened.submit();
+        waiting = opened.submit();
+        CHECK(aptp_wait(running, 0.01) == APTP_PENDING);
+        CHECK(aptp_wait(running, -1) == APTP_PENDING);
+        CHECK(aptp_wait(running, NAN) == APTP_USAGE_ERROR);
+        aptp_request* third = nullptr;
+        CHECK(aptp_submit(opened.runtime, "x", nullptr, &third) == APTP_QUEUE_FULL);
+        CHECK(aptp_retry_after() == 1.0);
+        CHECK(third == nullptr);
+        aptp_release(running);
+        third = opened.submit();
+        held = false;
+        CHECK(aptp_wait(third, APTP_FOREVER) == APTP_OK);
+        aptp_release(third);
+        CHECK(aptp_wait(waiting, APTP_FOREVER) == APTP_OK);
+        aptp_release(waiting);
+        held = true;
+        running = opened.submit();
+        waiting = opened.submit();
+        std::thread([] {
+            std::this_thread::sleep_for(std::chrono::milliseconds(50));
+            held = false;
+        }).detach();
+        CHECK(aptp_drain(opened.runtime, 0.01) == APTP_DEADLINE_EXCEEDED);
+    }
+    CHECK(aptp_poll(running, nullptr) == APTP_CLOSED);
+    CHECK(aptp_wait(waiting, APTP_FOREVER) == APTP_CLOSED);
+    CHECK(aptp_cancel(waiting) == APTP_OK);
+    aptp_release(running);
+    aptp_release(waiting);
+}
+
+TEST_CASE("what an expert fails with is told, and the log hears of it") {
+    struct Log {
+        std::vector<std::string> lines;
+    } log;
+    aptp_open_options options = APTP_OPEN_OPTIONS_INIT;
+    options.user = &log;
+    options.on_log = [](void* user, aptp_level level, const char* message) {
+        static_cast<Log*>(user)->lines.push_back(std::to_string(level) + " " + message);
+    };
+    const Opened opened(options);
+    aptp_request_options asked = APTP_REQUEST_OPTIONS_INIT;
+    asked.code = "dense";
+    aptp_request* request = opened.submit("x", &asked);
+    CHECK(aptp_wait(request, APTP_FOREVER) == APTP_ENGINE_FAILURE);
+    CHECK(error() == "broken");
+    aptp_release(request);
+    CHECK(log.lines == std::vector<std::string>{"1 running failed: broken"});
+}
+
+TEST_CASE("what a runtime offers, and how it is doing") {
+    const Opened opened;
+    aptp_bundle_info info = APTP_BUNDLE_INFO_INIT;
+    REQUIRE(aptp_info(opened.runtime, &info) == APTP_OK);
+    CHECK(std::string(info.engine) == "fake");
+    CHECK(info.experts == 3);
+    CHECK(info.height == 16);
+    CHECK(info.multiple == 8);
+    CHECK(info.latents_channels == 4);
+    aptp_request* request = opened.submit();
+    CHECK(aptp_wait(request, APTP_FOREVER) == APTP_OK);
+    aptp_release(request);
+    aptp_expert_status expert = APTP_EXPERT_STATUS_INIT;
+    REQUIRE(aptp_expert(opened.runtime, 1, &expert) == APTP_OK);
+    CHECK(std::string(expert.name) == "1");
+    CHECK(expert.state == APTP_EXPERT_RESIDENT);
+    CHECK(expert.images == 1);
+    CHECK(expert.calls == fakes::STEPS);
+    CHECK(expert.rows == 2 * fakes::STEPS);
+    CHECK(aptp_expert(opened.runtime, 3, &expert) == APTP_USAGE_ERROR);
+    CHECK(aptp_free_engines(opened.runtime) == APTP_OK);
+    REQUIRE(aptp_expert(opened.runtime, 1, &expert) == APTP_OK);
+    CHECK(expert.state == APTP_EXPERT_ABSENT);
+    aptp_runtime_status status = APTP_RUNTIME_STATUS_INIT;
+    CHECK(aptp_get_status(opened.runtime, &status) == APTP_OK);
+    CHECK(status.finished == 1);
+    CHECK(status.memory_used == 0);
+    CHECK(status.last_call == 1);
+    CHECK(aptp_reload(opened.runtime, "nowhere") == APTP_NOT_A_BUNDLE);
+    CHECK(aptp_reload(opened.runtime, nullptr) == APTP_OK);
+}
+
+TEST_CASE("every status has a name") {
+    for (int status = APTP_PENDING; status <= APTP_ENGINE_FAILURE; ++status) {
+        CHECK(std::string(aptp_status_name(static_cast<aptp_status>(status))) != "unknown");
+    }
+    CHECK(std::string(aptp_status_name(static_cast<aptp_status>(15))) == "unknown");
+    CHECK(aptp_abi() == APTP_ABI);
+}

@@ -1,0 +1,181 @@
+// A service whose work the test plays: errands of so many calls, engines that wait or fail on command.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "service/service.hpp"
+
+namespace staging {
+
+using aptp::Key;
+
+// How long a test waits for what should take no time.
+inline constexpr std::chrono::seconds PATIENCE{30};
+
+// Work of `calls` calls on one engine, a letter. Keeps all that it was told.
+class Errand final : public aptp::Work {
+public:
+    explicit Errand(int calls = 1, char engine = 'a') : calls_(calls), engine_(static_cast<Key>(engine)) {}
+
+    Key need() const override { return engine_; }
+    std::optional<Key> upcoming() const override { return std::nullopt; }
+    bool ended() const override { return made == calls_; }
+    void on_queued(std::size_t ahead) override { hear("behind " + std::to_string(ahead)); }
+    void on_started() override { hear("started"); }
+    void on_step() override { hear(std::to_string(made)); }
+    void on_finished() override { hear("finished", true); }
+    void on_failed(const aptp::Failed& why) override { hear(why.message, true); }
+
+    // How it ended, once it has.
+    std::string end() {
+        std::unique_lock lock(mutex_);
+        if (!over_.wait_for(lock, PATIENCE, [this] { return ends_ > 0; })) return "did not end";
+        return heard_.back();
+    }
+
+    std::vector<std::string> heard() const {
+        const std::lock_guard lock(mutex_);
+        return heard_;
+    }
+
+    // How often it was told of its end: once is right.
+    int ends() const {
+        const std::lock_guard lock(mutex_);
+        return ends_;
+    }
+
+    int made = 0;  // calls, written by the calling thread
+
+private:
+    void hear(const std::string& what, bool last = false) {
+        const std::lock_guard lock(mutex_);
+        heard_.push_back(what);
+        ends_ += last ? 1 : 0;
+        over_.notify_all();
+    }
+
+    const int calls_;
+    const Key engine_;
+    mutable std::mutex mutex_;
+    std::condition_variable over_;
+    std::vector<std::string> heard_;
+    int ends_ = 0;
+};
+
+// The handler. `play` is called in the middle of each work, with what it is and the engine, and may wait or throw.
+class Stage final : public aptp::Handler {
+public:
+    using Play = std::function<void(const std::string& what, char key)>;
+
+    explicit Stage(Play play = [](const std::string&, char) {}) : play_(std::move(play)) {}
+
+    void prepare(aptp::Work& work) override { play_("prepare", letter(work.need())); }
+
+    std::unique_ptr<aptp::Opened> open(Key key) override {
+        play_("open", letter(key));
+        return std::make_unique<aptp::Opened>();
+    }
+
+    void call(Key key, aptp::Opened&, const std::vector<aptp::Work*>& works) override {
+        {
+            const std::lock_guard lock(mutex_);
+            calls_.emplace_back(works);
+        }
+        play_("call", letter(key));
+        for (aptp::Work* work : works) ++static_cast<Errand*>(work)->made;
+    }
+
+    void close(Key key, std::unique_ptr<aptp::Opened>) override {
+        const std::lock_guard lock(mutex_);
+        closed_ += letter(key);
+        changed_.notify_all();
+    }
+
+    // The works of each call.
+    std::vector<std::vector<aptp::Work*>> calls() const {
+        const std::lock_guard lock(mutex_);
+        return calls_;
+    }
+
+    // The engines that were let go.
+    std::string closed() const {
+        const std::lock_guard lock(mutex_);
+        return closed_;
+    }
+
+    // Whether those engines were let go, now or soon.
+    bool eventually_closed(const std::string& wanted) {
+        std::unique_lock lock(mutex_);
+        return changed_.wait_for(lock, PATIENCE, [&] { return closed_ == wanted; });
+    }
+
+private:
+    static char letter(Key key) { return static_cast<char>(key); }
+
+    Play play_;
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<std::vector<aptp::Work*>> calls_;
+    std::string closed_;
+};
+
+// Stops works of a kind until it is left open.
+class Gate {
+public:
+    explicit Gate(std::string what) : what_(std::move(what)) {}
+
+    void operator()(const std::string& what, char) {
+        if (what != what_) return;
+        std::unique_lock lock(mutex_);
+        reached_ = true;
+        changed_.notify_all();
+        changed_.wait_for(lock, PATIENCE, [this] { return open_; });
+    }
+
+    // Until a work has come to the gate.
+    void wait() {
+        std::unique_lock lock(mutex_);
+        changed_.wait_for(lock, PATIENCE, [this] { return reached_; });
+    }
+
+    void leave_open() {
+        const std::lock_guard lock(mutex_);
+        open_ = true;
+        changed_.notify_all();
+    }
+
+private:
+    const std::string what_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool reached_ = false;
+    bool open_ = false;
+};
+
+// A service of `running` requests, of which `batch` share a call, and whose memory holds so many `engines`.
+struct Theatre {
+    Stage stage;
+    aptp::Service service;
+
+    explicit Theatre(
+        Stage::Play play = [](const std::string&, char) {}, std::int64_t running = 4,
+        std::optional<std::int64_t> queued = {}, std::int64_t batch = 4, std::uint64_t engines = 4)
+        : stage(std::move(play)), service(scheduler(running, queued, batch, engines), stage) {}
+
+    static aptp::Scheduler scheduler(std::int64_t running, std::optional<std::int64_t> queued, std::int64_t batch,
+                                     std::uint64_t engines) {
+        aptp::Limits limits;
+        limits.running = running;
+        limits.queued = queued;
+        return aptp::Scheduler(limits, aptp::Memory(engines, [](Key) { return std::uint64_t{1}; }),
+                               [=](Key) { return batch; });
+    }
+};
+
+}  // namespace staging
