@@ -74,9 +74,23 @@ def fit(
     """The architectures of codes whose mean cost is ``target`` of dense, as near as their gates allow.
 
     One number is added to all ``logits`` [K, D] (gates above 0 are kept), found by bisection: which gates go
-    first, and how the codes differ, stays as it was learned. Raises BudgetError where that cannot bring the
-    mean within ``TOLERANCE``.
+    first, and how the codes differ, stays as it was learned. Where a sublayer that comes or goes is too large
+    a step, sublayers stay as they are then, and the number is found once more for widths alone. Raises
+    BudgetError where that cannot bring the mean within ``TOLERANCE``.
     """
+    best = _shifted(cost, logits, target, align)
+    if _miss(cost, best, target) > TOLERANCE:
+        best = _shifted(cost, _settled(logits, best), target, align)
+    if _miss(cost, best, target) > TOLERANCE:
+        reached = _mean_cost(cost, best) / cost.dense
+        raise BudgetError(
+            f"the codes cannot be brought to {target:.3f} of dense; the nearest is {reached:.3f}"
+        )
+    return best
+
+
+def _shifted(cost: Cost, logits: NDArray[np.float64], target: float, align: int) -> tuple[Architecture, ...]:
+    """The nearest that one shift of all logits comes to the target."""
     reach = float(np.abs(logits).max()) + 1.0
     low, high = -reach, reach
     for _ in range(HALVINGS):
@@ -86,13 +100,15 @@ def fit(
         else:
             high = middle
     found = [_hardened(cost.space, logits + shift, align) for shift in (low, high)]
-    best = min(found, key=lambda codes: abs(_mean_cost(cost, codes) - target * cost.dense))
-    reached = _mean_cost(cost, best) / cost.dense
-    if abs(reached - target) > TOLERANCE * target:
-        raise BudgetError(
-            f"the codes cannot be brought to {target:.3f} of dense; the nearest is {reached:.3f}"
-        )
-    return best
+    return min(found, key=lambda codes: _miss(cost, codes, target))
+
+
+def _settled(logits: NDArray[np.float64], codes: Sequence[Architecture]) -> NDArray[np.float64]:
+    """``logits`` whose depths are those of ``codes``, whatever shift the widths need."""
+    settled, first = logits.copy(), codes[0].space.width_gates
+    far = 2 * float(np.abs(logits).max()) + 2
+    settled[:, first:] = [np.where(code.keep[first:], far, -far) for code in codes]
+    return settled
 
 
 def _hardened(space: Space, logits: NDArray[np.float64], align: int) -> tuple[Architecture, ...]:
@@ -101,3 +117,8 @@ def _hardened(space: Space, logits: NDArray[np.float64], align: int) -> tuple[Ar
 
 def _mean_cost(cost: Cost, codes: Sequence[Architecture]) -> float:
     return float(np.mean([cost.of(code) for code in codes]))
+
+
+def _miss(cost: Cost, codes: Sequence[Architecture], target: float) -> float:
+    """How far off the target, as a share of it."""
+    return abs(_mean_cost(cost, codes) / (target * cost.dense) - 1)

@@ -7,6 +7,7 @@ from diffusers import UNet2DConditionModel
 
 from aptp.errors import BudgetError
 from aptp.presets import PRESETS
+from aptp.space.architecture import THRESHOLD, harden
 from aptp.space.cost import mac_cost
 from aptp.train.budget import Budget, fit, published_cost
 from tests.aptp.train.spaces import published, small
@@ -53,6 +54,25 @@ def test_fit_meets_the_budget_and_keeps_what_was_learned(target: float, align: i
             depths = slice(space.width_gates, space.size)
             kept = code.keep[depths]
             assert row[depths][kept].min(initial=9) > row[depths][~kept].max(initial=-9)
+
+
+def test_a_sublayer_that_is_too_large_a_step_stays_where_it_is() -> None:
+    space, cost = small()
+    logits = np.random.default_rng(0).normal(size=(1, space.size))
+    logits[0, space.width_gates :] = 9
+
+    def share(depth: int, logit: float) -> float:
+        changed = logits[0].copy()
+        changed[depth] = logit
+        return cost.of(harden(space, changed + THRESHOLD)) / cost.dense
+
+    with_all = share(space.width_gates, 9)
+    largest = min(range(space.width_gates, space.size), key=lambda depth: share(depth, -9))
+    logits[0, largest] = 0  # the first to go, where the widths are as they are
+    target = (with_all + share(largest, -9)) / 2
+    assert with_all > 1.02 * target
+    (code,) = fit(cost, logits, target)
+    assert cost.of(code) / cost.dense == pytest.approx(target, rel=0.01)
 
 
 def test_a_budget_no_shift_can_meet() -> None:
