@@ -67,7 +67,7 @@ def load(folder: Path, identity: Mapping[str, Any]) -> tuple[int, dict[str, dict
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise IntegrityError(f"{path} is damaged ({error}); remove it to start over") from error
-    _check(path, json.loads(header["identity"]), identity)
+    _check(path, json.loads(header["identity"]), json.loads(json.dumps(identity)))
     groups: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in flat.items():
         group, _, rest = name.partition("/")

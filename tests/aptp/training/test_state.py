@@ -27,6 +27,12 @@ def test_what_was_written_comes_back(tmp_path):
         assert all(torch.equal(groups[group][name], tensor) for name, tensor in named.items())
 
 
+def test_an_identity_is_the_same_once_it_was_written(tmp_path):
+    identity = {"cost": {"latent": (16, 16), 4: None}}
+    state.save(tmp_path, 12, identity, TENSORS)
+    assert state.load(tmp_path, identity) is not None
+
+
 def test_any_safetensors_reader_can_open_it(tmp_path):
     state.save(tmp_path, 12, {}, TENSORS)
     assert torch.equal(load_file(tmp_path / state.NAME)["parameters/weight"], TENSORS["parameters"]["weight"])
