@@ -36,13 +36,8 @@ def decode(data: bytes, name: str, *, integer: int = INTEGER) -> dict[str, Any]:
             parse_float=_float,
             parse_int=partial(_int, most=integer),
         )
-        json.dumps(
-            value, ensure_ascii=False
-        ).encode()  # halves of surrogate pairs have no bytes, wherever they are
     except RecursionError:
         raise ManifestError(f"{name}: nested deeper than {DEPTH} levels") from None
-    except UnicodeEncodeError:
-        raise ManifestError(f"{name}: holds half of a surrogate pair") from None
     except ValueError as error:  # covers bad UTF-8 and bad JSON
         raise ManifestError(f"{name}: not UTF-8 JSON: {error}") from error
     _check_depth(value, name)
@@ -76,6 +71,14 @@ def _int(text: str, most: int) -> int:
     if len(text) > len(str(most)) + 1 or abs(int(text)) > most:
         raise ManifestError(f"the integer {text[:32]} is beyond 2^{most.bit_length() - 1}")
     return int(text)
+
+
+def check_surrogates(value: Any, name: str) -> None:
+    """Refuse halves of surrogate pairs, which have no bytes, wherever in a document they are."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ManifestError(f"{name}: holds half of a surrogate pair") from None
 
 
 def _check_depth(value: Any, name: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ManifestError, nearest
 from . import compiled
-from .document import Fields, as_integer, as_number, as_text, decode
+from .document import Fields, as_integer, as_number, as_text, check_surrogates, decode
 from .files import FileEntry, check_path
 from .schema import (
     DENSE,
@@ -48,6 +48,7 @@ LIMITS = {
 def parse(data: bytes) -> Manifest:
     """The manifest in `data`. Raises `ManifestError`, and nothing else, whatever the bytes."""
     value = decode(data, MANIFEST)
+    check_surrogates(value, MANIFEST)
     top = Fields(value, "manifest")
     top.text("format", choices=("aptp-bundle",))
     version = top.text("version")

@@ -61,6 +61,8 @@ def consume(root: Path, path: str, cache: Path) -> None:
     for encoder in bundle.manifest.encoders.values():
         if encoder.tokenizer.file == path:
             Tokenizer.load(bundle, encoder.tokenizer)
+        if encoder.tokenizer.characters == path:  # for readers in other languages
+            bundle.read(path)
     for name, schedule in bundle.manifest.schedules.items():
         if schedule.table == path:
             Solver.load(bundle, name)
