@@ -14,9 +14,11 @@ demo: $(VENV)/demo.ready
 	$(RUN) -m runtime.generate --bundle bundle --prompts docs/prompts.txt --grid --overwrite --out demo
 	@echo "The images are in demo/, all of them together in demo/grid.png."
 
+# Tests share the cores among processes, whose threads had better sleep than spin while they wait for each other.
+TESTS := OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal
+
 test: $(VENV)/dev.ready
-	$(RUN) -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal \
-	  -m "not slow and not fault and not browser and not gpu and not cpp"
+	$(TESTS) -m "not slow and not fault and not browser and not gpu and not cpp"
 
 check: $(VENV)/dev.ready
 	$(RUN) -m ruff check .
@@ -40,12 +42,12 @@ gpu: $(VENV)/dev.ready
 # The runtime in C++, for which Debian's packages are installed (by sudo, unless they are there or this is root).
 cpp: build/cpp/built
 	ctest --test-dir build/cpp --output-on-failure
-	APTP_CPP_BUILD=build/cpp $(RUN) -m pytest -q -m cpp --timeout 3600 tests/cpp
+	APTP_CPP_BUILD=build/cpp $(TESTS) -m cpp --timeout 3600 tests/cpp
 
 # The same with every access checked, then with every race of the threads on engines that are made up.
 cpp-sanitized: build/cpp-address/built build/cpp-thread/built
 	ctest --test-dir build/cpp-address --output-on-failure
-	APTP_CPP_BUILD=build/cpp-address $(RUN) -m pytest -q -m cpp --timeout 3600 tests/cpp
+	APTP_CPP_BUILD=build/cpp-address $(TESTS) -m cpp --timeout 3600 tests/cpp
 	ctest --test-dir build/cpp-thread --output-on-failure -R "scheduling|service|api"
 
 # Bytes that nobody meant, for so many seconds each, against the manifest's reader and the tokenizer (clang).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from aptp.checkpoint.integrity import list_files
 from aptp.create import create
 from aptp.presets import PRESETS, Preset
 from export import build, publish
+from tests.sharing import shared
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 MINI = Preset(
@@ -65,18 +65,19 @@ def write_mini(folder: Path) -> Path:
     return folder
 
 
-@cache
-def mini_checkpoint(base: Path) -> Path:
-    """The checkpoint below a test session's folder, made once; not to be changed."""
-    return write_mini(base / "mini" / "checkpoint")
+def mini_checkpoint(factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a test run, made once; not to be changed."""
+    return shared(factory, "mini", lambda folder: write_mini(folder / "checkpoint")) / "checkpoint"
 
 
-@cache
-def build_mini(base: Path) -> Path:
-    """The bundle of all its codes, made once; not to be changed."""
-    out = base / "built" / "bundle"
-    assert build.main(command(mini_checkpoint(base), out)) == 0
-    return out
+def build_mini(factory: pytest.TempPathFactory, codes: str = "all") -> Path:
+    """The bundle of these codes of it, made once; not to be changed."""
+    checkpoint = mini_checkpoint(factory)
+
+    def make(folder: Path) -> None:
+        assert build.main(command(checkpoint, folder / "bundle", codes=codes)) == 0
+
+    return shared(factory, f"built-{codes}", make) / "bundle"
 
 
 def command(checkpoint: Path, out: Path, *more: str, codes: str = "all") -> list[str]:

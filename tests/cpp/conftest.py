@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from export import build as exporter
-from tests.checkpoints import command, mini_checkpoint
+from tests.checkpoints import build_mini
+from tests.sharing import shared
 
 from .drawing import Asked, Draw, drawn_by_library
 
@@ -51,10 +52,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default's bundle, not to be changed. `APTP_CPP_BUNDLE` names one that is there already."""
     if given := os.environ.get("APTP_CPP_BUNDLE"):
         return Path(given).resolve()
-    root = tmp_path_factory.mktemp("default")
-    arguments = ["--codes", "all", "--out", str(root / "bundle"), "--cache", str(root / "cache")]
-    assert exporter.main(arguments) == 0
-    return root / "bundle"
+
+    def make(folder: Path) -> None:
+        words = ["--codes", "all", "--out", str(folder / "bundle"), "--cache", str(folder / "cache")]
+        assert exporter.main(words) == 0
+
+    return shared(tmp_path_factory, "default", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
@@ -62,10 +65,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small bundle of codes 0 and 1 and dense, not to be changed; `APTP_CPP_MINI` as above."""
     if given := os.environ.get("APTP_CPP_MINI"):
         return Path(given).resolve()
-    base = tmp_path_factory.mktemp("mini")
-    out = base / "built" / "bundle"
-    assert exporter.main(command(mini_checkpoint(base), out, codes="all,dense")) == 0
-    return out
+    return build_mini(tmp_path_factory, codes="all,dense")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from tests.checkpoints import mini_checkpoint
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory) -> Path:
     """A checkpoint with two codes; not to be changed."""
-    return mini_checkpoint(tmp_path_factory.getbasetemp())
+    return mini_checkpoint(tmp_path_factory)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def plan(capsys, checkpoint, out, **options):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """A bundle of all codes; not to be changed."""
-    return build_mini(tmp_path_factory.getbasetemp())
+    return build_mini(tmp_path_factory)
 
 
 @pytest.fixture

@@ -56,19 +56,19 @@ def spec(mini, tmp_path):
 
 
 @pytest.fixture
-def drawn(mini, spec, monkeypatch):
+def drawn(spec, monkeypatch, tmp_path_factory):
     """The last rung for expert 0, where the runtime draws what `change` makes of its image."""
     from runtime import Pipeline
     from tests.checkpoints import build_mini
 
-    generate = Pipeline.generate
+    built, generate = build_mini(tmp_path_factory), Pipeline.generate
 
     def rung(change):
         def changed(*words, **settings):
             return [SimpleNamespace(pixels=change(made.pixels)) for made in generate(*words, **settings)]
 
         monkeypatch.setattr(Pipeline, "generate", changed)
-        return image.compare(build_mini(mini.parents[1]), "0", spec, lambda stage, share: None)
+        return image.compare(built, "0", spec, lambda stage, share: None)
 
     return rung
 

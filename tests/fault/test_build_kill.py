@@ -132,10 +132,9 @@ class Change:
 
 @pytest.fixture(scope="module")
 def change(tmp_path_factory) -> Change:
-    base = tmp_path_factory.getbasetemp()
-    old = build_mini(base)
+    old = build_mini(tmp_path_factory)
     checkpoint = tmp_path_factory.mktemp("changed") / "checkpoint"
-    shutil.copytree(mini_checkpoint(base), checkpoint)
+    shutil.copytree(mini_checkpoint(tmp_path_factory), checkpoint)
     change_weight(checkpoint, "experts/0", 0.25)
     undisturbed = copy_bundle(old, tmp_path_factory.mktemp("new"))
     began = time.monotonic()

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    return mini_checkpoint(tmp_path_factory.getbasetemp())
+    return mini_checkpoint(tmp_path_factory)
 
 
 def words(command: str, checkpoint: Path, out: Path) -> list[str]:

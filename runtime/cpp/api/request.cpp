@@ -1,10 +1,10 @@
 // The calls on a request.
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "api/defaults.hpp"
 #include "api/guard.hpp"
 #include "api/handles.hpp"
 #include "api/structs.hpp"
@@ -13,14 +13,6 @@ using namespace aptp;
 using namespace aptp::api;
 
 namespace {
-
-constexpr double NOTHING = std::numeric_limits<double>::quiet_NaN();
-
-std::optional<std::int64_t> or_default(std::int64_t value) {
-    return value == APTP_DEFAULT ? std::nullopt : std::optional(value);
-}
-
-std::optional<double> or_unset(double value) { return value == APTP_UNSET ? std::nullopt : std::optional(value); }
 
 Wanted wanted_of(const aptp_request_options& options) {
     Wanted wanted;

@@ -1,10 +1,10 @@
 // The calls on a runtime.
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "api/defaults.hpp"
 #include "api/guard.hpp"
 #include "api/handles.hpp"
 #include "api/structs.hpp"
@@ -14,16 +14,6 @@ using namespace aptp;
 using namespace aptp::api;
 
 namespace {
-
-constexpr double NOTHING = std::numeric_limits<double>::quiet_NaN();
-
-std::optional<std::int64_t> or_default(std::int64_t value) {
-    return value == APTP_DEFAULT ? std::nullopt : std::optional(value);
-}
-
-std::optional<std::string> or_default(const char* text) {
-    return text == nullptr ? std::nullopt : std::optional<std::string>(text);
-}
 
 Host& host_of(aptp_runtime* runtime) { return *given(runtime, "runtime").host; }
 

@@ -59,7 +59,7 @@ def call(*words: str) -> int:
 
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return mini_checkpoint(tmp_path_factory.getbasetemp())
+    return mini_checkpoint(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

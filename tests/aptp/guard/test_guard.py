@@ -33,7 +33,7 @@ PROMPTS = ["a red circle", "the word hello in white letters", "Paris at night", 
 
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return mini_checkpoint(tmp_path_factory.getbasetemp())
+    return mini_checkpoint(tmp_path_factory)
 
 
 def call(*words: str) -> int:
@@ -132,8 +132,10 @@ def test_largest_is_the_code_that_costs_most(
 
 
 @pytest.mark.timeout(300)  # two builds
-def test_the_bundle_tells_the_distances_of_the_checkpoint(mini: Path, guarded: Path, tmp_path: Path) -> None:
-    out = copy_bundle(build_mini(mini.parents[1]), tmp_path)
+def test_the_bundle_tells_the_distances_of_the_checkpoint(
+    guarded: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out = copy_bundle(build_mini(tmp_path_factory), tmp_path)
     plain = Bundle.open(out)
     assert build.main(build_command(guarded, out)) == 0
     made = Bundle.open(out)

@@ -70,7 +70,7 @@ def test_stage_1(preset: str, tmp_path: Path) -> None:
 
 
 def test_stage_2(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    source = mini_checkpoint(tmp_path_factory.getbasetemp())
+    source = mini_checkpoint(tmp_path_factory)
     words = ["aptp.finetune", "--checkpoint", str(source)]
     alone, turns = map(Checkpoint.open, in_legs(words, tmp_path))
     for code in ("0", "1"):
@@ -78,6 +78,6 @@ def test_stage_2(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> No
 
 
 def test_a_batch_that_cannot_be_shared(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    source = mini_checkpoint(tmp_path_factory.getbasetemp())
+    source = mini_checkpoint(tmp_path_factory)
     words = ["aptp.finetune", "--checkpoint", str(source), "--out", str(tmp_path / "out"), "--batch", "5"]
     assert "a batch of 5 cannot be shared by 2 processes" in run(words, 2, code=1)

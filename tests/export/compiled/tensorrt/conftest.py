@@ -16,7 +16,7 @@ MODULE = Builders()
 @pytest.fixture(scope="session")
 def expert(tmp_path_factory) -> Path:
     """The folder of an expert's graphs; not to be changed."""
-    return build_mini(tmp_path_factory.getbasetemp()) / "experts/0/unet"
+    return build_mini(tmp_path_factory) / "experts/0/unet"
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_the_profile_s_sizes_as_shapes_of_every_input():
 @pytest.fixture
 def make(machine, tensorrt, mini, tmp_path, tmp_path_factory, monkeypatch):
     """Make the part of expert 0 with a plan that answers as PyTorch does, `factor` times."""
-    built = build_mini(tmp_path_factory.getbasetemp())
+    built = build_mini(tmp_path_factory)
 
     def call(factor: float, precision: str | None = None) -> parts.Made:
         expert = parts.graph.ExpertGraph(Checkpoint.open(mini).expert("0")).eval()
