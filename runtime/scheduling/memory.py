@@ -91,4 +91,5 @@ class Memory:
 
     def _had_its_turn(self, key: Key) -> bool:
         stay = self._resident[key]
-        return stay.ran >= TURN * stay.opening
+        # At least one call, even of an engine that opened in no time: two of them would take turns at opening only.
+        return stay.ran > 0 and stay.ran >= TURN * stay.opening

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.sharing import shared
+
 pytestmark = pytest.mark.timeout(3000)
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,10 +30,8 @@ def commands() -> list[str]:
     return [line[4:] for line in section.splitlines() if re.match(r"    \S", line)]
 
 
-@pytest.fixture(scope="module")
-def home(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a copy of what the section speaks of, and a bundle where it says that one is."""
-    home = tmp_path_factory.mktemp("home")
+def furnish(home: Path, bundle: Path) -> None:
+    """Put into a home a copy of what the section speaks of, and a bundle where it says that one is."""
     project = home / "aptp-project"
     for name in ("runtime/cpp", "examples", "aptp/version.py"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
@@ -41,12 +41,10 @@ def home(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(ROOT / name, project / name)
     (project / "bundle").symlink_to(bundle)
     (project / ".venv").symlink_to(sys.prefix)
-    return home
 
 
-@pytest.fixture(scope="module")
-def followed(home: Path) -> Path:
-    """The home after all of it was typed, by a shell that stops at the first failure."""
+def follow(home: Path) -> None:
+    """Type all of it, in a shell that stops at the first failure."""
     script = "\n".join(commands())
     assert "aptp-generate" in script
     assert "examples/consumer" in script or "aptp-examples/consumer" in script
@@ -67,7 +65,17 @@ def followed(home: Path) -> Path:
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return home
+
+
+@pytest.fixture(scope="module")
+def followed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home where all of it was typed."""
+
+    def make(home: Path) -> None:
+        furnish(home, bundle)
+        follow(home)
+
+    return shared(tmp_path_factory, "home", make)
 
 
 def test_the_tool_and_the_consumer_make_images(followed: Path) -> None:

@@ -8,8 +8,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "api/registry.hpp"
 #include "aptp.h"
 #include "service/host.hpp"
 
@@ -72,22 +74,25 @@ private:
 // Whether this thread is in a callback, where waiting for the runtime would wait for itself.
 bool is_called_back() noexcept;
 
-}  // namespace aptp::api
+// A bundle that was opened, and the texts that were handed out, which live until it is closed.
+class OpenBundle {
+public:
+    explicit OpenBundle(std::shared_ptr<Host> host) : host_(std::move(host)) {}
 
-struct aptp_request {
-    std::shared_ptr<aptp::api::Pending> pending;
-};
-
-struct aptp_runtime {
-    std::shared_ptr<aptp::Host> host;
-    std::mutex mutex;             // over texts
-    std::set<std::string> texts;  // that were handed out, until it is closed
+    const std::shared_ptr<Host>& host() const noexcept { return host_; }
 
     // The text for as long as the handle lives.
     const char* keep(const std::string& text);
+
+private:
+    const std::shared_ptr<Host> host_;
+    std::mutex mutex_;
+    std::set<std::string> texts_;
 };
 
-namespace aptp::api {
+// All handles of this process.
+Registry<aptp_runtime, OpenBundle>& runtimes();
+Registry<aptp_request, Pending>& requests();
 
 // As aptp_open, with the models that `opener` opens.
 aptp_status open(const char* path, const aptp_open_options* options, aptp_runtime** runtime,

@@ -44,8 +44,6 @@ Wish wish_of(const aptp_request_options& options) {
     return wish;
 }
 
-Pending& pending_of(const aptp_request* request) { return *given(request, "request").pending; }
-
 // What became of a request, for this thread's `aptp_error` too.
 aptp_status ended(const Pending& pending, aptp_status status) {
     return status == APTP_OK || status == APTP_PENDING ? status : fail(status, pending.message());
@@ -78,16 +76,16 @@ aptp_image to_c(const Generated& image) {
 
 // Let a request in. The handle is its caller's from the first event on, which may release it in the last: it is given
 // away before, and taken back where the request is refused.
-TicketPtr admit(Host& host, const char* prompt, const aptp_request_options& options,
-                std::unique_ptr<aptp_request> handle, aptp_request** request) {
+TicketPtr admit(Host& host, const char* prompt, const aptp_request_options& options, aptp_request* handle,
+                const std::shared_ptr<Pending>& pending, aptp_request** request) {
     const Wanted wanted = wanted_of(options);
     const Wish wish = wish_of(options);
-    const auto hear = [pending = handle->pending](const Event& event) { pending->hear(event); };
-    *request = handle.release();
+    requests().add(handle, pending);
+    *request = handle;
     try {
-        return host.submit(prompt, wanted, hear, wish);
+        return host.submit(prompt, wanted, [pending](const Event& event) { pending->hear(event); }, wish);
     } catch (...) {
-        handle.reset(std::exchange(*request, nullptr));
+        requests().take(std::exchange(*request, nullptr));
         throw;
     }
 }
@@ -99,36 +97,35 @@ aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_re
     return guarded([&] {
         given(request, "request") = nullptr;
         given(prompt, "prompt");
-        const std::shared_ptr<Host>& host = given(runtime, "runtime").host;
+        const std::shared_ptr<Host> host = runtimes().find(runtime)->host();
         const auto asked = read<aptp_request_options>(options, APTP_REQUEST_OPTIONS_INIT, "options");
-        auto handle = std::make_unique<aptp_request>();
-        const auto pending = std::make_shared<Pending>(handle.get(), asked.on_event, asked.user);
-        handle->pending = pending;
-        pending->admitted(host, admit(*host, prompt, asked, std::move(handle), request));
+        aptp_request* const handle = requests().fresh();
+        const auto pending = std::make_shared<Pending>(handle, asked.on_event, asked.user);
+        pending->admitted(host, admit(*host, prompt, asked, handle, pending, request));
         return APTP_OK;
     });
 }
 
 aptp_status aptp_poll(const aptp_request* request, aptp_progress* progress) {
     return guarded([&] {
-        const Pending& pending = pending_of(request);
-        const aptp_status status = pending.status();
-        if (progress != nullptr) write(progress, pending.progress(), "progress");
-        return ended(pending, status);
+        const auto pending = requests().find(request);
+        const aptp_status status = pending->status();
+        if (progress != nullptr) write(progress, pending->progress(), "progress");
+        return ended(*pending, status);
     });
 }
 
 aptp_status aptp_wait(aptp_request* request, double seconds) {
     return guarded([&] {
-        Pending& pending = pending_of(request);
+        const auto pending = requests().find(request);
         if (std::isnan(seconds)) throw Failure(Status::usage, "seconds nan: give a number, or APTP_FOREVER");
-        return ended(pending, pending.wait(seconds == APTP_FOREVER ? std::nullopt : std::optional(seconds)));
+        return ended(*pending, pending->wait(seconds == APTP_FOREVER ? std::nullopt : std::optional(seconds)));
     });
 }
 
 aptp_status aptp_cancel(aptp_request* request) {
     return guarded([&] {
-        pending_of(request).cancel();
+        requests().find(request)->cancel();
         return APTP_OK;
     });
 }
@@ -136,19 +133,19 @@ aptp_status aptp_cancel(aptp_request* request) {
 void aptp_release(aptp_request* request) {
     if (request == nullptr) return;
     static_cast<void>(guarded([&] {
-        request->pending->cancel();
-        request->pending->detach();
+        const auto pending = requests().take(request);
+        pending->cancel();
+        pending->detach();
         return APTP_OK;
     }));
-    delete request;
 }
 
 aptp_status aptp_result(const aptp_request* request, aptp_image* image) {
     return guarded([&] {
-        const Pending& pending = pending_of(request);
-        const aptp_status status = pending.status();
-        if (status == APTP_OK) write(image, to_c(*pending.image()), "image");
-        return ended(pending, status);
+        const auto pending = requests().find(request);
+        const aptp_status status = pending->status();
+        if (status == APTP_OK) write(image, to_c(*pending->image()), "image");
+        return ended(*pending, status);
     });
 }
 
@@ -156,12 +153,12 @@ aptp_status aptp_png(aptp_request* request, const uint8_t** bytes, size_t* size)
     return guarded([&] {
         given(bytes, "bytes") = nullptr;
         given(size, "size") = 0;
-        Pending& pending = pending_of(request);
-        const aptp_status status = pending.status();
+        const auto pending = requests().find(request);
+        const aptp_status status = pending->status();
         if (status == APTP_OK) {
-            *bytes = pending.png().data();
-            *size = pending.png().size();
+            *bytes = pending->png().data();
+            *size = pending->png().size();
         }
-        return ended(pending, status);
+        return ended(*pending, status);
     });
 }

@@ -15,7 +15,7 @@ using namespace aptp::api;
 
 namespace {
 
-Host& host_of(aptp_runtime* runtime) { return *given(runtime, "runtime").host; }
+std::shared_ptr<Host> host_of(const aptp_runtime* runtime) { return runtimes().find(runtime)->host(); }
 
 void refuse_in_callbacks(const char* doing) {
     if (is_called_back()) {
@@ -63,24 +63,20 @@ aptp_expert_state to_c(Presence presence) {
 
 }  // namespace
 
-const char* aptp_runtime::keep(const std::string& text) {
-    const std::lock_guard lock(mutex);
-    return texts.insert(text).first->c_str();
-}
-
 aptp_status aptp::api::open(const char* path, const aptp_open_options* options, aptp_runtime** runtime,
                             std::shared_ptr<Models> (*opener)(const std::string&, const ModelsOptions&)) noexcept {
     return guarded([&] {
         given(runtime, "runtime") = nullptr;
         given(path, "path");
         const auto asked = read<aptp_open_options>(options, APTP_OPEN_OPTIONS_INIT, "options");
-        auto opened = std::make_unique<aptp_runtime>();
         const auto open_path = [opener, models = models_options(asked)](const std::string& place) {
             return opener(place, models);
         };
-        opened->host = std::make_shared<Host>(path, open_path, host_options(asked));
-        if (asked.warm != 0) opened->host->warm();
-        *runtime = opened.release();
+        const auto host = std::make_shared<Host>(path, open_path, host_options(asked));
+        if (asked.warm != 0) host->warm();
+        aptp_runtime* const handle = runtimes().fresh();
+        runtimes().add(handle, std::make_shared<OpenBundle>(host));
+        *runtime = handle;
         return APTP_OK;
     });
 }
@@ -93,8 +89,8 @@ aptp_status aptp_close(aptp_runtime* runtime) {
     return guarded([&] {
         if (runtime == nullptr) return APTP_OK;
         refuse_in_callbacks("closing");
-        runtime->host->service().close();  // also where a request's handle holds the host for a moment longer
-        delete runtime;
+        // Closed now, also where another call or a request's handle holds the host for a moment longer.
+        runtimes().take(runtime)->host()->service().close();
         return APTP_OK;
     });
 }
@@ -104,21 +100,21 @@ aptp_status aptp_drain(aptp_runtime* runtime, double seconds) {
         refuse_in_callbacks("draining");
         if (std::isnan(seconds)) throw Failure(Status::usage, "seconds nan: give a number, or APTP_FOREVER");
         const auto limit = seconds == APTP_FOREVER ? std::nullopt : std::optional(std::max(seconds, 0.0));
-        if (host_of(runtime).service().drain(limit)) return APTP_OK;
+        if (host_of(runtime)->service().drain(limit)) return APTP_OK;
         return fail(APTP_DEADLINE_EXCEEDED, "the time to drain passed before all requests were done");
     });
 }
 
 aptp_status aptp_reload(aptp_runtime* runtime, const char* path) {
     return guarded([&] {
-        host_of(runtime).reload(or_default(path));
+        host_of(runtime)->reload(or_default(path));
         return APTP_OK;
     });
 }
 
 aptp_status aptp_free_engines(aptp_runtime* runtime) {
     return guarded([&] {
-        host_of(runtime).service().evict([](Key) { return true; });
+        host_of(runtime)->service().evict([](Key) { return true; });
         return APTP_OK;
     });
 }
@@ -126,7 +122,7 @@ aptp_status aptp_free_engines(aptp_runtime* runtime) {
 aptp_status aptp_route_prompt(aptp_runtime* runtime, const char* prompt, aptp_route* route) {
     return guarded([&] {
         given(prompt, "prompt");
-        const Route found = host_of(runtime).route(prompt);
+        const Route found = host_of(runtime)->route(prompt);
         aptp_route told = APTP_ROUTE_INIT;
         told.code = found.code;
         told.margin = found.margin.value_or(NOTHING);
@@ -138,15 +134,16 @@ aptp_status aptp_route_prompt(aptp_runtime* runtime, const char* prompt, aptp_ro
 
 aptp_status aptp_info(aptp_runtime* runtime, aptp_bundle_info* info) {
     return guarded([&] {
-        const auto models = host_of(runtime).models();
+        const auto opened = runtimes().find(runtime);
+        const auto models = opened->host()->models();
         const Manifest& manifest = models->manifest();
         const std::int64_t scale = manifest.decoder.scale;
         aptp_bundle_info told = APTP_BUNDLE_INFO_INIT;
-        told.engine = runtime->keep(models->engine());
+        told.engine = opened->keep(models->engine());
         told.batch = models->batch();
         told.codes = manifest.router.codes;
         told.experts = static_cast<std::int64_t>(manifest.experts.size());
-        told.solver = runtime->keep(manifest.defaults.solver);
+        told.solver = opened->keep(manifest.defaults.solver);
         told.steps = manifest.defaults.steps;
         told.guidance = manifest.defaults.guidance;
         told.height = manifest.latent.height * scale;
@@ -163,7 +160,7 @@ aptp_status aptp_info(aptp_runtime* runtime, aptp_bundle_info* info) {
 
 aptp_status aptp_get_status(aptp_runtime* runtime, aptp_runtime_status* status) {
     return guarded([&] {
-        const ServiceStatus now = host_of(runtime).status();
+        const ServiceStatus now = host_of(runtime)->status();
         aptp_runtime_status told = APTP_RUNTIME_STATUS_INIT;
         told.queued = static_cast<std::int64_t>(now.queued);
         told.running = static_cast<std::int64_t>(now.running);
@@ -186,7 +183,8 @@ aptp_status aptp_get_status(aptp_runtime* runtime, aptp_runtime_status* status) 
 
 aptp_status aptp_expert(aptp_runtime* runtime, int64_t index, aptp_expert_status* status) {
     return guarded([&] {
-        const ServiceStatus now = host_of(runtime).status();
+        const auto opened = runtimes().find(runtime);
+        const ServiceStatus now = opened->host()->status();
         const auto count = static_cast<std::int64_t>(now.experts.size());
         if (index < 0 || index >= count) {
             throw Failure(Status::usage,
@@ -194,7 +192,7 @@ aptp_status aptp_expert(aptp_runtime* runtime, int64_t index, aptp_expert_status
         }
         const auto& [name, expert] = *std::next(now.experts.begin(), index);
         aptp_expert_status told = APTP_EXPERT_STATUS_INIT;
-        told.name = runtime->keep(name);
+        told.name = opened->keep(name);
         told.state = to_c(expert.state);
         told.running = expert.running;
         told.images = expert.images;

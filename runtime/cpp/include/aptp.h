@@ -15,10 +15,10 @@
  * header leaves results that it does not know as they are, and refuses options that it does not know unless they are 0.
  *
  * Errors. Whatever can fail gives an aptp_status; for all but APTP_OK and APTP_PENDING `aptp_error()` says what, where
- * and what to do, to the thread that made the call. No exception leaves the library. Handles must be valid: what was
- * closed or released must not be used again.
+ * and what to do, to the thread that made the call. No exception leaves the library. Handles are numbers, not addresses,
+ * and none comes twice: one that was closed or released is refused with APTP_USAGE_ERROR wherever it is used again.
  *
- * Threads. Any thread may call anything at any time, unless said otherwise; a handle must outlive the calls on it.
+ * Threads. Any thread may call anything at any time, unless said otherwise.
  *
  * Text is UTF-8 and ends with NUL. Sizes are in pixels, memory in bytes, times in seconds where no unit is said.
  */

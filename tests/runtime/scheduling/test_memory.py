@@ -35,6 +35,15 @@ def test_the_busy_stay_until_their_turn_is_over() -> None:
     assert full.victims("c", {"a", "b", "c"}, ahead=False) == ["a"]
 
 
+def test_who_opened_in_no_time_runs_before_it_goes() -> None:
+    full = Memory(10, lambda key: 10)
+    full.start("a")
+    full.opened("a", 0.0)
+    assert full.victims("b", {"a", "b"}, ahead=False) is None
+    full.ran("a", 0.1)
+    assert full.victims("b", {"a", "b"}, ahead=False) == ["a"]
+
+
 def test_nobody_busy_goes_for_what_is_needed_later() -> None:
     full = memory("a", "b")
     full.ran("a", 2.0 * TURN)

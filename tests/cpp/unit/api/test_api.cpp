@@ -288,6 +288,72 @@ TEST_CASE("waiting for a while, releasing what runs, closing before releasing") 
     aptp_release(waiting);
 }
 
+TEST_CASE("handles that were closed or released are refused, and come no second time") {
+    aptp_runtime* runtime = nullptr;
+    REQUIRE(aptp::api::open("here", nullptr, &runtime, opener) == APTP_OK);
+    aptp_request* request = nullptr;
+    REQUIRE(aptp_submit(runtime, "fives", nullptr, &request) == APTP_OK);
+    CHECK(aptp_wait(request, APTP_FOREVER) == APTP_OK);
+    aptp_release(request);
+    aptp_release(request);
+    CHECK(error() == "request: the handle is none, or was closed or released before");
+    aptp_image image = APTP_IMAGE_INIT;
+    const std::uint8_t* bytes = nullptr;
+    std::size_t size = 0;
+    CHECK(aptp_poll(request, nullptr) == APTP_USAGE_ERROR);
+    CHECK(aptp_wait(request, 0) == APTP_USAGE_ERROR);
+    CHECK(aptp_cancel(request) == APTP_USAGE_ERROR);
+    CHECK(aptp_result(request, &image) == APTP_USAGE_ERROR);
+    CHECK(aptp_png(request, &bytes, &size) == APTP_USAGE_ERROR);
+    CHECK(aptp_poll(reinterpret_cast<aptp_request*>(runtime), nullptr) == APTP_USAGE_ERROR);
+
+    CHECK(aptp_close(runtime) == APTP_OK);
+    CHECK(aptp_close(runtime) == APTP_USAGE_ERROR);
+    CHECK(error() == "runtime: the handle is none, or was closed or released before");
+    aptp_request* second = request;
+    CHECK(aptp_submit(runtime, "fives", nullptr, &second) == APTP_USAGE_ERROR);
+    CHECK(second == nullptr);
+    CHECK(aptp_info(runtime, nullptr) == APTP_USAGE_ERROR);
+    CHECK(aptp_drain(runtime, 0) == APTP_USAGE_ERROR);
+    const Opened opened;
+    CHECK(opened.runtime != runtime);
+}
+
+TEST_CASE("eight threads share a runtime and a request, and any of them closes it") {
+    for (int round = 0; round < 20; ++round) {
+        aptp_runtime* runtime = nullptr;
+        REQUIRE(aptp::api::open("here", nullptr, &runtime, opener) == APTP_OK);
+        aptp_request* shared = nullptr;
+        REQUIRE(aptp_submit(runtime, "fives", nullptr, &shared) == APTP_OK);
+        std::atomic<int> closed = 0;
+        std::atomic<int> odd = 0;
+        std::vector<std::thread> threads;
+        for (int thread = 0; thread < 8; ++thread) {
+            threads.emplace_back([&, thread] {
+                aptp_request* own = nullptr;
+                const aptp_status let_in = aptp_submit(runtime, "fives", nullptr, &own);
+                if (let_in == APTP_OK) {
+                    const aptp_status end = aptp_wait(own, APTP_FOREVER);
+                    if (end != APTP_OK && end != APTP_CLOSED) ++odd;
+                    aptp_release(own);
+                } else if (let_in != APTP_USAGE_ERROR && let_in != APTP_CLOSED) {
+                    ++odd;
+                }
+                aptp_wait(shared, 0.001);
+                aptp_progress progress = APTP_PROGRESS_INIT;
+                aptp_poll(shared, &progress);
+                if (thread % 2 == 0) aptp_cancel(shared);
+                if (thread % 3 == 0) aptp_release(shared);
+                if (aptp_close(runtime) == APTP_OK) ++closed;
+            });
+        }
+        for (std::thread& thread : threads) thread.join();
+        CHECK(closed == 1);
+        CHECK(odd == 0);
+        CHECK(aptp_poll(shared, nullptr) == APTP_USAGE_ERROR);
+    }
+}
+
 TEST_CASE("what an expert fails with is told, and the log hears of it") {
     struct Log {
         std::vector<std::string> lines;

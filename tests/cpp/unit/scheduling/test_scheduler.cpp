@@ -36,9 +36,9 @@ Limits plenty() {
 }
 
 // Prepare and open whatever is to be.
-void get_ready(Scheduler& one) {
+void get_ready(Scheduler& one, Seconds seconds = 1.0) {
     while (const TicketPtr ticket = one.next_preparation()) one.prepared(ticket);
-    while (const auto opening = one.next_opening()) one.opened(opening->key, 1.0);
+    while (const auto opening = one.next_opening()) one.opened(opening->key, seconds);
 }
 
 // The engine of the next call, which is made.
@@ -128,6 +128,15 @@ TEST_CASE("an engine in use is given up after its turn alone") {
     CHECK(calls == static_cast<int>(TURN));
     CHECK(opening->key == 'b');
     CHECK(opening->victims == std::vector<Key>{'a'});
+}
+
+TEST_CASE("an engine that opened in no time runs before it is given up") {
+    Scheduler one = scheduler(plenty(), 1);
+    admit(one, 'a', 2);
+    admit(one, 'b', 1);
+    get_ready(one, 0.0);
+    CHECK(call(one) == 'a');
+    CHECK(one.next_opening()->key == 'b');
 }
 
 TEST_CASE("whoever was taken back in a call is not in the next") {
