@@ -47,7 +47,5 @@ class Skips:
         if self._skipped:
             common = ", ".join(f"{count} because {why}" for why, count in self._why.most_common(3))
             more = f" ({common}; the first is {self._first})" if self._first else ""
-            found.append(
-                f"{self._skipped} broken pictures were passed over for {self._samples} samples{more}"
-            )
+            found.append(f"broken pictures passed over: {self._skipped} in {self._samples} samples{more}")
         return found

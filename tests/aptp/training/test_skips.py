@@ -39,7 +39,7 @@ def test_what_was_broken_is_counted_and_the_first_named():
     assert skips.figures(batch((("b.jpg", "it is cut"), ("c.jpg", "it is gone")), ())) == {"skipped": 2}
     assert skips.lines() == [
         "coco: 3 pairs; left out: 2 without a picture",
-        "3 broken pictures were passed over for 4 samples "
+        "broken pictures passed over: 3 in 4 samples "
         "(2 because it is gone, 1 because it is cut; the first is a.jpg: it is gone)",
     ]
 
@@ -61,4 +61,4 @@ def test_a_run_through_one_percent_of_broken_rows(tmp_path, capsys, workers):
     said = " ".join(capsys.readouterr().err.split())
     assert "left out: 1 without a caption" in said
     assert sum(expected) == len(BROKEN)
-    assert f"{len(BROKEN)} broken pictures were passed over for 196 samples" in said
+    assert f"broken pictures passed over: {len(BROKEN)} in 196 samples" in said

@@ -2,6 +2,7 @@
 // What the runtime costs above its engines: microseconds per request and step, as JSON lines, for as many rounds as the
 // first argument says. Engines do nothing; latents are [4, 64, 64], prompts [77, 1024], as in
 // bench/runtime_overhead.py.
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <cstdlib>
@@ -65,6 +66,18 @@ double stepping(std::size_t window, float guidance, std::size_t batch) {
     NoEngine engine;
     const double begin = aptp::steady_seconds();
     for (std::size_t step = 0; step < STEPS; ++step) group.run(engine);
+    return 1e6 * (aptp::steady_seconds() - begin) / static_cast<double>(STEPS * batch);
+}
+
+// The floor of the dearest case, a guided step of PNDM: its ten arrays (two outputs and two inputs of the engine, two
+// states, four earlier outputs), six of them read and four written, as five that are copied to five others.
+double copying(std::size_t batch) {
+    constexpr std::size_t COPIED = 5;
+    std::vector<std::vector<float>> arrays(batch, std::vector<float>(2 * COPIED * SIZE));
+    const double begin = aptp::steady_seconds();
+    for (std::size_t step = 0; step < STEPS; ++step) {
+        for (auto& array : arrays) std::copy_n(array.data(), COPIED * SIZE, array.data() + COPIED * SIZE);
+    }
     return 1e6 * (aptp::steady_seconds() - begin) / static_cast<double>(STEPS * batch);
 }
 
@@ -141,6 +154,9 @@ int main(int count, char** arguments) {
                     samples["steps"][key] = stepping(window, guidance, batch);
                 }
             }
+        }
+        for (const std::size_t batch : {1, 4}) {
+            samples["floor"]["pndm, guidance 7.5, batch " + std::to_string(batch)] = copying(batch);
         }
         for (const std::int64_t batch : {1, 8}) {
             samples["scheduling"][std::to_string(batch) + " to a call"] = scheduling(batch);
