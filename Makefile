@@ -49,6 +49,7 @@ cpp-sanitized: build/cpp-address/built build/cpp-thread/built
 	ctest --test-dir build/cpp-address --output-on-failure
 	APTP_CPP_BUILD=build/cpp-address $(TESTS) -m cpp --timeout 3600 tests/cpp
 	ctest --test-dir build/cpp-thread --output-on-failure -R "scheduling|service|api"
+	APTP_CPP_BUILD=build/cpp-thread $(RUN) -m pytest -q -m cpp --timeout 3600 tests/cpp/test_soak.py
 
 # Bytes that nobody meant, for so many seconds each, against the manifest's reader and the tokenizer (clang).
 SECONDS ?= 60
