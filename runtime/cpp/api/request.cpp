@@ -2,7 +2,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
-#include <utility>
+#include <tuple>
 
 #include "api/defaults.hpp"
 #include "api/guard.hpp"
@@ -74,22 +74,6 @@ aptp_image to_c(const Generated& image) {
     return told;
 }
 
-// Let a request in. The handle is its caller's from the first event on, which may release it in the last: it is given
-// away before, and taken back where the request is refused.
-TicketPtr admit(Host& host, const char* prompt, const aptp_request_options& options, aptp_request* handle,
-                const std::shared_ptr<Pending>& pending, aptp_request** request) {
-    const Wanted wanted = wanted_of(options);
-    const Wish wish = wish_of(options);
-    requests().add(handle, pending);
-    *request = handle;
-    try {
-        return host.submit(prompt, wanted, [pending](const Event& event) { pending->hear(event); }, wish);
-    } catch (...) {
-        requests().take(std::exchange(*request, nullptr));
-        throw;
-    }
-}
-
 }  // namespace
 
 aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_request_options* options,
@@ -99,9 +83,22 @@ aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_re
         given(prompt, "prompt");
         const std::shared_ptr<Host> host = runtimes().find(runtime)->host();
         const auto asked = read<aptp_request_options>(options, APTP_REQUEST_OPTIONS_INIT, "options");
+        const Wanted wanted = wanted_of(asked);
+        const Wish wish = wish_of(asked);
         aptp_request* const handle = requests().fresh();
         const auto pending = std::make_shared<Pending>(handle, asked.on_event, asked.user);
-        pending->admitted(host, admit(*host, prompt, asked, handle, pending, request));
+        const auto hear = [pending](const Event& event) { pending->hear(event); };
+        // The handle is its caller's from the first event on, which may release it in the last: it is given away
+        // before, and taken back where the request is refused.
+        requests().add(handle, pending);
+        *request = handle;
+        try {
+            pending->admitted(host, host->submit(prompt, wanted, hear, wish));
+        } catch (...) {
+            *request = nullptr;
+            requests().take(handle);
+            throw;
+        }
         return APTP_OK;
     });
 }
