@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "diffusion/arithmetic.hpp"
 #include "diffusion/noise.hpp"
 #include "diffusion/pixels.hpp"
 #include "diffusion/trajectory.hpp"
@@ -119,6 +120,34 @@ TEST_CASE("rings keep what a window reads, and guidance is of two outputs") {
     trajectory.advance(&five);
     CHECK(*trajectory.latents() == 0.0F);
     CHECK(trajectory.done());
+}
+
+TEST_CASE("arithmetic has the same bits in every width") {
+    constexpr std::size_t SIZE = 1003;  // no multiple of any width
+    std::vector<std::vector<float>> arrays(aptp::TERMS, std::vector<float>(SIZE));
+    std::vector<const float*> values;
+    std::vector<float> factors;
+    float next = 0.1F;
+    for (auto& array : arrays) {
+        for (float& value : array) value = next = 3.9F * next * (1 - next);  // logistic, so without a pattern
+        values.push_back(array.data());
+        factors.push_back(next - 0.5F);
+    }
+    const aptp::Arithmetic &plain = aptp::plain_arithmetic(), &wide = aptp::arithmetic();
+    std::vector<float> one(SIZE), other(SIZE);
+    const auto same = [&] { return std::memcmp(one.data(), other.data(), SIZE * sizeof(float)) == 0; };
+    plain.multiply(values[0], 1.1F, one.data(), SIZE);
+    wide.multiply(values[0], 1.1F, other.data(), SIZE);
+    CHECK(same());
+    plain.guide(values[0], values[1], 7.5F, one.data(), SIZE);
+    wide.guide(values[0], values[1], 7.5F, other.data(), SIZE);
+    CHECK(same());
+    CHECK(one[SIZE - 1] == values[1][SIZE - 1] + (values[0][SIZE - 1] - values[1][SIZE - 1]) * 7.5F);
+    for (std::size_t count = 1; count <= aptp::TERMS; ++count) {
+        plain.sums[count - 1](values.data(), factors.data(), one.data(), SIZE);
+        wide.sums[count - 1](values.data(), factors.data(), other.data(), SIZE);
+        CHECK(same());
+    }
 }
 
 TEST_CASE("floats become bytes, halves to even") {
