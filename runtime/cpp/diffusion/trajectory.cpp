@@ -11,6 +11,9 @@ namespace {
 
 // A step is bound by memory, so it is walked in blocks that stay in the nearest cache.
 constexpr std::size_t BLOCK = 2048;
+// Floats, five lines of a cache, between two arrays. Latents of 64 by 64 are a power of two: without it the arrays of
+// a step would begin in one set of the cache, and push each other out.
+constexpr std::size_t PADDING = 80;
 
 // A sum of products, left to right.
 class Sum {
@@ -41,15 +44,19 @@ private:
 }  // namespace
 
 Trajectory::Trajectory(std::shared_ptr<const Course> course, const float* noise, std::size_t size)
-    : course_(std::move(course)), size_(size), states_((course_->window + 1) * size), outputs_(course_->window * size) {
+    : course_(std::move(course)),
+      size_(size),
+      stride_(size + PADDING),
+      states_((course_->window + 1) * stride_),
+      outputs_(course_->window * stride_) {
     arithmetic().multiply(noise, course_->noise_scale, states_.data(), size);
 }
 
 void Trajectory::write_input(float* out) const { arithmetic().multiply(latents(), row().input_scale, out, size_); }
 
 void Trajectory::advance(const float* given, const float* negative, float guidance) {
-    float* model = outputs_.data() + (position_ % course_->window) * size_;
-    float* total = states_.data() + ((position_ + 1) % (course_->window + 1)) * size_;
+    float* model = outputs_.data() + (position_ % course_->window) * stride_;
+    float* total = states_.data() + ((position_ + 1) % (course_->window + 1)) * stride_;
     Sum sum;
     for (const Term& term : row().states) sum.add(state(position_ - term.back), term.coefficient);
     for (const Term& term : row().outputs) sum.add(output(position_ - term.back), term.coefficient);
@@ -80,11 +87,11 @@ void Trajectory::estimate(float* out) const {
 }
 
 const float* Trajectory::state(std::size_t position) const noexcept {
-    return states_.data() + (position % (course_->window + 1)) * size_;
+    return states_.data() + (position % (course_->window + 1)) * stride_;
 }
 
 const float* Trajectory::output(std::size_t position) const noexcept {
-    return outputs_.data() + (position % course_->window) * size_;
+    return outputs_.data() + (position % course_->window) * stride_;
 }
 
 }  // namespace aptp

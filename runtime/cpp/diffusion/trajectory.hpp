@@ -47,6 +47,7 @@ private:
 
     std::shared_ptr<const Course> course_;
     std::size_t size_;
+    std::size_t stride_;  // from one array to the next
     std::size_t position_ = 0;
     std::vector<float> states_;   // window + 1 arrays: the next one is summed up while all of the window is still read
     std::vector<float> outputs_;  // window arrays
