@@ -91,5 +91,5 @@ class Memory:
 
     def _had_its_turn(self, key: Key) -> bool:
         stay = self._resident[key]
-        # At least one call, even of an engine that opened in no time: two such would take turns at opening only.
+        # At least one call, even after opening in no time: two such engines would take turns at opening only.
         return stay.ran > 0 and stay.ran >= TURN * stay.opening

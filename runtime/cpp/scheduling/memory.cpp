@@ -43,7 +43,7 @@ std::optional<std::vector<Key>> Memory::victims(Key key, const std::vector<Key>&
         if (!is_in(busy, stay.key)) take(stay);
     }
     for (const Stay& stay : resident_) {
-        // At least one call, even of an engine that opened in no time: two of them would take turns at opening only.
+        // At least one call, even after opening in no time: two such engines would take turns at opening only.
         const bool had_its_turn = stay.ran > 0 && stay.ran >= TURN * stay.opening;
         if (!ahead && is_in(busy, stay.key) && had_its_turn) take(stay);
     }
