@@ -13,7 +13,7 @@ struct Arithmetic {
     void (*multiply)(const float* values, float factor, float* out, std::size_t size);
     // out = negative + (output − negative) · guidance
     void (*guide)(const float* output, const float* negative, float guidance, float* out, std::size_t size);
-    // For a sum of 1, 2, … terms: out = values[0] · factors[0] + values[1] · factors[1] + …, left to right, in one pass.
+    // For each number of terms, from 1: out = values[0] · factors[0] + values[1] · factors[1] + …, left to right.
     void (*sums[TERMS])(const float* const* values, const float* factors, float* out, std::size_t size);
 };
 
