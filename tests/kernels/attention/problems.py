@@ -97,6 +97,17 @@ def problem(
     return Problem(normal(queries), normal(keys), normal(keys), gate.to(device), count)
 
 
+def decided(queries: int, keys: int, width: int, *, device: str) -> Problem:
+    """float16 whose logits lie far beyond float16, and whose softmax picks one key, in any arithmetic.
+
+    Entries of q and k are ±256, so that every product and every sum of them is exact in float32, whatever the
+    order; each query is one of the keys, whose logit is then above all others by at least 2·256² / √width.
+    """
+    given = problem(queries, keys, width, dtype=torch.float16, device=device)
+    k = given.k.sign().mul_(256)
+    return replace(given, q=k[:, :, :queries].clone(), k=k)
+
+
 def error(found: Tensor, wanted: Tensor) -> float:
     return float((found.double() - wanted).norm() / wanted.norm())
 

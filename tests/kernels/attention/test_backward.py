@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kernels.attention import backward
 from kernels.attention.tiles import DTYPES, HEAD_DIMS
-from tests.kernels.attention.problems import NAMES, Problem, error, problem
+from tests.kernels.attention.problems import NAMES, Problem, decided, error, problem
 
 
 def upstream(given: Problem) -> Tensor:
@@ -122,9 +122,7 @@ def test_keys_beyond_a_samples_length_get_zeros_and_are_never_read(device: str) 
 
 def test_logits_that_overflow_float16(device: str) -> None:
     """Each query picks one key: dS is a difference of equals, so that only the size of its terms is known."""
-    given = problem(20, 40, 64, dtype=torch.float16, device=device)
-    given.q.mul_(200)
-    given.k.mul_(200)
+    given = decided(20, 40, 64, device=device)
     grad = upstream(given)
     found = dict(zip(NAMES, given.gradients(grad), strict=True))
     wanted = dict(zip(NAMES, given.expected_gradients(grad), strict=True))
