@@ -11,8 +11,8 @@ from .bundle.reader import Bundle
 from .cache import Cache
 from .clock import Clock
 from .encoding import Encoder
-from .engines.bucket import Bucket
 from .engines import precision as precisions
+from .engines.bucket import Bucket
 from .engines.choice import beside, choose
 from .engines.engine import Engine, Graph
 from .errors import EngineFailure, UsageError
@@ -78,10 +78,10 @@ class Models:
 
         `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, `tensorrt`,
         `supernet` (one engine of all codes, whose requests share calls), or `auto` for the best that can be
-        had here (`runtime.engines.choice`); `precision` what it computes in, `float32` or `bfloat16` (default:
-        the least that each expert has earned on this engine and class of processor); `cache` a folder for derived files; `batch` how many requests may
-        share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else 1: see
-        `default_batch`); `threads` those of one call.
+        had here (`runtime.engines.choice`); `precision` what it computes in, `float32` or `bfloat16`
+        (default: the least that each expert has earned on this engine and class of processor); `cache` a
+        folder for derived files; `batch` how many requests may share a UNet call (default: 8 if the largest
+        expert takes fewer than 10^9 MACs, else 1: see `default_batch`); `threads` those of one call.
         On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
         1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
