@@ -33,7 +33,8 @@ DECODER = "decoder"
 class Models:
     """The bundle's models. Experts are on `engine`, where `batch` requests may share a call.
 
-    `capacity`: how many are worth one, by bucket, as far as calls have shown.
+    `clock`: the time embeddings of experts; `capacity`: how many are worth a call, by bucket, as far as calls
+    have shown.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Models:
         }
         self._router = Router(self._manifest.router, self._sessions)
         self.experts = Experts(self._manifest, self._sessions, engine, tuple(self._inputs), precision)
-        self._clock = Clock(self._manifest.experts, self._sessions)
+        self.clock = Clock(self._manifest.experts, self._sessions)
         if batch is None:
             batch = default_batch(max(expert.macs for expert in self._manifest.experts.values()))
         self.batch = self.experts.fitting_batch(batch)
@@ -134,7 +135,7 @@ class Models:
         wanted = {**self.condition(prompt), **own}
         unwanted = {**self.condition(negative), **own} if guidance != 1.0 else None
         plan = constant_plan(expert, len(trajectory.course.rows))
-        return Request(plan, trajectory, self._clock(plan, trajectory.course), wanted, unwanted, guidance)
+        return Request(plan, trajectory, self.clock(plan, trajectory.course), wanted, unwanted, guidance)
 
     def bucket(self, expert: str, rows: int, height: int, width: int) -> Bucket:
         """What the engine for calls of `rows` rows a request is specialised to. Raises `UsageError`."""
