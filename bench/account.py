@@ -5,7 +5,7 @@
 The engine's own counters (OpenVINO's, ONNX Runtime's profiler) give seconds per operator; what they leave of
 the call's time by the host's clock is its own row: starting operators, and threads that wait for each other.
 Both are means over all calls, for OpenVINO keeps nothing else, and means add up; so nothing may run beside
-this. Experts take turns. A code promises its share of dense's MACs; a row says by how many seconds it is above.
+this. Experts take turns. A code promises its share of dense's MACs; rows say how many seconds they lie above.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from bench.peers.protocol import serve
 
-KINDS = ("eager", "compiled", "openvino_native", "optimum_ort")
+KINDS = ("eager", "compiled", "openvino_native", "optimum_ort", "stable_diffusion_cpp")
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in KINDS:

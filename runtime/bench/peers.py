@@ -46,6 +46,8 @@ PEERS: Mapping[str, Peer] = {
     "compile-bfloat16-graphs": Peer("compiled", {"dtype": "bfloat16", "mode": "reduce-overhead"}),
     "openvino": Peer("openvino_native", levels=("step",), graph=True),
     "optimum": Peer("optimum_ort"),
+    "stable-diffusion.cpp-f16": Peer("stable_diffusion_cpp", {"weights": "f16"}, levels=("image",)),
+    "stable-diffusion.cpp-q8_0": Peer("stable_diffusion_cpp", {"weights": "q8_0"}, levels=("image",)),
 }
 
 

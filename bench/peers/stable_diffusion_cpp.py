@@ -1,0 +1,61 @@
+"""stable-diffusion.cpp by its Python binding, weights in float16 or in blocks of eight bits: whole pictures.
+
+It compiles when it is installed: `pip install stable-diffusion-cpp-python` in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.peers.protocol import Arrays, Float32, Unavailable
+
+PREDICTIONS = {"epsilon": "eps", "v_prediction": "v"}
+
+
+class Peer:
+    """Serves pictures on the CPU: it gives nobody a UNet call."""
+
+    packages: tuple[str, ...] = ("stable-diffusion-cpp-python",)
+
+    def load(self, task: Mapping[str, Any]) -> None:
+        from stable_diffusion_cpp import StableDiffusion
+
+        if task["device"] != "cpu":
+            raise Unavailable("this binding is compiled for the CPU")
+        schedule = Path(task["checkpoint"]) / "scheduler" / "scheduler_config.json"
+        self._model = StableDiffusion(
+            model_path=task["checkpoint"],
+            wtype=task["weights"],
+            n_threads=task["threads"] or -1,
+            prediction=PREDICTIONS[json.loads(schedule.read_text())["prediction_type"]],
+            vae_decode_only=True,
+            verbose=False,
+        )
+
+    def take(self, inputs: Arrays) -> None:
+        raise Unavailable("serves whole pictures only")
+
+    def step(self) -> None:
+        raise Unavailable("serves whole pictures only")
+
+    def output(self) -> Float32:
+        raise Unavailable("serves whole pictures only")
+
+    def image(self, task: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[Any]]:
+        # One UNet call a step, as the runtime's schedules have it; solvers cost next to nothing.
+        (picture,) = self._model.generate_image(
+            prompt=task["prompt"],
+            negative_prompt=task["negative"],
+            sample_method="euler",
+            sample_steps=task["steps"],
+            cfg_scale=task["guidance"],
+            height=task["height"],
+            width=task["width"],
+            seed=0,
+        )
+        return np.asarray(picture, np.float32) / 255
