@@ -8,7 +8,7 @@ import numpy.typing as npt
 from .bundle.compiled import SUPERNET
 from .bundle.files import FileEntry
 from .bundle.schema import Compiled, Manifest, Model
-from .engines import precision
+from .engines import openvino, precision
 from .engines.bucket import Bucket
 from .engines.choice import ON_GRAPHS, PROVIDER_OF, fitting
 from .engines.engine import Engine, GraphEngine
@@ -82,7 +82,12 @@ class Experts:
         files = self._manifest.files
         if self._engine not in ON_GRAPHS:
             return files[self._compiled(bucket.model).file].size
-        return memory_of(self._manifest.experts[bucket.model].model, files)
+        expert = self._manifest.experts[bucket.model]
+        if self._engine != "openvino":
+            return memory_of(expert.model, files)
+        assert expert.model.weights is not None, "experts are served from weights"
+        held = openvino.HELD[precision.of(expert, self._engine, self._asked)]
+        return round(held * files[expert.model.weights].size / 2)
 
     def key(self, expert: str, rows: int, height: int, width: int) -> Bucket:
         """What an engine for the call is specialised to: a compiled one serves all that its profile takes."""

@@ -13,7 +13,7 @@ from .clock import Clock
 from .encoding import Encoder
 from .engines import precision as precisions
 from .engines.bucket import Bucket
-from .engines.choice import beside, choose
+from .engines.choice import choose, provider_beside
 from .engines.engine import Engine, Graph
 from .errors import EngineFailure, UsageError
 from .experts import Experts, memory_of
@@ -153,9 +153,9 @@ class Models:
 
     def open_decoder(self, bucket: Bucket) -> Graph:
         """The decoder, in float32: it runs once per image, and low precision shows as banding."""
-        graph = self._sessions.open_on(
-            beside(self.engine),
+        graph = self._sessions.open(
             self._manifest.decoder.model,
+            provider_beside(self.engine),
             overrides={"batch": bucket.rows, "height": bucket.height, "width": bucket.width},
         )
         graph.require(["latent_sample"], "sample")
