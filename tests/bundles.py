@@ -75,6 +75,14 @@ def relist(root: Path, path: str) -> None:
     edit(root, lambda manifest: manifest["files"].update({path: _entry(root / path)}))
 
 
+def unet_inputs(rows: int, side: int = 8) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """What a call of an expert's engine is given."""
+    rng = np.random.default_rng(0)
+    shapes = (rows, CHANNELS, side, side), (rows, CHANNELS), (rows, LENGTH, WIDTH)
+    sample, time_embedding, states = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    return sample, time_embedding, {"encoder_hidden_states": states}
+
+
 def _manifest(root: Path, models: dict[str, dict[str, str]], experts: Sequence[str]) -> dict[str, Any]:
     def expert(name: str) -> dict[str, Any]:
         model = models[name]

@@ -26,7 +26,7 @@ def test_written_shapes_are_numbers_and_the_function_stays(
     opened: tuple[Path, Workload], tmp_path: Path
 ) -> None:
     graph, workload = opened
-    inputs, folder = workload.inputs(2), tmp_path / "written"
+    inputs, folder = workload.served("0", 2), tmp_path / "written"
     folder.mkdir()
     written = shapes.write_shapes(graph, {"batch": 2, "height": 8, "width": 8}, folder)
     sample = onnx.load(written, load_external_data=False).graph.input[0]
@@ -38,7 +38,7 @@ def test_written_shapes_are_numbers_and_the_function_stays(
 def test_all_ways_take_turns(opened: tuple[Path, Workload], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "WINDOW_SHORTEST", 0.0)
     graph, workload = opened
-    series = shapes.measure(graph, workload.inputs(1), "cpu", rounds=2)
+    series = shapes.measure(graph, workload.served("0", 1), "cpu", rounds=2)
     assert list(series) == ["written", "pinned", "batch open", "all open"]
     rows = shapes.table({name: found.samples for name, found in series.items()})
     assert rows[0]["to written"] == "1.000"

@@ -33,7 +33,7 @@ def manifest() -> Manifest:
         latent=Latent(channels=4, height=16, width=16, multiple=4, minimum=8, maximum=64),
         decoder=replace(small.decoder, scale=4),
         dense_macs=MACS["dense"],
-        experts={name: Expert(dense.model, 1000, macs) for name, macs in MACS.items()},
+        experts={name: Expert(dense.model, dense.clock, 1000, macs) for name, macs in MACS.items()},
         schedules={name: _schedule(steps) for name, steps in OFFERED.items()},
     )
 

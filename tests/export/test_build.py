@@ -153,7 +153,7 @@ def test_another_version_of_a_library_changes_everything(mini, bundle, capsys, m
 
 
 def test_another_engine_has_to_show_parity_anew(mini, bundle, capsys, monkeypatch):
-    monkeypatch.setattr("export.plan.engine", lambda provider: f"{provider} (onnxruntime 0.0)")
+    monkeypatch.setattr("export.plan._onnxruntime", lambda: "cpu (onnxruntime 0.0)")
     actions = plan(capsys, mini, bundle)
     assert [name for name, action in actions.items() if action == "keep"] == ["tokenizer", "schedules/ddim"]
 

@@ -80,9 +80,9 @@ def rung(monkeypatch, tmp_path):
     """The error found for an engine that gives `output`, where autocast errs by 0.01."""
 
     def climb(output: np.ndarray, precision: str = "bfloat16") -> float:
-        engine = SimpleNamespace(run=lambda sample, timestep, conditioning: output)
+        engine = SimpleNamespace(run=lambda sample, time_embedding, conditioning: output)
         monkeypatch.setitem(sessions.OPENERS, "aoti", lambda path, entry, threads: engine)
-        feed = {"sample": torch.zeros(1, 4, 8, 8), "timestep": torch.ones(1), "context": torch.ones(1)}
+        feed = {"sample": torch.zeros(1, 4, 8, 8), "time_embedding": torch.ones(1, 8)}
         wanted = {**WANTED, "precision": precision}
         return parity.compiled_beside_autocast(tmp_path / "aoti.pt2", wanted, [feed], [OUTPUT], 0.01, 1)
 
@@ -116,14 +116,14 @@ def test_a_part_is_compiled_from_the_rounded_expert_and_told_as_wanted(mini, tmp
         made.update(module=module, rows=len(example["sample"]))
         path.write_bytes(b"machine code")
 
-    def run(sample, timestep, conditioning):
-        tensors = {"sample": sample, "timestep": timestep, **conditioning}
+    def run(sample, time_embedding, conditioning):
+        tensors = {"sample": sample, "time_embedding": time_embedding, **conditioning}
         with torch.inference_mode():
             return made["module"](**{name: torch.from_numpy(one) for name, one in tensors.items()}).numpy()
 
     monkeypatch.setattr(aoti, "write_package", write)
     monkeypatch.setitem(sessions.OPENERS, "aoti", lambda *rest: SimpleNamespace(run=run))
-    spec = plan.Spec(mini, tmp_path / "b", ("0",), ("ddim",), "cpu", ("aoti",), None, None, 1, 1, 1 << 30)
+    spec = plan.Spec(mini, tmp_path / "b", ("0",), ("ddim",), ("aoti",), None, None, 1, 1, 1 << 30)
     part = next(part for part in plan.parts(Checkpoint.open(mini), spec) if part.kind == "aoti")
     job = parts.Job(part, spec, tmp_path, lambda stage, share: None)
     result = parts.make(job)
@@ -137,7 +137,7 @@ def test_a_part_is_compiled_from_the_rounded_expert_and_told_as_wanted(mini, tmp
 
 def test_a_key_counts_everything_that_a_compiled_engine_is_made_for(mini, tmp_path, monkeypatch):
     def key(precision=None):
-        spec = plan.Spec(mini, tmp_path, ("0",), ("ddim",), "cpu", ("aoti",), precision, None, 1, 1, 1 << 30)
+        spec = plan.Spec(mini, tmp_path, ("0",), ("ddim",), ("aoti",), precision, None, 1, 1, 1 << 30)
         return next(part.key for part in plan.parts(Checkpoint.open(mini), spec) if part.kind == "aoti")
 
     keys = [key(), key("float32")]

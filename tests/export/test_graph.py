@@ -10,7 +10,7 @@ import torch
 from onnxruntime.quantization import quantize_dynamic
 from torch import nn
 
-from export import graph, parity, weights
+from export import expert, graph, parity, weights
 from export.errors import OutputError, ParityError
 
 CHANNELS, LENGTH, WIDTH = 4, 7, 12
@@ -32,7 +32,7 @@ class Small(nn.Module):
 
 @pytest.fixture(scope="module")
 def signature():
-    return graph.expert_signature(CHANNELS, 2, LENGTH, WIDTH)
+    return expert.expert_signature(CHANNELS, 2, LENGTH, WIDTH)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from aptp.checkpoint.reader import Checkpoint
-from export import graph, image, parity
+from export import expert, image, parity
 from export.errors import OutputError, ParityError
 from export.plan import Spec
 
@@ -20,14 +20,14 @@ from export.plan import Spec
 def climb(mini):
     """The first rung for expert 0 under a code, where the slice gives what `change` makes of its outputs."""
     checkpoint = Checkpoint.open(mini)
-    signature = graph.expert_signature(4, checkpoint.latent_multiple, 77, 32)
+    signature = expert.expert_signature(4, checkpoint.latent_multiple, 77, 32)
     feeds = [
         {**feed, "timestep": torch.full_like(feed["timestep"], 500.0)} for feed in parity.cases(signature, {})
     ]
 
-    def rung(change=lambda output: output, expert="0"):
+    def rung(change=lambda output: output, name="0"):
         sliced = checkpoint.expert("0")
-        outputs = parity.outputs(graph.ExpertGraph(checkpoint.expert(expert)).eval(), feeds)
+        outputs = parity.outputs(expert.ExpertGraph(checkpoint.expert(name)).eval(), feeds)
         code = checkpoint.architectures[0]
         return parity.masked_equals_sliced(
             sliced, checkpoint.dense(), code, feeds, list(map(change, outputs))
@@ -42,7 +42,7 @@ def test_a_slice_that_is_the_masked_unet_passes(climb):
 
 def test_another_slice_is_caught(climb):
     with pytest.raises(ParityError, match="masked = sliced"):
-        climb(expert="1")
+        climb(name="1")
 
 
 def test_a_slice_that_is_no_number_is_caught(climb):
@@ -52,7 +52,7 @@ def test_a_slice_that_is_no_number_is_caught(climb):
 
 @pytest.fixture
 def spec(mini, tmp_path):
-    return Spec(mini, tmp_path / "b", ("0",), ("ddim",), "cpu", (), None, tmp_path / "cache", 1, 1, 1 << 30)
+    return Spec(mini, tmp_path / "b", ("0",), ("ddim",), (), None, tmp_path / "cache", 1, 1, 1 << 30)
 
 
 @pytest.fixture

@@ -51,7 +51,8 @@ def parsers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def models(bundle: Bundle) -> Iterator[Model]:
     manifest = bundle.manifest
     yield from (encoder.model for encoder in manifest.encoders.values())
-    yield from (expert.model for expert in manifest.experts.values())
+    for expert in manifest.experts.values():
+        yield from (expert.model, expert.clock)
     yield from (manifest.router.model, manifest.decoder.model)
 
 

@@ -106,7 +106,7 @@ def restructure(draw: random.Random, data: bytes) -> bytes:
 
 def duplicate(draw: random.Random, data: bytes) -> bytes:
     index = draw.choice([index for index, byte in enumerate(data) if byte == ord("{")])
-    return data[: index + 1] + b'"version": "2.1", "version": "2.1",' + data[index + 1 :]
+    return data[: index + 1] + b'"version": "3.0", "version": "3.0",' + data[index + 1 :]
 
 
 def test_10000_mutations(root: Path, data: bytes) -> None:
@@ -156,14 +156,14 @@ def test_extreme_documents(root: Path, data: bytes, document: bytes) -> None:
     assert len(str(refusal.value)) < 1000
 
 
-@pytest.mark.parametrize("version", ["1.0", "3.0", "0.9", "99.1"])
+@pytest.mark.parametrize("version", ["1.0", "2.1", "4.0", "0.9", "99.1"])
 def test_an_unknown_major_version_is_refused(data: bytes, version: str) -> None:
-    with pytest.raises(ManifestError, match="reader knows 2.x"):
-        parse(data.replace(b'"version": "2.1"', f'"version": "{version}"'.encode()))
+    with pytest.raises(ManifestError, match="reader knows 3.x"):
+        parse(data.replace(b'"version": "3.0"', f'"version": "{version}"'.encode()))
 
 
 @pytest.mark.parametrize(
-    "version", ["2", "2.", "2.0.0", "02.0", "2.-1", "2.a", " 2.0", "2.0\n", "\u0662.0", "2.99999"]
+    "version", ["3", "3.", "3.0.0", "03.0", "3.-1", "3.a", " 3.0", "3.0\n", "\u0663.0", "3.99999"]
 )
 def test_a_malformed_version_is_refused(data: bytes, version: str) -> None:
     document = json.loads(data)
@@ -185,9 +185,9 @@ def test_unknown_fields_are_ignored_only_from_a_newer_minor(root: Path, data: by
     try:
         with pytest.raises(ManifestError, match="unknown field 'novelty'"):
             Bundle.open(root)
-        edit(root, lambda manifest: manifest.update(version="2.2"))
-        assert Bundle.open(root).manifest.version == "2.2"
-        edit(root, lambda manifest: manifest.update(version="2.7"))
-        assert Bundle.open(root).manifest.version == "2.7"
+        edit(root, lambda manifest: manifest.update(version="3.1"))
+        assert Bundle.open(root).manifest.version == "3.1"
+        edit(root, lambda manifest: manifest.update(version="3.7"))
+        assert Bundle.open(root).manifest.version == "3.7"
     finally:
         sign_bytes(root, data)

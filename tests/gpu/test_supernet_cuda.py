@@ -12,6 +12,7 @@ from aptp.model.gates import GatedUNet
 from aptp.model.sliced import gates_of, slice_unet
 from aptp.space.architecture import harden
 from aptp.space.discover import discover
+from export import clock
 from export.compiled import aoti
 from runtime.bundle.schema import Compiled, Range
 from runtime.engines.aoti import open_package
@@ -66,7 +67,7 @@ def test_a_package_serves_a_batch_of_four_codes(device: str, tmp_path: Path, cal
         slice_unet(unet, code)(**{name: x[i : i + 1] for name, x in inputs.items()}).sample[0]
         for i, code in enumerate(codes)
     ]
-    inputs["gates"] = torch.cat([gates_of(code) for code in codes])
+    inputs = {**clock.take_out(unet).fed(inputs), "gates": torch.cat([gates_of(code) for code in codes])}
     profile, made_for = {"batch": (1, 2, CODES)}, {"device": device}
     wanted = {"kind": "supernet", "precision": "float32", "profile": profile, "target": made_for}
     path = tmp_path / "aoti.pt2"
@@ -74,6 +75,6 @@ def test_a_package_serves_a_batch_of_four_codes(device: str, tmp_path: Path, cal
     assert bool(calls) == (device == "cuda")
     entry = Compiled("supernet", path.name, "float32", {"batch": Range(1, 2, CODES)}, made_for, "")
     arrays = {name: x.numpy() for name, x in inputs.items()}
-    mixed = open_package(path, entry).run(arrays.pop("sample"), arrays.pop("timestep"), arrays)
+    mixed = open_package(path, entry).run(arrays.pop("sample"), arrays.pop("time_embedding"), arrays)
     for one, other in zip(torch.from_numpy(mixed), sliced, strict=True):
         assert (one - other).square().mean().sqrt() <= 1e-4 * other.std()

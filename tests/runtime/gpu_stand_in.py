@@ -124,7 +124,10 @@ class Machine:
 
 
 class Context:
-    """Computes sample · (1 + timestep) + the mean of the conditioning, at the addresses it was given."""
+    """Computes sample · (1 + the mean of the time embedding) + the mean of the conditioning.
+
+    All of it at the addresses it was given.
+    """
 
     def __init__(self, engine: "Plan") -> None:
         self.engine, self.shapes, self.addresses = engine, dict[str, tuple[int, ...]](), dict[str, int]()
@@ -163,14 +166,14 @@ class Context:
             for name, shape in self.shapes.items()
         }
         output = self.engine.machine.floats(self.addresses["out_sample"], self.shapes["sample"])
-        scale = 1 + view["timestep"][:, None, None, None]
+        scale = 1 + view["time_embedding"].mean(1)[:, None, None, None]
         output[:] = view["sample"] * scale + view["encoder_hidden_states"].mean((1, 2))[:, None, None, None]
 
 
 class Plan:
     """A plan that takes up to `most` rows; `tired` makes it refuse to run."""
 
-    inputs = frozenset({"sample", "timestep", "encoder_hidden_states"})
+    inputs = frozenset({"sample", "time_embedding", "encoder_hidden_states"})
 
     def __init__(self, machine: Machine, device_memory_size_v2: int = 1024, most: int = 16) -> None:
         self.machine, self.device_memory_size_v2, self.most = machine, device_memory_size_v2, most

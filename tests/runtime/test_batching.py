@@ -16,10 +16,11 @@ from runtime.schedule import Course, Row, Trajectory
 
 
 class FakeEngine:
-    """Mixes sample, timestep and prompt, row by row."""
+    """Mixes sample, time embedding and prompt, row by row."""
 
-    def run(self, sample: Any, timestep: Any, conditioning: Mapping[str, Any]) -> Any:
-        shift = conditioning["prompt"].mean((1, 2), keepdims=True)[..., None] + timestep[:, None, None, None]
+    def run(self, sample: Any, time_embedding: Any, conditioning: Mapping[str, Any]) -> Any:
+        mean = time_embedding.mean(1)[:, None, None, None]
+        shift = conditioning["prompt"].mean((1, 2), keepdims=True)[..., None] + mean
         return np.cos(sample + shift).astype(np.float32)
 
 
@@ -37,8 +38,9 @@ class Spec:
         prompt, negative = ({"prompt": rng.normal(size=(1, 3, 2)).astype(np.float32)} for _ in range(2))
         rows = tuple(self._row(index) for index in range(self.steps))
         trajectory = Trajectory(Course(rows, 1.0, self.window), rng.normal(size=(2, 4, 4)).astype(np.float32))
-        plan = constant_plan("0", self.steps)
-        return Request(plan, trajectory, prompt, None if self.guidance == 1 else negative, self.guidance)
+        plan, table = constant_plan("0", self.steps), rng.normal(size=(self.steps, 3)).astype(np.float32)
+        unwanted = None if self.guidance == 1 else negative
+        return Request(plan, trajectory, table, prompt, unwanted, self.guidance)
 
     def _row(self, index: int) -> Row:
         back = range(min(self.window, index + 1))
@@ -86,7 +88,7 @@ def test_its_time_is_shared() -> None:
 
 
 class Wrong:
-    def run(self, sample: Any, timestep: Any, conditioning: Any) -> Any:
+    def run(self, sample: Any, time_embedding: Any, conditioning: Any) -> Any:
         return sample[:, :1]
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from runtime import processor
 from runtime.bundle.reader import Bundle
-from runtime.engines import choice, nvidia, providers, target
+from runtime.engines import choice, nvidia, openvino, providers, target
 from runtime.engines.choice import choose
 from runtime.errors import EnvironmentMismatch, UsageError
 from tests.bundles import add_compiled, write_bundle
@@ -15,10 +16,16 @@ from tests.bundles import add_compiled, write_bundle
 
 @pytest.fixture
 def has(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Say which execution providers this machine has."""
+    """Say which engines that run graphs this machine has, and the class of its processor."""
 
-    def install(*names: str) -> None:
-        monkeypatch.setattr(providers, "missing", lambda name: None if name in names else "it is not here")
+    def install(*names: str, vectors: str = "amx_bf16") -> None:
+        def missing(name: str) -> str | None:
+            return None if name in names else "it is not here"
+
+        monkeypatch.setattr(providers, "missing", missing)
+        monkeypatch.setattr(openvino, "missing", lambda: missing("openvino"))
+        monkeypatch.setattr(openvino, "computes_in", lambda precision: precision == "float32")
+        monkeypatch.setattr(processor, "vectors", lambda: vectors)
 
     return install
 
@@ -32,6 +39,24 @@ def test_auto_is_the_best_that_is_here(bundle: Bundle, has: Any, here: tuple[str
     assert choose("auto", bundle.manifest) == best
 
 
+@pytest.mark.parametrize(
+    ("vectors", "best"),
+    [
+        ("amx_bf16", "openvino"),
+        ("avx512_bf16", "openvino"),
+        ("avx512f", "cpu"),
+        ("avx2", "cpu"),
+        ("baseline", "cpu"),
+    ],
+)
+def test_auto_takes_openvino_where_the_processor_has_bfloat16(
+    bundle: Bundle, has: Any, vectors: str, best: str
+) -> None:
+    has("cpu", "openvino", vectors=vectors)
+    assert choose("auto", bundle.manifest) == best
+    assert choose("openvino", bundle.manifest) == "openvino"
+
+
 def test_what_is_asked_for_is_used_or_refused_with_the_reason(bundle: Bundle, has: Any) -> None:
     has("cpu", "openvino")
     assert choose("cpu", bundle.manifest) == "cpu"
@@ -42,18 +67,6 @@ def test_what_is_asked_for_is_used_or_refused_with_the_reason(bundle: Bundle, ha
 def test_an_unknown_engine(bundle: Bundle) -> None:
     with pytest.raises(UsageError, match=r"'openvno' is not one of auto, .*\(did you mean 'openvino'\?\)"):
         choose("openvno", bundle.manifest)
-
-
-def test_the_openvino_plugin_is_not_installed(without: Any) -> None:
-    without("onnxruntime_ep_openvino")
-    assert "onnxruntime-ep-openvino is not installed" in (providers.missing("openvino") or "")
-    assert providers.best_on_cpu() == "cpu"
-
-
-def test_the_openvino_plugin_elsewhere_than_on_x86(monkeypatch: pytest.MonkeyPatch, without: Any) -> None:
-    without("nothing")
-    monkeypatch.setattr(providers.platform, "machine", lambda: "aarch64")
-    assert providers.missing("openvino") == "it runs on x86 processors, and this is aarch64"
 
 
 def test_onnxruntime_as_installed_lacks_a_provider() -> None:
@@ -114,7 +127,18 @@ def test_a_driver_is_a_floor(
     assert (target.mismatch(entry) is None) == fits
 
 
-def test_the_graphs_beside_compiled_experts_run_on_the_best_provider(has: Any) -> None:
-    has("cpu", "openvino")
-    assert choice.provider_beside("aoti") == "openvino"
-    assert choice.provider_beside("tensorrt-ep") == "tensorrt"
+@pytest.mark.parametrize(
+    ("engine", "here", "provider"),
+    [
+        ("cpu", ("cpu", "cuda"), "cpu"),
+        ("openvino", ("cpu", "openvino", "cuda"), "cpu"),
+        ("tensorrt-ep", ("cpu", "cuda", "tensorrt"), "tensorrt"),
+        ("tensorrt", ("cpu", "cuda"), "cuda"),
+        ("aoti", ("cpu", "openvino"), "cpu"),
+    ],
+)
+def test_the_graphs_beside_experts_run_on_a_provider_of_onnx_runtime(
+    has: Any, engine: str, here: tuple[str, ...], provider: str
+) -> None:
+    has(*here)
+    assert choice.provider_beside(engine) == provider

@@ -97,7 +97,7 @@ class Doubling:
     def __init__(self) -> None:
         self.rows: list[int] = []
 
-    def run(self, sample: np.ndarray, timestep: np.ndarray, conditioning: Any) -> np.ndarray:
+    def run(self, sample: np.ndarray, time_embedding: np.ndarray, conditioning: Any) -> np.ndarray:
         self.rows.append(len(sample))
         return np.zeros_like(sample)
 

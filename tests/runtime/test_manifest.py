@@ -21,7 +21,7 @@ def data(bundle_path: Path) -> bytes:
 
 def test_every_value_arrives(data: bytes) -> None:
     manifest, document = parse(data), json.loads(data)
-    assert manifest.version == "2.1"
+    assert manifest.version == "3.0"
     assert dict(manifest.producer) == document["producer"]
     assert manifest.source.trained is False
     assert (manifest.defaults.solver, manifest.defaults.steps, manifest.defaults.guidance) == ("ddim", 4, 2.5)
@@ -47,6 +47,8 @@ def expert(manifest: dict[str, Any]) -> dict[str, Any]:
 def put(box: Any, **values: Any) -> None:
     box.update(values)
 
+
+EARNED = {"engine": "openvino", "precision": "bfloat16", "processor": "amx_bf16"}
 
 BROKEN: list[tuple[str, Change, str]] = [
     ("format", lambda m: put(m, format="zip"), r"manifest.format: 'zip' is not one of 'aptp-bundle'"),
@@ -128,11 +130,45 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("another dense", lambda m: put(m, dense_macs=1), "manifest.dense_macs: is not what the expert 'dense'"),
     ("no experts", lambda m: put(m, experts={}), "at least one expert"),
     (
-        "an engine twice",
-        lambda m: put(expert(m), reduced_precision=["openvino", "openvino"]),
-        "names an engine twice",
+        "served by nothing",
+        lambda m: (expert(m)["model"].pop("serve"), expert(m)["model"].pop("weights")),
+        "experts '0'.model.serve: is missing; experts are served by it",
     ),
-    ("no engine", lambda m: put(expert(m), reduced_precision=[1]), "reduced_precision"),
+    ("no clock", lambda m: expert(m).pop("clock"), "experts '0': the field 'clock' is missing"),
+    ("no graph of the clock", lambda m: expert(m)["clock"].pop("graph"), "clock: the field 'graph' is miss"),
+    (
+        "clock elsewhere",
+        lambda m: put(expert(m)["clock"], graph="experts/0/unet/clack.onnx"),
+        r"experts '0'.clock: names the file 'experts/0/unet/clack.onnx', which is not there .*clock.onnx",
+    ),
+    ("nothing earned", lambda m: put(expert(m), earned=[]), "earned: must be a list of at least one item"),
+    ("earned by a word", lambda m: put(expert(m), earned=["openvino"]), r"earned\[0\]: must be an object"),
+    (
+        "earned twice",
+        lambda m: put(expert(m), earned=[EARNED, EARNED]),
+        "experts '0'.earned: names one engine, precision and processor twice",
+    ),
+    (
+        "float32 earned",
+        lambda m: put(expert(m), earned=[{**EARNED, "precision": "float32"}]),
+        r"earned\[0\].precision: 'float32' is not one of 'bfloat16', 'float16'",
+    ),
+    (
+        "earned on no processor",
+        lambda m: put(expert(m), earned=[{**EARNED, "processor": "amx\n"}]),
+        r"earned\[0\].processor: must be printable ASCII",
+    ),
+    (
+        "more than earned",
+        lambda m: put(expert(m), earned=[{**EARNED, "version": "2026.1"}]),
+        r"earned\[0\]: unknown field 'version'",
+    ),
+    ("reduced precision of old", lambda m: put(expert(m), reduced_precision=["openvino"]), "unknown field"),
+    (
+        "an input that the clock feeds",
+        lambda m: put(m["conditioning"][0], input="timestep"),
+        "'timestep' is not a conditioning input",
+    ),
     ("code too high", lambda m: put(m["experts"], **{"4": expert(m)}), "'4' is not 'dense' nor a code of 4"),
     ("leading zero", lambda m: put(m["experts"], **{"00": expert(m)}), "'00' is not 'dense'"),
     ("unlisted file", lambda m: m["files"].pop("experts/0/unet/serve.onnx"), "experts '0': names the file"),
@@ -180,21 +216,23 @@ BROKEN: list[tuple[str, Change, str]] = [
         lambda m: put(m["encoders"][0]["tokenizer"], characters="characters.json"),
         "encoders 'text': names the file 'characters.json', which is not there",
     ),
-    ("characters before their time", lambda m: put(m, version="2.0"), "unknown field 'characters'"),
+    ("an older version", lambda m: put(m, version="2.1"), "is version 2.1, and this reader knows 3.x"),
     (
         "surrogate where anything may be",
-        lambda m: put(m, version="2.9", novelty="\ud800"),
+        lambda m: put(m, version="3.9", novelty="\ud800"),
         "half of a surrogate pair",
     ),
 ]
 
 
-def test_version_2_0_has_no_characters(data: bytes) -> None:
+def test_what_experts_earned_arrives(data: bytes) -> None:
     document = json.loads(data)
-    document["version"] = "2.0"
-    del document["encoders"][0]["tokenizer"]["characters"]
-    tokenizer = parse(json.dumps(document).encode()).encoders["text"].tokenizer
-    assert (tokenizer.file, tokenizer.characters) == ("tokenizer/tokenizer.json", None)
+    expert(document)["earned"] = [EARNED, {**EARNED, "processor": "avx512_bf16"}]
+    manifest = parse(json.dumps(document).encode())
+    of = [("openvino", "bfloat16", "amx_bf16"), ("openvino", "bfloat16", "avx512_bf16")]
+    assert [(one.engine, one.precision, one.processor) for one in manifest.experts["0"].earned] == of
+    assert manifest.experts["1"].earned == ()
+    assert manifest.experts["0"].clock.graph == "experts/0/unet/clock.onnx"
 
 
 def test_a_share_is_of_the_dense_cost(data: bytes) -> None:

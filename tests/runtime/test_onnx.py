@@ -9,11 +9,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, save
 
-from runtime.bundle.reader import Bundle
 from runtime.engines import providers
 from runtime.engines.engine import GraphEngine
 from runtime.engines.onnx import BoundEngine, open_session
 from runtime.errors import EngineFailure, EnvironmentMismatch
+from tests.bundles import unet_inputs
 
 ARENA = """
 import sys
@@ -34,25 +34,13 @@ print(resident() - one)
 """
 
 
-@pytest.fixture
-def unet(bundle: Bundle) -> Path:
-    return bundle.file("experts/0/unet/model.onnx")
-
-
-def arguments(rows: int, side: int = 8) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    rng = np.random.default_rng(0)
-    shapes = (rows, 4, side, side), (rows,), (rows, 8, 8)
-    sample, timestep, states = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
-    return sample, timestep, {"encoder_hidden_states": states}
-
-
 def test_pinned_dimensions_give_the_same_function(unet: Path) -> None:
     free = GraphEngine(open_session(unet, "cpu"))
     pinned = open_session(unet, "cpu", overrides={"batch": 2, "height": 8, "width": 8}, threads=1)
-    call = arguments(2)
+    call = unet_inputs(2)
     assert np.array_equal(free.run(*call), GraphEngine(pinned).run(*call))
     with pytest.raises(EngineFailure, match="failed while running"):
-        GraphEngine(pinned).run(*arguments(3))
+        GraphEngine(pinned).run(*unet_inputs(3))
 
 
 def test_a_graph_that_does_not_open(tmp_path: Path) -> None:
@@ -63,7 +51,7 @@ def test_a_graph_that_does_not_open(tmp_path: Path) -> None:
 
 def test_a_graph_with_other_inputs(unet: Path) -> None:
     with pytest.raises(EngineFailure, match="manifest says"):
-        open_session(unet, "cpu").require(["sample", "timestep", "text_embeds"], "out_sample")
+        open_session(unet, "cpu").require(["sample", "time_embedding", "text_embeds"], "out_sample")
 
 
 def test_without_onnxruntime(without, unet: Path) -> None:
@@ -88,52 +76,6 @@ def test_cpu_sessions_share_one_arena(tmp_path: Path) -> None:
         [sys.executable, "-c", ARENA, str(tmp_path / "m.onnx")], capture_output=True, check=True
     )
     assert int(child.stdout) < 32 * 2**20  # three arenas more would be 96 MiB
-
-
-class Options:
-    """Records what a session is asked for."""
-
-    def __init__(self) -> None:
-        self.added: list[Any] = []
-
-    def add_free_dimension_override_by_name(self, name: str, size: int) -> None:
-        self.added.append((name, size))
-
-    def add_session_config_entry(self, name: str, value: str) -> None: ...
-
-    def add_provider_for_devices(self, devices: list[Any], options: dict[str, str]) -> None:
-        self.added.append((devices, options))
-
-
-@pytest.mark.parametrize(("precision", "pinned"), [("float32", True), ("fast", False)])
-def test_what_openvino_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, unet: Path, precision: str, pinned: bool
-) -> None:
-    options = Options()
-    monkeypatch.setattr(providers, "_openvino_devices", lambda: (["device"], ""))
-    monkeypatch.setattr(onnxruntime, "SessionOptions", lambda: options)
-    real = onnxruntime.InferenceSession
-    asked: list[Any] = []
-
-    def open_real(path: str, _: Any, **more: Any) -> Any:
-        asked.append(more)
-        return real(path, providers=["CPUExecutionProvider"])
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", open_real)
-    open_session(unet, "openvino", overrides={"batch": 2}, precision=precision)
-    wanted = {"load_config": '{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}'} if pinned else {}
-    assert options.added == [("batch", 2), (["device"], wanted)]
-    assert asked == [{}]
-
-
-def test_openvino_gives_the_same_function(unet: Path) -> None:
-    devices, reason = providers._openvino_devices()
-    if not devices:
-        pytest.skip(f"no OpenVINO here: {reason}")
-    results = [
-        GraphEngine(open_session(unet, provider)).run(*arguments(2)) for provider in ("cpu", "openvino")
-    ]
-    assert np.abs(results[0] - results[1]).max() < 1e-5
 
 
 class Binding:
@@ -169,12 +111,12 @@ def test_conditioning_is_put_on_the_gpu_once(unet: Path, monkeypatch: pytest.Mon
     put = SimpleNamespace(ortvalue_from_numpy=lambda array, device, number: array)
     monkeypatch.setattr(onnxruntime, "OrtValue", put)
     engine = BoundEngine(session)
-    sample, timestep, conditioning = arguments(2)
-    for step in (timestep, timestep + 1):
+    sample, time_embedding, conditioning = unet_inputs(2)
+    for step in (time_embedding, time_embedding + 1):
         wanted = GraphEngine(open_session(unet, "cpu")).run(sample, step, conditioning)
         assert np.array_equal(engine.run(sample, step, conditioning), wanted)
     assert [binding.kept for binding in bindings] == [["encoder_hidden_states"]]
-    engine.run(sample, timestep, dict(conditioning))
+    engine.run(sample, time_embedding, dict(conditioning))
     assert len(bindings) == 2
 
 
@@ -184,7 +126,7 @@ def test_a_gpu_that_has_no_room(unet: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(onnxruntime, "OrtValue", SimpleNamespace(ortvalue_from_numpy=full))
     with pytest.raises(EngineFailure, match="cannot be put on the GPU: out of memory"):
-        BoundEngine(open_session(unet, "cpu")).run(*arguments(1))
+        BoundEngine(open_session(unet, "cpu")).run(*unet_inputs(1))
 
 
 def test_a_provider_that_onnxruntime_went_on_without(unet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,8 +142,8 @@ def test_a_provider_that_onnxruntime_went_on_without(unet: Path, monkeypatch: py
         ("tensorrt", ["TensorrtExecutionProvider", "CUDAExecutionProvider"]),
     ],
 )
-def test_what_gpus_are_asked_for(provider: str, names: list[str]) -> None:
-    for precision, tf32 in (("float32", "0"), ("fast", "1")):
-        asked = providers.configure(None, provider, precision)["providers"]
-        assert [name for name, _ in asked] == names
-        assert asked[-1][1]["use_tf32"] == tf32
+def test_gpus_are_asked_for_float32(provider: str, names: list[str]) -> None:
+    asked = providers.configure(None, provider)["providers"]
+    assert [name for name, _ in asked] == names
+    assert asked[-1][1]["use_tf32"] == "0"
+    assert asked[0][1].get("trt_fp16_enable", "0") == "0"

@@ -68,16 +68,24 @@ def test_a_file_exchanged_for_its_equal_is_opened_again(
     assert len(opened) == 2
 
 
-@pytest.mark.parametrize("place", ["text_encoder", "router", "experts/0/unet", "vae_decoder"])
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("text_encoder", "model.onnx.data"),
+        ("router", "model.onnx"),
+        ("experts/0/unet", "clock.onnx"),
+        ("vae_decoder", "model.onnx.data"),
+    ],
+)
 def test_whoever_opens_a_swapped_file_refuses_it(
-    copy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    copy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, name: str
 ) -> None:
     def unserved(manifest: dict[str, Any]) -> None:
-        for part in (manifest["encoders"][0], manifest["decoder"], manifest["experts"]["0"]):
+        for part in (manifest["encoders"][0], manifest["decoder"]):
             part["model"].pop("serve")
 
     edit(copy_path, unserved)
-    real, file = sessions.open_session, next((copy_path / place).glob("model.onnx*"))
+    real, file = sessions.open_session, copy_path / place / name
 
     def swapped(graph: Path, *arguments: Any, **options: Any) -> Any:
         session = real(graph, *arguments, **options)
@@ -88,3 +96,19 @@ def test_whoever_opens_a_swapped_file_refuses_it(
     monkeypatch.setattr(sessions, "open_session", swapped)
     with pytest.raises(IntegrityError, match=f"{place}/{file.name}"):
         Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache").generate("red", code=0)
+
+
+def test_an_expert_swapped_while_openvino_opens_it_is_refused(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swapped(graph: Path, **options: Any) -> Any:
+        graph.with_name("serve.onnx.data").write_bytes(b"other weights")
+
+    monkeypatch.setattr(sessions.openvino, "open_model", swapped)
+    with (
+        pytest.warns(UserWarning, match="is damaged and is built again"),
+        pytest.raises(IntegrityError, match=r"serve.onnx: was changed while it was being opened, 2 times"),
+    ):
+        Sessions(bundle, Cache(tmp_path)).open_on(
+            "openvino", bundle.manifest.experts["0"].model, overrides={}
+        )

@@ -89,7 +89,9 @@ class Recording:
     def __init__(self) -> None:
         self.gates: list[list[str]] = []
 
-    def run(self, sample: np.ndarray, timestep: np.ndarray, conditioning: Mapping[str, Any]) -> np.ndarray:
+    def run(
+        self, sample: np.ndarray, time_embedding: np.ndarray, conditioning: Mapping[str, Any]
+    ) -> np.ndarray:
         assert {len(array) for array in conditioning.values()} == {len(sample)}
         self.gates.append(["".join(str(int(gate)) for gate in row) for row in conditioning["gates"]])
         return sample / 2
@@ -165,7 +167,7 @@ def test_a_package_gets_packed_rows() -> None:
         return inputs["sample"]
 
     shared = np.broadcast_to(np.ones(8, np.float32), (2, 8))
-    sample, timestep = np.zeros((2, 4, 8, 8), np.float32), np.zeros(2, np.float32)
-    AotiEngine(torch, package, Path("aoti.pt2"), "cpu").run(sample, timestep, {"gates": shared})
+    sample, time_embedding = np.zeros((2, 4, 8, 8), np.float32), np.zeros((2, 4), np.float32)
+    AotiEngine(torch, package, Path("aoti.pt2"), "cpu").run(sample, time_embedding, {"gates": shared})
     assert not shared.flags.c_contiguous
     assert seen["gates"].is_contiguous()

@@ -68,13 +68,13 @@ def engine(plan: Plan) -> TensorRtEngine:
 
 def inputs(rows: int = 2, side: int = 8) -> tuple[Any, Any, dict[str, Any]]:
     sample = RNG.normal(size=(rows, 4, side, side)).astype(np.float32)
-    timestep = RNG.normal(size=rows).astype(np.float32)
-    return sample, timestep, {"encoder_hidden_states": RNG.normal(size=(rows, 7, 12)).astype(np.float32)}
+    embedding = RNG.normal(size=(rows, 16)).astype(np.float32)
+    return sample, embedding, {"encoder_hidden_states": RNG.normal(size=(rows, 7, 12)).astype(np.float32)}
 
 
-def expected(sample: Any, timestep: Any, conditioning: dict[str, Any]) -> Any:
+def expected(sample: Any, embedding: Any, conditioning: dict[str, Any]) -> Any:
     mean = conditioning["encoder_hidden_states"].mean((1, 2))
-    return sample * (1 + timestep[:, None, None, None]) + mean[:, None, None, None]
+    return sample * (1 + embedding.mean(1)[:, None, None, None]) + mean[:, None, None, None]
 
 
 def test_a_plan_computes_on_what_it_is_given_every_time(machine: Machine, tmp_path: Path) -> None:
@@ -104,13 +104,13 @@ def test_a_shape_is_recorded_once_through_a_context_of_its_own(machine: Machine)
 
 def test_conditioning_crosses_once_for_as_long_as_it_is_the_same(machine: Machine) -> None:
     one = engine(Plan(machine))
-    sample, timestep, conditioning = inputs()
+    sample, embedding, conditioning = inputs()
     size = conditioning["encoder_hidden_states"].nbytes
     for _ in range(3):
-        one.run(sample, timestep, conditioning)
+        one.run(sample, embedding, conditioning)
     assert sum(source.size == size for source, _ in machine.copies) == 1
     other = inputs()[2]
-    assert np.allclose(one.run(sample, timestep, other), expected(sample, timestep, other), atol=1e-6)
+    assert np.allclose(one.run(sample, embedding, other), expected(sample, embedding, other), atol=1e-6)
 
 
 def test_experts_share_one_scratch_and_what_was_recorded_over_a_smaller_is_recorded_again(
@@ -149,9 +149,9 @@ def test_a_file_that_is_no_plan_for_here(machine: Machine, tmp_path: Path) -> No
     ],
 )
 def test_inputs_that_a_plan_does_not_take(machine: Machine, rows: int, missing: bool, said: str) -> None:
-    sample, timestep, conditioning = inputs(rows)
+    sample, embedding, conditioning = inputs(rows)
     with pytest.raises(EngineFailure, match=said):
-        engine(Plan(machine)).run(sample, timestep, {} if missing else conditioning)
+        engine(Plan(machine)).run(sample, embedding, {} if missing else conditioning)
 
 
 def test_a_call_that_is_not_taken(machine: Machine) -> None:

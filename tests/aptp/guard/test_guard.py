@@ -158,7 +158,7 @@ def test_the_bundle_tells_the_distances_of_the_checkpoint(
 def test_a_distance_that_differs_is_caught(
     guarded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = plan.Spec(guarded, tmp_path / "b", ("0",), ("ddim",), "cpu", (), None, tmp_path, 1, 1, 1 << 30)
+    spec = plan.Spec(guarded, tmp_path / "b", ("0",), ("ddim",), (), None, tmp_path, 1, 1, 1 << 30)
     checkpoint = Checkpoint.open(guarded)
     (router,) = [part for part in plan.parts(checkpoint, spec) if part.kind == "router"]
     real = parts.parity.outputs

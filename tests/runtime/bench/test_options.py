@@ -65,7 +65,7 @@ def test_peers_are_all_or_some(bundle_path: Path, checkpoint: Path) -> None:
 
 def test_all_engines_are_those_that_are_here_and_the_others_have_reasons(bundle_path: Path) -> None:
     spec = asked(bundle_path, "--engine", "all").spec
-    assert spec.engines[0] == "cpu"
+    assert "cpu" in spec.engines
     assert {"auto", *spec.engines, *spec.absent} == set(ENGINES)
     assert "holds none for expert" in spec.absent["aoti"]
 

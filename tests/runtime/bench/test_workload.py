@@ -18,6 +18,9 @@ def test_a_step_is_one_call_on_noise_and_a_prompt(workload: Workload) -> None:
     inputs = workload.inputs(3)
     assert inputs["sample"].shape == (3, *workload.shape)
     assert inputs["timestep"].shape == (3,)
+    served = workload.served("0", 3)
+    assert served.keys() == {"sample", "time_embedding", "encoder_hidden_states"}
+    assert {len(array) for array in served.values()} == {3}
     assert len({row.tobytes() for row in inputs["sample"]}) == 3
     call = workload.step("0", 3)
     output = call()

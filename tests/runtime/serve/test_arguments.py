@@ -14,7 +14,7 @@ def test_the_defaults_are_for_this_machine_alone() -> None:
     assert (options.policy.token, options.policy.origins, options.policy.deadline) == (None, (), None)
     assert options.runtime == {
         "engine": "auto",
-        **dict.fromkeys(("cache", "batch", "memory", "threads", "max_running", "max_queued")),
+        **dict.fromkeys(("precision", "cache", "batch", "memory", "threads", "max_running", "max_queued")),
     }
 
 
@@ -29,6 +29,8 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
                 "0",
                 "--engine",
                 "cpu",
+                "--precision",
+                "float32",
                 "--batch",
                 "2",
                 "--memory",
@@ -60,6 +62,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
     )
     assert options.runtime == {
         "engine": "cpu",
+        "precision": "float32",
         "cache": "there",
         "batch": 2,
         "memory": 1000,
@@ -83,6 +86,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         (["--drain", "inf"], "more than 0"),
         (["--drain", "soon"], "is not a number"),
         (["--engine", "cpi"], "did you mean 'cpu'"),
+        (["--precision", "bfloat61"], "did you mean 'bfloat16'"),
         (["--cors", "example.org"], "give an origin"),
         (["--cors", "https://a.example/path"], "give an origin"),
         (["--log-format", "xml"], "invalid choice"),

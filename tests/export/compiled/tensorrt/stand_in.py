@@ -179,7 +179,7 @@ class Builders(ModuleType):
 
     def reset(self) -> None:
         """Forget what was built: Polygraphy keeps the module that it saw first."""
-        self.inputs = ["sample", "timestep", "encoder_hidden_states"]
+        self.inputs = ["sample", "time_embedding", "encoder_hidden_states"]
         self.refuses, self.parses = list[str](), True
         self.parsed: list[str] = []
         self.networks: list[Network] = []

@@ -11,7 +11,7 @@ from export.errors import BuilderError, RefusedError
 
 BOUNDS = {
     "sample": ((1, 4, 8, 16), (2, 4, 16, 16), (16, 4, 32, 16)),
-    "timestep": ((1,), (2,), (16,)),
+    "time_embedding": ((1, 64), (2, 64), (16, 64)),
     "encoder_hidden_states": ((1, 77, 32), (2, 77, 32), (16, 77, 32)),
 }
 

@@ -10,10 +10,11 @@ import onnx_ir as ir
 import pytest
 
 from aptp.checkpoint.reader import Checkpoint
-from export import graph, parity, weights
+from export import clock, graph, parity, weights
 from export.compiled.tensorrt.graph import prove, typed
 from export.compiled.tensorrt.half import halve
 from export.errors import OutputError, ParityError
+from export.expert import ExpertGraph, expert_signature, signatures
 from export.lint.graph import findings
 
 
@@ -35,15 +36,19 @@ def test_a_float32_plan_is_built_from_the_serving_graph(expert, tmp_path):
 
 @pytest.fixture(scope="module")
 def case(mini, expert):
-    """Signature, inputs and float32 outputs of the expert, and the error of PyTorch's float16 autocast."""
+    """Signature, inputs and float32 outputs of the expert without its clock, and the error of PyTorch's
+    float16 autocast.
+    """
     checkpoint = Checkpoint.open(mini)
     unet = checkpoint.expert("0")
     weights.round_to_half(unet)
     length, width = checkpoint.tokenizer["length"], checkpoint.unet_config["cross_attention_dim"]
-    signature = graph.expert_signature(4, checkpoint.latent_multiple, length, width)
-    feeds, module = parity.cases(signature, {}), graph.ExpertGraph(unet).eval()
+    signature = expert_signature(4, checkpoint.latent_multiple, length, width)
+    feeds, module = parity.cases(signature, {}), ExpertGraph(unet).eval()
     outputs = parity.outputs(module, feeds)
-    return signature, feeds, outputs, parity.autocast_error(module, feeds, outputs, "float16")
+    autocast = parity.autocast_error(module, feeds, outputs, "float16")
+    taken = clock.take_out(unet)
+    return signatures(signature, taken)[1], [taken.fed(feed) for feed in feeds], outputs, autocast
 
 
 def test_the_float16_graph_is_within_the_ladder(case, expert, tmp_path):
@@ -79,7 +84,10 @@ def test_logits_beyond_float16_are_finite_in_their_islands_and_seen_without(case
     # A copy: the graphs of other tests are linked to the expert's weights, and onnx-ir reads no linked file.
     own = shutil.copytree(expert, tmp_path / "unet")
     path = own / "typed.onnx"
-    model = halve(hot(ir.load(own / weights.GRAPH), 300.0), islands=islands)
+    serving = ir.load(own / weights.SERVE)
+    weights.refer_to_halves(serving, weights.extents_of(serving))
+    graph.save(serving, path)
+    model = halve(hot(ir.load(path), 300.0), islands=islands)
     path.write_bytes(ir.to_proto(model).SerializeToString())
     if islands:
         prove(path, signature, feeds, outputs, autocast=100.0, threads=1)

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from aptp.checkpoint.reader import Checkpoint
-from export import graph, parts, plan, site
+from export import clock, parts, plan, site, weights
 from export.compiled import entry
 from export.compiled.tensorrt import builder
 from export.errors import ParityError, RefusedError, UsageError
+from export.expert import ServingGraph, expert_signature
 from runtime import sessions
 from runtime.engines import nvidia, target
 from tests.checkpoints import build_mini
@@ -61,7 +62,7 @@ def test_a_precision_that_plans_are_not_built_in(machine):
 
 def test_the_profile_s_sizes_as_shapes_of_every_input():
     profile = {"batch": [1, 2, 16], "height": [8, 16, 32], "width": [16, 16, 16]}
-    assert builder.shapes(graph.expert_signature(4, 2, 77, 32), profile) == {
+    assert builder.shapes(expert_signature(4, 2, 77, 32), profile) == {
         "sample": ((1, 4, 8, 16), (2, 4, 16, 16), (16, 4, 32, 16)),
         "timestep": ((1,), (2,), (16,)),
         "encoder_hidden_states": ((1, 77, 32), (2, 77, 32), (16, 77, 32)),
@@ -74,19 +75,21 @@ def make(machine, tensorrt, mini, tmp_path, tmp_path_factory, monkeypatch):
     built = build_mini(tmp_path_factory)
 
     def call(factor: float, precision: str | None = None) -> parts.Made:
-        expert = parts.graph.ExpertGraph(Checkpoint.open(mini).expert("0")).eval()
-        parts.weights.round_to_half(expert)
+        unet = Checkpoint.open(mini).expert("0")
+        weights.round_to_half(unet)
+        clock.take_out(unet)
+        serving = ServingGraph(unet).eval()
 
-        def run(sample, timestep, conditioning):
-            arrays = {"sample": sample, "timestep": timestep, **conditioning}
+        def run(sample, time_embedding, conditioning):
+            arrays = {"sample": sample, "time_embedding": time_embedding, **conditioning}
             with torch.inference_mode():
-                found = expert(**{name: torch.from_numpy(one) for name, one in arrays.items()}).numpy()
+                found = serving(**{name: torch.from_numpy(one) for name, one in arrays.items()}).numpy()
             return found * np.float32(factor)
 
         monkeypatch.setitem(sessions.OPENERS, "tensorrt", lambda *rest: SimpleNamespace(run=run))
         cache = tmp_path / "cache"
         spec = plan.Spec(
-            mini, tmp_path / "b", ("0",), ("ddim",), "cpu", ("tensorrt",), precision, cache, 1, 1, 1 << 30
+            mini, tmp_path / "b", ("0",), ("ddim",), ("tensorrt",), precision, cache, 1, 1, 1 << 30
         )
         part = next(part for part in plan.parts(Checkpoint.open(mini), spec) if part.kind == "tensorrt")
         folder = site.stage_folder(spec.out, ".0.tmp")
