@@ -30,6 +30,7 @@ class Runtime:
         bundle: str | Path = "bundle",
         *,
         engine: str = "auto",
+        precision: str | None = None,
         cache: str | Path | None = None,
         batch: int | None = None,
         memory: int | None = None,
@@ -38,7 +39,8 @@ class Runtime:
         max_queued: int | None = None,
         warm: bool = False,
     ) -> Self:
-        """Open the bundle at a path; `engine`, `cache`, `batch` and `threads` are those of `Models.open`.
+        """Open the bundle at a path; `engine`, `precision`, `cache`, `batch` and `threads` are
+        those of `Models.open`.
 
         `memory` are the bytes that the open experts and decoders may hold together (default: half of the
         machine's). `max_running` requests share the engines (default: a full call of every expert), and
@@ -48,7 +50,9 @@ class Runtime:
         Takes seconds, and raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`,
         `EnvironmentMismatch`, `CacheFailure`, `EngineFailure`.
         """
-        opener = partial(Models.open, engine=engine, cache=cache, batch=batch, threads=threads)
+        opener = partial(
+            Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
+        )
         host = Host(bundle, opener, lambda models: limits(models, max_running, max_queued), memory)
         try:
             if warm:

@@ -30,7 +30,7 @@ class Call:
         self.requests = requests
         rows = sum(request.rows for request in requests)
         self.sample = np.empty((rows, *requests[0].trajectory.latents.shape), np.float32)
-        self.timestep = np.empty(rows, np.float32)
+        self.time_embedding = np.empty((rows, requests[0].time_embedding.shape[1]), np.float32)
         halves = [half for request in requests for half in request.halves]
         self.conditioning = {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
 
@@ -41,9 +41,9 @@ class Call:
         for request in self.requests:
             end = row + request.rows
             request.write_input(self.sample[row:end])
-            self.timestep[row:end] = request.trajectory.row.timestep
+            self.time_embedding[row:end] = request.time_embedding[request.trajectory.position]
             row = end
-        output = engine.run(self.sample, self.timestep, self.conditioning)
+        output = engine.run(self.sample, self.time_embedding, self.conditioning)
         if output.shape != self.sample.shape:
             raise EngineFailure(
                 f"expert {self.requests[0].expert!r}: gave {output.shape} for {self.sample.shape}"

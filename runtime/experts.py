@@ -1,4 +1,4 @@
-"""The experts of a bundle as engines: a graph on an execution provider, or a compiled file."""
+"""The experts of a bundle as engines: a graph on OpenVINO or ONNX Runtime, or a compiled file."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,9 +9,10 @@ from .bundle.compiled import SUPERNET
 from .bundle.files import FileEntry
 from .bundle.schema import Compiled, Manifest, Model
 from .engines.bucket import Bucket
-from .engines.choice import PROVIDER_OF, fitting
-from .engines.engine import Engine
-from .engines.onnx import BoundEngine, OnnxEngine
+from .engines import precision
+from .engines.choice import ON_GRAPHS, PROVIDER_OF, fitting
+from .engines.engine import Engine, GraphEngine
+from .engines.onnx import BoundEngine, Session
 from .engines.providers import ON_GPU
 from .errors import EngineFailure, UsageError
 from .sessions import Sessions
@@ -22,13 +23,20 @@ Float32 = npt.NDArray[np.float32]
 class Experts:
     """Opens engines of the kind `engine` (not `auto`); `inputs` are the names of the conditioning.
 
-    Each expert has its own, but for the supernet: one engine for all, known by that name, whose rows follow
+    `asked` is what graphs are computed in, None for the least that each expert has earned. Each expert has its own, but for the supernet: one engine for all, known by that name, whose rows follow
     the gates that come with them.
     """
 
-    def __init__(self, manifest: Manifest, sessions: Sessions, engine: str, inputs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        sessions: Sessions,
+        engine: str,
+        inputs: Sequence[str],
+        asked: str | None = None,
+    ) -> None:
         self._manifest, self._sessions = manifest, sessions
-        self._engine, self._inputs = engine, inputs
+        self._engine, self._inputs, self._asked = engine, inputs, asked
 
     def engine_of(self, expert: str) -> str:
         """What serves an expert: experts of one engine share its calls."""
@@ -44,13 +52,13 @@ class Experts:
 
     def open(self, bucket: Bucket) -> Engine:
         """The engine for a bucket. Raises as `Sessions` does, and `UsageError` for what it does not take."""
-        if self._engine in PROVIDER_OF:
-            return self._graph(bucket, PROVIDER_OF[self._engine])
+        if self._engine in ON_GRAPHS:
+            return self._graph(bucket)
         return self._sessions.open_compiled(self._compiled(bucket.model))
 
     def check(self, expert: str, rows: int, height: int, width: int) -> None:
         """Refuse a call that the expert's engine does not take. Raises `UsageError`."""
-        if self._engine in PROVIDER_OF:
+        if self._engine in ON_GRAPHS:
             return
         profile = self._compiled(expert).profile
         for axis, size in (("batch", rows), ("height", height), ("width", width)):
@@ -63,7 +71,7 @@ class Experts:
 
     def fitting_batch(self, batch: int) -> int:
         """As many of `batch` requests as fit into one call: guidance makes two rows of each."""
-        if self._engine in PROVIDER_OF:
+        if self._engine in ON_GRAPHS:
             return batch
         most = min(self._compiled(name).profile["batch"].most for name in self._manifest.experts)
         return max(1, min(batch, most // 2))
@@ -71,28 +79,29 @@ class Experts:
     def cost(self, bucket: Bucket) -> int:
         """Bytes that the engine's weights are expected to hold."""
         files = self._manifest.files
-        if self._engine not in PROVIDER_OF:
+        if self._engine not in ON_GRAPHS:
             return files[self._compiled(bucket.model).file].size
         return memory_of(self._manifest.experts[bucket.model].model, files)
 
     def key(self, expert: str, rows: int, height: int, width: int) -> Bucket:
         """What an engine for the call is specialised to: a compiled one serves all that its profile takes."""
-        if self._engine in PROVIDER_OF:
+        if self._engine in ON_GRAPHS:
             return Bucket(expert, rows, height, width)
         return Bucket(self.engine_of(expert), 0, 0, 0)
 
-    def _graph(self, bucket: Bucket, provider: str) -> Engine:
+    def _graph(self, bucket: Bucket) -> Engine:
         expert = self._manifest.experts[bucket.model]
         sides = {"height": bucket.height, "width": bucket.width}
-        session = self._sessions.open(
+        graph = self._sessions.open_on(
+            self._engine,
             expert.model,
-            provider,
             overrides={**sides, "batch": bucket.rows} if bucket.rows else sides,
-            # Only for experts that have shown it does them no harm (BUNDLE.md, "reduced_precision").
-            precision="fast" if self._engine in expert.reduced_precision else "float32",
+            precision=precision.of(expert, self._engine, self._asked),
         )
-        session.require(["sample", "timestep", *self._inputs], "out_sample")
-        return BoundEngine(session) if provider in ON_GPU else OnnxEngine(session)
+        graph.require(["sample", "time_embedding", *self._inputs], "out_sample")
+        if isinstance(graph, Session) and PROVIDER_OF[self._engine] in ON_GPU:
+            return BoundEngine(graph)
+        return GraphEngine(graph)
 
     def _compiled(self, expert: str) -> Compiled:
         name = next(iter(self._manifest.experts)) if expert == SUPERNET else expert

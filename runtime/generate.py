@@ -10,6 +10,7 @@ from typing import Literal
 from .album import Album
 from .cli import Parser, run
 from .engines.choice import ENGINES
+from .engines.precision import PRECISIONS
 from .errors import RuntimeFailure, UsageError
 from .pipeline import Pipeline
 from .prompts import read_prompts
@@ -62,6 +63,9 @@ def _parser() -> Parser:
     parser.add_argument("--negative-prompt", default="", metavar="TEXT", help="what to steer away from")
     parser.add_argument(
         "--engine", choices=ENGINES, default="auto", help="what runs the UNet (default: auto)"
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="what it computes in (default: the least it has earned here)"
     )
     parser.add_argument(
         "--batch", type=_integer, help="images that may share a UNet call (default: by the experts' size)"
@@ -137,7 +141,11 @@ def _generate(options: Namespace, album: Album) -> None:
     # Only where someone watches: elsewhere it would leave an empty line.
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with Pipeline.open(
-        options.bundle, engine=options.engine, cache=options.cache, batch=options.batch
+        options.bundle,
+        engine=options.engine,
+        precision=options.precision,
+        cache=options.cache,
+        batch=options.batch,
     ) as runtime:
         _make(Path(options.out))
         task = progress.add_task("", total=None)

@@ -9,11 +9,12 @@ import numpy.typing as npt
 from .batching import default_batch
 from .bundle.reader import Bundle
 from .cache import Cache
+from .clock import Clock
 from .encoding import Encoder
 from .engines.bucket import Bucket
-from .engines.choice import choose, provider_beside
-from .engines.engine import Engine
-from .engines.onnx import Session
+from .engines import precision as precisions
+from .engines.choice import beside, choose
+from .engines.engine import Engine, Graph
 from .errors import EngineFailure, UsageError
 from .experts import Experts, memory_of
 from .machine import half_of_memory
@@ -36,7 +37,14 @@ class Models:
     """
 
     def __init__(
-        self, bundle: Bundle, cache: Cache, engine: str, *, batch: int | None, threads: int | None
+        self,
+        bundle: Bundle,
+        cache: Cache,
+        engine: str,
+        *,
+        precision: str | None = None,
+        batch: int | None = None,
+        threads: int | None = None,
     ) -> None:
         self.bundle, self.engine = bundle, engine
         self._manifest = bundle.manifest
@@ -47,11 +55,11 @@ class Models:
             name: Encoder(bundle, self._manifest.encoders[name], self._sessions) for name in sorted(names)
         }
         self._router = Router(self._manifest.router, self._sessions)
-        self.experts = Experts(self._manifest, self._sessions, engine, tuple(self._inputs))
+        self.experts = Experts(self._manifest, self._sessions, engine, tuple(self._inputs), precision)
+        self._clock = Clock(self._manifest.experts, self._sessions)
         if batch is None:
             batch = default_batch(max(expert.macs for expert in self._manifest.experts.values()))
         self.batch = self.experts.fitting_batch(batch)
-        self._provider = provider_beside(engine)
         self._solvers: dict[str, Solver] = {}
         self.capacity = Capacity()
 
@@ -61,6 +69,7 @@ class Models:
         bundle: str | Path = "bundle",
         *,
         engine: str = "auto",
+        precision: str | None = None,
         cache: str | Path | None = None,
         batch: int | None = None,
         threads: int | None = None,
@@ -69,7 +78,8 @@ class Models:
 
         `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, `tensorrt`,
         `supernet` (one engine of all codes, whose requests share calls), or `auto` for the best that can be
-        had here (`runtime.engines.choice`); `cache` a folder for derived files; `batch` how many requests may
+        had here (`runtime.engines.choice`); `precision` what it computes in, `float32` or `bfloat16` (default:
+        the least that each expert has earned on this engine and class of processor); `cache` a folder for derived files; `batch` how many requests may
         share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else 1: see
         `default_batch`); `threads` those of one call.
         On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
@@ -80,7 +90,9 @@ class Models:
         for name, value in (("batch", batch), ("threads", threads)):
             check_limit(value, name)
         opened = Bundle.open(bundle)
-        return cls(opened, Cache(cache), choose(engine, opened.manifest), batch=batch, threads=threads)
+        chosen = choose(engine, opened.manifest)
+        precisions.check(precision, chosen, opened.manifest)
+        return cls(opened, Cache(cache), chosen, precision=precision, batch=batch, threads=threads)
 
     def condition(self, prompt: str) -> dict[str, Float32]:
         """The UNet's conditioning inputs for a prompt, each [1, L, E]."""
@@ -122,7 +134,7 @@ class Models:
         wanted = {**self.condition(prompt), **own}
         unwanted = {**self.condition(negative), **own} if guidance != 1.0 else None
         plan = constant_plan(expert, len(trajectory.course.rows))
-        return Request(plan, trajectory, wanted, unwanted, guidance)
+        return Request(plan, trajectory, self._clock(plan, trajectory.course), wanted, unwanted, guidance)
 
     def bucket(self, expert: str, rows: int, height: int, width: int) -> Bucket:
         """What the engine for calls of `rows` rows a request is specialised to. Raises `UsageError`."""
@@ -138,22 +150,22 @@ class Models:
         """The engine for an expert's bucket. Raises as `Sessions` does."""
         return self.experts.open(bucket)
 
-    def open_decoder(self, bucket: Bucket) -> Session:
+    def open_decoder(self, bucket: Bucket) -> Graph:
         """The decoder, in float32: it runs once per image, and low precision shows as banding."""
-        session = self._sessions.open(
+        graph = self._sessions.open_on(
+            beside(self.engine),
             self._manifest.decoder.model,
-            self._provider,
             overrides={"batch": bucket.rows, "height": bucket.height, "width": bucket.width},
         )
-        session.require(["latent_sample"], "sample")
-        return session
+        graph.require(["latent_sample"], "sample")
+        return graph
 
-    def decode(self, session: Session, latents: Float32) -> tuple[Float32, float]:
+    def decode(self, graph: Graph, latents: Float32) -> tuple[Float32, float]:
         """Latents [C, H, W] to an unbounded image [3, scale·H, scale·W], and the seconds it took."""
         decoder = self._manifest.decoder
         scaled = latents[None] / np.float32(decoder.scaling_factor) + np.float32(decoder.shift_factor)
         start = time.perf_counter()
-        image: Float32 = session.run("sample", {"latent_sample": scaled})[0]
+        image: Float32 = graph.run("sample", {"latent_sample": scaled})[0]
         expected = (3, latents.shape[1] * decoder.scale, latents.shape[2] * decoder.scale)
         if image.shape != expected:
             raise EngineFailure(f"decoder: gave an image of shape {image.shape} instead of {expected}")

@@ -42,6 +42,7 @@ class Pipeline:
         bundle: str | Path = "bundle",
         *,
         engine: str = "auto",
+        precision: str | None = None,
         cache: str | Path | None = None,
         batch: int | None = None,
         memory: int | None = None,
@@ -49,7 +50,8 @@ class Pipeline:
         max_running: int | None = None,
         max_queued: int | None = None,
     ) -> Self:
-        """Open the bundle at a path; `engine`, `cache`, `batch` and `threads` are those of `Models.open`.
+        """Open the bundle at a path; `engine`, `precision`, `cache`, `batch` and `threads` are
+        those of `Models.open`.
 
         `memory` are the bytes that the open experts and decoders may hold together (default: half of the
         machine's); `max_running` images are under way at once (default: a full call of every expert), and
@@ -57,7 +59,9 @@ class Pipeline:
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
         """
-        opener = partial(Models.open, engine=engine, cache=cache, batch=batch, threads=threads)
+        opener = partial(
+            Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
+        )
         return cls(Host(bundle, opener, lambda models: _limits(models, max_running, max_queued), memory))
 
     def __enter__(self) -> Self:

@@ -14,6 +14,12 @@ def flags() -> frozenset[str]:
     return frozenset(next(iter(_column("flags") or _column("Features")), "").split())
 
 
+def vectors() -> str:
+    """Its class: the widest vectors that code compiled for it may use."""
+    here = flags()
+    return next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in here), "baseline")
+
+
 def clocks() -> list[int]:
     """MHz of every core at this moment."""
     return [round(float(value)) for value in _column("cpu MHz")]

@@ -23,11 +23,13 @@ def constant_plan(expert: str, rows: int) -> Plan:
 class Request:
     """A request between two UNet calls. `seconds` is its share of the calls so far.
 
+    `time_embedding` [rows of the schedule, E] is what each step tells the UNet of its timestep.
     `conditioning` and `negative` give [1, …] per UNet input; `negative` is None where guidance is 1.
     """
 
     plan: Plan
     trajectory: Trajectory
+    time_embedding: Float32
     conditioning: Mapping[str, Float32]
     negative: Mapping[str, Float32] | None = None
     guidance: float = 1.0

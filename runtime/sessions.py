@@ -8,8 +8,9 @@ from .bundle.compiled import SUPERNET
 from .bundle.reader import Bundle
 from .bundle.schema import Compiled, Model
 from .cache import Cache
-from .engines import aoti, tensorrt
-from .engines.engine import Engine
+from .engines import aoti, openvino, tensorrt
+from .engines.choice import PROVIDER_OF
+from .engines.engine import Engine, Graph
 from .engines.onnx import Session, open_session
 from .errors import IntegrityError
 
@@ -35,17 +36,38 @@ class Sessions:
         provider: str = "cpu",
         *,
         overrides: Mapping[str, int] | None = None,
-        precision: str = "float32",
     ) -> Session:
         """As `open_session`, on exactly the bytes that were checked.
 
         Raises `IntegrityError`, `CacheFailure`, `EngineFailure`.
         """
+        return self._checked(
+            model,
+            lambda graph: open_session(graph, provider, overrides=overrides, threads=self._threads),
+        )
+
+    def open_on(
+        self,
+        engine: str,
+        model: Model,
+        *,
+        overrides: Mapping[str, int],
+        precision: str = "float32",
+    ) -> Graph:
+        """A graph on an engine of `ON_GRAPHS`. Raises as `open`."""
+        if engine != "openvino":
+            return self.open(model, PROVIDER_OF[engine], overrides=overrides)
+        return self._checked(
+            model,
+            lambda graph: openvino.open_model(
+                graph, overrides=overrides, precision=precision, threads=self._threads
+            ),
+        )
+
+    def _checked(self, model: Model, open_it: Callable[[Path], T]) -> T:
         return _unchanged(
             lambda: self._cache.serving_graph(self._bundle, model),
-            lambda graph: open_session(
-                graph, provider, overrides=overrides, precision=precision, threads=self._threads
-            ),
+            open_it,
             lambda: self._cache.is_unchanged(self._bundle, model),
         )
 

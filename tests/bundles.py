@@ -41,7 +41,7 @@ def write_bundle(
         "encoder": _save(root / "text_encoder", *_encoder(rng)),
         "router": _save(root / "router", *_router(rng), external=False),
         "decoder": _save(root / "vae_decoder", *_decoder(rng)),
-        **{name: _save(root / f"experts/{name}/unet", *_unet(rng)) for name in experts},
+        **{name: _expert(root / f"experts/{name}/unet", rng) for name in experts},
     }
     for solver, window in SOLVERS.items():
         _write(
@@ -77,11 +77,13 @@ def relist(root: Path, path: str) -> None:
 
 def _manifest(root: Path, models: dict[str, dict[str, str]], experts: Sequence[str]) -> dict[str, Any]:
     def expert(name: str) -> dict[str, Any]:
-        return {"model": models[name], "parameters": 1000, "macs": 100_000}
+        model = models[name]
+        clock = {"graph": f"experts/{name}/unet/clock.onnx", "identity": model["identity"]}
+        return {"model": model, "clock": clock, "parameters": 1000, "macs": 100_000}
 
     return {
         "format": "aptp-bundle",
-        "version": "2.1",
+        "version": "3.0",
         "producer": {"aptp": "0.1.0", "onnx": onnx.__version__},
         "source": {"name": "synthetic", "checkpoint": "0" * 64, "trained": False},
         "defaults": {"solver": "ddim", "steps": 4, "guidance": 2.5},
@@ -210,21 +212,35 @@ def _router(rng: np.random.Generator) -> Graph:
     return nodes, inputs, outputs, weights
 
 
-def _unet(rng: np.random.Generator) -> Graph:
-    """A convolution, shifted by the timestep and by the mean of the prompt."""
+def _expert(folder: Path, rng: np.random.Generator) -> dict[str, str]:
+    """Write an expert's three graphs; the portable one begins with its clock."""
     weights = {
         "kernel": rng.normal(size=(CHANNELS, CHANNELS, 3, 3)) / 6,
         "shift": rng.normal(size=(WIDTH, CHANNELS)) / 2,
         "clock": rng.normal(size=(1, CHANNELS)) / 1000,
     }
+    nodes, inputs, outputs = _unet()
+    clock = [
+        helper.make_node("Constant", [], ["last"], value_ints=[1]),
+        helper.make_node("Unsqueeze", ["timestep", "last"], ["column"]),
+        helper.make_node("MatMul", ["column", "clock"], ["time_embedding"]),
+    ]
+    timestep = _tensor("timestep", TensorProto.FLOAT, "batch")
+    given = [timestep if value.name == "time_embedding" else value for value in inputs]
+    model = _save(folder, clock + nodes, given, outputs, weights, serving=(nodes, inputs))
+    own = numpy_helper.from_array(weights["clock"].astype("<f2").astype("<f4"), "clock")
+    embedding = _tensor("time_embedding", TensorProto.FLOAT, "batch", CHANNELS)
+    (folder / "clock.onnx").write_bytes(_model(clock, [timestep], [embedding], [own]))
+    return model
+
+
+def _unet() -> tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
+    """A convolution, shifted by the time embedding and by the mean of the prompt."""
     nodes = [
         helper.make_node("Conv", ["sample", "kernel"], ["convolved"], pads=[1, 1, 1, 1]),
         helper.make_node("ReduceMean", ["encoder_hidden_states"], ["pooled"], axes=[1], keepdims=0),
         helper.make_node("MatMul", ["pooled", "shift"], ["prompt"]),
-        helper.make_node("Constant", [], ["last"], value_ints=[1]),
-        helper.make_node("Unsqueeze", ["timestep", "last"], ["column"]),
-        helper.make_node("MatMul", ["column", "clock"], ["time"]),
-        helper.make_node("Add", ["prompt", "time"], ["vector"]),
+        helper.make_node("Add", ["prompt", "time_embedding"], ["vector"]),
         helper.make_node("Constant", [], ["sides"], value_ints=[2, 3]),
         helper.make_node("Unsqueeze", ["vector", "sides"], ["offset"]),
         helper.make_node("Add", ["convolved", "offset"], ["moved"]),
@@ -232,15 +248,11 @@ def _unet(rng: np.random.Generator) -> Graph:
     ]
     inputs = [
         _tensor("sample", TensorProto.FLOAT, "batch", CHANNELS, "height", "width"),
-        _tensor("timestep", TensorProto.FLOAT, "batch"),
+        _tensor("time_embedding", TensorProto.FLOAT, "batch", CHANNELS),
         _tensor("encoder_hidden_states", TensorProto.FLOAT, "batch", LENGTH, WIDTH),
     ]
-    return (
-        nodes,
-        inputs,
-        [_tensor("out_sample", TensorProto.FLOAT, "batch", CHANNELS, "height", "width")],
-        weights,
-    )
+    outputs = [_tensor("out_sample", TensorProto.FLOAT, "batch", CHANNELS, "height", "width")]
+    return nodes, inputs, outputs
 
 
 def _decoder(rng: np.random.Generator) -> Graph:
@@ -266,8 +278,12 @@ def _save(
     outputs: list[onnx.ValueInfoProto],
     weights: dict[str, np.ndarray],
     external: bool = True,
+    serving: tuple[list[onnx.NodeProto], list[onnx.ValueInfoProto]] | None = None,
 ) -> dict[str, str]:
-    """Write model.onnx (with float16 weights cast where they are used, if external) and serve.onnx."""
+    """Write model.onnx (with float16 weights cast where they are used, if external) and serve.onnx.
+
+    `serving`: nodes and inputs of the latter, where they are others.
+    """
     place = str(folder.relative_to(folder.parents[2] if "experts" in folder.parts else folder.parent))
     folder.mkdir(parents=True)
     identity = hashlib.sha256(place.encode()).hexdigest()
@@ -282,6 +298,7 @@ def _save(
     )
     (folder / "model.onnx.data").write_bytes(b"".join(array.tobytes() for array in halves.values()))
     floats = {name: array.astype("<f2").astype("<f4") for name, array in weights.items()}
+    nodes, inputs = serving or (nodes, inputs)
     (folder / "serve.onnx").write_bytes(
         _model(nodes, inputs, outputs, _external(floats, "serve.onnx.data", TensorProto.FLOAT))
     )

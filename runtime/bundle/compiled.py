@@ -16,7 +16,8 @@ from .schema import DENSE, Compiled, Expert, Gates, Model, Range
 
 SUPERNET = "supernet"  # the kind that is one engine for every expert
 KINDS = ("aoti", "tensorrt", SUPERNET)
-PRECISIONS = ("float32", "bfloat16", "float16")
+REDUCED = ("bfloat16", "float16")
+PRECISIONS = ("float32", *REDUCED)
 _AXES = ("batch", "height", "width")
 _LARGEST = 1 << 16
 _GATES = 1 << 14

@@ -94,13 +94,13 @@ def _check_depth(value: Any, name: str) -> None:
 class Fields:
     """One JSON object whose fields are taken by name and type; `close` refuses what was not taken.
 
-    `minor` is the document's minor version; `lenient` is for a newer one, whose unknown fields are ignored.
+    `lenient` is for a document of a newer minor version, whose unknown fields are ignored.
     """
 
-    def __init__(self, value: Any, where: str, *, lenient: bool = False, minor: int = 0) -> None:
+    def __init__(self, value: Any, where: str, *, lenient: bool = False) -> None:
         if not isinstance(value, dict):
             raise ManifestError(f"{where}: must be an object, not {_kind(value)}")
-        self.where, self.lenient, self.minor = where, lenient, minor
+        self.where, self.lenient = where, lenient
         self._value: dict[str, Any] = value
         self._taken: set[str] = set()
 
@@ -178,7 +178,7 @@ class Fields:
         return tuple(build(item, f"{self.where}.{name}[{index}]") for index, item in enumerate(value))
 
     def _within(self, value: Any, where: str) -> "Fields":
-        return Fields(value, where, lenient=self.lenient, minor=self.minor)
+        return Fields(value, where, lenient=self.lenient)
 
     def error(self, name: str, message: str) -> ManifestError:
         """A `ManifestError` that says where."""

@@ -1,4 +1,4 @@
-"""The parser of the manifest (docs/BUNDLE.md, version 2.1).
+"""The parser of the manifest (docs/BUNDLE.md, version 3.0).
 
 Refuses what the page does not allow, and references to what is not there. Any bytes give a `Manifest` or a
 `ManifestError`.
@@ -19,6 +19,7 @@ from .schema import (
     Conditioning,
     Decoder,
     Defaults,
+    Earned,
     EncoderEntry,
     Expert,
     Latent,
@@ -31,7 +32,7 @@ from .schema import (
     Unfamiliar,
 )
 
-MAJOR, MINOR = 2, 1
+MAJOR, MINOR = 3, 0
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
 ENCODER_INPUTS = ("input_ids", "attention_mask")
 LIMITS = {
@@ -52,8 +53,7 @@ def parse(data: bytes) -> Manifest:
     top = Fields(value, "manifest")
     top.text("format", choices=("aptp-bundle",))
     version = top.text("version")
-    top.minor = _minor(version)
-    top.lenient = top.minor > MINOR
+    top.lenient = _minor(version) > MINOR
     manifest = Manifest(
         version=version,
         producer=top.each("producer", lambda key, item, where: as_text(item, where)),
@@ -170,7 +170,7 @@ def _tokenizer(fields: Fields) -> TokenizerEntry:
 
     tokenizer = TokenizerEntry(
         file=path("file"),
-        characters=path("characters") if fields.minor >= 1 else None,
+        characters=path("characters"),
         length=fields.integer("length", 2, LIMITS["length"]),
         bos=fields.integer("bos"),
         eos=fields.integer("eos"),
@@ -235,18 +235,29 @@ def _colour(value: Any, where: str) -> tuple[float, ...]:
 def _expert(fields: Fields) -> Expert:
     expert = Expert(
         model=_model(fields.fields("model")),
+        clock=_model(fields.fields("clock")),
         parameters=fields.integer("parameters"),
         macs=fields.integer("macs"),
-        reduced_precision=(
-            fields.items("reduced_precision", as_text) if fields.has("reduced_precision") else ()
-        ),
+        earned=fields.objects("earned", _earned) if fields.has("earned") else (),
         compiled=fields.objects("compiled", compiled.parse) if fields.has("compiled") else (),
         gates=compiled.parse_gates(fields.fields("gates")) if fields.has("gates") else None,
     )
-    if len(set(expert.reduced_precision)) < len(expert.reduced_precision):
-        raise fields.error("reduced_precision", "names an engine twice")
+    if expert.model.serve is None:
+        raise fields.error("model.serve", "is missing; experts are served by it")
+    if len(set(expert.earned)) < len(expert.earned):
+        raise fields.error("earned", "names one engine, precision and processor twice")
     fields.close()
     return expert
+
+
+def _earned(fields: Fields) -> Earned:
+    earned = Earned(
+        fields.text("engine"), fields.text("precision", choices=compiled.REDUCED), fields.text("processor")
+    )
+    if not (earned.processor.isascii() and earned.processor.isprintable()):
+        raise fields.error("processor", "must be printable ASCII")
+    fields.close()
+    return earned
 
 
 def _schedule(fields: Fields) -> Schedule:
@@ -280,6 +291,7 @@ def _check_references(manifest: Manifest) -> None:
         "decoder": manifest.decoder.model,
         **{f"encoders {name!r}": encoder.model for name, encoder in manifest.encoders.items()},
         **{f"experts {name!r}": expert.model for name, expert in manifest.experts.items()},
+        **{f"experts {name!r}.clock": expert.clock for name, expert in manifest.experts.items()},
     }
     for where, model in models.items():
         for path in model.paths:
@@ -289,7 +301,7 @@ def _check_references(manifest: Manifest) -> None:
                 f"manifest.{where}: {model.weights} has an odd size, and float16 has two bytes"
             )
     for name, encoder in manifest.encoders.items():
-        for path in filter(None, (encoder.tokenizer.file, encoder.tokenizer.characters)):
+        for path in (encoder.tokenizer.file, encoder.tokenizer.characters):
             _known(path, manifest.files, f"encoders {name!r}", "file")
     for entry in manifest.conditioning:
         _known(entry.encoder, manifest.encoders, "conditioning", "encoder")

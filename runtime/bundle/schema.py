@@ -1,4 +1,4 @@
-"""The manifest as frozen values (docs/BUNDLE.md, version 2.1); `manifest` parses them."""
+"""The manifest as frozen values (docs/BUNDLE.md, version 3.0); `manifest` parses them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -106,16 +106,15 @@ class Compiled:
 class TokenizerEntry:
     """A tokenizer file and the frame its ids are put into, `length` tokens long.
 
-    `characters` is the file of Unicode tables, for readers without the library of that file; bundles of
-    version 2.0 have none.
+    `characters` is the file of Unicode tables, for readers without the library of that file.
     """
 
     file: str
+    characters: str
     length: int
     bos: int
     eos: int
     pad: int
-    characters: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +175,28 @@ class Decoder:
 
 
 @dataclass(frozen=True, slots=True)
+class Earned:
+    """A reduced `precision` that an `engine` has shown to be close enough on a class of `processor`."""
+
+    engine: str
+    precision: str
+    processor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Expert:
     """One UNet: `parameters`, and `macs` of one call at the default size.
 
-    `reduced_precision` names the engines that may run the graph at their own precision; all others use
-    float32. `compiled` holds what was made of the graph for particular machines; `gates` is the code under
-    which the supernet is this expert.
+    `clock` gives the time embedding that `model.serve` takes. `earned` are the reduced precisions in which
+    engines may run the graph; all others use float32. `compiled` holds what was made of the graph for
+    particular machines; `gates` is the code under which the supernet is this expert.
     """
 
     model: Model
+    clock: Model
     parameters: int
     macs: int
-    reduced_precision: tuple[str, ...] = ()
+    earned: tuple[Earned, ...] = ()
     compiled: tuple[Compiled, ...] = ()
     gates: Gates | None = None
 

@@ -1,1 +1,1 @@
-"""What runs the graphs: a protocol, its implementation on ONNX Runtime, and the set kept in memory."""
+"""What runs the experts and the other graphs: ONNX Runtime, OpenVINO, and compiled engines."""

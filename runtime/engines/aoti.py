@@ -47,10 +47,10 @@ class AotiEngine:
         self._kept: Mapping[str, Float32] = {}
         self._context: dict[str, Any] = {}
 
-    def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
+    def run(self, sample: Float32, time_embedding: Float32, conditioning: Mapping[str, Float32]) -> Float32:
         """As `Engine.run`."""
         try:
-            inputs = {"sample": self._tensor(sample), "timestep": self._tensor(timestep)}
+            inputs = {"sample": self._tensor(sample), "time_embedding": self._tensor(time_embedding)}
             output: Float32 = self._package(**inputs, **self._conditioned(conditioning)).cpu().numpy()
         except Exception as error:  # as when loading
             raise EngineFailure(f"{self._path}: failed while running: {error}") from error

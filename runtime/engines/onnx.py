@@ -4,14 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ..errors import EngineFailure
+from .engine import Array, Float32, Graph
 from .providers import configure, in_use, onnxruntime
-
-Array = npt.NDArray[Any]
-Float32 = npt.NDArray[np.float32]
 
 _FATAL_AND_ERROR = 3
 
@@ -21,12 +16,10 @@ def open_session(
     provider: str,
     *,
     overrides: Mapping[str, int] | None = None,
-    precision: str = "float32",
     threads: int | None = None,
 ) -> "Session":
-    """Open `graph` on `provider` (of `PROVIDERS`) with the named dimensions pinned by `overrides`.
+    """Open `graph` on `provider` (of `PROVIDERS`), in float32, with dimensions pinned by `overrides`.
 
-    `precision` is `float32`, or `fast` for what the provider finds best on this machine (bfloat16 on some).
     Raises `EngineFailure`.
     """
     ort = onnxruntime()
@@ -40,7 +33,7 @@ def open_session(
     for name, size in (overrides or {}).items():
         options.add_free_dimension_override_by_name(name, size)
     try:
-        session = ort.InferenceSession(str(graph), options, **configure(options, provider, precision))
+        session = ort.InferenceSession(str(graph), options, **configure(options, provider))
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise EngineFailure(f"{graph}: does not open on provider {provider!r}: {error}") from error
     if not in_use(session, provider):
@@ -48,24 +41,16 @@ def open_session(
     return Session(session, graph)
 
 
-class Session:
-    """An open graph. `inputs` and `outputs` are the names of its tensors."""
+class Session(Graph):
+    """A graph that ONNX Runtime opened."""
 
-    def __init__(self, session: Any, graph: Path) -> None:
-        self._session, self._graph = session, graph
-        self.inputs = tuple(item.name for item in session.get_inputs())
-        self.outputs = tuple(item.name for item in session.get_outputs())
-
-    def require(self, inputs: Sequence[str], output: str) -> None:
-        """Refuse a graph with other inputs than `inputs`, or without `output`. Raises `EngineFailure`."""
-        if set(self.inputs) != set(inputs) or output not in self.outputs:
-            raise EngineFailure(
-                f"{self._graph}: takes {sorted(self.inputs)} and gives {sorted(self.outputs)}, and the "
-                f"manifest says {sorted(inputs)} and {output!r}; build the bundle again"
-            )
+    def __init__(self, session: Any, path: Path) -> None:
+        names = ([item.name for item in items] for items in (session.get_inputs(), session.get_outputs()))
+        super().__init__(path, *names)
+        self._session = session
 
     def run(self, output: str, inputs: Mapping[str, Array]) -> Float32:
-        """The tensor `output` for `inputs`. Raises `EngineFailure`."""
+        """As `Graph.run`."""
         return self.run_all([output], inputs)[0]
 
     def run_all(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Float32]:
@@ -73,7 +58,7 @@ class Session:
         try:
             results: list[Float32] = self._session.run(list(outputs), inputs)
         except Exception as error:  # onnxruntime's errors share no narrower base
-            raise EngineFailure(f"{self._graph}: failed while running: {error}") from error
+            raise EngineFailure(f"{self.path}: failed while running: {error}") from error
         return results
 
     def bind(self, output: str, kept: Mapping[str, Array]) -> Any:
@@ -86,7 +71,7 @@ class Session:
                 )
             binding.bind_output(output, "cpu")
         except Exception as error:  # onnxruntime's errors share no narrower base
-            raise EngineFailure(f"{self._graph}: its inputs cannot be put on the GPU: {error}") from error
+            raise EngineFailure(f"{self.path}: its inputs cannot be put on the GPU: {error}") from error
         return binding
 
     def run_bound(self, binding: Any, inputs: Mapping[str, Array]) -> Float32:
@@ -97,19 +82,8 @@ class Session:
             self._session.run_with_iobinding(binding)
             result: Float32 = binding.copy_outputs_to_cpu()[0]
         except Exception as error:  # onnxruntime's errors share no narrower base
-            raise EngineFailure(f"{self._graph}: failed while running: {error}") from error
+            raise EngineFailure(f"{self.path}: failed while running: {error}") from error
         return result
-
-
-class OnnxEngine:
-    """An expert's UNet in one session whose tensors lie in this machine's memory."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
-        """As `Engine.run`."""
-        return self._session.run("out_sample", {"sample": sample, "timestep": timestep, **conditioning})
 
 
 class BoundEngine:
@@ -125,9 +99,9 @@ class BoundEngine:
         self._kept: Mapping[str, Float32] | None = None
         self._binding: Any = None
 
-    def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
+    def run(self, sample: Float32, time_embedding: Float32, conditioning: Mapping[str, Float32]) -> Float32:
         """As `Engine.run`."""
         if self._binding is None or conditioning is not self._kept:
             self._binding = self._session.bind("out_sample", conditioning)
             self._kept = conditioning
-        return self._session.run_bound(self._binding, {"sample": sample, "timestep": timestep})
+        return self._session.run_bound(self._binding, {"sample": sample, "time_embedding": time_embedding})

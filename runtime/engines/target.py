@@ -32,7 +32,7 @@ def facts(device: str) -> Mapping[str, str]:
     """What this machine is, by the names that targets use: those that it has."""
     found = {"device": device, **_versions()}
     if device == "cpu":
-        return {**found, "architecture": f"{platform.machine()} {_vectors()}"}
+        return {**found, "architecture": f"{platform.machine()} {processor.vectors()}"}
     gpu = nvidia.device()
     return {**found, "architecture": gpu.architecture, "driver": gpu.driver} if gpu else _versions()
 
@@ -45,12 +45,6 @@ def _installed(distributions: Sequence[str]) -> Iterator[str]:
     for name in distributions:
         with suppress(PackageNotFoundError):
             yield version(name)
-
-
-def _vectors() -> str:
-    """The widest vectors that code compiled for this processor may use."""
-    known, flags = ("amx_bf16", "avx512_bf16", "avx512f", "avx2"), processor.flags()
-    return next((name for name in known if name in flags), "baseline")
 
 
 def _numbers(text: str) -> list[int]:

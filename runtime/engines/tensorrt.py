@@ -73,19 +73,19 @@ class TensorRtEngine:
         self._runtime = runtime  # which has to outlive its plans
         self._calls: OrderedDict[tuple[int, ...], _Call] = OrderedDict()
 
-    def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
+    def run(self, sample: Float32, time_embedding: Float32, conditioning: Mapping[str, Float32]) -> Float32:
         """As `Engine.run`."""
         try:
             self._gpu.use()
-            return self._call(sample, timestep, conditioning).run(sample, timestep, conditioning)
+            return self._call(sample, time_embedding, conditioning).run(sample, time_embedding, conditioning)
         except EngineFailure:
             raise
         except Exception as error:  # cuda.core's errors share no narrower base
             raise EngineFailure(f"{self._path}: failed while running: {error}") from error
 
-    def _call(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> "_Call":
+    def _call(self, sample: Float32, time_embedding: Float32, conditioning: Mapping[str, Float32]) -> "_Call":
         if sample.shape not in self._calls:
-            shapes = {"sample": sample.shape, "timestep": timestep.shape}
+            shapes = {"sample": sample.shape, "time_embedding": time_embedding.shape}
             shapes |= {name: array.shape for name, array in conditioning.items()}
             self._calls[sample.shape] = _Call(self._context(shapes), self._gpu, shapes, self._refused)
             if len(self._calls) > _RECORDED:
@@ -130,9 +130,9 @@ class _Call:
         self._over: Any = None
         self._graph: Any = None
 
-    def run(self, sample: Float32, timestep: Float32, conditioning: Mapping[str, Float32]) -> Float32:
+    def run(self, sample: Float32, time_embedding: Float32, conditioning: Mapping[str, Float32]) -> Float32:
         self._fill("sample", sample)
-        self._fill("timestep", timestep)
+        self._fill("time_embedding", time_embedding)
         if conditioning is not self._kept:
             self._condition(conditioning)
         scratch = self._gpu.scratch(self._context.engine.device_memory_size_v2)
@@ -163,7 +163,7 @@ class _Call:
 
     def _whole(self, stream: Any) -> None:
         self._inputs["sample"].upload(stream)
-        self._inputs["timestep"].upload(stream)
+        self._inputs["time_embedding"].upload(stream)
         self._enqueue(stream)
         self._output.download(stream)
 

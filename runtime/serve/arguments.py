@@ -10,6 +10,7 @@ from typing import Any
 
 from ..cli import Parser
 from ..engines.choice import ENGINES
+from ..engines.precision import PRECISIONS
 from ..errors import UsageError
 from ..settings import check_limit
 from .authentication import read_token
@@ -36,7 +37,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     options = _parser().parse_args(arguments)
     for name in ("batch", "memory", "threads", "max_running"):
         check_limit(getattr(options, name), f"--{name.replace('_', '-')}")
-    names = ("engine", "cache", "batch", "memory", "threads", "max_running", "max_queued")
+    names = ("engine", "precision", "cache", "batch", "memory", "threads", "max_running", "max_queued")
     return Options(
         bundle=options.bundle,
         runtime={name: getattr(options, name) for name in names},
@@ -71,6 +72,7 @@ def _parser() -> Parser:
     )
     add("--port", type=_port, default=8000, help="0 takes a free one, and logs it (default: 8000)")
     add("--engine", choices=ENGINES, default="auto", help="what runs the UNet (default: auto)")
+    add("--precision", choices=PRECISIONS, help="what it computes in (default: the least it has earned here)")
     add("--batch", type=_integer, metavar="N", help="requests that may share a UNet call")
     add("--memory", type=_integer, metavar="BYTES", help="what engines may hold (default: half of all)")
     add("--threads", type=_integer, metavar="N", help="of one call (default: the engine's choice)")

@@ -4,17 +4,17 @@ import threading
 from typing import Any
 
 from runtime.cli import run
-from runtime.engines.onnx import OnnxEngine
+from runtime.engines.engine import GraphEngine
 from runtime.serve.command import main
 
 SECONDS = 0.02
 
 if __name__ == "__main__":
-    never, quick = threading.Event(), OnnxEngine.run
+    never, quick = threading.Event(), GraphEngine.run
 
-    def slow(self: OnnxEngine, *inputs: Any) -> Any:
+    def slow(self: GraphEngine, *inputs: Any) -> Any:
         never.wait(SECONDS)
         return quick(self, *inputs)
 
-    OnnxEngine.run = slow  # type: ignore[method-assign]
+    GraphEngine.run = slow  # type: ignore[method-assign]
     run(main)

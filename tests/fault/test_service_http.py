@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runtime.engines.onnx import OnnxEngine
+from runtime.engines.engine import GraphEngine
 from runtime.errors import EngineFailure
 from tests.fault.conftest import Served
 from tests.runtime.serve.fake_runtime import WAIT
@@ -36,13 +36,13 @@ class Valve:
 
 @pytest.fixture
 def valve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Valve]:
-    valve, run = Valve(), OnnxEngine.run
+    valve, run = Valve(), GraphEngine.run
 
-    def passing(self: OnnxEngine, *inputs: Any) -> Any:
+    def passing(self: GraphEngine, *inputs: Any) -> Any:
         valve()
         return run(self, *inputs)
 
-    monkeypatch.setattr(OnnxEngine, "run", passing)
+    monkeypatch.setattr(GraphEngine, "run", passing)
     yield valve
     valve.open.set()
 
@@ -122,16 +122,16 @@ def test_whoever_leaves_stops_the_engine_at_the_next_step(
 def test_an_engine_that_fails_from_some_call_on_hurts_its_own_code(
     served: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, calls = OnnxEngine.run, dict[OnnxEngine, int]()
-    bad: list[OnnxEngine] = []
+    run, calls = GraphEngine.run, dict[GraphEngine, int]()
+    bad: list[GraphEngine] = []
 
-    def failing(self: OnnxEngine, *inputs: Any) -> Any:
+    def failing(self: GraphEngine, *inputs: Any) -> Any:
         calls[self] = calls.get(self, 0) + 1
         if self in bad and calls[self] >= 11:
             raise EngineFailure("out of order")
         return run(self, *inputs)
 
-    monkeypatch.setattr(OnnxEngine, "run", failing)
+    monkeypatch.setattr(GraphEngine, "run", failing)
     with served() as site:
         assert post(site, code=0, steps=5)[0] == 200
         bad.extend(calls)

@@ -9,7 +9,7 @@ import pytest
 
 from runtime import Runtime
 from runtime.encoding import Encoder
-from runtime.engines.onnx import OnnxEngine
+from runtime.engines.engine import GraphEngine
 from runtime.errors import EngineFailure, QueueFull, UsageError
 
 PROMPTS = ["red", "a blue circle", "", "large and small", "a square and a red circle"]
@@ -127,14 +127,14 @@ def test_an_embedding_that_is_no_numbers_ends_its_request(
 def test_no_memory_for_a_call_ends_that_request_and_no_other(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, short = OnnxEngine.run, iter([False, True])
+    run, short = GraphEngine.run, iter([False, True])
 
-    def running_out(self: OnnxEngine, *inputs: Any) -> Any:
+    def running_out(self: GraphEngine, *inputs: Any) -> Any:
         if next(short, False):
             raise MemoryError("1.2 times what there is")
         return run(self, *inputs)
 
-    monkeypatch.setattr(OnnxEngine, "run", running_out)
+    monkeypatch.setattr(GraphEngine, "run", running_out)
 
     async def use(served: Runtime) -> None:
         with pytest.raises(EngineFailure, match="1.2 times what there is"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runtime import Runtime
-from runtime.engines.onnx import OnnxEngine
+from runtime.engines.engine import GraphEngine
 from runtime.errors import Refused
 from runtime.models import Models
 from tests.bundles import write_bundle
@@ -114,8 +114,8 @@ def test_versions_change_under_load(serve: Any, versions: Path, reloads: int) ->
 def test_nothing_is_kept_of_a_version_whose_last_call_was_cancelled(
     serve: Any, versions: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = OnnxEngine.run
-    monkeypatch.setattr(OnnxEngine, "run", lambda self, *inputs: (gate(), run(self, *inputs))[1])
+    run = GraphEngine.run
+    monkeypatch.setattr(GraphEngine, "run", lambda self, *inputs: (gate(), run(self, *inputs))[1])
     serve(leave_at(gate, versions), bundle=versions / "one")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from runtime import Pipeline, Runtime
-from runtime.engines.onnx import OnnxEngine
+from runtime.engines.engine import GraphEngine
 from runtime.errors import (
     Cancelled,
     Closed,
@@ -48,13 +48,13 @@ def serve(bundle_path: Path, cache_path: Path) -> Callable[..., Any]:
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Engines that wait for the test to let them run."""
-    let, run = threading.Event(), OnnxEngine.run
+    let, run = threading.Event(), GraphEngine.run
 
-    def waiting(self: OnnxEngine, *inputs: Any) -> Any:
+    def waiting(self: GraphEngine, *inputs: Any) -> Any:
         assert let.wait(60)
         return run(self, *inputs)
 
-    monkeypatch.setattr(OnnxEngine, "run", waiting)
+    monkeypatch.setattr(GraphEngine, "run", waiting)
     yield let
     let.set()
 
@@ -199,17 +199,17 @@ def test_closing_ends_what_is_under_way(bundle_path: Path, cache_path: Path, hel
 
 
 def test_an_engine_that_keeps_failing_is_left_alone(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = OnnxEngine.run
+    run = GraphEngine.run
     spoilt: list[object] = []
 
-    def failing(self: OnnxEngine, *inputs: Any) -> Any:
+    def failing(self: GraphEngine, *inputs: Any) -> Any:
         if self in spoilt:
             raise EngineFailure("out of order")
         return run(self, *inputs)
 
     async def use(served: Runtime) -> Any:
         await served.generate("red", code=0)
-        spoilt.extend(each for each in served._host.service._engines.values() if isinstance(each, OnnxEngine))
+        spoilt.extend(each for each in served._host.service._engines.values() if isinstance(each, GraphEngine))
         for _ in range(3):
             with pytest.raises(EngineFailure, match="out of order"):
                 await served.generate("red", code=0)
@@ -223,7 +223,7 @@ def test_an_engine_that_keeps_failing_is_left_alone(serve: Any, monkeypatch: pyt
             "absent",
         ]
 
-    monkeypatch.setattr(OnnxEngine, "run", failing)
+    monkeypatch.setattr(GraphEngine, "run", failing)
     serve(use)
 
 
@@ -333,7 +333,7 @@ def test_a_bundle_with_an_expert_that_draws_nothing_is_not_warmed(
     bundle_path: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = threading.active_count()
-    monkeypatch.setattr(OnnxEngine, "run", lambda self, sample, *_: np.full_like(sample, np.nan))
+    monkeypatch.setattr(GraphEngine, "run", lambda self, sample, *_: np.full_like(sample, np.nan))
     with pytest.raises(EngineFailure, match="expert '0': the latents are not finite"):
         Runtime.open(bundle_path, engine="cpu", cache=cache_path, warm=True)
     assert threading.active_count() == before

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, save
 
 from runtime.bundle.reader import Bundle
 from runtime.engines import providers
-from runtime.engines.onnx import BoundEngine, OnnxEngine, open_session
+from runtime.engines.engine import GraphEngine
+from runtime.engines.onnx import BoundEngine, open_session
 from runtime.errors import EngineFailure, EnvironmentMismatch
 
 ARENA = """
@@ -46,12 +47,12 @@ def arguments(rows: int, side: int = 8) -> tuple[np.ndarray, np.ndarray, dict[st
 
 
 def test_pinned_dimensions_give_the_same_function(unet: Path) -> None:
-    free = OnnxEngine(open_session(unet, "cpu"))
+    free = GraphEngine(open_session(unet, "cpu"))
     pinned = open_session(unet, "cpu", overrides={"batch": 2, "height": 8, "width": 8}, threads=1)
     call = arguments(2)
-    assert np.array_equal(free.run(*call), OnnxEngine(pinned).run(*call))
+    assert np.array_equal(free.run(*call), GraphEngine(pinned).run(*call))
     with pytest.raises(EngineFailure, match="failed while running"):
-        OnnxEngine(pinned).run(*arguments(3))
+        GraphEngine(pinned).run(*arguments(3))
 
 
 def test_a_graph_that_does_not_open(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_openvino_gives_the_same_function(unet: Path) -> None:
     if not devices:
         pytest.skip(f"no OpenVINO here: {reason}")
     results = [
-        OnnxEngine(open_session(unet, provider)).run(*arguments(2)) for provider in ("cpu", "openvino")
+        GraphEngine(open_session(unet, provider)).run(*arguments(2)) for provider in ("cpu", "openvino")
     ]
     assert np.abs(results[0] - results[1]).max() < 1e-5
 
@@ -170,7 +171,7 @@ def test_conditioning_is_put_on_the_gpu_once(unet: Path, monkeypatch: pytest.Mon
     engine = BoundEngine(session)
     sample, timestep, conditioning = arguments(2)
     for step in (timestep, timestep + 1):
-        wanted = OnnxEngine(open_session(unet, "cpu")).run(sample, step, conditioning)
+        wanted = GraphEngine(open_session(unet, "cpu")).run(sample, step, conditioning)
         assert np.array_equal(engine.run(sample, step, conditioning), wanted)
     assert [binding.kept for binding in bindings] == [["encoder_hidden_states"]]
     engine.run(sample, timestep, dict(conditioning))

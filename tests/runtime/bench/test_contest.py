@@ -16,7 +16,7 @@ from runtime.bench.peers import PEERS
 from runtime.bench.spec import Spec
 from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
-from runtime.engines.onnx import OnnxEngine
+from runtime.engines.engine import GraphEngine
 from runtime.errors import PeerFailure
 
 from .conftest import SpecOf
@@ -156,7 +156,7 @@ def test_the_first_is_not_measured_again_for_nobody(
 def test_an_expert_with_a_broken_output_gets_no_timing(
     spec_of: SpecOf, compare: Compare, findings: Findings, monkeypatch: pytest.MonkeyPatch, broken: float
 ) -> None:
-    monkeypatch.setattr(OnnxEngine, "run", lambda self, sample, *_: np.full_like(sample, broken))
+    monkeypatch.setattr(GraphEngine, "run", lambda self, sample, *_: np.full_like(sample, broken))
     entries = compare(spec_of(), "step")
     assert all("not timed" in str(entry.series.failure) for entry in entries)
     assert not any(entry.series.samples for entry in entries)

@@ -1,0 +1,137 @@
+"""Graphs on OpenVINO, natively: x86-64 and Arm processors, in float32 or in the bfloat16 they compute in.
+
+Importing OpenVINO sends an event to its makers, unless its users said no. Here it sends none, unless they
+said yes.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import EngineFailure, EnvironmentMismatch
+from .engine import Array, Float32, Graph
+
+LEAST = (2026, 1)
+# By the names of `runtime.bundle.compiled.PRECISIONS`.
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+_TELEMETRY = "openvino_telemetry"
+
+
+@cache
+def openvino() -> Any:
+    """The openvino module. Raises `EnvironmentMismatch` where it is not installed, or too old."""
+    if find_spec("openvino") is None:
+        raise EnvironmentMismatch("openvino is not installed (it comes with `aptp[cpu]`)")
+    try:
+        with silenced():
+            import openvino
+    except Exception as error:  # its libraries raise what they like where the processor is not theirs
+        raise EnvironmentMismatch(f"openvino does not load: {error}") from error
+    version = openvino.__version__
+    if tuple(int(part) for part in version.split(".")[:2]) < LEAST:
+        least = ".".join(map(str, LEAST))
+        raise EnvironmentMismatch(f"openvino {version} is installed, and this engine needs {least} or newer")
+    return openvino
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Within this, importing OpenVINO or NNCF sends nothing, unless the user opted in (`opt_in_out`)."""
+    if _TELEMETRY in sys.modules or _opted_in():
+        yield
+        return
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        yield
+    finally:
+        del sys.modules[_TELEMETRY]
+
+
+def _opted_in() -> bool:
+    try:
+        return (Path.home() / "intel" / _TELEMETRY).read_text(encoding="utf-8").startswith("1")
+    except (OSError, RuntimeError, UnicodeDecodeError):  # no such file, or nobody's home
+        return False
+
+
+def missing() -> str | None:
+    """Why OpenVINO cannot be used here, or None if it can."""
+    try:
+        devices = _core().available_devices
+    except EnvironmentMismatch as error:
+        return str(error)
+    return None if "CPU" in devices else "openvino offers no device for this processor"
+
+
+def computes_in(precision: str) -> bool:
+    """Whether it computes in a precision on this processor by instructions made for it."""
+    if precision == "float32":
+        return True
+    return missing() is None and _HINTS[precision].upper() in _core().get_property(
+        "CPU", "OPTIMIZATION_CAPABILITIES"
+    )
+
+
+@cache
+def _core() -> Any:
+    return openvino().Core()
+
+
+def open_model(
+    graph: Path,
+    *,
+    overrides: Mapping[str, int] | None = None,
+    precision: str = "float32",
+    threads: int | None = None,
+) -> "Model":
+    """Open `graph` with the dimensions named in `overrides` pinned: `batch`, `height`, `width`.
+
+    `precision` is `float32` or `bfloat16`: what products compute in. Raises `EngineFailure`.
+    """
+    settings = {
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        **({"INFERENCE_NUM_THREADS": str(threads)} if threads else {}),
+    }
+    try:
+        model = _core().read_model(str(graph))
+        model.reshape({item.any_name: _pinned(item, overrides or {}) for item in model.inputs})
+        compiled = _core().compile_model(model, "CPU", settings)
+    except Exception as error:  # openvino's errors share no narrower base
+        raise EngineFailure(f"{graph}: does not open on engine 'openvino': {error}") from error
+    return Model(compiled, graph)
+
+
+def _pinned(item: Any, overrides: Mapping[str, int]) -> Any:
+    """An input's shape: rows first and, where it is latents [B, C, H, W], sides last."""
+    shape = item.get_partial_shape()
+    places = {"batch": 0, **({"height": 2, "width": 3} if len(shape) == 4 else {})}
+    for name, place in places.items():
+        if name in overrides and shape[place].is_dynamic:
+            shape[place] = overrides[name]
+    return shape
+
+
+class Model(Graph):
+    """A graph that OpenVINO opened; one call at a time."""
+
+    def __init__(self, compiled: Any, path: Path) -> None:
+        names = ([item.any_name for item in items] for items in (compiled.inputs, compiled.outputs))
+        super().__init__(path, *names)
+        self._request = compiled.create_infer_request()
+
+    def run(self, output: str, inputs: Mapping[str, Array]) -> Float32:
+        """As `Graph.run`; inputs are read where they are."""
+        try:
+            results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+            found: Float32 = np.array(results[output])
+        except Exception as error:  # openvino's errors share no narrower base
+            raise EngineFailure(f"{self.path}: failed while running: {error}") from error
+        return found

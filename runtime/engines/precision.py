@@ -1,0 +1,66 @@
+"""What an expert's graph is computed in: float32, or less where that has been shown to be close enough.
+
+Less is earned expert by expert, engine by engine and on a class of processor (docs/BUNDLE.md, "earned"):
+another computes the same graph by other instructions, and errs otherwise.
+"""
+
+from .. import processor
+from ..bundle.compiled import KINDS
+from ..bundle.schema import Earned, Expert, Manifest
+from ..errors import EnvironmentMismatch, UsageError, nearest
+from . import openvino
+
+FLOAT32 = "float32"
+PRECISIONS = (FLOAT32, "bfloat16")  # that can be asked for by name
+REMEDY = "python -m export.build --codes all --engine openvino"
+
+
+def check(asked: str | None, engine: str, manifest: Manifest) -> None:
+    """Refuse a precision by name that an expert of the bundle cannot be served in here.
+
+    Raises `UsageError`, `EnvironmentMismatch`.
+    """
+    if asked is None:
+        return
+    where = f"precision {asked!r}"
+    if asked not in PRECISIONS:
+        raise UsageError(f"{where} is not one of {', '.join(PRECISIONS)}{nearest(asked, PRECISIONS)}")
+    if engine in KINDS:
+        raise EnvironmentMismatch(f"{where}: engine {engine!r} was compiled in its own; leave precision out")
+    if asked == FLOAT32:
+        return
+    if engine != "openvino":
+        raise EnvironmentMismatch(
+            f"{where}: engine {engine!r} computes in float32; use engine 'openvino', or leave precision out"
+        )
+    if not openvino.computes_in(asked):
+        raise EnvironmentMismatch(
+            f"{where}: this processor ({processor.vectors()}) does not compute in it; "
+            "use float32, or leave precision out"
+        )
+    for name, expert in manifest.experts.items():
+        if _earned(engine, asked) not in expert.earned:
+            raise EnvironmentMismatch(
+                f"{where}: expert {name!r} has not earned it on engine {engine!r} and this class of processor "
+                f"({processor.vectors()}); earn it by building the bundle again here, {REMEDY}, or use float32"
+            )
+
+
+def of(expert: Expert, engine: str, asked: str | None) -> str:
+    """What the expert's graph is computed in on an engine: what was `asked`, or the least it has earned."""
+    if asked is not None:
+        return asked
+    earned = _earned(engine, "bfloat16")
+    return earned.precision if earned in expert.earned and openvino.computes_in("bfloat16") else FLOAT32
+
+
+def unearned(engine: str, manifest: Manifest) -> list[str]:
+    """The experts that compute in float32 here though this processor could do with less."""
+    if engine != "openvino" or not openvino.computes_in("bfloat16"):
+        return []
+    wanted = _earned(engine, "bfloat16")
+    return [name for name, expert in manifest.experts.items() if wanted not in expert.earned]
+
+
+def _earned(engine: str, precision: str) -> Earned:
+    return Earned(engine, precision, processor.vectors())
