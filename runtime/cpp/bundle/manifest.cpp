@@ -207,17 +207,10 @@ DecoderEntry parse_decoder(Fields fields) {
     return decoder;
 }
 
-// A model as experts have to have it: sessions share and map float32 weights, which only `serve` refers to.
-ModelEntry parse_served(Fields& fields) {
-    ModelEntry model = parse_model(fields.fields("model"));
-    if (!model.serve) throw fields.error("model.serve", "is missing; experts are served by it");
-    return model;
-}
-
 Earned parse_earned(Fields& fields) {
     Earned earned{fields.text("engine"), fields.text("precision", {"bfloat16", "float16"}), fields.text("processor")};
     if (!is_printable(earned.processor)) {
-        throw fields.error("processor", repr(earned.processor) + " is not printable ASCII");
+        throw fields.error("processor", "must be printable ASCII");
     }
     fields.close();
     return earned;
@@ -225,7 +218,7 @@ Earned parse_earned(Fields& fields) {
 
 ExpertEntry parse_expert(Fields& fields) {
     ExpertEntry expert;
-    expert.model = parse_served(fields);
+    expert.model = parse_model(fields.fields("model"));
     expert.clock = parse_model(fields.fields("clock"));
     expert.parameters = fields.integer("parameters");
     expert.macs = fields.integer("macs");
@@ -235,6 +228,7 @@ ExpertEntry parse_expert(Fields& fields) {
         Fields gates = fields.fields("gates");
         expert.gates = compiled::parse_gates(gates);
     }
+    if (!expert.model.serve) throw fields.error("model.serve", "is missing; experts are served by it");
     if (std::set<Earned>(expert.earned.begin(), expert.earned.end()).size() < expert.earned.size()) {
         throw fields.error("earned", "names one engine, precision and processor twice");
     }

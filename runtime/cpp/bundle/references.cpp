@@ -83,7 +83,7 @@ void check_experts(const Manifest& manifest) {
         }
         const std::string where = "experts " + repr(name);
         check_model(expert.model, manifest.files, where);
-        check_model(expert.clock, manifest.files, where);
+        check_model(expert.clock, manifest.files, where + ".clock");
         compiled::check(expert, manifest.files, "manifest." + where);
     }
     compiled::check_supernets(manifest.experts);
