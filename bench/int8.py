@@ -38,7 +38,7 @@ def feeds(session: Any) -> dict[str, Any]:
         node.name: rng.standard_normal([int(size) for size in node.shape], np.float32)
         for node in session.get_inputs()
     }
-    return {**made, "timestep": np.full(1, 500, np.float32)}
+    return made
 
 
 def measured(graph: Path, sides: tuple[int, int], rounds: int) -> dict[str, Any]:

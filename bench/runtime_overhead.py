@@ -26,6 +26,7 @@ from runtime.scheduling.scheduler import Limits, Scheduler
 from runtime.service.service import Service
 
 SHAPE = (4, 64, 64)
+EMBEDDING = 1280
 PROMPT = (1, 77, 1024)
 STEPS = 50
 SAMPLES = 60
@@ -39,7 +40,7 @@ class NoEngine:
     def __init__(self, rows: int) -> None:
         self.output = np.zeros((rows, *SHAPE), np.float32)
 
-    def run(self, sample: Any, timestep: Any, conditioning: Any) -> Any:
+    def run(self, sample: Any, time_embedding: Any, conditioning: Any) -> Any:
         return self.output[: len(sample)]
 
 
@@ -55,8 +56,9 @@ def course(window: int) -> Course:
 def request(window: int, guidance: float, expert: str = "0") -> Request:
     prompt = {"encoder_hidden_states": np.zeros(PROMPT, np.float32)}
     trajectory = Trajectory(course(window), np.ones(SHAPE, np.float32))
+    clock = np.zeros((STEPS, EMBEDDING), np.float32)
     negative = None if guidance == 1.0 else prompt
-    return Request(constant_plan(expert, STEPS), trajectory, prompt, negative, guidance)
+    return Request(constant_plan(expert, STEPS), trajectory, clock, prompt, negative, guidance)
 
 
 def steps(window: int, guidance: float, batch: int) -> float:

@@ -1,6 +1,6 @@
 """What keeping shapes open costs: written into the graph, pinned at load, batch open, all open.
 
-    python -m bench.shapes --bundle DIR [--code 0] [--provider cpu]
+    python -m bench.shapes --bundle DIR [--code 0] [--engine cpu]
 
 The runtime pins what it knows; this is the evidence. Each way takes turns with the others, on one row.
 """
@@ -19,8 +19,9 @@ from runtime import Pipeline
 from runtime.bench.sampling import Effort, Series, Turns, Work
 from runtime.bench.workload import Inputs, Workload
 from runtime.cache import Cache
+from runtime.engines import openvino
+from runtime.engines.engine import Graph
 from runtime.engines.onnx import open_session
-from runtime.engines.providers import PROVIDERS, best_on_cpu
 from runtime.settings import resolve
 
 
@@ -31,20 +32,20 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--code", default="0")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--provider", choices=PROVIDERS, default=best_on_cpu())
+    parser.add_argument("--engine", choices=("openvino", "cpu"), default="openvino")
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
     with Pipeline.open(options.bundle, engine="cpu", cache=options.cache) as runtime:
-        bundle, provider = runtime.bundle, options.provider
-        inputs = Workload(runtime, resolve(bundle.manifest)).inputs(1)
+        bundle = runtime.bundle
+        inputs = Workload(runtime, resolve(bundle.manifest)).served(options.code, 1)
     graph = Cache(options.cache).serving_graph(bundle, bundle.manifest.experts[options.code].model)
-    series = measure(graph, inputs, provider, options.rounds)
+    series = measure(graph, inputs, options.engine, options.rounds)
     rows = table({name: found.samples for name, found in series.items()})
     samples = {name: found.samples for name, found in series.items()}
-    save("shapes", f"Shapes of expert {options.code}, {provider}", {"One row": rows}, samples)
+    save("shapes", f"Shapes of expert {options.code}, {options.engine}", {"One row": rows}, samples)
 
 
-def measure(graph: Path, inputs: Inputs, provider: str, rounds: int) -> dict[str, Series]:
+def measure(graph: Path, inputs: Inputs, engine: str, rounds: int) -> dict[str, Series]:
     """Every way of giving the graph its shapes, in turns."""
     batch, _, height, width = inputs["sample"].shape
     pins = {"batch": batch, "height": height, "width": width}
@@ -55,7 +56,7 @@ def measure(graph: Path, inputs: Inputs, provider: str, rounds: int) -> dict[str
             "batch open": (graph, {"height": height, "width": width}),
             "all open": (graph, {}),
         }
-        works = {name: _work(file, provider, pinned, inputs) for name, (file, pinned) in ways.items()}
+        works = {name: _work(file, engine, pinned, inputs) for name, (file, pinned) in ways.items()}
     series = {name: Series() for name in works}
     Turns(works, series).take(Effort(rounds), lambda *_: None)
     return series
@@ -87,15 +88,22 @@ def write_shapes(graph: Path, pins: dict[str, int], folder: Path) -> Path:
     return folder / "written.onnx"
 
 
-def _work(graph: Path, provider: str, pins: dict[str, int], inputs: Inputs) -> Work:
-    session = open_session(graph, provider, overrides=pins, precision="fast")
+def _work(graph: Path, engine: str, pins: dict[str, int], inputs: Inputs) -> Work:
+    opened = _opened(graph, engine, pins)
 
     def work() -> float:
         start = time.perf_counter()
-        session.run("out_sample", inputs)
+        opened.run("out_sample", inputs)
         return time.perf_counter() - start
 
     return work
+
+
+def _opened(graph: Path, engine: str, pins: dict[str, int]) -> Graph:
+    if engine == "cpu":
+        return open_session(graph, engine, overrides=pins)
+    precision = "bfloat16" if openvino.computes_in("bfloat16") else "float32"
+    return openvino.open_model(graph, overrides=pins, precision=precision)
 
 
 if __name__ == "__main__":

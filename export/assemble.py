@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +14,7 @@ from aptp.model.router import TIE
 from aptp.version import __version__
 from export import weights
 from export.compiled import entry
+from export.expert import CLOCK
 from export.plan import LIBRARIES
 from export.staging import Record
 from runtime.bundle.compiled import KINDS, SUPERNET
@@ -79,12 +81,25 @@ def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, Record]) -> 
         for one in (*made, supernet)
         if one
     ]
+    earned = _earned(records, name)
     return {
         "model": model,
+        "clock": {
+            "graph": next(path for path in record.files if path.endswith(CLOCK)),
+            "identity": record.key,
+        },
         **record.facts,
+        **({"earned": earned} if earned else {}),
         **({"compiled": compiled} if compiled else {}),
         **({"gates": asdict(gates)} if supernet else {}),
     }
+
+
+def _earned(records: Mapping[str, Record], name: str) -> list[dict[str, str]]:
+    """The reduced precisions in which engines may compute an expert, by class of processor."""
+    facts = [records[part].facts for part in sorted(records) if re.fullmatch(f"earned/.*/{name}", part)]
+    fields = ("engine", "precision", "processor")
+    return [{field: one[field] for field in fields} for one in facts if one["passed"]]
 
 
 def _encoders(records: Mapping[str, Record]) -> list[dict[str, Any]]:

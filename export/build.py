@@ -37,12 +37,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("bundle"), metavar="DIR", help="the bundle")
     parser.add_argument(
         "--engine",
-        default="onnx",
+        default="auto",
         metavar="A,B",
-        help="what to build besides the graphs (onnx): aoti, tensorrt, supernet",
+        help="besides the graphs (onnx): openvino, aoti, tensorrt, supernet; auto: openvino where it is",
     )
-    parser.add_argument("--precision", help="of compiled engines: float32, bfloat16 or float16")
-    parser.add_argument("--provider", default="auto", help="what parity is shown on: auto, cpu or openvino")
+    parser.add_argument("--precision", help="of these engines: float32, bfloat16 or float16")
     parser.add_argument("--solvers", metavar="A,B", help="default: every solver that can be a table")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at once"

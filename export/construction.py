@@ -64,7 +64,6 @@ class Construction:
             out=options.out,
             codes=plan.parse_codes(options.codes, len(checkpoint.architectures)),
             solvers=plan.parse_solvers(options.solvers),
-            provider=plan.parse_provider(options.provider),
             engines=plan.parse_engines(options.engine),
             precision=options.precision,
             cache=options.cache,
@@ -113,11 +112,23 @@ class Construction:
             self._publish([part for part in unseen if f"experts/{part.item}" in self.finished], progress)
 
     def _take_again(self) -> None:
+        self.parts += self._earned_elsewhere()
         for part in (*self.parts, *self._images()):
             found, _ = staging.find(self.spec.out, part)
             if found is not None:
                 self.finished[part.name] = found
                 self.reused.add(part.name)
+
+    def _earned_elsewhere(self) -> list[Part]:
+        """What the experts have earned on other classes of processor, and keep."""
+        planned = {part.name: part for part in self.parts}
+        kept = []
+        for name, record in staging.published_records(self.spec.out).items():
+            expert = planned.get(f"experts/{name.rpartition('/')[2]}")
+            if name.startswith("earned/") and name not in planned and expert is not None:
+                part = plan.earned(expert, record.facts)
+                kept += [part] if part.key == record.key else []
+        return kept
 
     def _verify(self, missing: list[Part]) -> None:
         """Hashes what will be read before anything is built: a damaged checkpoint is refused as a whole."""
@@ -133,7 +144,10 @@ class Construction:
                 if bool(part.needs) == needy and self.finished.keys() >= set(part.needs)
             ]
             for outcome in self._outcomes(tasks, progress):
-                if outcome.result is not None:
+                if outcome.result is None and outcome.name.startswith("earned/"):
+                    # Computed wrongly even in float32 by an engine that would serve it.
+                    self._drop(f"experts/{outcome.name.rpartition('/')[2]}")
+                elif outcome.result is not None:
                     folder = site.stage_folder(self.spec.out, outcome.result.key)
                     self.finished[outcome.name] = Finished(outcome.result, folder)
 

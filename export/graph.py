@@ -28,6 +28,7 @@ from export import weights
 _TRACED_BATCHES = 63
 _TRACED_MULTIPLES = 512
 OPSET = 20
+CONSTANT = "constant_"  # begins the names of what a graph holds besides its module's parameters
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,6 @@ class Signature:
     output_axes: Mapping[int, str] = field(default_factory=dict)
     multiple: int = 1
     others: tuple[str, ...] = ()
-
-
-class ExpertGraph(nn.Module):
-    """sample [B, C, H, W], timestep [B], encoder_hidden_states [B, L, E] → out_sample [B, C, H, W]."""
-
-    def __init__(self, unet: nn.Module) -> None:
-        super().__init__()
-        self.unet = unet
-
-    def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
-        output: Tensor = self.unet(sample, timestep, encoder_hidden_states, return_dict=False)[0]
-        return output
 
 
 class EncoderGraph(nn.Module):
@@ -95,22 +84,6 @@ class DecoderGraph(nn.Module):
         return output
 
 
-def expert_signature(channels: int, multiple: int, length: int, width: int) -> Signature:
-    """The inputs of an expert whose latents have `channels` and whose text has `length` tokens of `width`."""
-    spatial = {0: "batch", 2: "height", 3: "width"}
-    return Signature(
-        inputs={
-            "sample": torch.zeros(2, channels, 4 * multiple, 6 * multiple),
-            "timestep": torch.ones(2),
-            "encoder_hidden_states": torch.zeros(2, length, width),
-        },
-        output="out_sample",
-        axes={"sample": spatial, "timestep": {0: "batch"}, "encoder_hidden_states": {0: "batch"}},
-        output_axes=spatial,
-        multiple=multiple,
-    )
-
-
 def decoder_signature(channels: int, multiple: int) -> Signature:
     """The input of a decoder; its output's sides are a multiple of the latents' and stay unnamed but for the
     batch.
@@ -134,7 +107,7 @@ def write_graph(module: nn.Module, signature: Signature, folder: Path, *, inline
     if inline:
         save(model, folder / weights.GRAPH)
         return [weights.GRAPH]
-    extents = weights.write_halves(model, folder / weights.WEIGHTS)
+    extents = weights.write_halves([model], folder / weights.WEIGHTS)
     weights.refer_to_floats(model, extents)
     save(model, folder / weights.SERVE)
     weights.refer_to_halves(model, extents)
@@ -233,13 +206,18 @@ def _rename(model: ir.Model, module: nn.Module) -> None:
     the name that a wrapper gives the one module in it.
     """
     graph = model.graph
-    kept = {value.name for value in [*graph.inputs, *graph.outputs]}
     paths = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
     children = [name for name, _ in module.named_children()]
     wrapper = f"{children[0]}." if all(path.startswith(f"{children[0]}.") for path in paths) else ""
     for index, name in enumerate(list(graph.initializers)):
         value = graph.initializers[name]
-        value.name = name.removeprefix(wrapper) if name in paths else f"constant_{index}"
+        value.name = name.removeprefix(wrapper) if name in paths else f"{CONSTANT}{index}"
+    number(graph)
+
+
+def number(graph: ir.Graph) -> None:
+    """Names nodes and values by their place in the graph; inputs and outputs keep theirs."""
+    kept = {value.name for value in [*graph.inputs, *graph.outputs]}
     for index, node in enumerate(graph):
         node.name = f"{node.op_type}_{index}"
         for place, value in enumerate(node.outputs):

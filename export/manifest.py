@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
-FORMAT, VERSION = "aptp-bundle", "2.1"
+FORMAT, VERSION = "aptp-bundle", "3.0"
 
 
 def write_manifest(folder: Path, body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,26 @@ from torch import nn
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.familiarity import GuardedRouter
-from export import characters, colours, graph, parity, publish, schedules, site, staging, weights
+from export import (
+    characters,
+    clock,
+    colours,
+    expert,
+    graph,
+    parity,
+    publish,
+    schedules,
+    site,
+    staging,
+    weights,
+)
 from export.compiled import aoti, entry, supernet
+from export.compiled.oracle import Oracle
 from export.compiled.tensorrt import plan
-from export.compiled.tensorrt.plan import Oracle
 from export.compiled.tensorrt.shop import Shop
+from export.expert import ExpertGraph
 from export.graph import Signature
-from export.plan import Part, Spec
+from export.plan import OPENVINO, Part, Spec
 from export.staging import Record
 from runtime.bundle.compiled import SUPERNET
 from runtime.cache import Cache
@@ -83,6 +97,7 @@ def make(job: Job) -> Made:
         "router": _router,
         "tokenizer": _tokenizer,
         "schedule": _schedule,
+        OPENVINO: _openvino,
         "aoti": _aoti,
         "tensorrt": _tensorrt,
         SUPERNET: _supernet,
@@ -98,60 +113,69 @@ def _expert(job: Job, checkpoint: Checkpoint) -> Made:
     weights.round_to_half(unet)
     signature = _signature(checkpoint)
     feeds = [_timed(feed) for feed in parity.cases(signature, {})]
-    module = graph.ExpertGraph(unet).eval()
-    wanted = parity.outputs(module, feeds)
+    wanted = parity.outputs(ExpertGraph(unet).eval(), feeds)
     measures = {}
     if name != DENSE:
         job.report("masked = sliced", 0.05)
         dense, code = checkpoint.dense(), checkpoint.architectures[int(name)]
         measures["masked"] = parity.masked_equals_sliced(unet, dense, code, feeds, wanted)
         del dense
-    autocast = 0.0
-    if job.spec.provider == "openvino":
-        job.report("autocast", 0.15)
-        autocast = measures["autocast"] = parity.autocast_error(module, feeds, wanted)
-    facts: dict[str, Any] = {
-        "parameters": sum(p.numel() for p in unet.parameters()),
-        "macs": _macs(checkpoint, name),
-    }
-    del unet
+    facts = {"parameters": sum(p.numel() for p in unet.parameters()), "macs": _macs(checkpoint, name)}
     folder = job.place(f"experts/{name}/unet")
-    measures |= _graph(job, module, signature, folder, feeds, wanted)
+    job.report("export", 0.2)
+    expert.write_expert(unet, signature, folder)
+    del unet
+    measures["onnx"] = _equals(job, folder, signature, feeds, wanted)
+    return Made(facts, measures)
+
+
+def _openvino(job: Job, checkpoint: Checkpoint) -> Made:
+    """What OpenVINO may compute an expert in on this class of processor; no file."""
+    job.report("load", 0.02)
+    assert job.source is not None, "it is shown on its expert's graphs"
+    facts = dict(job.part.facts)
+    precision = facts["precision"]
+    module = _rounded(checkpoint, job.part.item)
+    feeds = [_timed(feed) for feed in parity.cases(_signature(checkpoint), {})]
+    wanted = parity.outputs(module, feeds)
+    autocast = 0.0
+    if precision != "float32":
+        job.report("autocast", 0.15)
+        autocast = parity.autocast_error(module, feeds, wanted, precision)
     del module
-    if job.spec.provider == "openvino":
-        job.report("engine beside autocast", 0.9)
-        measures["engine"], passed = parity.engine_beside_autocast(
-            folder, signature, feeds, wanted, autocast, job.spec.threads
+    job.report("engine beside autocast", 0.5)
+    # Beside them lie, for as long as this runs, float32 weights, which a published bundle is no place for.
+    with TemporaryDirectory(prefix=".openvino-", suffix=".tmp", dir=job.folder) as scratch:
+        folder = Path(scratch)
+        for file in (job.source / f"experts/{job.part.item}/unet").iterdir():
+            publish.place(file, folder / file.name)
+        error, facts["passed"] = parity.openvino_beside_autocast(
+            folder, "out_sample", feeds, wanted, precision, autocast, job.spec.threads
         )
-        if passed:
-            facts["reduced_precision"] = ["openvino"]
+    measures = {"engine": error, **({"autocast": autocast} if autocast else {})}
     return Made(facts, measures)
 
 
 def _aoti(job: Job, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.02)
     wanted = entry.wanted("aoti", checkpoint.latent_size, job.spec.precision)
-    module, feeds, outputs = _oracle(checkpoint, job.part.item, wanted)
-    autocast = parity.autocast_error(module, feeds, outputs)
+    oracle = _oracle(checkpoint, job.part.item, wanted)
     job.report("compile", 0.1)
     path = job.place(f"experts/{job.part.item}/unet") / aoti.FILE
-    aoti.write_package(module, feeds[-1], wanted, path)
-    del module
+    aoti.write_package(oracle.serving, oracle.feeds[-1], wanted, path)
     job.report("engine beside autocast", 0.9)
-    error = parity.compiled_beside_autocast(path, wanted, feeds, outputs, autocast, job.spec.threads)
-    return Made(wanted, {"engine": error, "autocast": autocast})
+    error = parity.compiled_beside_autocast(
+        path, wanted, oracle.feeds, oracle.outputs, oracle.autocast, job.spec.threads
+    )
+    return Made(wanted, {"engine": error, "autocast": oracle.autocast})
 
 
 def _tensorrt(job: Job, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.02)
     assert job.source is not None, "a plan is built from its expert's graphs"
     wanted = entry.wanted("tensorrt", checkpoint.latent_size, job.spec.precision)
-    module, feeds, outputs = _oracle(checkpoint, job.part.item, wanted)
-    exact = wanted["precision"] == "float32"
-    autocast = 0.0 if exact else parity.autocast_error(module, feeds, outputs, wanted["precision"])
-    del module
+    oracle = _oracle(checkpoint, job.part.item, wanted)
     unet = f"experts/{job.part.item}/unet"
-    oracle = Oracle(_signature(checkpoint), feeds, outputs, autocast)
     shop = Shop(Cache(job.spec.cache).root, wanted["target"])
     path = job.place(unet) / plan.FILE
     measures = plan.write(job.source / unet, path, wanted, oracle, shop, job.spec.threads, job.report)
@@ -163,11 +187,12 @@ def _supernet(job: Job, checkpoint: Checkpoint) -> Made:
     calls, autocast = [], {}
     for name in job.spec.codes:
         job.report(f"load expert {name}", 0.02)
-        module, feeds, outputs = _oracle(checkpoint, name, wanted)
-        autocast[name] = parity.autocast_error(module, feeds, outputs)
+        oracle = _oracle(checkpoint, name, wanted)
+        autocast[name] = oracle.autocast
         code = checkpoint.architecture(name)
-        calls.append([supernet.alone(name, code, *case) for case in zip(feeds, outputs, strict=True)])
-        del module
+        cases = zip(oracle.feeds, oracle.outputs, strict=True)
+        calls.append([supernet.alone(name, code, *case) for case in cases])
+        del oracle
     job.report("compile", 0.1)
     path = job.place(supernet.FOLDER) / aoti.FILE
     aoti.write_package(supernet.gated(checkpoint), calls[0][-1].feed, wanted, path)
@@ -179,14 +204,25 @@ def _supernet(job: Job, checkpoint: Checkpoint) -> Made:
     return Made(wanted, {"engine": error, "autocast": max(autocast.values())})
 
 
-def _oracle(
-    checkpoint: Checkpoint, name: str, wanted: Mapping[str, Any]
-) -> tuple[graph.ExpertGraph, list[parity.Feed], list[parity.Array]]:
-    """An expert with its weights rounded, the cases of a profile, and what it gives for them."""
+def _oracle(checkpoint: Checkpoint, name: str, wanted: Mapping[str, Any]) -> Oracle:
+    """An expert with its weights rounded, its clock taken out, and what it gives for a profile's cases.
+
+    The error of autocast is that of all of it, clock included, in the precision that is wanted.
+    """
+    module, feeds = _rounded(checkpoint, name), _profile_cases(checkpoint, wanted["profile"])
+    outputs = parity.outputs(module, feeds)
+    exact = wanted["precision"] == "float32"
+    autocast = 0.0 if exact else parity.autocast_error(module, feeds, outputs, wanted["precision"])
+    taken = clock.take_out(module.unet)
+    _, signature = expert.signatures(_signature(checkpoint), taken)
+    serving = expert.ServingGraph(module.unet).eval()
+    return Oracle(serving, signature, [taken.fed(feed) for feed in feeds], outputs, autocast)
+
+
+def _rounded(checkpoint: Checkpoint, name: str) -> ExpertGraph:
     unet = checkpoint.expert(name)
     weights.round_to_half(unet)
-    feeds, module = _profile_cases(checkpoint, wanted["profile"]), graph.ExpertGraph(unet).eval()
-    return module, feeds, parity.outputs(module, feeds)
+    return ExpertGraph(unet).eval()
 
 
 def _profile_cases(checkpoint: Checkpoint, profile: Mapping[str, list[int]]) -> list[parity.Feed]:
@@ -202,7 +238,7 @@ def _profile_cases(checkpoint: Checkpoint, profile: Mapping[str, list[int]]) -> 
 def _signature(checkpoint: Checkpoint) -> Signature:
     config = checkpoint.unet_config
     length, width = checkpoint.tokenizer["length"], config["cross_attention_dim"]
-    return graph.expert_signature(config["in_channels"], checkpoint.latent_multiple, length, width)
+    return expert.expert_signature(config["in_channels"], checkpoint.latent_multiple, length, width)
 
 
 def _timed(feed: parity.Feed) -> parity.Feed:
@@ -299,9 +335,14 @@ def _graph(
 ) -> dict[str, float]:
     job.report("export", 0.2)
     graph.write_graph(module, signature, folder, inline=inline)
+    return {"onnx": _equals(job, folder, signature, feeds, wanted)}
+
+
+def _equals(
+    job: Job, folder: Path, signature: Signature, feeds: list[parity.Feed], wanted: list[parity.Array]
+) -> float:
     job.report("ONNX = PyTorch", 0.7)
-    error = parity.graph_equals_module(folder, signature, feeds, wanted, job.spec.threads)
-    return {"onnx": error}
+    return parity.graph_equals_module(folder, signature, feeds, wanted, job.spec.threads)
 
 
 def _tokenizer(job: Job, checkpoint: Checkpoint) -> Made:

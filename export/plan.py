@@ -12,22 +12,25 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from aptp.checkpoint.familiarity_file import NAME as FAMILIARITY
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
+from export import clock
 from export.compiled import entry, supernet
 from export.errors import RefusedError, UsageError, nearest
 from export.schedules import SOLVERS
+from runtime import processor
 from runtime.bundle.compiled import KINDS, SUPERNET
-from runtime.engines import providers
+from runtime.engines import openvino
+from runtime.engines.precision import PRECISIONS
 from runtime.engines.providers import onnxruntime
 
-GRAPHS = "onnx"  # always built: every machine can run them
-ENGINES = (GRAPHS, *KINDS)
+GRAPHS, OPENVINO = "onnx", "openvino"  # graphs are always built: every machine can run them
+ENGINES = (GRAPHS, OPENVINO, *KINDS)
 PIPELINES = ("StableDiffusionPipeline",)
 LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "diffusers", "transformers", "tokenizers")
 # Our own code that decides what is in a part, or whether it passes.
@@ -35,6 +38,8 @@ SOURCES = (
     "aptp/model/*.py",
     "aptp/space/*.py",
     "export/graph.py",
+    "export/clock.py",
+    "export/expert.py",
     "export/weights.py",
     "export/schedules.py",
     "export/characters.py",
@@ -61,9 +66,8 @@ class Spec:
     out: Path
     codes: tuple[str, ...]
     solvers: tuple[str, ...]
-    provider: str
     engines: tuple[str, ...]  # besides the graphs
-    precision: str | None  # of the compiled; None: what suits this machine
+    precision: str | None  # of these; None: what suits this machine
     cache: Path | None
     jobs: int
     threads: int
@@ -75,7 +79,8 @@ class Part:
     """One unit of work.
 
     `components` of the checkpoint are read for it; parity is `shown_on` an engine, or on none; `memory` and
-    `disk` are bytes at the peak, both estimates; `effort` is relative to the others'.
+    `disk` are bytes at the peak, both estimates; `effort` is relative to the others'; `facts` are known of it
+    before it is made.
     """
 
     name: str
@@ -87,6 +92,7 @@ class Part:
     disk: int
     effort: float
     needs: tuple[str, ...] = ()  # the parts that it is made from, or shown beside
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def item(self) -> str:
@@ -126,24 +132,19 @@ def parse_solvers(text: str | None) -> tuple[str, ...]:
 
 
 def parse_engines(text: str) -> tuple[str, ...]:
-    """A comma-separated list of engines: those that are compiled. Raises UsageError."""
+    """A comma-separated list of engines, without the graphs; `auto` is OpenVINO where it can be had.
+
+    Raises UsageError, RefusedError.
+    """
+    if text == "auto":
+        return () if openvino.missing() else (OPENVINO,)
     names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
     for name in names:
         if name not in ENGINES:
-            raise UsageError(f"--engine: unknown engine {name!r}; {nearest(name, ENGINES)}")
+            raise UsageError(f"--engine: unknown engine {name!r}; {nearest(name, ('auto', *ENGINES))}")
+    if OPENVINO in names and (reason := openvino.missing()):
+        raise RefusedError(f"--engine {OPENVINO}: {reason}; use onnx or auto")
     return tuple(name for name in names if name != GRAPHS)
-
-
-def parse_provider(name: str) -> str:
-    """What parity of the graphs is shown on. Raises UsageError, RefusedError."""
-    known = ("auto", "cpu", "openvino")
-    if name not in known:
-        raise UsageError(f"--provider: unknown provider {name!r}; {nearest(name, known)}")
-    if name == "auto":
-        return providers.best_on_cpu()
-    if reason := providers.missing(name):
-        raise RefusedError(f"--provider {name}: {reason}; use cpu or auto")
-    return name
 
 
 def check_pipeline(checkpoint: Checkpoint) -> None:
@@ -152,6 +153,7 @@ def check_pipeline(checkpoint: Checkpoint) -> None:
         raise RefusedError(
             f"{checkpoint.path}: {checkpoint.pipeline} cannot be exported; what can is {', '.join(PIPELINES)}"
         )
+    clock.check(checkpoint.unet_config, f"{checkpoint.path}/unet/config.json")
 
 
 def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
@@ -159,7 +161,7 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
     early, and last what is small, so that the processes end together.
     """
     common = {"software": software()}
-    experts = [_expert(checkpoint, name, spec.provider, common) for name in spec.codes]
+    experts = [_expert(checkpoint, name, common) for name in spec.codes]
     shared = [
         _shared(checkpoint, "encoder", "text_encoder", ["text_encoder", "tokenizer"], common),
         _shared(checkpoint, "decoder", "vae_decoder", ["vae", "unet/config.json"], common),
@@ -169,8 +171,11 @@ def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
     if checkpoint.record.prompt_encoder == PROMPT_ENCODER:
         shared.append(_shared(checkpoint, PROMPT_ENCODER, PROMPT_ENCODER, [PROMPT_ENCODER], common))
     schedules = [_schedule(checkpoint, solver, common) for solver in spec.solvers]
-    kinds = [kind for kind in spec.engines if kind != SUPERNET]
+    kinds = [kind for kind in spec.engines if kind not in (OPENVINO, SUPERNET)]
     compiled = [_compiled(expert, kind, checkpoint, spec) for kind in kinds for expert in experts]
+    if OPENVINO in spec.engines:
+        facts = openvino_here(spec.precision)
+        compiled = [*(earned(expert, facts) for expert in experts), *compiled]
     if SUPERNET in spec.engines:
         compiled.append(_supernet(experts, checkpoint, spec))
     return [*shared, *reversed(experts), *schedules, *compiled]
@@ -180,7 +185,47 @@ def image_part(expert: Part, others: list[Part]) -> Part:
     """Rung 4 for one expert: it makes no file, and holds for exactly these parts together."""
     key = _key({"image": expert.key, "with": sorted(part.key for part in others)})
     name = f"images/{expert.item}"
-    return replace(expert, name=name, kind="image", key=key, shown_on=engine("cpu"), effort=3.0)
+    return replace(expert, name=name, kind="image", key=key, shown_on=_onnxruntime(), effort=3.0)
+
+
+def openvino_here(precision: str | None) -> dict[str, str]:
+    """What is to be shown of OpenVINO here: in bfloat16, where nobody says otherwise and it computes in it.
+
+    Raises UsageError, RefusedError.
+    """
+    if precision is not None and precision not in PRECISIONS:
+        raise UsageError(f"--precision: openvino has no {precision!r}; {nearest(precision, PRECISIONS)}")
+    if precision and not openvino.computes_in(precision):
+        raise RefusedError(
+            f"--precision {precision}: this processor ({processor.vectors()}) does not compute in it, so "
+            "OpenVINO cannot earn it here; use float32, or leave precision out"
+        )
+    suiting = "bfloat16" if openvino.computes_in("bfloat16") else "float32"
+    return {
+        "engine": OPENVINO,
+        "precision": precision or suiting,
+        "processor": processor.vectors(),
+        "version": importlib.metadata.version("openvino"),
+    }
+
+
+def earned(expert: Part, facts: Mapping[str, Any]) -> Part:
+    """What an engine may compute the expert in on a class of processor: shown on its graphs, without files.
+
+    `facts` name engine, precision, processor and version.
+    """
+    shown = {name: facts[name] for name in ("engine", "precision", "processor", "version")}
+    return replace(
+        expert,
+        name=f"earned/{facts['engine']}/{facts['processor']}/{expert.item}",
+        kind=OPENVINO,
+        key=_key({"expert": expert.key, **shown}),
+        shown_on="{engine} {version} ({processor})".format(**shown),
+        disk=0,
+        effort=6.0,
+        needs=(expert.name,),
+        facts=shown,
+    )
 
 
 def software() -> dict[str, str]:
@@ -194,15 +239,12 @@ def software() -> dict[str, str]:
     return {**versions, "source": total.hexdigest()}
 
 
-def engine(provider: str) -> str:
-    """Kind and version of what runs graphs on `provider`."""
-    versions = f"onnxruntime {onnxruntime().__version__}"
-    if provider == "openvino":
-        versions += f", onnxruntime-ep-openvino {importlib.metadata.version('onnxruntime-ep-openvino')}"
-    return f"{provider} ({versions})"
+def _onnxruntime() -> str:
+    """Kind and version of what graphs are shown on."""
+    return f"cpu (onnxruntime {onnxruntime().__version__})"
 
 
-def _expert(checkpoint: Checkpoint, name: str, provider: str, common: Mapping[str, Any]) -> Part:
+def _expert(checkpoint: Checkpoint, name: str, common: Mapping[str, Any]) -> Part:
     component = "unet" if name == DENSE else f"experts/{name}"
     key = _key(
         {
@@ -218,7 +260,7 @@ def _expert(checkpoint: Checkpoint, name: str, provider: str, common: Mapping[st
     size = _float32_bytes(checkpoint, "unet")
     components = tuple(dict.fromkeys((component, "unet")))
     memory = _BASE_MEMORY + 3 * size
-    return Part(f"experts/{name}", "expert", key, components, engine(provider), memory, 2 * size, 12.0)
+    return Part(f"experts/{name}", "expert", key, components, _onnxruntime(), memory, 2 * size, 12.0)
 
 
 def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: Spec) -> Part:
@@ -259,7 +301,7 @@ def _shared(
     size = _float32_bytes(checkpoint, components[0])
     effort = {"encoder": 3.0, PROMPT_ENCODER: 3.0, "decoder": 6.0}.get(kind, 1.0)
     key = _key({**common, "kind": kind, **digests})
-    shown_on = "" if kind == "tokenizer" else engine("cpu")
+    shown_on = "" if kind == "tokenizer" else _onnxruntime()
     return Part(name, kind, key, tuple(components), shown_on, _BASE_MEMORY + 3 * size, 2 * size, effort)
 
 

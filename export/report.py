@@ -19,6 +19,7 @@ from export.alignment import Forecast
 from export.environment import command, machine
 from export.plan import Spec
 from export.staging import Record
+from runtime import processor
 
 # The rungs of the parity ladder, by the names under which `export.parts` and `export.image` record their
 # errors.
@@ -69,12 +70,14 @@ def rows(result: Result) -> list[tuple[str, ...]]:
 
 def _row(result: Result, code: str) -> tuple[str, ...]:
     name, image = f"experts/{code}", f"images/{code}"
+    earned = f"earned/{plan.OPENVINO}/{processor.vectors()}/{code}"
     record = result.records.get(name)
     if record is None:
-        failure = result.failures.get(name) or result.failures[image]
+        failure = next(result.failures[one] for one in (name, earned, image) if one in result.failures)
         return (code, *["-"] * (len(COLUMNS) - 2), f"FAILED: {failure.stage}")
     last = result.records[image]
-    measures = {**record.measures, **last.measures}
+    shown = result.records[earned].measures if earned in result.records else {}
+    measures = {**record.measures, **shown, **last.measures}
     macs = record.facts["macs"]
     return (
         code,
@@ -124,14 +127,12 @@ def closing(result: Result) -> list[str]:
 
 
 def _slowed(result: Result) -> list[str]:
-    """Which experts serve in float32 because the engine's own precision did not pass, with both errors."""
+    """Which experts an engine computes in float32 because less did not pass, with both errors."""
     return [
-        f"{name} serves in float32: the engine's own precision errs by "
+        f"{name} stays in float32: {record.facts['precision']} errs by "
         f"{_error(record.measures['engine'])}, PyTorch's autocast by {_error(record.measures['autocast'])}"
         for name, record in result.records.items()
-        if name.startswith("experts/")
-        and "engine" in record.measures
-        and "reduced_precision" not in record.facts
+        if name.startswith("earned/") and "autocast" in record.measures and not record.facts["passed"]
     ]
 
 
@@ -176,7 +177,7 @@ def environment(spec: Spec) -> dict[str, Any]:
     return {
         "command": command(),
         **machine(),
-        "provider": spec.provider,
+        "engines": [plan.GRAPHS, *spec.engines],
         "jobs": spec.jobs,
         "threads": spec.threads,
         "software": plan.software(),

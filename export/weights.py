@@ -8,6 +8,8 @@ describes. Refuses weights that float16 cannot hold.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,16 +55,20 @@ def round_to_half(module: nn.Module) -> None:
             tensor.copy_(rounded)
 
 
-def write_halves(model: ir.Model, path: Path) -> dict[str, Extent]:
-    """Writes every large initializer that float16 holds exactly to `path`; returns what lies where."""
+def write_halves(models: Iterable[ir.Model], path: Path) -> dict[str, Extent]:
+    """Writes every large initializer that float16 holds exactly to `path`; returns what lies where.
+
+    No two models have initializers of one name among those.
+    """
     extents: dict[str, Extent] = {}
     with path.open("xb") as file:
-        for name, value in model.graph.initializers.items():
+        for name, value in chain.from_iterable(model.graph.initializers.items() for model in models):
             tensor = value.const_value
             if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < SMALLEST:
                 continue
             half = exact_half(tensor.numpy())
             if half is not None:
+                assert name not in extents, "two models have a weight of this name"
                 file.write(bytes(-file.tell() % PAGE))
                 extents[name] = Extent(file.tell(), half.size)
                 file.write(np.ascontiguousarray(half, "<f2").data)
@@ -78,9 +84,19 @@ def exact_half(array: np.ndarray) -> np.ndarray | None:
 
 def refer_to_floats(model: ir.Model, extents: dict[str, Extent]) -> None:
     """Makes `model` the serving head: float32 initializers at twice the offset of their float16 twin."""
-    for name, extent in extents.items():
-        value = model.graph.initializers[name]
+    for name in extents.keys() & model.graph.initializers.keys():
+        value, extent = model.graph.initializers[name], extents[name]
         value.const_value = _external(value, SERVE_WEIGHTS, ir.DataType.FLOAT, extent, 4)
+
+
+def extents_of(serving: ir.Model) -> dict[str, Extent]:
+    """What lies where in the float16 file, by the serving head that was read from beside it."""
+    found = {}
+    for name, value in serving.graph.initializers.items():
+        if isinstance(tensor := value.const_value, ir.ExternalTensor):
+            assert tensor.offset is not None, "write_halves gave it one"
+            found[name] = Extent(tensor.offset // 2, tensor.size)
+    return found
 
 
 def refer_to_halves(model: ir.Model, extents: dict[str, Extent]) -> None:

@@ -39,12 +39,12 @@ class Runtime:
         max_queued: int | None = None,
         warm: bool = False,
     ) -> Self:
-        """Open the bundle at a path; `engine`, `precision`, `cache`, `batch` and `threads` are
-        those of `Models.open`.
+        """Open the bundle at a path.
 
-        `memory` are the bytes that the open experts and decoders may hold together (default: half of the
-        machine's). `max_running` requests share the engines (default: a full call of every expert), and
-        `max_queued` wait (default: four times as many); what comes beyond is refused with `QueueFull`.
+        `engine`, `precision`, `cache`, `batch` and `threads` are those of `Models.open`. `memory` are the
+        bytes that the open experts and decoders may hold together (default: half of the machine's).
+        `max_running` requests share the engines (default: a full call of every expert), and `max_queued` wait
+        (default: four times as many); what comes beyond is refused with `QueueFull`.
         `warm` makes an image of a step or so on every expert first, which opens their engines and shows that
         they work.
         Takes seconds, and raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`,

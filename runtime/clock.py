@@ -6,7 +6,7 @@ clock"). A course's rows are one call, once per expert, so that a step looks its
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ KEPT = 32  # tables; 50 rows of 1,280 floats are 0.25 MB
 class Clock:
     """The clocks of all experts, each opened when it is first needed. Any thread may ask."""
 
-    def __init__(self, experts: dict[str, Expert], sessions: Sessions) -> None:
+    def __init__(self, experts: Mapping[str, Expert], sessions: Sessions) -> None:
         self._experts, self._sessions = experts, sessions
         self._graphs: dict[str, Graph] = {}
         self._kept: OrderedDict[tuple[str, tuple[float, ...]], Float32] = OrderedDict()

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from .bundle.compiled import SUPERNET
 from .bundle.files import FileEntry
 from .bundle.schema import Compiled, Manifest, Model
-from .engines.bucket import Bucket
 from .engines import precision
+from .engines.bucket import Bucket
 from .engines.choice import ON_GRAPHS, PROVIDER_OF, fitting
 from .engines.engine import Engine, GraphEngine
 from .engines.onnx import BoundEngine, Session
@@ -23,8 +23,9 @@ Float32 = npt.NDArray[np.float32]
 class Experts:
     """Opens engines of the kind `engine` (not `auto`); `inputs` are the names of the conditioning.
 
-    `asked` is what graphs are computed in, None for the least that each expert has earned. Each expert has its own, but for the supernet: one engine for all, known by that name, whose rows follow
-    the gates that come with them.
+    `asked` is what graphs are computed in, None for the least that each expert has earned. Each expert has
+    its own engine, but for the supernet: one for all, known by that name, whose rows follow the gates that
+    come with them.
     """
 
     def __init__(

@@ -11,8 +11,8 @@ from .bundle.reader import Bundle
 from .cache import Cache
 from .clock import Clock
 from .encoding import Encoder
-from .engines.bucket import Bucket
 from .engines import precision as precisions
+from .engines.bucket import Bucket
 from .engines.choice import beside, choose
 from .engines.engine import Engine, Graph
 from .errors import EngineFailure, UsageError
@@ -33,7 +33,8 @@ DECODER = "decoder"
 class Models:
     """The bundle's models. Experts are on `engine`, where `batch` requests may share a call.
 
-    `capacity`: how many are worth one, by bucket, as far as calls have shown.
+    `clock`: the time embeddings of experts; `capacity`: how many are worth a call, by bucket, as far as calls
+    have shown.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Models:
         }
         self._router = Router(self._manifest.router, self._sessions)
         self.experts = Experts(self._manifest, self._sessions, engine, tuple(self._inputs), precision)
-        self._clock = Clock(self._manifest.experts, self._sessions)
+        self.clock = Clock(self._manifest.experts, self._sessions)
         if batch is None:
             batch = default_batch(max(expert.macs for expert in self._manifest.experts.values()))
         self.batch = self.experts.fitting_batch(batch)
@@ -78,10 +79,10 @@ class Models:
 
         `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, `tensorrt`,
         `supernet` (one engine of all codes, whose requests share calls), or `auto` for the best that can be
-        had here (`runtime.engines.choice`); `precision` what it computes in, `float32` or `bfloat16` (default:
-        the least that each expert has earned on this engine and class of processor); `cache` a folder for derived files; `batch` how many requests may
-        share a UNet call (default: 8 if the largest expert takes fewer than 10^9 MACs, else 1: see
-        `default_batch`); `threads` those of one call.
+        had here (`runtime.engines.choice`); `precision` what it computes in, `float32` or `bfloat16`
+        (default: the least that each expert has earned on this engine and class of processor); `cache` a
+        folder for derived files; `batch` how many requests may share a UNet call (default: 8 if the largest
+        expert takes fewer than 10^9 MACs, else 1: see `default_batch`); `threads` those of one call.
         On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
         1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
@@ -134,7 +135,7 @@ class Models:
         wanted = {**self.condition(prompt), **own}
         unwanted = {**self.condition(negative), **own} if guidance != 1.0 else None
         plan = constant_plan(expert, len(trajectory.course.rows))
-        return Request(plan, trajectory, self._clock(plan, trajectory.course), wanted, unwanted, guidance)
+        return Request(plan, trajectory, self.clock(plan, trajectory.course), wanted, unwanted, guidance)
 
     def bucket(self, expert: str, rows: int, height: int, width: int) -> Bucket:
         """What the engine for calls of `rows` rows a request is specialised to. Raises `UsageError`."""

@@ -50,12 +50,12 @@ class Pipeline:
         max_running: int | None = None,
         max_queued: int | None = None,
     ) -> Self:
-        """Open the bundle at a path; `engine`, `precision`, `cache`, `batch` and `threads` are
-        those of `Models.open`.
+        """Open the bundle at a path.
 
-        `memory` are the bytes that the open experts and decoders may hold together (default: half of the
-        machine's); `max_running` images are under way at once (default: a full call of every expert), and
-        `max_queued` wait (default: any number, and callers with them); others are refused with `QueueFull`.
+        `engine`, `precision`, `cache`, `batch` and `threads` are those of `Models.open`. `memory` are the
+        bytes that the open experts and decoders may hold together (default: half of the machine's);
+        `max_running` images are under way at once (default: a full call of every expert), and `max_queued`
+        wait (default: any number, and callers with them); others are refused with `QueueFull`.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
         """

@@ -1,4 +1,4 @@
-"""OpenVINO's own runtime on the dense expert's graph, shapes pinned, at the precision it chooses."""
+"""OpenVINO's own runtime on the dense expert's portable graph, shapes pinned, at the precision it chooses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.peers.protocol import Arrays, Float32, Unavailable
+from runtime.engines.openvino import silenced
 
 
 class Peer:
@@ -16,7 +17,8 @@ class Peer:
     packages: tuple[str, ...] = ("openvino",)
 
     def load(self, task: Mapping[str, Any]) -> None:
-        import openvino
+        with silenced():
+            import openvino
 
         if task["device"] != "cpu":
             raise Unavailable("OpenVINO has no NVIDIA device")

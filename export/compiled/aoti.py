@@ -42,9 +42,13 @@ class InPrecision(nn.Module):
         self.unet, self._dtype = unet.to(dtype), dtype
 
     def forward(
-        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, gates: Tensor | None = None
+        self,
+        sample: Tensor,
+        time_embedding: Tensor,
+        encoder_hidden_states: Tensor,
+        gates: Tensor | None = None,
     ) -> Tensor:
-        inputs = [sample.to(self._dtype), timestep, encoder_hidden_states.to(self._dtype)]
+        inputs = [one.to(self._dtype) for one in (sample, time_embedding, encoder_hidden_states)]
         output: Tensor = self.unet(*inputs) if gates is None else self.unet(*inputs, gates)
         return output.float()
 

@@ -19,7 +19,7 @@ from aptp.model.gates import GatedUNet
 from aptp.model.sliced import gates_of
 from aptp.model.slicer import sliced_state
 from aptp.space.architecture import Architecture
-from export import parity, weights
+from export import clock, parity, weights
 from export.errors import RefusedError
 
 FOLDER = "supernet"
@@ -39,9 +39,10 @@ def check_slices(checkpoint: Checkpoint, names: Sequence[str]) -> None:
 
 
 def gated(checkpoint: Checkpoint) -> GatedUNet:
-    """The dense UNet under gates, with the weights that a bundle holds."""
+    """The dense UNet under gates, its clock taken out, with the weights that a bundle holds."""
     dense = checkpoint.dense()
     weights.round_to_half(dense)
+    clock.take_out(dense)
     return GatedUNet(dense, checkpoint.space).eval()
 
 

@@ -36,7 +36,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--precision",
         default="float32",
-        help="float32, or fast: what the engine does best (bfloat16 on some)",
+        help="float32 or bfloat16",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the profile")
     parser.add_argument("--size", metavar="HxW", help="pixels of an image (the checkpoint's own)")

@@ -15,13 +15,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from export import graph, plan, weights
+from export import graph, weights
 from export.errors import ExportError, RefusedError, UsageError, nearest
-from runtime.engines import providers
+from runtime.engines import openvino
+from runtime.engines.engine import Graph
 from runtime.engines.onnx import open_session
+from runtime.engines.precision import PRECISIONS
 
 ENGINES = ("auto", "cpu", "openvino", "aoti")
-PRECISIONS = ("float32", "fast")
 
 Run = Callable[[], object]
 
@@ -48,34 +49,65 @@ def choose(name: str, precision: str, threads: int) -> Engine:
     if precision not in PRECISIONS:
         raise UsageError(f"--precision: unknown {precision!r}; {nearest(precision, PRECISIONS)}")
     if name == "aoti":
-        return Aoti("bfloat16" if precision == "fast" else precision, threads)
-    provider = providers.best_on_cpu() if name == "auto" else name
-    if reason := providers.missing(provider):
+        return Aoti(precision, threads)
+    reason = openvino.missing()
+    if name == "cpu" or (name == "auto" and reason):
+        if precision != "float32":
+            raise RefusedError(
+                f"--precision {precision}: engine cpu computes in float32; use openvino or aoti"
+            )
+        return OnnxRuntime(threads)
+    if reason:
         raise RefusedError(f"--engine {name}: {reason}; use cpu or auto")
-    return Onnx(provider, precision, threads)
+    if not openvino.computes_in(precision):
+        raise RefusedError(f"--precision {precision}: this processor does not compute in it; use float32")
+    return OpenVino(precision, threads)
 
 
 @dataclass(frozen=True)
-class Onnx:
-    """ONNX Runtime, from the same graph and weight files that a bundle serves."""
+class OnnxRuntime:
+    """Its CPU provider, from the same graph and weight files that a bundle serves."""
 
-    provider: str
+    threads: int
+    precision: str = "float32"
+
+    @property
+    def name(self) -> str:
+        return f"cpu (onnxruntime {version('onnxruntime')})"
+
+    def open(self, module: nn.Module, tensors: Sequence[Tensor], folder: Path) -> Run:
+        return _running(
+            lambda serving: open_session(serving, "cpu", threads=self.threads), module, tensors, folder
+        )
+
+
+@dataclass(frozen=True)
+class OpenVino:
+    """OpenVINO, from the same files."""
+
     precision: str
     threads: int
 
     @property
     def name(self) -> str:
-        return plan.engine(self.provider)
+        return f"openvino ({version('openvino')})"
 
     def open(self, module: nn.Module, tensors: Sequence[Tensor], folder: Path) -> Run:
-        named = {f"input_{i}": tensor for i, tensor in enumerate(tensors)}
-        graph.write_graph(module, graph.Signature(named, "output"), folder)
-        weights.widen(folder / weights.WEIGHTS, folder / weights.SERVE_WEIGHTS)
-        session = open_session(
-            folder / weights.SERVE, self.provider, precision=self.precision, threads=self.threads
-        )
-        feeds = {name: named[name].numpy() for name in session.inputs}
-        return lambda: session.run("output", feeds)
+        def opener(serving: Path) -> Graph:
+            return openvino.open_model(serving, precision=self.precision, threads=self.threads)
+
+        return _running(opener, module, tensors, folder)
+
+
+def _running(
+    opener: Callable[[Path], Graph], module: nn.Module, tensors: Sequence[Tensor], folder: Path
+) -> Run:
+    named = {f"input_{i}": tensor for i, tensor in enumerate(tensors)}
+    graph.write_graph(module, graph.Signature(named, "output"), folder)
+    weights.widen(folder / weights.WEIGHTS, folder / weights.SERVE_WEIGHTS)
+    opened = opener(folder / weights.SERVE)
+    feeds = {name: named[name].numpy() for name in opened.inputs}
+    return lambda: opened.run("output", feeds)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 
 from ..bundle.schema import DENSE
-from ..cache import Cache
 from ..errors import EngineFailure, PeerFailure, RuntimeFailure
 from . import memory
 from .findings import Comparison, Entry, Findings, NotRun, PeerLoad
@@ -104,7 +103,7 @@ class Contest:
         bundle = self._any.runtime.bundle
         if DENSE not in bundle.manifest.experts:
             return None
-        return Cache(self._spec.cache).serving_graph(bundle, bundle.manifest.experts[DENSE].model)
+        return bundle.model(bundle.manifest.experts[DENSE].model)[0]
 
     def _prepare(self, comparison: Comparison, entry: Entry, rival: Rival) -> Work:
         if comparison.level == "step":

@@ -16,7 +16,7 @@ from .. import processor
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 PACKAGES = (
-    *("aptp", "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "openvino"),
+    *("aptp", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino"),
     *("tensorrt", "torch", "triton", "diffusers", "tokenizers"),
 )
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "KMP_AFFINITY")

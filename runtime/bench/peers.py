@@ -53,7 +53,7 @@ class PeerProcess:
     """A running peer that has loaded the model. A context manager: leaving it ends the process."""
 
     def __init__(self, name: str, spec: Spec, graph: Path | None, folder: Path) -> None:
-        """`graph` is the dense expert's in float32, if there is one; arrays go through `folder`.
+        """`graph` is the dense expert's portable one, if there is one; arrays go through `folder`.
 
         Raises `PeerFailure`.
         """

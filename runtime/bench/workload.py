@@ -25,7 +25,7 @@ from .sampling import Work
 
 Float32 = npt.NDArray[np.float32]
 Clock = Callable[[], float]
-Inputs = dict[str, Float32]  # what a UNet call takes, by the graph's names
+Inputs = dict[str, Float32]  # what a UNet call takes, by a graph's names
 
 PROMPT = "a large red circle left of a small blue square"
 
@@ -60,9 +60,16 @@ class Workload:
         """UNet rows that one image takes."""
         return len(self.course.rows) * (1 if self.settings.guidance == 1.0 else 2)
 
+    @property
+    def _half_way(self) -> int:
+        return len(self.course.rows) // 2
+
     def inputs(self, rows: int) -> Inputs:
-        """What a UNet call of `rows` rows gets half-way through an image: noise, and a prompt's encoding."""
-        timestep = self.course.rows[len(self.course.rows) // 2].timestep
+        """What a UNet call of `rows` rows gets half-way through an image: noise, and a prompt's encoding.
+
+        By the names of the portable graph; `served` are those of an expert's serving graph.
+        """
+        timestep = self.course.rows[self._half_way].timestep
         conditioning = self.runtime.models.condition(PROMPT)
         return {
             "sample": np.stack([normal(seed, self.shape) for seed in range(rows)]),
@@ -70,14 +77,19 @@ class Workload:
             **{name: np.repeat(array, rows, axis=0) for name, array in conditioning.items()},
         }
 
+    def served(self, expert: str, rows: int) -> Inputs:
+        """The same with the time embedding of the expert's clock in place of the timestep."""
+        inputs, models = self.inputs(rows), self.runtime.models
+        table = models.clock([expert] * len(self.course.rows), self.course)
+        del inputs["timestep"]
+        own = {**models.experts.conditioning(expert), "time_embedding": table[self._half_way][None]}
+        return {**inputs, **{name: np.repeat(array, rows, axis=0) for name, array in own.items()}}
+
     def step(self, expert: str, rows: int) -> Callable[[], Float32]:
         """One UNet call. Opens the engine now, so that calls do not."""
-        inputs = self.inputs(rows)
-        own = self.runtime.models.experts.conditioning(expert)
-        inputs |= {name: np.repeat(array, rows, axis=0) for name, array in own.items()}
-        engine = self.engine(expert, rows)
-        sample, timestep = inputs.pop("sample"), inputs.pop("timestep")
-        return lambda: engine.run(sample, timestep, inputs)
+        inputs, engine = self.served(expert, rows), self.engine(expert, rows)
+        sample, embedding = inputs.pop("sample"), inputs.pop("time_embedding")
+        return lambda: engine.run(sample, embedding, inputs)
 
     def loop(self, expert: str) -> Callable[[], Float32]:
         """All steps of one image, from encoded prompt to final latents."""

@@ -41,8 +41,9 @@ def check(asked: str | None, engine: str, manifest: Manifest) -> None:
     for name, expert in manifest.experts.items():
         if _earned(engine, asked) not in expert.earned:
             raise EnvironmentMismatch(
-                f"{where}: expert {name!r} has not earned it on engine {engine!r} and this class of processor "
-                f"({processor.vectors()}); earn it by building the bundle again here, {REMEDY}, or use float32"
+                f"{where}: expert {name!r} has not earned it on engine {engine!r} and this class of "
+                f"processor ({processor.vectors()}); earn it by building the bundle again here, {REMEDY}, or "
+                "use float32"
             )
 
 

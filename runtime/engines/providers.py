@@ -46,7 +46,7 @@ def missing(provider: str) -> str | None:
 
 
 def configure(options: Any, provider: str) -> dict[str, Any]:
-    """Prepare session `options` for `provider`; what is returned are further arguments of InferenceSession."""
+    """Prepare `options` for `provider`; what is returned are further arguments of InferenceSession."""
     if provider == "cpu":
         _share_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")

@@ -209,7 +209,9 @@ def test_an_engine_that_keeps_failing_is_left_alone(serve: Any, monkeypatch: pyt
 
     async def use(served: Runtime) -> Any:
         await served.generate("red", code=0)
-        spoilt.extend(each for each in served._host.service._engines.values() if isinstance(each, GraphEngine))
+        spoilt.extend(
+            each for each in served._host.service._engines.values() if isinstance(each, GraphEngine)
+        )
         for _ in range(3):
             with pytest.raises(EngineFailure, match="out of order"):
                 await served.generate("red", code=0)

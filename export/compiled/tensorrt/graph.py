@@ -1,7 +1,8 @@
 """Owns the graph that a plan is built from, beside its weights, and the proof of it on a CPU.
 
-A float32 plan is built from the expert's serving graph as it is. For float16 the portable graph is rewritten
-(`half`), linted, and its rounding twin (`rounding`) run: finite and within the ladder before a GPU is asked.
+A float32 plan is built from the expert's serving graph as it is. For float16 that graph, over the stored
+weights, is rewritten (`half`) and linted, and its rounding twin (`rounding`) run: finite and within the
+ladder before a GPU is asked.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def typed(expert: Path, folder: Path, precision: str) -> Typed:
     if precision == "float16":
         data = folder / weights.WEIGHTS
         publish.place(halves, data)
-        model = halve(ir.load(expert / weights.GRAPH))
+        model = ir.load(expert / weights.SERVE)
+        weights.refer_to_halves(model, weights.extents_of(model))
+        model = halve(model)
     else:
         data = folder / weights.SERVE_WEIGHTS
         weights.widen(halves, data)

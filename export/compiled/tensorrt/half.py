@@ -1,13 +1,12 @@
 """Owns the float16 form of an expert's graph: which nodes compute in float16, and which stay in float32.
 
 A strongly typed network has no other precision than its graph's, so the choice is made here, where it can be
-read, and shown on a CPU before a GPU is asked. Four islands keep float32's range (`island`):
+read, and shown on a CPU before a GPU is asked. Three islands keep float32's range (`island`):
 
 * the attention logits q·kᵀ and the softmax over them. In SD 2.1 they pass 65504, float16's largest number,
   and an infinite logit makes the whole image NaN, which decoders show as black;
 * normalisations, whose sums of squares overflow long before their inputs do, with the scale, shift and
   activation that follow: one kernel, which rounds once;
-* the timestep until its sines are taken: float16 knows no step between 999 and 999.5;
 * inputs and output, which are float32 in every bundle.
 
 Refuses constants that float16 cannot hold. That the graph still computes what the expert computes is shown by
@@ -62,8 +61,6 @@ def island(graph: ir.Graph) -> set[ir.Node]:
             normed.add(node)
         elif node.op_type == "Softmax":
             kept.update(_logits(node))
-        elif node.op_type in ("Sin", "Cos"):
-            kept.update(_ancestors(node))
     return kept | normed
 
 
@@ -91,15 +88,6 @@ def _logits(softmax: ir.Node) -> Iterator[ir.Node]:
         if node.op_type != "MatMul":
             above = filter(None, (value and value.producer() for value in node.inputs))
             waiting += [one for one in above if one.op_type == "MatMul" or one.op_type in _BETWEEN]
-
-
-def _ancestors(node: ir.Node) -> Iterator[ir.Node]:
-    """A node and everything that its value is computed from."""
-    waiting = [node]
-    while waiting:
-        one = waiting.pop()
-        yield one
-        waiting += filter(None, (value and value.producer() for value in one.inputs))
 
 
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:

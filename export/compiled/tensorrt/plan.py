@@ -6,25 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 from export import parity
+from export.compiled.oracle import Oracle
 from export.compiled.tensorrt import builder
 from export.compiled.tensorrt.graph import prove, typed
 from export.compiled.tensorrt.shop import Shop
-from export.graph import Signature
 
 FILE = "tensorrt.plan"
 Report = Callable[[str, float], None]
-
-
-class Oracle(NamedTuple):
-    """What PyTorch gives in float32 for each of `feeds`, and the error of its own autocast on them."""
-
-    signature: Signature
-    feeds: list[parity.Feed]
-    outputs: list[parity.Array]
-    autocast: float
 
 
 def write(

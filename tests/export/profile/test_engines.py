@@ -11,8 +11,9 @@ from torch import nn
 
 from export.errors import ExportError, RefusedError, UsageError
 from export.profile.calls import Call, Replay
-from export.profile.engines import Aoti, Onnx, choose
+from export.profile.engines import Aoti, OnnxRuntime, OpenVino, choose
 from export.profile.pieces import filled, inputs
+from runtime.engines import openvino
 
 
 @pytest.fixture
@@ -32,9 +33,10 @@ def piece():
     return filled(form)
 
 
-def test_onnx_runtime_computes_the_piece(piece, tmp_path):
+@pytest.mark.parametrize("engine", [OnnxRuntime(1), OpenVino("float32", 1)], ids=lambda engine: engine.name)
+def test_an_engine_computes_the_piece(engine, piece, tmp_path):
     tensors = inputs(piece)
-    run = Onnx("cpu", "float32", 1).open(piece, tensors, tmp_path)
+    run = engine.open(piece, tensors, tmp_path)
     with torch.no_grad():
         wanted = piece(*tensors).numpy()
     np.testing.assert_allclose(run(), wanted, atol=1e-6)
@@ -63,8 +65,8 @@ def test_what_aotinductor_cannot_compile_is_an_error_of_ours(piece, tmp_path, mo
 
 def test_names_say_the_version():
     assert choose("cpu", "float32", 1).name.startswith("cpu (onnxruntime 1.")
-    assert choose("aoti", "fast", 1).name.startswith("aoti on c")
-    assert [choose("aoti", word, 1).precision for word in ("fast", "float32")] == ["bfloat16", "float32"]
+    assert choose("openvino", "float32", 1).name.startswith("openvino (20")
+    assert choose("aoti", "bfloat16", 1).name.startswith("aoti on c")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,14 @@ def test_engines_that_cannot_be_profiled(engine, precision, message):
 
 
 def test_an_engine_this_machine_lacks(monkeypatch):
-    monkeypatch.setattr("runtime.engines.providers._openvino_devices", lambda: ([], "there is none"))
+    monkeypatch.setattr(openvino, "missing", lambda: "there is none")
     with pytest.raises(RefusedError, match="--engine openvino: there is none; use cpu or auto"):
         choose("openvino", "float32", 1)
+    assert choose("auto", "float32", 1).name.startswith("cpu (onnxruntime 1.")
+
+
+@pytest.mark.parametrize("engine", ["cpu", "openvino"])
+def test_a_precision_that_is_not_computed_in(engine, monkeypatch):
+    monkeypatch.setattr(openvino, "computes_in", lambda precision: precision == "float32")
+    with pytest.raises(RefusedError, match="--precision bfloat16: (engine cpu|this processor)"):
+        choose(engine, "bfloat16", 1)
