@@ -78,9 +78,9 @@ public:
             std::vector<Tensor> tensors;
             for (const std::string& name : outputs) {
                 const ov::Tensor found = request.get_tensor(name);
+                const ov::Shape sides = found.get_shape();
                 const auto* values = found.data<const float>();
-                tensors.push_back({{found.get_shape().begin(), found.get_shape().end()}, {}});
-                tensors.back().values.assign(values, values + found.get_size());
+                tensors.push_back({{sides.begin(), sides.end()}, {values, values + found.get_size()}});
             }
             return tensors;
         } catch (const std::exception& error) {  // openvino's errors share no narrower base
