@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..bundle.schema import DENSE, Manifest
-from ..engines import choice
+from ..engines import choice, precision
 from ..errors import UsageError, nearest
 from ..pipeline import Pipeline
 from ..settings import Settings, check_limit
@@ -106,6 +106,17 @@ def absent_engines(text: str, manifest: Manifest) -> dict[str, str]:
     """The engines that `all` leaves out, and why each cannot serve the bundle here."""
     reasons = {name: choice.missing(name, manifest) for name in ENGINES if name != "auto"}
     return {name: reason for name, reason in reasons.items() if reason} if text == "all" else {}
+
+
+def precisions(engines: Sequence[str], manifest: Manifest) -> list[str]:
+    """What OpenVINO computes each expert in, where it is among the engines: by what was earned here."""
+    if "openvino" not in engines:
+        return []
+    found = {name: precision.of(expert, "openvino", None) for name, expert in manifest.experts.items()}
+    return [
+        f"engine openvino computes in {one}: {', '.join(label(name) for name in found if found[name] == one)}"
+        for one in dict.fromkeys(found.values())
+    ]
 
 
 def choose_experts(text: str, manifest: Manifest) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from .mixture import ClosedLoop
 from .opening import measure_apart
 from .progress import Progress
 from .sampling import Turns
-from .spec import Spec
+from .spec import Spec, precisions
 from .workload import Clock, Workload
 
 QUEUED = 4  # requests that may wait for each that runs, as in a server
@@ -49,6 +49,7 @@ class Study:
         """
         if self._spec.minutes is not None:
             self._end = self._clock() + 60 * self._spec.minutes
+        self._findings.notes += precisions(self._spec.engines, self._manifest)
         self._findings.not_run += [NotRun(name, "all", why) for name, why in self._spec.absent.items()]
         self._moment("before")
         try:

@@ -94,19 +94,27 @@ def open_model(
 
     `precision` is `float32` or `bfloat16`: what products compute in. Raises `EngineFailure`.
     """
-    settings = {
+    return Model(compiled(graph, overrides or {}, settings(precision, threads)), graph)
+
+
+def settings(precision: str, threads: int | None = None) -> dict[str, str]:
+    """What a graph is compiled with: one stream, for calls come one at a time."""
+    return {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         **({"INFERENCE_NUM_THREADS": str(threads)} if threads else {}),
     }
+
+
+def compiled(graph: Path, overrides: Mapping[str, int], chosen: Mapping[str, str]) -> Any:
+    """OpenVINO's own form of the graph, with these settings. Raises `EngineFailure`."""
     try:
         model = _core().read_model(str(graph))
-        model.reshape({item.any_name: _pinned(item, overrides or {}) for item in model.inputs})
-        compiled = _core().compile_model(model, "CPU", settings)
+        model.reshape({item.any_name: _pinned(item, overrides) for item in model.inputs})
+        return _core().compile_model(model, "CPU", dict(chosen))
     except Exception as error:  # openvino's errors share no narrower base
         raise EngineFailure(f"{graph}: does not open on engine 'openvino': {error}") from error
-    return Model(compiled, graph)
 
 
 def _pinned(item: Any, overrides: Mapping[str, int]) -> Any:
