@@ -18,9 +18,9 @@ pytestmark = pytest.mark.timeout(900)
 
 ALONE: Asked = {"prompt": "a red circle", "code": "0", "steps": 6, "guidance": 3.0, "seed": 5}
 CROWD: list[Asked] = [
-    {**ALONE, "prompt": prompt, "code": code, "solver": solver, "guidance": guidance, "seed": seed}
-    for seed, (prompt, code, solver, guidance) in enumerate(
-        [("a", "0", "ddim", 1.0), ("blue", "1", "euler", 7.5), ("", "dense", "unipc", 2.0), ("red", "0", "pndm", 0.0)]
+    {**ALONE, "prompt": prompt, "code": code, "steps": 3 + seed, "guidance": guidance, "seed": seed}
+    for seed, (prompt, code, guidance) in enumerate(
+        [("a", "0", 1.0), ("blue", "1", 7.5), ("", "dense", 2.0), ("red", "0", 0.0)]
     )
 ]
 COMPUTES = processor.vectors() in ("amx_bf16", "avx512_bf16")
