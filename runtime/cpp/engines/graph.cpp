@@ -20,7 +20,8 @@ std::vector<std::string> sorted(std::vector<std::string> names) {
 }  // namespace
 
 void Graph::require(std::vector<std::string> inputs, const std::string& output) const {
-    const std::vector<std::string> taken = sorted(inputs_), gives = sorted(outputs_), wanted = sorted(std::move(inputs));
+    const std::vector<std::string> taken = sorted(inputs_), gives = sorted(outputs_),
+                                   wanted = sorted(std::move(inputs));
     if (taken != wanted || std::find(gives.begin(), gives.end(), output) == gives.end()) {
         throw Failure(Status::engine, path_ + ": takes " + listed(taken) + " and gives " + listed(gives) +
                                           ", and the manifest says " + listed(wanted) + " and '" + output +

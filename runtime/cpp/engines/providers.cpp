@@ -42,8 +42,7 @@ void append_cuda(Ort::SessionOptions& options) {
 
 void append_tensorrt(Ort::SessionOptions& options) {
     Ort::TensorRTProviderOptions settings;
-    settings.Update(
-        {{"trt_fp16_enable", "0"}, {"trt_timing_cache_enable", "1"}, {"trt_engine_cache_enable", "0"}});
+    settings.Update({{"trt_fp16_enable", "0"}, {"trt_timing_cache_enable", "1"}, {"trt_engine_cache_enable", "0"}});
     options.AppendExecutionProvider_TensorRT_V2(*settings);
 }
 

@@ -69,8 +69,8 @@ std::unique_ptr<Session::State> Session::open(const std::filesystem::path& graph
     try {
         state->session = Ort::Session(env, graph.c_str(), options_of(settings));
     } catch (const Ort::Exception& error) {
-        throw Failure(Status::engine, graph.string() + ": does not open on provider '" + settings.provider.name +
-                                          "': " + error.what());
+        throw Failure(Status::engine,
+                      graph.string() + ": does not open on provider '" + settings.provider.name + "': " + error.what());
     }
     return state;
 }

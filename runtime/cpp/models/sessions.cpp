@@ -37,8 +37,7 @@ auto Sessions::checked(const ModelEntry& model, Open open) {
 std::unique_ptr<Session> Sessions::open(const ModelEntry& model) {
     SessionSettings settings;
     settings.threads = threads_;
-    return checked(model,
-                   [&](const std::filesystem::path& path) { return std::make_unique<Session>(path, settings); });
+    return checked(model, [&](const std::filesystem::path& path) { return std::make_unique<Session>(path, settings); });
 }
 
 std::unique_ptr<Graph> Sessions::open_graph(const ModelEntry& model, GraphSettings settings) {

@@ -33,7 +33,7 @@ private:
     std::vector<std::size_t> starts_;                  // of each, its first row
     std::vector<std::optional<std::size_t>> written_;  // of each, for which of its calls its input is there
     std::int64_t rows_ = 0;
-    std::size_t row_size_ = 0;         // floats
+    std::size_t row_size_ = 0;  // floats
     std::int64_t embedding_width_ = 0;
     std::vector<float> sample_;
     std::vector<float> time_embedding_;

@@ -49,8 +49,8 @@ json everything(const aptp::Manifest& found) {
     if (found.decoder.preview) result["preview"] = *found.decoder.preview;
     for (const aptp::EncoderEntry& one : found.encoders) {
         const aptp::TokenizerEntry& frame = one.tokenizer;
-        result["encoders"].push_back({one.name, model(one.model), one.inputs, one.output, frame.file,
-                                      frame.characters, frame.length, frame.bos, frame.eos, frame.pad});
+        result["encoders"].push_back({one.name, model(one.model), one.inputs, one.output, frame.file, frame.characters,
+                                      frame.length, frame.bos, frame.eos, frame.pad});
     }
     for (const auto& one : found.conditioning) result["conditioning"].push_back({one.input, one.encoder});
     for (const auto& [name, one] : found.experts) result["experts"][name] = expert(one);

@@ -16,7 +16,7 @@ inline constexpr std::int64_t CHANNELS = 4;
 inline constexpr std::int64_t SIDE = 8;  // of latents, by default
 inline constexpr std::int64_t SCALE = 2;
 inline constexpr std::int64_t STEPS = 5;
-inline constexpr std::int64_t EMBEDDING = 2;              // of a time embedding: the timestep, and what nobody reads
+inline constexpr std::int64_t EMBEDDING = 2;   // of a time embedding: the timestep, and what nobody reads
 inline constexpr std::size_t TOO_LONG = 8000;  // prompts from here on give what is not finite
 
 // What happens at an opening ("open 0", "open decoder"), a call ("call 0"), a decoding ("decode"), the reading of a
@@ -35,7 +35,8 @@ public:
         const aptp::Tensor& prompts = *call.conditioning->at("encoder_hidden_states");
         for (std::int64_t row = 0; row < call.rows; ++row) {
             const float prompt = prompts.values[static_cast<std::size_t>(row)];
-            const float added = 0.1F * prompt + 0.001F * call.time_embedding[row * call.embedding_width] + 0.01F * expert_;
+            const float added =
+                0.1F * prompt + 0.001F * call.time_embedding[row * call.embedding_width] + 0.01F * expert_;
             for (std::int64_t index = row * size; index < (row + 1) * size; ++index) {
                 call.output[index] = 0.5F * call.sample[index] + added;
             }

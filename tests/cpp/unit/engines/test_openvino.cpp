@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "../../fakes/graph_file.hpp"
 #include "engines/session.hpp"
-#include "graph_file.hpp"
 
 using graphs::context;
 using graphs::has;
@@ -30,8 +30,7 @@ TEST_CASE("what is linked is new enough, and what is too old says so") {
     CHECK_FALSE(aptp::openvino::missing());
     CHECK_FALSE(aptp::openvino::too_old("2026.1.0"));
     CHECK_FALSE(aptp::openvino::too_old("2027.0"));
-    CHECK(aptp::openvino::too_old("2026.0.1") ==
-          "openvino 2026.0.1 is linked, and this engine needs 2026.1 or newer");
+    CHECK(aptp::openvino::too_old("2026.0.1") == "openvino 2026.0.1 is linked, and this engine needs 2026.1 or newer");
     CHECK(aptp::openvino::too_old("2025.4.0"));
 }
 
@@ -72,8 +71,7 @@ TEST_CASE("rows that are not pinned may change from call to call") {
 
 TEST_CASE("a call that fails on OpenVINO tells so, and the next one runs") {
     const graphs::File file(graphs::unet());
-    const auto engine =
-        aptp::open_unet(file.path, settings({{"batch", 1}, {"height", 1}, {"width", 2}}), INPUTS);
+    const auto engine = aptp::open_unet(file.path, settings({{"batch", 1}, {"height", 1}, {"width", 2}}), INPUTS);
     const float sample[] = {1, 2, 3, 4};
     const float time_embedding[] = {0, 0};
     float output[4] = {};

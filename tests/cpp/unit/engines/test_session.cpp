@@ -1,7 +1,7 @@
 #include <string>
 
+#include "../../fakes/graph_file.hpp"
 #include "engines/session.hpp"
-#include "graph_file.hpp"
 
 using graphs::context;
 using graphs::has;

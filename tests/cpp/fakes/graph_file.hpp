@@ -1,4 +1,4 @@
-// A UNet of three nodes, written as ONNX by hand.
+// A UNet of three nodes and a clock of two, written as ONNX by hand.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -40,20 +40,35 @@ inline std::string tensor(const std::string& name, const std::vector<std::string
     return field(1, name) + field(2, field(1, number(1, 1) + field(2, shape)));
 }
 
+// The attribute `axes` of these numbers.
+inline std::string axes(const std::vector<int>& numbers) {
+    std::string values;
+    for (const int each : numbers) values += number(8, each);
+    return field(5, field(1, "axes") + values + "\xa0\x01\x07");  // type: integers
+}
+
+inline std::string model(const std::string& graph) { return number(1, 6) + field(7, graph) + field(8, number(2, 11)); }
+
+// time_embedding = sqrt(timestep), [batch, 1]; or, where it is `flat`, [batch].
+inline std::string clock(bool flat = false) {
+    const char* root = flat ? "time_embedding" : "root";
+    std::string body = field(1, field(1, "timestep") + field(2, root) + field(4, "Sqrt"));
+    if (!flat) body += field(1, field(1, "root") + field(2, "time_embedding") + field(4, "Unsqueeze") + axes({1}));
+    return model(body + field(2, "g") + field(11, tensor("timestep", {"batch"})) +
+                 field(12, flat ? tensor("time_embedding", {"batch"}) : tensor("time_embedding", {"batch", "1"})));
+}
+
 // out_sample = sample * context + time_embedding, of one channel, for any batch and sides.
 inline std::string unet() {
-    const std::string is_list{"\xa0\x01\x07"};
-    const std::string axes = field(1, "axes") + number(8, 2) + number(8, 3) + is_list;
-    const std::string unsqueezed = field(1, "time_embedding") + field(2, "time") + field(4, "Unsqueeze");
+    const std::string unsqueezed = field(1, "time_embedding") + field(2, "time") + field(4, "Unsqueeze") + axes({2, 3});
     const std::string product = field(1, "sample") + field(1, "context") + field(2, "product") + field(4, "Mul");
     const std::string sum = field(1, "product") + field(1, "time") + field(2, "out_sample") + field(4, "Add");
     const std::vector<std::string> sample{"batch", "1", "height", "width"};
-    const std::string body = field(1, unsqueezed + field(5, axes)) + field(1, product) + field(1, sum) + field(2, "g") +
-                             field(11, tensor("sample", sample)) +
-                             field(11, tensor("time_embedding", {"batch", "1"})) +
+    const std::string body = field(1, unsqueezed) + field(1, product) + field(1, sum) + field(2, "g") +
+                             field(11, tensor("sample", sample)) + field(11, tensor("time_embedding", {"batch", "1"})) +
                              field(11, tensor("context", {"batch", "1", "1", "1"})) +
                              field(12, tensor("out_sample", sample));
-    return number(1, 6) + field(7, body) + field(8, number(2, 11));
+    return model(body);
 }
 
 struct File {
