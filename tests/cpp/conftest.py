@@ -76,7 +76,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def draw(program: Callable[[str], Path], cache: Path, tmp_path: Path) -> Draw:
-    """Makes images by the library: of a bundle, these requests, in calls of `batch`, on `engine`, in `precision`."""
+    """Makes images by the library: of these requests, in calls of `batch`, on `engine`, in `precision`."""
 
     def make(
         bundle: Path,

@@ -19,7 +19,7 @@ from .drawing import Asked, Draw, assert_agree
 
 pytestmark = pytest.mark.timeout(900)
 
-ROWS, SIDE, EMBEDDING = 8, 16, 64  # most rows of a call; sides of latents and width of clocks of the mini bundle
+ROWS, SIDE, EMBEDDING = 8, 16, 64  # most rows of a call; the mini bundle's side of latents, width of clocks
 CODES = {"0": "1010", "1": "0110", "dense": "1111"}
 REQUESTS: list[Asked] = [
     {
@@ -44,7 +44,11 @@ class Net(nn.Module):
         self.mix, self.shift = nn.Conv2d(4, 4, 3, padding=1), nn.Linear(context, 4)
 
     def forward(
-        self, sample: Tensor, time_embedding: Tensor, encoder_hidden_states: Tensor, gates: Tensor | None = None
+        self,
+        sample: Tensor,
+        time_embedding: Tensor,
+        encoder_hidden_states: Tensor,
+        gates: Tensor | None = None,
     ) -> Tensor:
         shift = self.shift(encoder_hidden_states.mean(1)) + time_embedding.mean(1, keepdim=True)
         if gates is not None:

@@ -22,7 +22,10 @@ BAD: list[Callable[[dict[str, Any]], Any]] = [
     lambda one: one.update(earned=[EARNED, EARNED]),
     *(lambda one, name=name: one.update(earned=[{**EARNED, name: ""}]) for name in EARNED),
     *(lambda one, name=name: one.update(earned=[{**EARNED, name: None}]) for name in EARNED),
-    *(lambda one, name=name: one.update(earned=[{k: EARNED[k] for k in EARNED if k != name}]) for name in EARNED),
+    *(
+        lambda one, name=name: one.update(earned=[{k: EARNED[k] for k in EARNED if k != name}])
+        for name in EARNED
+    ),
     lambda one: one.update(earned=[EARNED | {"precision": "float32"}]),
     lambda one: one.update(earned=[EARNED | {"precision": "bfloat61"}]),
     lambda one: one.update(earned=[EARNED | {"processor": "größe"}]),
@@ -69,7 +72,10 @@ def test_a_clock_has_to_be_there(program: Callable[[str], Path], tmp_path: Path)
 
 def test_the_past_is_not_read(program: Callable[[str], Path], tmp_path: Path) -> None:
     data = (write_bundle(tmp_path / "bundle") / "manifest.json").read_bytes()
-    older = [changed(data, lambda m, version=version: m.update(version=version)) for version in ("2.0", "2.1", "4.0")]
+    older = [
+        changed(data, lambda m, version=version: m.update(version=version))
+        for version in ("2.0", "2.1", "4.0")
+    ]
     for wanted, found in compare(program("manifests"), tmp_path / "m", older):
         assert wanted == found
         assert "this reader knows 3.x" in found["message"]

@@ -71,7 +71,9 @@ def test_float32_is_that_of_the_cpu_provider(draw: Draw, mini: Path, cache: Path
     assert_close(told, drawn_by_python(mini, cache, [ALONE], 1, "cpu"))
 
 
-def test_an_expert_computes_in_what_it_has_earned(draw: Draw, mini: Path, cache: Path, tmp_path: Path) -> None:
+def test_an_expert_computes_in_what_it_has_earned(
+    draw: Draw, mini: Path, cache: Path, tmp_path: Path
+) -> None:
     bundle = earning(mini, tmp_path / "earning", "0")
     (float32,) = draw(bundle, [ALONE], 1, "openvino", "float32")
     (least,) = draw(bundle, [ALONE], 1, "openvino")
@@ -83,7 +85,9 @@ def test_an_expert_computes_in_what_it_has_earned(draw: Draw, mini: Path, cache:
     assert np.array_equal(float32["pixels"], least["pixels"])
 
 
-def test_bfloat16_by_name_is_what_was_earned_or_refused(draw: Draw, mini: Path, cache: Path, tmp_path: Path) -> None:
+def test_bfloat16_by_name_is_what_was_earned_or_refused(
+    draw: Draw, mini: Path, cache: Path, tmp_path: Path
+) -> None:
     bundle = earning(mini, tmp_path / "some", "0", "dense")
     with pytest.raises(EnvironmentMismatch) as refused:
         drawn_by_python(bundle, cache, [ALONE], 1, "openvino", "bfloat16")
