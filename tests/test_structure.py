@@ -227,7 +227,7 @@ def test_rooms_in_cpp(room: str) -> None:
             assert not target or target in MAY_INCLUDE[room] | {room}, f"{path} includes {include}"
         if room != "engines":
             foreign = re.findall(
-                r"^#include <(onnxruntime|ATen|torch|NvInfer|cuda).*>", "\n".join(lines), re.M
+                r"^#include <(onnxruntime|openvino|ATen|torch|NvInfer|cuda).*>", "\n".join(lines), re.M
             )
             assert not foreign, f"{path} includes {foreign}"
 

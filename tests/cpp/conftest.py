@@ -76,12 +76,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def draw(program: Callable[[str], Path], cache: Path, tmp_path: Path) -> Draw:
-    """Makes images by the library: of a bundle, these requests, in calls of `batch`, on `engine`."""
+    """Makes images by the library: of these requests, in calls of `batch`, on `engine`, in `precision`."""
 
     def make(
-        bundle: Path, requests: Sequence[Asked], batch: int = 8, engine: str = "cpu"
+        bundle: Path,
+        requests: Sequence[Asked],
+        batch: int = 8,
+        engine: str = "cpu",
+        precision: str | None = None,
     ) -> list[dict[str, Any]]:
-        driver = program("draw")
-        return drawn_by_library(driver, tmp_path, bundle, cache, requests, batch=batch, engine=engine)
+        how: dict[str, Any] = {"batch": batch, "engine": engine, "precision": precision}
+        return drawn_by_library(program("draw"), tmp_path, bundle, cache, requests, **how)
 
     return make

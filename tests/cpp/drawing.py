@@ -28,10 +28,11 @@ def drawn_by_library(
     *,
     batch: int,
     engine: str,
+    precision: str | None = None,
 ) -> list[dict[str, Any]]:
     """What the library tells of each request, all under way at once; with `pixels`, and the PNG's `text`."""
     done = subprocess.run(
-        [driver, bundle, cache, str(batch), folder, engine],
+        [driver, bundle, cache, str(batch), folder, engine, *([precision] if precision else [])],
         input=json.dumps(requests),
         capture_output=True,
         text=True,
@@ -51,7 +52,12 @@ def drawn_by_library(
 
 
 def drawn_by_python(
-    bundle: Path, cache: Path, requests: Sequence[Asked], batch: int = 8, engine: str = "cpu"
+    bundle: Path,
+    cache: Path,
+    requests: Sequence[Asked],
+    batch: int = 8,
+    engine: str = "cpu",
+    precision: str | None = None,
 ) -> list[Generated | RuntimeFailure]:
     """The same requests from as many threads at once."""
 
@@ -70,7 +76,7 @@ def drawn_by_python(
             return failure
 
     with (
-        Pipeline.open(bundle, engine=engine, cache=cache, batch=batch) as pipeline,
+        Pipeline.open(bundle, engine=engine, precision=precision, cache=cache, batch=batch) as pipeline,
         ThreadPoolExecutor(len(requests)) as pool,
     ):
         return list(pool.map(lambda asked: one(pipeline, asked), requests))

@@ -19,7 +19,7 @@ from .drawing import Asked, Draw, assert_agree
 
 pytestmark = pytest.mark.timeout(900)
 
-ROWS, SIDE = 8, 16  # most rows of a call; the side of the mini bundle's latents
+ROWS, SIDE, EMBEDDING = 8, 16, 64  # most rows of a call; the mini bundle's side of latents, width of clocks
 CODES = {"0": "1010", "1": "0110", "dense": "1111"}
 REQUESTS: list[Asked] = [
     {
@@ -44,9 +44,13 @@ class Net(nn.Module):
         self.mix, self.shift = nn.Conv2d(4, 4, 3, padding=1), nn.Linear(context, 4)
 
     def forward(
-        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, gates: Tensor | None = None
+        self,
+        sample: Tensor,
+        time_embedding: Tensor,
+        encoder_hidden_states: Tensor,
+        gates: Tensor | None = None,
     ) -> Tensor:
-        shift = self.shift(encoder_hidden_states.mean(1)) + timestep[:, None] / 1000
+        shift = self.shift(encoder_hidden_states.mean(1)) + time_embedding.mean(1, keepdim=True)
         if gates is not None:
             shift = shift + gates
         return torch.tanh(self.mix(sample) + shift[:, :, None, None])
@@ -55,7 +59,7 @@ class Net(nn.Module):
 def package(path: Path, width: int, *, gated: bool) -> bytes:
     inputs = {
         "sample": torch.randn(2, 4, SIDE, SIDE),
-        "timestep": torch.ones(2),
+        "time_embedding": torch.ones(2, EMBEDDING),
         "encoder_hidden_states": torch.randn(2, 77, width),
         **({"gates": torch.ones(2, 4)} if gated else {}),
     }

@@ -1,6 +1,5 @@
 """`aptp-generate` beside `python -m runtime.generate`: files, JSON, exit codes, and what is refused."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -42,6 +41,7 @@ def generate(program: Callable[[str], Path], bundle: Path, cache: Path, tmp_path
 def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("\ufeffthree Yellow stars\r\n\n  \nÜber 星\n", encoding="utf-8")
     words = ["a red circle", "--prompts", "prompts.txt", "--engine", "cpu", "--json", "--seed=9"]
+    words += ["--precision", "float32"]
     words += ["--negative-prompt", "blue", "--guidance", "3.5", "--size", "32x48"]
     ours = generate(*words, "--out", "a")
     theirs = generate(*words, "--out", "b", command=[sys.executable, "-m", "runtime.generate"])
@@ -73,6 +73,9 @@ def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> No
         (["a", "--code", "9"], 2, "code 9: give an integer from 0 to 3, or 'dense'"),
         (["a", "--prompts", "nowhere"], 2, "--prompts nowhere: cannot be read"),
         (["a", "--engine", "cuda"], 3, "engine 'cuda' cannot be used"),
+        (["a", "--engine", "cuda", "--provider", "/no.so"], 3, "/no.so: the provider plugin does not load"),
+        (["a", "--precision", "bfloat61"], 2, "did you mean 'bfloat16'?"),
+        (["a", "--engine", "cpu", "--precision", "bfloat16"], 3, "engine 'cpu' computes in float32"),
     ],
 )
 def test_what_is_refused(words: list[str], code: int, message: str, generate: Run, tmp_path: Path) -> None:
@@ -128,14 +131,3 @@ def test_an_interrupt_keeps_what_is_done(
     for path in made:
         with Image.open(path) as image:
             image.load()
-
-
-def test_a_plugin_is_loaded_by_its_path(generate: Run) -> None:
-    found = importlib.util.find_spec("onnxruntime_ep_openvino")
-    if found is None or found.origin is None:
-        pytest.fail("onnxruntime-ep-openvino is not installed; it comes with `aptp[cpu]`")
-    library = Path(found.origin).parent / "libonnxruntime_providers_openvino_plugin.so"
-    done = generate("a", "--engine", "openvino", "--provider", str(library))
-    # It offers Intel's processors; on others it says so itself, which it can only once it was loaded.
-    assert done.returncode == 0 or "its plugin offers no device for this processor" in done.stderr
-    assert generate("a", "--overwrite", "--provider", str(library)).returncode == 0

@@ -47,7 +47,11 @@ def expert(entry: Expert) -> list[Any]:
         for one in entry.compiled
     ]
     kept = [*map(float, entry.gates.kept)] if entry.gates else []
-    return [model(entry.model), entry.parameters, entry.macs, list(entry.reduced_precision), compiled, kept]
+    earned = [list(dataclasses.astuple(one)) for one in entry.earned]
+    return [
+        *(model(entry.model), model(entry.clock), entry.parameters, entry.macs),
+        *(earned, compiled, kept),
+    ]
 
 
 def everything(found: Manifest) -> dict[str, Any]:
@@ -74,7 +78,7 @@ def everything(found: Manifest) -> dict[str, Any]:
         "encoders": [
             [
                 *(name, model(one.model), list(one.inputs), one.output, one.tokenizer.file),
-                *(one.tokenizer.characters or "", one.tokenizer.length),
+                *(one.tokenizer.characters, one.tokenizer.length),
                 *(one.tokenizer.bos, one.tokenizer.eos, one.tokenizer.pad),
             ]
             for name, one in found.encoders.items()
@@ -148,10 +152,9 @@ def good(data: bytes) -> Iterator[bytes]:
     yield changed(data, lambda m: m["defaults"].update(guidance=1000))
     yield changed(data, lambda m: m["experts"]["0"].update(macs=2**53, parameters=0))
     yield changed(data, lambda m: m["producer"].update({"a b": "", "c": "d"}) or m["producer"].pop("a b"))
-    for version in ("2.2", "2.10", "2.9999"):
+    for version in ("3.1", "3.10", "3.9999"):
         yield changed(data, put(version=version, novelty={"deep": [[[1e5]]], "null": None}))
-        yield changed(data, lambda m: faults.add_unknown_fields(m) or m.update(version="2.3"))
-    yield changed(data, lambda m: m["encoders"][0]["tokenizer"].pop("characters") and m.update(version="2.0"))
+        yield changed(data, lambda m: faults.add_unknown_fields(m) or m.update(version="3.3"))
 
 
 DOCUMENTS = [

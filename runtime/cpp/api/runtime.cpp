@@ -27,6 +27,7 @@ void refuse_in_callbacks(const char* doing) {
 ModelsOptions models_options(const aptp_open_options& options) {
     ModelsOptions models;
     if (options.engine != nullptr) models.engine = options.engine;
+    models.precision = or_default(options.precision);
     models.cache = or_default(options.cache);
     models.batch = or_default(options.batch);
     models.threads = or_default(options.threads);

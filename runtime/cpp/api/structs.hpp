@@ -15,6 +15,8 @@ namespace aptp::api {
 // it had before.
 template <typename Struct>
 constexpr std::size_t first_size = sizeof(Struct);
+template <>
+inline constexpr std::size_t first_size<aptp_open_options> = offsetof(aptp_open_options, precision);
 
 template <typename Struct>
 void check_size(const Struct& given, const char* name) {

@@ -31,11 +31,6 @@ Range parse_range(Fields& profile, const std::string& axis) {
     return {found[0], found[1], found[2]};
 }
 
-// Printable means ASCII here, as the format says: what else is printable changes with every version of Unicode.
-bool is_printable(const std::string& text) {
-    return std::all_of(text.begin(), text.end(), [](char one) { return one >= 0x20 && one < 0x7F; });
-}
-
 Table<std::string> parse_target(Fields& fields) {
     Table<std::string> target = fields.texts("target");
     for (const auto& [name, value] : target) {

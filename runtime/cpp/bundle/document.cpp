@@ -134,8 +134,8 @@ Json decode(std::string_view data, const std::string& name, DocumentCaps caps) {
     return std::move(builder.root);
 }
 
-Fields::Fields(const Json& value, std::string place, bool is_lenient, int minor_version)
-    : where(std::move(place)), lenient(is_lenient), minor(minor_version), value_(&value) {
+Fields::Fields(const Json& value, std::string place, bool is_lenient)
+    : where(std::move(place)), lenient(is_lenient), value_(&value) {
     if (!value.is_object()) throw refusal(where + ": must be an object, not " + kind_of(value));
 }
 
@@ -181,7 +181,7 @@ bool Fields::flag(const std::string& name) {
     return value.get<bool>();
 }
 
-Fields Fields::fields(const std::string& name) { return {raw(name), where + "." + name, lenient, minor}; }
+Fields Fields::fields(const std::string& name) { return {raw(name), where + "." + name, lenient}; }
 
 Failure Fields::error(const std::string& name, const std::string& message) const {
     return refusal(where + "." + name + ": " + message);
@@ -238,6 +238,10 @@ std::int64_t as_integer(const Json& value, const std::string& where, std::int64_
 double as_number(const Json& value, const std::string& where) {
     if (!value.is_number()) throw refusal(where + ": must be a number, not " + kind_of(value));
     return value.get<double>();
+}
+
+bool is_printable(const std::string& text) {
+    return std::all_of(text.begin(), text.end(), [](char one) { return one >= 0x20 && one < 0x7F; });
 }
 
 }  // namespace aptp

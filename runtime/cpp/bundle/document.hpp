@@ -37,9 +37,8 @@ Json decode(std::string_view data, const std::string& name, DocumentCaps caps = 
 // Failure (manifest). The value must outlive it.
 class Fields {
 public:
-    // `lenient` is for documents of a newer minor version, where unknown fields are ignored; `minor` is the document's
-    // minor version.
-    Fields(const Json& value, std::string where, bool lenient = false, int minor = 0);
+    // `lenient` is for documents of a newer minor version, where unknown fields are ignored.
+    Fields(const Json& value, std::string where, bool lenient = false);
 
     const Json& raw(const std::string& name);
     bool has(const std::string& name);  // whether an optional field is there
@@ -67,7 +66,7 @@ public:
     template <typename Build>
     auto objects(const std::string& name, Build build) {
         return items(name, [&](const Json& value, const std::string& place) {
-            Fields fields(value, place, lenient, minor);
+            Fields fields(value, place, lenient);
             return build(fields);
         });
     }
@@ -88,7 +87,7 @@ public:
     template <typename Build>
     auto table(const std::string& name, Build build) {
         return each(name, [&](const Json& value, const std::string& place) {
-            Fields fields(value, place, lenient, minor);
+            Fields fields(value, place, lenient);
             return build(fields);
         });
     }
@@ -100,7 +99,6 @@ public:
 
     std::string where;
     bool lenient;
-    int minor;
 
 private:
     const Json& list(const std::string& name);
@@ -117,5 +115,8 @@ std::string as_text(const Json& value, const std::string& where);
 std::int64_t as_integer(const Json& value, const std::string& where, std::int64_t low = 0,
                         std::int64_t high = DOCUMENT_INTEGER);
 double as_number(const Json& value, const std::string& where);
+
+// Printable means ASCII here, as the format says: what else is printable changes with every version of Unicode.
+bool is_printable(const std::string& text);
 
 }  // namespace aptp

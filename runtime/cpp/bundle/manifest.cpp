@@ -115,7 +115,7 @@ ModelEntry parse_model(Fields fields) {
 TokenizerEntry parse_tokenizer(Fields fields) {
     TokenizerEntry tokenizer;
     tokenizer.file = parse_path(fields, "file");
-    if (fields.minor >= 1) tokenizer.characters = parse_path(fields, "characters");
+    tokenizer.characters = parse_path(fields, "characters");
     tokenizer.length = fields.integer("length", 2, LENGTH);
     tokenizer.bos = fields.integer("bos");
     tokenizer.eos = fields.integer("eos");
@@ -207,20 +207,30 @@ DecoderEntry parse_decoder(Fields fields) {
     return decoder;
 }
 
+Earned parse_earned(Fields& fields) {
+    Earned earned{fields.text("engine"), fields.text("precision", {"bfloat16", "float16"}), fields.text("processor")};
+    if (!is_printable(earned.processor)) {
+        throw fields.error("processor", "must be printable ASCII");
+    }
+    fields.close();
+    return earned;
+}
+
 ExpertEntry parse_expert(Fields& fields) {
     ExpertEntry expert;
     expert.model = parse_model(fields.fields("model"));
+    expert.clock = parse_model(fields.fields("clock"));
     expert.parameters = fields.integer("parameters");
     expert.macs = fields.integer("macs");
-    if (fields.has("reduced_precision")) expert.reduced_precision = fields.items("reduced_precision", as_text);
+    if (fields.has("earned")) expert.earned = fields.objects("earned", parse_earned);
     if (fields.has("compiled")) expert.compiled = fields.objects("compiled", compiled::parse);
     if (fields.has("gates")) {
         Fields gates = fields.fields("gates");
         expert.gates = compiled::parse_gates(gates);
     }
-    const auto& engines = expert.reduced_precision;
-    if (std::set<std::string>(engines.begin(), engines.end()).size() < engines.size()) {
-        throw fields.error("reduced_precision", "names an engine twice");
+    if (!expert.model.serve) throw fields.error("model.serve", "is missing; experts are served by it");
+    if (std::set<Earned>(expert.earned.begin(), expert.earned.end()).size() < expert.earned.size()) {
+        throw fields.error("earned", "names one engine, precision and processor twice");
     }
     fields.close();
     return expert;
@@ -255,8 +265,7 @@ Manifest parse_manifest(std::string_view data) {
     top.text("format", {"aptp-bundle"});
     Manifest manifest;
     manifest.version = top.text("version");
-    top.minor = parse_version(manifest.version);
-    top.lenient = top.minor > FORMAT_MINOR;
+    top.lenient = parse_version(manifest.version) > FORMAT_MINOR;
     manifest.producer = top.texts("producer");
     manifest.source = parse_source(top.fields("source"));
     manifest.defaults = parse_defaults(top.fields("defaults"));

@@ -1,4 +1,4 @@
-// The parser of the manifest (docs/BUNDLE.md, version 2.1).
+// The parser of the manifest (docs/BUNDLE.md, version 3.0).
 #pragma once
 
 #include <string_view>
@@ -7,8 +7,8 @@
 
 namespace aptp {
 
-inline constexpr int FORMAT_MAJOR = 2;
-inline constexpr int FORMAT_MINOR = 1;
+inline constexpr int FORMAT_MAJOR = 3;
+inline constexpr int FORMAT_MINOR = 0;
 inline constexpr const char* MANIFEST = "manifest.json";
 inline constexpr const char* SIGNATURE = "manifest.sha256";
 

@@ -54,7 +54,7 @@ void check_encoders(const Manifest& manifest) {
         names[encoder.name] = true;
         check_model(encoder.model, manifest.files, where);
         check_known(encoder.tokenizer.file, manifest.files, where, "file");
-        if (encoder.tokenizer.characters) check_known(*encoder.tokenizer.characters, manifest.files, where, "file");
+        check_known(encoder.tokenizer.characters, manifest.files, where, "file");
     }
     std::set<std::string> inputs;
     for (const ConditioningEntry& entry : manifest.conditioning) {
@@ -83,6 +83,7 @@ void check_experts(const Manifest& manifest) {
         }
         const std::string where = "experts " + repr(name);
         check_model(expert.model, manifest.files, where);
+        check_model(expert.clock, manifest.files, where + ".clock");
         compiled::check(expert, manifest.files, "manifest." + where);
     }
     compiled::check_supernets(manifest.experts);

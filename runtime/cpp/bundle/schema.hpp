@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace aptp {
@@ -89,10 +90,10 @@ struct CompiledEntry {
 };
 
 // A tokenizer file and the frame its ids are put into, `length` tokens long. `characters` is the file of the Unicode
-// tables; bundles of format 2.0 have none.
+// tables.
 struct TokenizerEntry {
     std::string file;
-    std::optional<std::string> characters;
+    std::string characters;
     std::int64_t length = 0;
     std::int64_t bos = 0;
     std::int64_t eos = 0;
@@ -141,13 +142,30 @@ struct DecoderEntry {
     std::optional<std::vector<std::vector<double>>> preview;
 };
 
-// One UNet: `parameters`, and `macs` of one call at the default size, batch 1. `reduced_precision` names the engines
-// that may run the graph at their own precision; `gates` is the code under which the supernet is this expert.
+// A precision below float32 that an expert has earned: on that engine, on processors of that class, its error is no
+// larger than it may be.
+struct Earned {
+    std::string engine;
+    std::string precision;  // "bfloat16" or "float16"
+    std::string processor;  // such as "avx512_bf16"
+
+    friend bool operator==(const Earned& a, const Earned& b) { return a.tied() == b.tied(); }
+    friend bool operator<(const Earned& a, const Earned& b) { return a.tied() < b.tied(); }
+
+private:
+    std::tuple<const std::string&, const std::string&, const std::string&> tied() const {
+        return {engine, precision, processor};
+    }
+};
+
+// One UNet: `parameters`, and `macs` of one call at the default size, batch 1. `clock` makes the time embedding that
+// `model.serve` takes; `gates` is the code under which the supernet is this expert.
 struct ExpertEntry {
     ModelEntry model;
+    ModelEntry clock;
     std::int64_t parameters = 0;
     std::int64_t macs = 0;
-    std::vector<std::string> reduced_precision;
+    std::vector<Earned> earned;
     std::vector<CompiledEntry> compiled;
     std::optional<Gates> gates;
 };

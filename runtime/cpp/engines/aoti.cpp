@@ -73,7 +73,9 @@ private:
 
     at::Tensor input(const std::string& name, const EngineCall& call, const Shape& shape) const {
         if (name == "sample") return view(call.sample, shape).to(device_);
-        if (name == "timestep") return view(call.timestep, {call.rows}).to(device_);
+        if (name == "time_embedding") {
+            return view(call.time_embedding, {call.rows, call.embedding_width}).to(device_);
+        }
         const auto found = context_.find(name);
         if (found == context_.end()) {
             throw Failure(Status::engine, path_ + ": takes '" + name + "', which the manifest does not feed");

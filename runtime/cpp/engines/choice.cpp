@@ -1,9 +1,11 @@
 #include "engines/choice.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "engines/compiled.hpp"
+#include "engines/graphs.hpp"
 #include "engines/target.hpp"
 #include "errors.hpp"
 
@@ -29,7 +31,7 @@ std::string remedy(const std::string& kind) {
 // Why `engine` cannot serve the bundle here, or nothing if it can.
 std::optional<std::string> missing_engine(const std::string& engine, const Manifest& manifest,
                                           const std::string& plugin) {
-    if (const auto provider = provider_of(engine)) return missing(Provider{*provider, plugin});
+    if (runs_graphs(engine)) return missing_graphs(engine, plugin);
     if (const auto reason = missing_kind(engine)) return reason;
     for (const auto& [name, expert] : manifest.experts) {
         const auto first = std::find_if(expert.compiled.begin(), expert.compiled.end(),
@@ -45,12 +47,6 @@ std::optional<std::string> missing_engine(const std::string& engine, const Manif
 }
 
 }  // namespace
-
-std::optional<std::string> provider_of(const std::string& engine) {
-    if (engine == "cpu" || engine == "openvino" || engine == "cuda") return engine;
-    if (engine == "tensorrt-ep") return "tensorrt";
-    return std::nullopt;
-}
 
 std::string choose(const std::string& name, const Manifest& manifest, const std::string& plugin) {
     if (std::find(ENGINES.begin(), ENGINES.end(), name) == ENGINES.end()) {
@@ -75,13 +71,10 @@ const CompiledEntry* fitting(const ExpertEntry& expert, const std::string& kind)
     return nullptr;
 }
 
-Provider provider_beside(const std::string& engine, const std::string& plugin) {
-    if (const auto provider = provider_of(engine)) return {*provider, *provider == "cpu" ? "" : plugin};
-    for (const std::string& name : BEST) {
-        const auto provider = provider_of(name);
-        if (provider && !missing(Provider{*provider, plugin})) return {*provider, *provider == "cpu" ? "" : plugin};
-    }
-    return {};
+std::string beside(const std::string& engine, const std::string& plugin) {
+    if (engine == OPENVINO) return "cpu";
+    if (runs_graphs(engine)) return engine;
+    return missing_graphs("cuda", plugin) ? "cpu" : "cuda";
 }
 
 }  // namespace aptp

@@ -6,8 +6,7 @@
 
 namespace aptp {
 
-// Prepare session `options` for `provider`. `fast` allows the precision that it finds best on this machine, else it
-// computes in float32. Throws Failure (environment), Ort::Exception.
-void configure(Ort::SessionOptions& options, const Provider& provider, bool fast);
+// Prepare session `options` for `provider`, in float32. Throws Failure (environment), Ort::Exception.
+void configure(Ort::SessionOptions& options, const Provider& provider);
 
 }  // namespace aptp

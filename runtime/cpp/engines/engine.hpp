@@ -11,9 +11,10 @@ namespace aptp {
 
 // One UNet call. Nothing here is owned but `conditioning`; an engine keeps none of the pointers.
 struct EngineCall {
-    const float* sample = nullptr;    // [rows, channels, height, width]
-    const float* timestep = nullptr;  // [rows]
+    const float* sample = nullptr;          // [rows, channels, height, width]
+    const float* time_embedding = nullptr;  // [rows, embedding_width]
     std::int64_t rows = 0;
+    std::int64_t embedding_width = 0;
     std::int64_t channels = 0;
     std::int64_t height = 0;  // of latents
     std::int64_t width = 0;

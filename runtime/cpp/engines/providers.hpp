@@ -6,8 +6,8 @@
 
 namespace aptp {
 
-// A provider, `cpu`, `openvino`, `cuda` or `tensorrt`, and the plugin that it comes from: empty where it is built into
-// ONNX Runtime.
+// A provider, `cpu`, `cuda` or `tensorrt`, and the plugin that it comes from: empty where it is built into ONNX
+// Runtime.
 struct Provider {
     std::string name = "cpu";
     std::string plugin;

@@ -1,7 +1,5 @@
 #include "engines/session.hpp"
 
-#include <algorithm>
-
 #include "engines/configure.hpp"
 #include "engines/environment.hpp"
 #include "errors.hpp"
@@ -11,7 +9,6 @@ namespace aptp {
 namespace {
 
 constexpr int FATAL_AND_ERROR = 3;
-constexpr const char* OUTPUT = "out_sample";
 
 Ort::SessionOptions options_of(const SessionSettings& settings) {
     Ort::SessionOptions options;
@@ -24,15 +21,8 @@ Ort::SessionOptions options_of(const SessionSettings& settings) {
     for (const auto& [name, size] : settings.overrides) {
         Ort::ThrowOnError(Ort::GetApi().AddFreeDimensionOverrideByName(options, name.c_str(), size));
     }
-    configure(options, settings.provider, settings.fast);
+    configure(options, settings.provider);
     return options;
-}
-
-std::string listed(std::vector<std::string> names) {
-    std::sort(names.begin(), names.end());
-    std::string text;
-    for (const std::string& name : names) text += (text.empty() ? "'" : ", '") + name + "'";
-    return "[" + text + "]";
 }
 
 std::vector<const char*> pointers(const std::vector<std::string>& names) {
@@ -67,44 +57,33 @@ Tensor tensor_of(const Ort::Value& value) {
 }  // namespace
 
 struct Session::State {
-    std::string graph;
     Ort::MemoryInfo place = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
     Ort::Session session{nullptr};
-    std::vector<std::string> inputs;
-    std::vector<std::string> outputs;
     bool is_on_gpu = false;
 };
 
-Session::Session(const std::filesystem::path& graph, const SessionSettings& settings) {
+std::unique_ptr<Session::State> Session::open(const std::filesystem::path& graph, const SessionSettings& settings) {
     Ort::Env& env = environment();
-    state_ = std::make_unique<State>();
-    state_->graph = graph.string();
-    state_->is_on_gpu = settings.provider.is_on_gpu();
+    auto state = std::make_unique<State>();
+    state->is_on_gpu = settings.provider.is_on_gpu();
     try {
-        state_->session = Ort::Session(env, graph.c_str(), options_of(settings));
-        state_->inputs = state_->session.GetInputNames();
-        state_->outputs = state_->session.GetOutputNames();
+        state->session = Ort::Session(env, graph.c_str(), options_of(settings));
     } catch (const Ort::Exception& error) {
         throw Failure(Status::engine,
-                      state_->graph + ": does not open on provider '" + settings.provider.name + "': " + error.what());
+                      graph.string() + ": does not open on provider '" + settings.provider.name + "': " + error.what());
     }
+    return state;
 }
+
+Session::Session(const std::filesystem::path& graph, const SessionSettings& settings)
+    : Session(open(graph, settings), graph) {}
+
+Session::Session(std::unique_ptr<State> state, const std::filesystem::path& graph)
+    : Graph(graph, state->session.GetInputNames(), state->session.GetOutputNames()), state_(std::move(state)) {}
 
 Session::~Session() = default;
 
-void Session::require(std::vector<std::string> inputs, const std::string& output) const {
-    std::vector<std::string> taken = state_->inputs;
-    std::sort(taken.begin(), taken.end());
-    std::sort(inputs.begin(), inputs.end());
-    const auto& outputs = state_->outputs;
-    if (taken != inputs || std::find(outputs.begin(), outputs.end(), output) == outputs.end()) {
-        throw Failure(Status::engine, state_->graph + ": takes " + listed(taken) + " and gives " + listed(outputs) +
-                                          ", and the manifest says " + listed(inputs) + " and '" + output +
-                                          "'; build the bundle again");
-    }
-}
-
-std::vector<Tensor> Session::run(const std::vector<std::string>& outputs, const std::vector<Feed>& feeds) const {
+std::vector<Tensor> Session::run(const std::vector<std::string>& outputs, const std::vector<Feed>& feeds) {
     try {
         std::vector<const char*> names;
         std::vector<Ort::Value> values;
@@ -119,20 +98,20 @@ std::vector<Tensor> Session::run(const std::vector<std::string>& outputs, const 
         for (const Ort::Value& result : results) tensors.push_back(tensor_of(result));
         return tensors;
     } catch (const Ort::Exception& error) {
-        throw Failure(Status::engine, state_->graph + ": failed while running: " + error.what());
+        throw failed(error);
     }
 }
 
-struct GraphEngine::Bound {
+struct SessionEngine::Bound {
     explicit Bound(Ort::Session& session) : binding(session) {}
     Ort::IoBinding binding;
 };
 
-GraphEngine::GraphEngine(std::unique_ptr<Session> session) : session_(std::move(session)) {}
+SessionEngine::SessionEngine(std::unique_ptr<Session> session) : session_(std::move(session)) {}
 
-GraphEngine::~GraphEngine() = default;
+SessionEngine::~SessionEngine() = default;
 
-void GraphEngine::run(const EngineCall& call) {
+void SessionEngine::run(const EngineCall& call) {
     Session::State& state = *session_->state_;
     try {
         if (bound_ == nullptr || kept_ != call.conditioning) {
@@ -148,14 +127,16 @@ void GraphEngine::run(const EngineCall& call) {
         Ort::IoBinding& binding = bound_->binding;
         const Shape shape{call.rows, call.channels, call.height, call.width};
         binding.BindInput("sample", value_of(state.place, {"sample", shape, call.sample, nullptr}));
-        binding.BindInput("timestep", value_of(state.place, {"timestep", {call.rows}, call.timestep, nullptr}));
+        const Shape embedding{call.rows, call.embedding_width};
+        binding.BindInput("time_embedding",
+                          value_of(state.place, {"time_embedding", embedding, call.time_embedding, nullptr}));
         // Where it is written to is ours, so ONNX Runtime refuses an output of another shape.
-        binding.BindOutput(OUTPUT, value_of(state.place, {OUTPUT, shape, call.output, nullptr}));
+        binding.BindOutput(OUT_SAMPLE, value_of(state.place, {OUT_SAMPLE, shape, call.output, nullptr}));
         state.session.Run(Ort::RunOptions{nullptr}, binding);
         if (state.is_on_gpu) binding.SynchronizeOutputs();
     } catch (const Ort::Exception& error) {
         bound_ = nullptr;
-        throw Failure(Status::engine, state.graph + ": failed while running: " + error.what());
+        throw session_->failed(error);
     }
 }
 

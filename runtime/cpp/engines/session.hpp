@@ -1,6 +1,7 @@
 // Graphs on ONNX Runtime: opening sessions and running them.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -9,53 +10,43 @@
 #include <vector>
 
 #include "engines/engine.hpp"
+#include "engines/graph.hpp"
 #include "engines/providers.hpp"
 #include "engines/tensor.hpp"
 
 namespace aptp {
 
-// An input of a run, not owned: `floats` or `integers` in C order.
-struct Feed {
-    std::string name;
-    Shape shape;
-    const float* floats = nullptr;
-    const std::int64_t* integers = nullptr;
-};
-
-// How a session is opened. `overrides` pins named dimensions; `fast` allows the provider's best precision, else it is
-// float32; `threads` are those of one call.
+// How a session is opened. `overrides` pins named dimensions; `threads` are those of one call.
 struct SessionSettings {
     Provider provider;
     std::map<std::string, std::int64_t> overrides;
-    bool fast = false;
     std::optional<std::int64_t> threads;
 };
 
-// An open graph. Any thread may run it.
-class Session {
+// A graph in a session, in float32. Any thread may run it.
+class Session final : public Graph {
 public:
     // Throws Failure (engine).
     Session(const std::filesystem::path& graph, const SessionSettings& settings);
-    ~Session();
+    ~Session() override;
 
-    // Refuse a graph with other inputs than these, or without `output`. Throws Failure (engine).
-    void require(std::vector<std::string> inputs, const std::string& output) const;
-
-    // Several float32 `outputs` of one run. Throws Failure (engine).
-    std::vector<Tensor> run(const std::vector<std::string>& outputs, const std::vector<Feed>& feeds) const;
+    std::vector<Tensor> run(const std::vector<std::string>& outputs, const std::vector<Feed>& feeds) override;
 
 private:
-    friend class GraphEngine;
+    friend class SessionEngine;
     struct State;
+    static std::unique_ptr<State> open(const std::filesystem::path& graph, const SessionSettings& settings);
+    Session(std::unique_ptr<State> state, const std::filesystem::path& graph);
+
     std::unique_ptr<State> state_;
 };
 
 // An expert's UNet in one session. Conditioning is bound once for as long as it is the same: a GPU then has its copy.
 // Latents cross the bus at every step, for their schedule is computed on the CPU in every language alike.
-class GraphEngine : public Engine {
+class SessionEngine final : public Engine {
 public:
-    explicit GraphEngine(std::unique_ptr<Session> session);
-    ~GraphEngine() override;
+    explicit SessionEngine(std::unique_ptr<Session> session);
+    ~SessionEngine() override;
     void run(const EngineCall& call) override;
 
 private:

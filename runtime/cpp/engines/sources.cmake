@@ -1,5 +1,10 @@
-set(APTP_SOURCES choice.cpp compiled.cpp environment.cpp nvidia.cpp providers.cpp session.cpp target.cpp tensor.cpp)
+set(APTP_SOURCES choice.cpp compiled.cpp environment.cpp graph.cpp graphs.cpp nvidia.cpp precision.cpp processor.cpp
+    providers.cpp session.cpp target.cpp tensor.cpp)
 set(APTP_NEEDS aptp_bundle OnnxRuntime::OnnxRuntime ${CMAKE_DL_LIBS})
+if(APTP_WITH_OPENVINO)
+    list(APPEND APTP_SOURCES openvino.cpp)
+    list(APPEND APTP_NEEDS aptp_openvino)
+endif()
 if(APTP_WITH_AOTI)
     list(APPEND APTP_SOURCES aoti.cpp)
     list(APPEND APTP_NEEDS aptp_torch nlohmann_json::nlohmann_json)

@@ -2,13 +2,12 @@
 
 #include <sys/utsname.h>
 
-#include <algorithm>
-#include <fstream>
 #include <sstream>
 #include <vector>
 
 #include "engines/compiled.hpp"
 #include "engines/nvidia.hpp"
+#include "engines/processor.hpp"
 
 namespace aptp {
 
@@ -28,28 +27,6 @@ std::vector<long> numbers(const std::string& text) {
     return found;
 }
 
-// The names of this processor's instruction sets, as Linux tells them.
-std::vector<std::string> processor_flags() {
-    std::ifstream file("/proc/cpuinfo");
-    for (std::string line; std::getline(file, line);) {
-        if (line.rfind("flags", 0) != 0 && line.rfind("Features", 0) != 0) continue;
-        std::istringstream words(line.substr(std::min(line.size(), line.find(':') + 1)));
-        std::vector<std::string> found;
-        for (std::string word; words >> word;) found.push_back(word);
-        return found;
-    }
-    return {};
-}
-
-// The widest vectors that code compiled for this processor may use.
-std::string vectors() {
-    const std::vector<std::string> flags = processor_flags();
-    for (const char* name : {"amx_bf16", "avx512_bf16", "avx512f", "avx2"}) {
-        if (std::find(flags.begin(), flags.end(), name) != flags.end()) return name;
-    }
-    return "baseline";
-}
-
 }  // namespace
 
 Table<std::string> facts(const std::string& device) {
@@ -58,7 +35,7 @@ Table<std::string> facts(const std::string& device) {
         utsname names{};
         uname(&names);
         found["device"] = device;
-        found["architecture"] = std::string(names.machine) + " " + vectors();
+        found["architecture"] = std::string(names.machine) + " " + processor_class();
     } else if (const auto& gpu = nvidia::device()) {
         found["device"] = device;
         found["architecture"] = gpu->architecture;

@@ -23,7 +23,7 @@ struct Tensor {
     std::vector<float> values;
 };
 
-// The UNet's inputs besides sample and timestep, by name. In a call each is [B, ...], for one request [1, ...].
+// The UNet's inputs besides sample and time embedding, by name. In a call each is [B, ...], for one request [1, ...].
 using Conditioning = std::map<std::string, std::shared_ptr<const Tensor>>;
 
 }  // namespace aptp

@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "engines/cuda.hpp"
+#include "engines/graph.hpp"
 #include "errors.hpp"
 
 namespace aptp::tensorrt {
 
 namespace {
 
-constexpr const char* OUTPUT = "out_sample";
 // Batches and sizes that stay recorded, the least recently used given up first.
 constexpr std::size_t RECORDED = 16;
 
@@ -60,31 +60,33 @@ public:
         : stream_(stream),
           context_(plan.createExecutionContext(nvinfer1::ExecutionContextAllocationStrategy::kUSER_MANAGED)),
           shape_{call.rows, call.channels, call.height, call.width},
+          embedding_{call.rows, call.embedding_width},
           sample_(size_of(shape_)),
-          timestep_(size_of({call.rows})),
+          time_embedding_(size_of(embedding_)),
           output_(size_of(shape_)) {
         if (context_ == nullptr) throw std::runtime_error("it gives no execution context");
         feed("sample", shape_, sample_);
-        feed("timestep", {call.rows}, timestep_);
+        feed("time_embedding", embedding_, time_embedding_);
         for (const auto& [name, tensor] : *call.conditioning) {
             auto& array = conditioning_[name];
             array = std::make_unique<cuda::Mirrored>(tensor->values.size());
             feed(name.c_str(), tensor->shape, *array);
         }
         if (context_->inferShapes(0, nullptr) != 0) throw std::runtime_error("it needs inputs that are not fed");
-        if (!context_->setTensorAddress(OUTPUT, output_.address())) {
-            throw std::runtime_error(std::string("it has no tensor '") + OUTPUT + "'");
+        if (!context_->setTensorAddress(OUT_SAMPLE, output_.address())) {
+            throw std::runtime_error(std::string("it has no tensor '") + OUT_SAMPLE + "'");
         }
         context_->setDeviceMemoryV2(scratch.get(), size);
     }
 
     bool is_for(const EngineCall& call) const {
-        return shape_ == Shape{call.rows, call.channels, call.height, call.width};
+        return shape_ == Shape{call.rows, call.channels, call.height, call.width} &&
+               embedding_ == Shape{call.rows, call.embedding_width};
     }
 
     void run(const EngineCall& call) {
         std::memcpy(sample_.values(), call.sample, sample_.size());
-        std::memcpy(timestep_.values(), call.timestep, timestep_.size());
+        std::memcpy(time_embedding_.values(), call.time_embedding, time_embedding_.size());
         if (kept_ != call.conditioning) condition(call.conditioning);
         if (recording_ == nullptr) record();
         recording_->launch(stream_);
@@ -122,7 +124,7 @@ private:
 
     void whole() {
         sample_.upload(stream_.get());
-        timestep_.upload(stream_.get());
+        time_embedding_.upload(stream_.get());
         if (!context_->enqueueV3(stream_.get())) throw std::runtime_error("it does not take the call");
         output_.download(stream_.get());
     }
@@ -130,8 +132,9 @@ private:
     const cuda::Stream& stream_;
     std::unique_ptr<nvinfer1::IExecutionContext> context_;
     Shape shape_;
+    Shape embedding_;
     cuda::Mirrored sample_;
-    cuda::Mirrored timestep_;
+    cuda::Mirrored time_embedding_;
     cuda::Mirrored output_;
     std::map<std::string, std::unique_ptr<cuda::Mirrored>> conditioning_;
     std::shared_ptr<const Conditioning> kept_;

@@ -45,6 +45,7 @@ const char* pointer(const std::optional<std::string>& text) { return text ? text
 Runtime open(const Options& options) {
     aptp_open_options wanted = APTP_OPEN_OPTIONS_INIT;
     wanted.engine = options.engine.c_str();
+    wanted.precision = pointer(options.precision);
     wanted.provider = pointer(options.provider);
     wanted.cache = pointer(options.cache);
     wanted.batch = options.batch.value_or(APTP_DEFAULT);

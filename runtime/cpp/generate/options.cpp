@@ -61,6 +61,7 @@ const std::map<std::string, Take>& valued() {
         {"--bundle", [](Options& to, const std::string& text) { to.bundle = text; }},
         {"--out", [](Options& to, const std::string& text) { to.out = text; }},
         {"--engine", [](Options& to, const std::string& text) { to.engine = text; }},
+        {"--precision", [](Options& to, const std::string& text) { to.precision = text; }},
         {"--provider", [](Options& to, const std::string& text) { to.provider = text; }},
         {"--cache", [](Options& to, const std::string& text) { to.cache = text; }},
         {"--solver", [](Options& to, const std::string& text) { to.solver = text; }},
@@ -144,7 +145,8 @@ Make images from prompts with a bundle.
   --negative-prompt TEXT what to steer away from
   --engine NAME          what runs the UNet: auto (the default), cpu, openvino, cuda, tensorrt-ep, aoti,
                          supernet, tensorrt
-  --provider FILE        the library of a provider plugin of ONNX Runtime, which openvino needs
+  --precision NAME       what it computes in: float32, bfloat16 (default: the least it has earned here)
+  --provider FILE        the library of a provider plugin of ONNX Runtime, which cuda and tensorrt-ep may have
   --batch N              images that may share a UNet call (default: by the experts' size)
   --cache DIR            derived files (default: $XDG_CACHE_HOME/aptp)
   --json                 print results as JSON on standard output

@@ -30,6 +30,7 @@ struct Options {
     std::string out = "out";
     std::string engine = "auto";
     std::string negative_prompt;
+    std::optional<std::string> precision;
     std::optional<std::string> provider;
     std::optional<std::string> cache;
     std::optional<std::string> solver;

@@ -98,13 +98,12 @@ typedef void (*aptp_on_log)(void* user, aptp_level level, const char* message);
 
 typedef struct aptp_open_options {
     size_t size;
-    /* What runs the UNet: "auto" (the best that can be had here), "cpu", "openvino", "cuda", "tensorrt-ep", and where
-     * the library was built with them "aoti", "supernet", "tensorrt". NULL: "auto". */
+    /* What runs the UNet: "auto" (the best that can be had here), "cpu", "cuda", "tensorrt-ep", and where the library
+     * was built with them "openvino", "aoti", "supernet", "tensorrt". NULL: "auto". */
     const char* engine;
     /* A folder for derived files, shared with the Python runtime. NULL: the same default as there. */
     const char* cache;
-    /* The shared library of a provider plugin of ONNX Runtime, which "openvino" needs and "cuda" and "tensorrt-ep" may
-     * have. NULL: none. */
+    /* The shared library of a provider plugin of ONNX Runtime, which "cuda" and "tensorrt-ep" may have. NULL: none. */
     const char* provider;
     /* How many requests may share a UNet call; APTP_DEFAULT: 8 for small experts, else 1. */
     int64_t batch;
@@ -120,12 +119,15 @@ typedef struct aptp_open_options {
     int32_t warm;
     aptp_on_log on_log; /* NULL: nobody hears of it */
     void* user;         /* given to on_log */
+    /* What the UNet is computed in: "float32", "bfloat16", or NULL for the least that every expert has earned here,
+     * expert by expert. */
+    const char* precision;
 } aptp_open_options;
 
 #define APTP_OPEN_OPTIONS_INIT                                                                               \
     {                                                                                                        \
         sizeof(aptp_open_options), NULL, NULL, NULL, APTP_DEFAULT, APTP_DEFAULT, APTP_DEFAULT, APTP_DEFAULT, \
-            APTP_DEFAULT, 0, NULL, NULL                                                                      \
+            APTP_DEFAULT, 0, NULL, NULL, NULL                                                                \
     }
 
 /* Open the bundle at `path`; NULL options are defaults. Takes seconds.

@@ -51,6 +51,7 @@ inline const char* or_null(const std::optional<std::string>& text) { return text
 // How a bundle is opened: see aptp_open_options. Nothing: the default.
 struct OpenOptions {
     std::string engine = "auto";
+    std::optional<std::string> precision;
     std::optional<std::string> cache;
     std::optional<std::string> provider;
     std::optional<std::int64_t> batch;
@@ -201,6 +202,7 @@ public:
         aptp_open_options asked = APTP_OPEN_OPTIONS_INIT;
         asked.engine = options.engine.c_str();
         asked.cache = detail::or_null(options.cache);
+        asked.precision = detail::or_null(options.precision);
         asked.provider = detail::or_null(options.provider);
         asked.batch = options.batch.value_or(APTP_DEFAULT);
         asked.memory = options.memory.value_or(APTP_DEFAULT);

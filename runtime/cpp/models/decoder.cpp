@@ -5,16 +5,16 @@
 
 namespace aptp {
 
-GraphDecoder::GraphDecoder(DecoderEntry entry, std::int64_t channels, std::unique_ptr<Session> session)
-    : entry_(std::move(entry)), channels_(channels), session_(std::move(session)) {
-    session_->require({"latent_sample"}, "sample");
+GraphDecoder::GraphDecoder(DecoderEntry entry, std::int64_t channels, std::unique_ptr<Graph> graph)
+    : entry_(std::move(entry)), channels_(channels), graph_(std::move(graph)) {
+    graph_->require({"latent_sample"}, "sample");
 }
 
 std::vector<float> GraphDecoder::decode(const float* latents, std::int64_t height, std::int64_t width) {
     const Shape shape{1, channels_, height, width};
     std::vector<float> scaled(size_of(shape));
     to_decoder(latents, scaled.size(), entry_, scaled.data());
-    Tensor image = std::move(session_->run({"sample"}, {{"latent_sample", shape, scaled.data(), nullptr}}).front());
+    Tensor image = std::move(graph_->run({"sample"}, {{"latent_sample", shape, scaled.data(), nullptr}}).front());
     const Shape expected{1, 3, height * entry_.scale, width * entry_.scale};
     if (image.shape != expected) {
         throw Failure(Status::engine,

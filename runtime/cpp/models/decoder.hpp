@@ -5,7 +5,7 @@
 
 #include "bundle/schema.hpp"
 #include "engines/engine.hpp"
-#include "engines/session.hpp"
+#include "engines/graph.hpp"
 
 namespace aptp {
 
@@ -13,14 +13,14 @@ namespace aptp {
 class GraphDecoder : public Decoder {
 public:
     // Throws Failure (engine) for a graph that is no decoder.
-    GraphDecoder(DecoderEntry entry, std::int64_t channels, std::unique_ptr<Session> session);
+    GraphDecoder(DecoderEntry entry, std::int64_t channels, std::unique_ptr<Graph> graph);
 
     std::vector<float> decode(const float* latents, std::int64_t height, std::int64_t width) override;
 
 private:
     DecoderEntry entry_;
     std::int64_t channels_;
-    std::unique_ptr<Session> session_;
+    std::unique_ptr<Graph> graph_;
 };
 
 }  // namespace aptp

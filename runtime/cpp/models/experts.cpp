@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "engines/choice.hpp"
+#include "engines/graphs.hpp"
+#include "engines/precision.hpp"
 #include "errors.hpp"
 
 namespace aptp {
@@ -17,13 +19,26 @@ const ExpertEntry& entry_of(const Manifest& manifest, const std::string& expert)
     return found->second;
 }
 
+// Bytes that a parameter holds in an open graph; the bundle stores it in two.
+struct Footprint {
+    const char* engine;
+    const char* precision;
+    double bytes;
+};
+constexpr Footprint FOOTPRINTS[] = {{OPENVINO, "float32", 4}, {OPENVINO, "bfloat16", 4}};
+constexpr double MAPPED = 4;  // float32 as the cache has it
+constexpr double STORED = 2;
+
 }  // namespace
 
-Experts::Experts(const Manifest& manifest, Sessions& sessions, std::string engine, const std::string& plugin)
-    : manifest_(manifest), sessions_(sessions), engine_(std::move(engine)) {
-    const auto provider = provider_of(engine_);
-    runs_graphs_ = provider.has_value();
-    if (provider) provider_ = {*provider, *provider == "cpu" ? "" : plugin};
+Experts::Experts(const Manifest& manifest, Sessions& sessions, std::string engine, std::string plugin,
+                 std::optional<std::string> precision)
+    : manifest_(manifest),
+      sessions_(sessions),
+      engine_(std::move(engine)),
+      plugin_(std::move(plugin)),
+      precision_(std::move(precision)),
+      runs_graphs_(runs_graphs(engine_)) {
     for (const auto& [name, expert] : manifest.experts) {
         if (!runs_graphs_) compiled_[name] = fitting(expert, engine_);
     }
@@ -70,7 +85,8 @@ std::int64_t Experts::fitting_batch(std::int64_t batch) const {
 
 std::int64_t Experts::cost(const Bucket& bucket) const {
     if (!runs_graphs_) return manifest_.files.find(compiled(bucket.model).file)->second.size;
-    return memory_of(entry_of(manifest_, bucket.model).model, manifest_.files);
+    const ExpertEntry& expert = entry_of(manifest_, bucket.model);
+    return memory_of(expert.model, manifest_.files, engine_, precision_of(expert, engine_, precision_));
 }
 
 Bucket Experts::key(const std::string& expert, std::int64_t rows, std::int64_t height, std::int64_t width) const {
@@ -80,18 +96,15 @@ Bucket Experts::key(const std::string& expert, std::int64_t rows, std::int64_t h
 
 std::unique_ptr<Engine> Experts::graph(const Bucket& bucket) const {
     const ExpertEntry& expert = entry_of(manifest_, bucket.model);
-    SessionSettings settings;
-    settings.provider = provider_;
+    GraphSettings settings;
+    settings.engine = engine_;
+    settings.plugin = plugin_;
+    settings.precision = precision_of(expert, engine_, precision_);
     settings.overrides = {{"height", bucket.height}, {"width", bucket.width}};
     if (bucket.rows != 0) settings.overrides["batch"] = bucket.rows;
-    // Only for experts that have shown it does them no harm (docs/BUNDLE.md, `reduced_precision`).
-    const auto& reduced = expert.reduced_precision;
-    settings.fast = std::find(reduced.begin(), reduced.end(), engine_) != reduced.end();
-    auto session = sessions_.open(expert.model, settings);
-    std::vector<std::string> inputs{"sample", "timestep"};
+    std::vector<std::string> inputs{"sample", "time_embedding"};
     for (const ConditioningEntry& entry : manifest_.conditioning) inputs.push_back(entry.input);
-    session->require(inputs, "out_sample");
-    return std::make_unique<GraphEngine>(std::move(session));
+    return sessions_.open_unet(expert.model, settings, inputs);
 }
 
 const CompiledEntry& Experts::compiled(const std::string& expert) const {
@@ -102,8 +115,14 @@ const CompiledEntry& Experts::compiled(const std::string& expert) const {
     return *found->second;
 }
 
-std::int64_t memory_of(const ModelEntry& model, const Table<FileEntry>& files) {
-    return model.weights ? 2 * files.find(*model.weights)->second.size : files.find(model.graph)->second.size;
+std::int64_t memory_of(const ModelEntry& model, const Table<FileEntry>& files, const std::string& engine,
+                       const std::string& precision) {
+    if (!model.weights) return files.find(model.graph)->second.size;
+    const auto* found = std::find_if(std::begin(FOOTPRINTS), std::end(FOOTPRINTS), [&](const Footprint& each) {
+        return each.engine == engine && each.precision == precision;
+    });
+    const double bytes = found == std::end(FOOTPRINTS) ? MAPPED : found->bytes;
+    return static_cast<std::int64_t>(bytes / STORED * static_cast<double>(files.find(*model.weights)->second.size));
 }
 
 }  // namespace aptp

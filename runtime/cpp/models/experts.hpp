@@ -1,16 +1,16 @@
-// The experts of a bundle as engines: a graph on an execution provider, or a compiled file.
+// The experts of a bundle as engines: a graph on OpenVINO or an execution provider, or a compiled file.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bundle/schema.hpp"
 #include "engines/bucket.hpp"
 #include "engines/engine.hpp"
-#include "engines/providers.hpp"
 #include "models/sessions.hpp"
 
 namespace aptp {
@@ -19,8 +19,10 @@ namespace aptp {
 // known by that name, whose rows follow the gates that come with them. Any thread.
 class Experts {
 public:
-    // `manifest` and `sessions` outlive this; `plugin` is the path of a provider plugin, or empty.
-    Experts(const Manifest& manifest, Sessions& sessions, std::string engine, const std::string& plugin);
+    // `manifest` and `sessions` outlive this; `plugin` is the path of a provider plugin, or empty; `precision` is what
+    // graphs are computed in, nothing for the least that each expert has earned.
+    Experts(const Manifest& manifest, Sessions& sessions, std::string engine, std::string plugin,
+            std::optional<std::string> precision);
 
     std::string engine_of(const std::string& expert) const;
 
@@ -49,14 +51,16 @@ private:
     const Manifest& manifest_;
     Sessions& sessions_;
     std::string engine_;
+    std::string plugin_;
+    std::optional<std::string> precision_;
     bool runs_graphs_;
-    Provider provider_;
     // By expert, empty where graphs are run: the service asks for them under its lock.
     std::map<std::string, const CompiledEntry*> compiled_;
     std::map<std::string, std::shared_ptr<const Tensor>> gates_;  // of the supernet alone
 };
 
-// Bytes that a graph's weights hold when it is open: float32, twice the float16 of the bundle.
-std::int64_t memory_of(const ModelEntry& model, const Table<FileEntry>& files);
+// Bytes that a graph's weights hold when it is open on an engine that runs graphs.
+std::int64_t memory_of(const ModelEntry& model, const Table<FileEntry>& files, const std::string& engine,
+                       const std::string& precision);
 
 }  // namespace aptp

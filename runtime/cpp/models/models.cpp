@@ -8,7 +8,10 @@
 #include <set>
 
 #include "engines/choice.hpp"
+#include "engines/graphs.hpp"
+#include "engines/precision.hpp"
 #include "errors.hpp"
+#include "models/clock.hpp"
 #include "models/decoder.hpp"
 #include "models/encoder.hpp"
 #include "models/experts.hpp"
@@ -35,14 +38,22 @@ std::int64_t half_of_memory() {
     return std::int64_t{sysconf(_SC_PHYS_PAGES)} * std::int64_t{sysconf(_SC_PAGE_SIZE)} / 2;
 }
 
+// The engine that was asked for, once the precision is known to go with it.
+std::string chosen_engine(const Manifest& manifest, const ModelsOptions& options) {
+    std::string engine = choose(options.engine, manifest, options.provider.value_or(""));
+    check_precision(options.precision, engine, manifest);
+    return engine;
+}
+
 class OpenedModels : public Models {
 public:
     OpenedModels(std::shared_ptr<const Bundle> bundle, const ModelsOptions& options)
         : bundle_(std::move(bundle)),
-          engine_(choose(options.engine, bundle_->manifest(), options.provider.value_or(""))),
-          provider_(provider_beside(engine_, options.provider.value_or(""))),
+          engine_(chosen_engine(bundle_->manifest(), options)),
+          plugin_(options.provider.value_or("")),
           sessions_(bundle_, options.cache, options.threads),
-          experts_(bundle_->manifest(), sessions_, engine_, options.provider.value_or("")) {
+          experts_(bundle_->manifest(), sessions_, engine_, plugin_, options.precision),
+          clock_(bundle_->manifest().experts, sessions_) {
         std::set<std::string> names{manifest().router.encoder};
         for (const ConditioningEntry& entry : manifest().conditioning) names.insert(entry.encoder);
         for (const std::string& name : names) {
@@ -87,6 +98,11 @@ public:
         return table->course(steps);
     }
 
+    std::shared_ptr<const Tensor> time_embeddings(const std::string& expert,
+                                                  const std::shared_ptr<const Course>& course) override {
+        return clock_(expert, *course);
+    }
+
     std::string engine_of(const std::string& expert) const override { return experts_.engine_of(expert); }
 
     Conditioning own_conditioning(const std::string& expert) const override { return experts_.conditioning(expert); }
@@ -105,16 +121,17 @@ public:
     std::unique_ptr<Engine> open_engine(const Bucket& bucket) override { return experts_.open(bucket); }
 
     std::unique_ptr<Decoder> open_decoder(const Bucket& bucket) override {
-        SessionSettings settings;
-        settings.provider = provider_;
+        GraphSettings settings;
+        settings.engine = beside(engine_, plugin_);
+        settings.plugin = plugin_;
         settings.overrides = {{"batch", bucket.rows}, {"height", bucket.height}, {"width", bucket.width}};
         return std::make_unique<GraphDecoder>(manifest().decoder, manifest().latent.channels,
-                                              sessions_.open(manifest().decoder.model, settings));
+                                              sessions_.open_graph(manifest().decoder.model, settings));
     }
 
     std::int64_t cost(const Bucket& bucket) const override {
         if (bucket.model != DECODER) return experts_.cost(bucket);
-        return memory_of(manifest().decoder.model, manifest().files);
+        return memory_of(manifest().decoder.model, manifest().files, beside(engine_, plugin_), "float32");
     }
 
     std::int64_t budget(std::optional<std::int64_t> memory) const override {
@@ -140,9 +157,10 @@ private:
 
     std::shared_ptr<const Bundle> bundle_;
     std::string engine_;
-    Provider provider_;  // of the decoder
+    std::string plugin_;
     Sessions sessions_;
     Experts experts_;
+    Clock clock_;
     std::map<std::string, std::unique_ptr<Encoder>> encoders_;
     std::unique_ptr<Router> router_;
     std::int64_t batch_ = 1;

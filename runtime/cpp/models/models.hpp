@@ -18,17 +18,19 @@ inline constexpr const char* DECODER = "decoder";  // the model of a decoder's b
 
 // How a bundle is opened; nothing means the default.
 struct ModelsOptions {
-    // What runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, and where they were built in `aoti`, `supernet`,
+    // What runs the UNet: `cpu`, `cuda`, `tensorrt-ep`, and where they were built in `openvino`, `aoti`, `supernet`,
     // `tensorrt`; or `auto` for the best that can be had here.
     std::string engine = "auto";
+    // What it computes in, `float32` or `bfloat16`; by default the least that each expert has earned on this engine and
+    // class of processor.
+    std::optional<std::string> precision;
     // A folder for derived files; by default `$XDG_CACHE_HOME/aptp`, or `~/.cache/aptp`.
     std::optional<std::string> cache;
     // How many requests may share a UNet call: by default 8 if the largest expert takes fewer than 10^9 MACs, else 1.
     std::optional<std::int64_t> batch;
     // Threads of one call; by default as many as ONNX Runtime finds cores.
     std::optional<std::int64_t> threads;
-    // The shared library of a provider plugin of ONNX Runtime, which `openvino` needs and `cuda` and `tensorrt-ep` may
-    // have.
+    // The shared library of a provider plugin of ONNX Runtime, which `cuda` and `tensorrt-ep` may have.
     std::optional<std::string> provider;
 };
 
@@ -68,6 +70,11 @@ public:
 
     // The rows of a solver, which the manifest has. Throws Failure (usage) where it does not offer `steps`.
     virtual std::shared_ptr<const Course> course(const std::string& solver, std::int64_t steps) = 0;
+
+    // The time embeddings of a course, [rows of the schedule, E], by an expert's clock. Throws Failure (integrity,
+    // cache, engine).
+    virtual std::shared_ptr<const Tensor> time_embeddings(const std::string& expert,
+                                                          const std::shared_ptr<const Course>& course) = 0;
 
     // What serves an expert: experts of one engine share its calls.
     virtual std::string engine_of(const std::string& expert) const = 0;

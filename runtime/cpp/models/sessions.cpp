@@ -28,11 +28,27 @@ Sessions::Sessions(std::shared_ptr<const Bundle> bundle, const std::optional<std
                    std::optional<std::int64_t> threads)
     : bundle_(std::move(bundle)), cache_(cache), threads_(threads) {}
 
-std::unique_ptr<Session> Sessions::open(const ModelEntry& model, SessionSettings settings) {
-    settings.threads = threads_;
-    return unchanged([&] { return cache_.serving_graph(*bundle_, model); },
-                     [&](const std::filesystem::path& path) { return std::make_unique<Session>(path, settings); },
+template <typename Open>
+auto Sessions::checked(const ModelEntry& model, Open open) {
+    return unchanged([&] { return cache_.serving_graph(*bundle_, model); }, open,
                      [&] { return cache_.is_unchanged(*bundle_, model); });
+}
+
+std::unique_ptr<Session> Sessions::open(const ModelEntry& model) {
+    SessionSettings settings;
+    settings.threads = threads_;
+    return checked(model, [&](const std::filesystem::path& path) { return std::make_unique<Session>(path, settings); });
+}
+
+std::unique_ptr<Graph> Sessions::open_graph(const ModelEntry& model, GraphSettings settings) {
+    settings.threads = threads_;
+    return checked(model, [&](const std::filesystem::path& path) { return aptp::open_graph(path, settings); });
+}
+
+std::unique_ptr<Engine> Sessions::open_unet(const ModelEntry& model, GraphSettings settings,
+                                            const std::vector<std::string>& inputs) {
+    settings.threads = threads_;
+    return checked(model, [&](const std::filesystem::path& path) { return aptp::open_unet(path, settings, inputs); });
 }
 
 std::unique_ptr<Engine> Sessions::open(const CompiledEntry& entry) {

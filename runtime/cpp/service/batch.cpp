@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "errors.hpp"
 #include "service/service.hpp"
 
 namespace aptp {
@@ -11,6 +12,7 @@ namespace aptp {
 Batch::Batch(Requests requests) : requests_(std::move(requests)), written_(requests_.size()) {
     assert(!requests_.empty());
     row_size_ = requests_.front()->trajectory().size();
+    embedding_width_ = requests_.front()->embedding_width();
     for (const auto& request : requests_) {
         assert(request->shape() == requests_.front()->shape());
         starts_.push_back(static_cast<std::size_t>(rows_));
@@ -19,7 +21,7 @@ Batch::Batch(Requests requests) : requests_(std::move(requests)), written_(reque
     const auto rows = static_cast<std::size_t>(rows_);
     sample_.resize(rows * row_size_);
     output_.resize(rows * row_size_);
-    timestep_.resize(rows);
+    time_embedding_.resize(rows * static_cast<std::size_t>(embedding_width_));
     join_conditioning();
 }
 
@@ -42,8 +44,15 @@ void Batch::run(Engine& engine) {
 void Batch::write_input(std::size_t index) {
     const Request& request = *requests_[index];
     request.write_input(sample_.data() + starts_[index] * row_size_);
-    const auto first = timestep_.begin() + static_cast<std::ptrdiff_t>(starts_[index]);
-    std::fill_n(first, request.rows(), request.trajectory().row().timestep);
+    if (request.embedding_width() != embedding_width_) {
+        throw Failure(Status::engine, "the clock of expert '" + request.expert() + "': gave " +
+                                          std::to_string(request.embedding_width()) + " values a row, and others " +
+                                          std::to_string(embedding_width_) + "; build the bundle again");
+    }
+    const auto width = static_cast<std::size_t>(embedding_width_);
+    for (std::size_t row = starts_[index]; row < starts_[index] + static_cast<std::size_t>(request.rows()); ++row) {
+        std::copy_n(request.time_embedding(), width, time_embedding_.data() + row * width);
+    }
     written_[index] = request.trajectory().position();
 }
 
@@ -51,8 +60,9 @@ EngineCall Batch::engine_call() {
     const auto [channels, height, width] = requests_.front()->shape();
     EngineCall call;
     call.sample = sample_.data();
-    call.timestep = timestep_.data();
+    call.time_embedding = time_embedding_.data();
     call.rows = rows_;
+    call.embedding_width = embedding_width_;
     call.channels = channels;
     call.height = height;
     call.width = width;

@@ -34,8 +34,9 @@ private:
     std::vector<std::optional<std::size_t>> written_;  // of each, for which of its calls its input is there
     std::int64_t rows_ = 0;
     std::size_t row_size_ = 0;  // floats
+    std::int64_t embedding_width_ = 0;
     std::vector<float> sample_;
-    std::vector<float> timestep_;
+    std::vector<float> time_embedding_;
     std::vector<float> output_;
     std::shared_ptr<const Conditioning> conditioning_;
 };

@@ -44,12 +44,23 @@ Conditioning conditioning_of(Models& models, const std::string& prompt, const st
     return inputs;
 }
 
+// What the clocks of a plan's experts say of a course.
+TimeEmbeddings embeddings_of(Models& models, const Plan& plan, const std::shared_ptr<const Course>& course) {
+    TimeEmbeddings found;
+    for (const std::string& expert : plan) {
+        if (found.count(expert) == 0) found[expert] = models.time_embeddings(expert, course);
+    }
+    return found;
+}
+
 // The request for an image of an order by an expert. The negative prompt is not read where guidance is 1.
 std::shared_ptr<Request> request_of(Models& models, const Order& order, const std::string& expert) {
     std::optional<Conditioning> negative;
     const auto& [prompt, settings] = std::tie(order.prompt, order.settings);
     if (settings.guidance != 1) negative = conditioning_of(models, settings.negative_prompt, expert);
-    return std::make_shared<Request>(constant_plan(expert, order.course->rows.size()), start(order), order.shape,
+    Plan plan = constant_plan(expert, order.course->rows.size());
+    TimeEmbeddings embeddings = embeddings_of(models, plan, order.course);
+    return std::make_shared<Request>(std::move(plan), start(order), order.shape, std::move(embeddings),
                                      conditioning_of(models, prompt, expert), std::move(negative),
                                      static_cast<float>(settings.guidance));
 }

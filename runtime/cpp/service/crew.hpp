@@ -24,7 +24,7 @@ public:
     Health& health() noexcept { return health_; }
     const Tally& tally() const noexcept { return tally_; }
 
-    // Encode, route, and draw the start noise.
+    // Encode, route, look the clock up, and draw the start noise.
     void prepare(Work& work) override;
 
     // The engine, or the decoder.

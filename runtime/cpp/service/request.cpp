@@ -10,15 +10,20 @@ namespace aptp {
 
 Plan constant_plan(const std::string& expert, std::size_t rows) { return Plan(rows, expert); }
 
-Request::Request(Plan plan, Trajectory trajectory, std::array<std::int64_t, 3> shape, Conditioning conditioning,
-                 std::optional<Conditioning> negative, float guidance)
+Request::Request(Plan plan, Trajectory trajectory, std::array<std::int64_t, 3> shape, TimeEmbeddings embeddings,
+                 Conditioning conditioning, std::optional<Conditioning> negative, float guidance)
     : plan_(std::move(plan)),
       trajectory_(std::move(trajectory)),
       shape_(shape),
+      embeddings_(std::move(embeddings)),
       conditioning_(std::move(conditioning)),
       negative_(std::move(negative)),
       guidance_(guidance) {
     assert(plan_.size() == trajectory_.course().rows.size() && "a plan names one expert per row");
+}
+
+const float* Request::time_embedding() const {
+    return embeddings().values.data() + trajectory_.position() * static_cast<std::size_t>(embedding_width());
 }
 
 std::vector<const Conditioning*> Request::halves() const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,13 +19,16 @@ using Plan = std::vector<std::string>;
 // The plan that stays with one expert.
 Plan constant_plan(const std::string& expert, std::size_t rows);
 
+// By expert of a plan, the time embeddings of the schedule, [rows of the schedule, E].
+using TimeEmbeddings = std::map<std::string, std::shared_ptr<const Tensor>>;
+
 // A request between two UNet calls. One thread at a time.
 class Request {
 public:
     // Conditioning gives [1, ...] per UNet input; `negative` is nothing exactly where guidance is 1. `shape` is that of
     // the latents, [C, H, W].
-    Request(Plan plan, Trajectory trajectory, std::array<std::int64_t, 3> shape, Conditioning conditioning,
-            std::optional<Conditioning> negative, float guidance);
+    Request(Plan plan, Trajectory trajectory, std::array<std::int64_t, 3> shape, TimeEmbeddings embeddings,
+            Conditioning conditioning, std::optional<Conditioning> negative, float guidance);
 
     const Plan& plan() const noexcept { return plan_; }
     const Trajectory& trajectory() const noexcept { return trajectory_; }
@@ -35,6 +39,10 @@ public:
 
     // Batch rows that the request takes.
     std::int64_t rows() const noexcept { return negative_ ? 2 : 1; }
+
+    // How many values the next UNet call's time embedding has, and where they are.
+    std::int64_t embedding_width() const { return embeddings().shape.back(); }
+    const float* time_embedding() const;
 
     // The conditioning of each of its rows: negative first.
     std::vector<const Conditioning*> halves() const;
@@ -54,9 +62,12 @@ public:
     double seconds = 0;  // its share of the calls so far
 
 private:
+    const Tensor& embeddings() const { return *embeddings_.at(expert()); }
+
     Plan plan_;
     Trajectory trajectory_;
     std::array<std::int64_t, 3> shape_;
+    TimeEmbeddings embeddings_;
     Conditioning conditioning_;
     std::optional<Conditioning> negative_;
     float guidance_;

@@ -81,19 +81,13 @@ struct Tokenizer::State {
 
 Tokenizer::Tokenizer(TokenizerEntry entry, std::string_view data, std::string_view characters)
     : entry_(std::move(entry)),
-      state_(std::make_unique<const State>(data, entry_.file, characters, entry_.characters.value_or("characters"))) {}
+      state_(std::make_unique<const State>(data, entry_.file, characters, entry_.characters)) {}
 
 Tokenizer::~Tokenizer() = default;
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const Bundle& bundle, const TokenizerEntry& entry) {
-    if (!entry.characters) {
-        throw Failure(Status::environment,
-                      entry.file + ": bundles of version " + bundle.manifest().version +
-                          " lack the Unicode tables that this runtime needs; build the bundle again, or use the "
-                          "runtime in Python");
-    }
     return std::make_shared<const Tokenizer>(entry, bundle.files().read(entry.file),
-                                             bundle.files().read(*entry.characters));
+                                             bundle.files().read(entry.characters));
 }
 
 Tokens Tokenizer::operator()(std::string_view prompt) const {

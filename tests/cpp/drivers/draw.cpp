@@ -1,5 +1,5 @@
 // room: api
-// draw BUNDLE CACHE BATCH FOLDER ENGINE: a JSON array of requests on standard input,
+// draw BUNDLE CACHE BATCH FOLDER ENGINE [PRECISION]: a JSON array of requests on standard input,
 // all submitted before any is waited for. Writes the pixels of the i-th to
 // FOLDER/i.rgb and its PNG to FOLDER/i.png, and prints a line of JSON for each.
 #include <aptp.h>
@@ -83,9 +83,10 @@ Json outcome(aptp_request* request, const std::string& path) {
 }  // namespace
 
 int main(int count, char** arguments) {
-    if (count != 6) return 2;
+    if (count != 6 && count != 7) return 2;
     aptp_open_options options = APTP_OPEN_OPTIONS_INIT;
     options.engine = arguments[5];
+    options.precision = count == 7 ? arguments[6] : nullptr;
     options.cache = arguments[2];
     options.batch = std::stoll(arguments[3]);
     options.max_queued = 1000;

@@ -22,8 +22,10 @@ json expert(const aptp::ExpertEntry& entry) {
         compiled.push_back({one.kind, one.file, one.precision, one.batch.usual, one.height.least, one.width.most,
                             one.target, one.identity});
     }
+    json earned = json::array();
+    for (const aptp::Earned& one : entry.earned) earned.push_back({one.engine, one.precision, one.processor});
     const std::vector<float> kept = entry.gates ? entry.gates->kept() : std::vector<float>();
-    return {model(entry.model), entry.parameters, entry.macs, entry.reduced_precision, compiled, kept};
+    return {model(entry.model), model(entry.clock), entry.parameters, entry.macs, earned, compiled, kept};
 }
 
 json everything(const aptp::Manifest& found) {
@@ -47,8 +49,8 @@ json everything(const aptp::Manifest& found) {
     if (found.decoder.preview) result["preview"] = *found.decoder.preview;
     for (const aptp::EncoderEntry& one : found.encoders) {
         const aptp::TokenizerEntry& frame = one.tokenizer;
-        result["encoders"].push_back({one.name, model(one.model), one.inputs, one.output, frame.file,
-                                      frame.characters.value_or(""), frame.length, frame.bos, frame.eos, frame.pad});
+        result["encoders"].push_back({one.name, model(one.model), one.inputs, one.output, frame.file, frame.characters,
+                                      frame.length, frame.bos, frame.eos, frame.pad});
     }
     for (const auto& one : found.conditioning) result["conditioning"].push_back({one.input, one.encoder});
     for (const auto& [name, one] : found.experts) result["experts"][name] = expert(one);

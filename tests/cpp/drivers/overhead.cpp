@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::array<std::int64_t, 3> SHAPE{4, 64, 64};
 constexpr std::size_t SIZE = 4 * 64 * 64;
+constexpr std::int64_t EMBEDDING = 1280;
 constexpr std::size_t STEPS = 50;
 constexpr std::size_t RUNNING = 64;
 constexpr std::size_t SERVED = 128;
@@ -52,10 +53,13 @@ std::shared_ptr<aptp::Request> request(std::size_t window, float guidance) {
     const aptp::Conditioning prompt{{"encoder_hidden_states", tensor}};
     std::optional<aptp::Conditioning> negative;
     if (guidance != 1) negative = prompt;
+    auto embeddings = std::make_shared<aptp::Tensor>();
+    embeddings->shape = {STEPS, EMBEDDING};
+    embeddings->values.resize(STEPS * EMBEDDING);
     const std::vector<float> noise(SIZE, 1.0F);
     return std::make_shared<aptp::Request>(aptp::constant_plan("0", STEPS),
-                                           aptp::Trajectory(course(window), noise.data(), SIZE), SHAPE, prompt,
-                                           negative, guidance);
+                                           aptp::Trajectory(course(window), noise.data(), SIZE), SHAPE,
+                                           aptp::TimeEmbeddings{{"0", embeddings}}, prompt, negative, guidance);
 }
 
 // Latents gathered, and a step of the schedule for each request.

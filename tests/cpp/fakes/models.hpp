@@ -16,10 +16,11 @@ inline constexpr std::int64_t CHANNELS = 4;
 inline constexpr std::int64_t SIDE = 8;  // of latents, by default
 inline constexpr std::int64_t SCALE = 2;
 inline constexpr std::int64_t STEPS = 5;
+inline constexpr std::int64_t EMBEDDING = 2;   // of a time embedding: the timestep, and what nobody reads
 inline constexpr std::size_t TOO_LONG = 8000;  // prompts from here on give what is not finite
 
-// What happens at an opening ("open 0", "open decoder"), a call ("call 0"), a decoding ("decode") or the reading of a
-// prompt ("read …"): it may wait or throw.
+// What happens at an opening ("open 0", "open decoder"), a call ("call 0"), a decoding ("decode"), the reading of a
+// prompt ("read …") or of a clock ("clock 0"): it may wait or throw.
 using Play = std::function<void(const std::string& what)>;
 
 // Each value of a row, from that row alone.
@@ -34,7 +35,8 @@ public:
         const aptp::Tensor& prompts = *call.conditioning->at("encoder_hidden_states");
         for (std::int64_t row = 0; row < call.rows; ++row) {
             const float prompt = prompts.values[static_cast<std::size_t>(row)];
-            const float added = 0.1F * prompt + 0.001F * call.timestep[row] + 0.01F * expert_;
+            const float added =
+                0.1F * prompt + 0.001F * call.time_embedding[row * call.embedding_width] + 0.01F * expert_;
             for (std::int64_t index = row * size; index < (row + 1) * size; ++index) {
                 call.output[index] = 0.5F * call.sample[index] + added;
             }
@@ -75,7 +77,7 @@ public:
     explicit FakeModels(
         std::int64_t batch = 4, Play play = [](const std::string&) {})
         : batch_(batch), play_(std::move(play)) {
-        manifest_.version = "2.1";
+        manifest_.version = "3.0";
         manifest_.defaults = {"fake", STEPS, 3.0};
         manifest_.latent = {CHANNELS, SIDE, SIDE, 4, 4, 64};
         manifest_.router.codes = 4;
@@ -125,6 +127,15 @@ public:
             course->rows.push_back({static_cast<float>(step), 0.5F, {{0, 0.75F}}, {{0, 0.25F}}, 0.5F, 0.5F});
         }
         return course;
+    }
+
+    std::shared_ptr<const aptp::Tensor> time_embeddings(const std::string& expert,
+                                                        const std::shared_ptr<const aptp::Course>& course) override {
+        play_("clock " + expert);
+        auto tensor = std::make_shared<aptp::Tensor>();
+        tensor->shape = {static_cast<std::int64_t>(course->rows.size()), EMBEDDING};
+        for (const aptp::Row& row : course->rows) tensor->values.insert(tensor->values.end(), {row.timestep, INFINITY});
+        return tensor;
     }
 
     std::string engine_of(const std::string& expert) const override { return expert; }

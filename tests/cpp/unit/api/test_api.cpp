@@ -162,6 +162,10 @@ TEST_CASE("structs of other ages") {
     newer.unknown = 1;
     CHECK(aptp_submit(opened.runtime, "fives", &newer.known, &request) == APTP_USAGE_ERROR);
     CHECK(error().find("does not know yet") != std::string::npos);
+    aptp_open_options older = APTP_OPEN_OPTIONS_INIT;
+    older.size = offsetof(aptp_open_options, precision);
+    older.precision = "beyond its end";
+    const Opened by_older(older);
     aptp_request_options small{};
     CHECK(aptp_submit(opened.runtime, "fives", &small, &request) == APTP_USAGE_ERROR);
     CHECK(error().find("begin with its APTP_..._INIT") != std::string::npos);

@@ -4,6 +4,7 @@
 
 #include "engines/choice.hpp"
 #include "engines/compiled.hpp"
+#include "engines/graphs.hpp"
 #include "engines/providers.hpp"
 #include "engines/target.hpp"
 #include "errors.hpp"
@@ -45,15 +46,33 @@ TEST_CASE(
     "a plugin that is not there is refused with its path, and auto does "
     "without") {
     const std::string nowhere = "/nonexistent/libprovider.so";
-    const aptp::Failure failure = failure_of([&] { aptp::choose("openvino", {}, nowhere); });
+    const aptp::Failure failure = failure_of([&] { aptp::choose("cuda", {}, nowhere); });
     CHECK(failure.status() == aptp::Status::environment);
     CHECK(std::string(failure.what()).find(nowhere) != std::string::npos);
-    CHECK(aptp::provider_beside("aoti", nowhere).name == aptp::choose("auto", {}, nowhere));
+    CHECK(aptp::beside("aoti", nowhere) == "cpu");
+    CHECK(aptp::beside("cuda", nowhere) == "cuda");
 }
 
-TEST_CASE("openvino without a plugin says what is missing") {
+#ifdef APTP_WITH_OPENVINO
+TEST_CASE("openvino serves where it is linked, and auto takes it before cpu") {
+    CHECK(aptp::choose("openvino", {}, "") == "openvino");
+    if (aptp::missing_graphs("cuda", "")) CHECK(aptp::choose("auto", {}, "") == "openvino");
+}
+#else
+TEST_CASE("a build without openvino says so, and auto does without") {
     const aptp::Failure failure = failure_of([] { aptp::choose("openvino", {}, ""); });
     CHECK(failure.status() == aptp::Status::environment);
+    CHECK(std::string(failure.what()) ==
+          "engine 'openvino' cannot be used: this build runs nothing on OpenVINO (APTP_WITH_OPENVINO is off); use "
+          "'cpu' or 'auto'");
+    if (aptp::missing_graphs("cuda", "")) CHECK(aptp::choose("auto", {}, "") == "cpu");
+}
+#endif
+
+TEST_CASE("decoders run beside experts, on what runs graphs") {
+    CHECK(aptp::beside("cpu", "") == "cpu");
+    CHECK(aptp::beside("openvino", "") == "cpu");
+    CHECK(aptp::beside("tensorrt-ep", "") == "tensorrt-ep");
 }
 
 TEST_CASE(

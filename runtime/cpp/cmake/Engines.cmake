@@ -1,4 +1,12 @@
-# What engines are opened with that a compiler made: libraries that are linked where they were asked for.
+# What engines run on besides ONNX Runtime: libraries that are linked where they were asked for.
+if(APTP_WITH_OPENVINO)
+    # OpenVINO_DIR is what openvino.sh prints, or the folder of any release that has OpenVINOConfig.cmake.
+    find_package(OpenVINO REQUIRED COMPONENTS Runtime ONNX)
+    add_library(aptp_openvino INTERFACE)
+    target_link_libraries(aptp_openvino INTERFACE openvino::runtime)
+    target_compile_definitions(aptp_openvino INTERFACE APTP_WITH_OPENVINO)
+endif()
+
 if(APTP_WITH_AOTI)
     # Torch_DIR is share/cmake/Torch of a PyTorch wheel or of libtorch.
     find_package(Torch REQUIRED)

@@ -1,0 +1,43 @@
+// Engines that run a bundle's graphs: OpenVINO as far as this build has it, and ONNX Runtime's execution providers.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engines/engine.hpp"
+#include "engines/graph.hpp"
+
+namespace aptp {
+
+inline constexpr const char* OPENVINO = "openvino";
+
+// How a graph is opened: on an `engine` that runs graphs, which may come from a `plugin` of ONNX Runtime (a path, or
+// empty). `precision` is `float32` or, on OpenVINO, `bfloat16`. `overrides` pins the dimensions of these names:
+// `batch`, `height`, `width`. `threads` are those of one call.
+struct GraphSettings {
+    std::string engine = "cpu";
+    std::string plugin;
+    std::string precision = "float32";
+    std::map<std::string, std::int64_t> overrides;
+    std::optional<std::int64_t> threads;
+};
+
+// Whether an engine runs graphs: else it is a kind of compiled file.
+bool runs_graphs(const std::string& engine);
+
+// Why an engine that runs graphs cannot be used here, or nothing if it can. Any thread.
+std::optional<std::string> missing_graphs(const std::string& engine, const std::string& plugin);
+
+// Open the graph at `path`. Throws Failure (environment, engine).
+std::unique_ptr<Graph> open_graph(const std::filesystem::path& path, const GraphSettings& settings);
+
+// Open the graph of a UNet that takes exactly `inputs`. Throws Failure (environment, engine).
+std::unique_ptr<Engine> open_unet(const std::filesystem::path& path, const GraphSettings& settings,
+                                  const std::vector<std::string>& inputs);
+
+}  // namespace aptp
