@@ -87,7 +87,7 @@ class Experts:
             return memory_of(expert.model, files)
         assert expert.model.weights is not None, "experts are served from weights"
         held = openvino.HELD[precision.of(expert, self._engine, self._asked)]
-        return round(held * files[expert.model.weights].size / 2)
+        return int(held / 2 * files[expert.model.weights].size)
 
     def key(self, expert: str, rows: int, height: int, width: int) -> Bucket:
         """What an engine for the call is specialised to: a compiled one serves all that its profile takes."""

@@ -7,12 +7,15 @@
 #include <string>
 
 #include "bundle/schema.hpp"
+#include "engines/processor.hpp"
 
 namespace aptp {
 
 // `name`, or for `auto` the best that can serve every expert of the bundle here. Throws Failure (usage) for an unknown
-// name, Failure (environment) where it cannot be had. `plugin` is the path of a provider plugin, or empty.
-std::string choose(const std::string& name, const Manifest& manifest, const std::string& plugin);
+// name, Failure (environment) where it cannot be had. `plugin` is the path of a provider plugin, or empty; `processor`
+// the class of this one.
+std::string choose(const std::string& name, const Manifest& manifest, const std::string& plugin,
+                   const std::string& processor = processor_class());
 
 // The expert's compiled engine of `kind` that was made for this machine, if there is one.
 const CompiledEntry* fitting(const ExpertEntry& expert, const std::string& kind);

@@ -5,6 +5,7 @@
 
 #include "engines/compiled.hpp"
 #include "engines/graphs.hpp"
+#include "engines/processor.hpp"
 #include "errors.hpp"
 
 namespace aptp {
@@ -13,11 +14,6 @@ namespace {
 
 constexpr const char* FLOAT32 = "float32";
 constexpr const char* BFLOAT16 = "bfloat16";
-
-// By instructions made for it.
-bool computes_in_bfloat16(const std::string& processor) {
-    return processor == "amx_bf16" || processor == "avx512_bf16";
-}
 
 bool has_earned(const ExpertEntry& expert, const Earned& wanted) {
     return std::find(expert.earned.begin(), expert.earned.end(), wanted) != expert.earned.end();

@@ -37,4 +37,8 @@ const std::string& processor_class() {
     return name;
 }
 
+bool computes_in_bfloat16(const std::string& processor) {
+    return processor == "amx_bf16" || processor == "avx512_bf16";
+}
+
 }  // namespace aptp

@@ -9,4 +9,7 @@ namespace aptp {
 // `baseline`. Any thread.
 const std::string& processor_class();
 
+// Whether processors of a class have instructions for bfloat16.
+bool computes_in_bfloat16(const std::string& processor);
+
 }  // namespace aptp

@@ -19,13 +19,14 @@ const ExpertEntry& entry_of(const Manifest& manifest, const std::string& expert)
     return found->second;
 }
 
-// Bytes that a parameter holds in an open graph; the bundle stores it in two.
+// Bytes of private memory that a parameter holds in an open graph; the bundle stores it in two. Measured on an expert
+// of SD 2.1 with 407 M parameters, on Zen 3 and Zen 5.
 struct Footprint {
     const char* engine;
     const char* precision;
     double bytes;
 };
-constexpr Footprint FOOTPRINTS[] = {{OPENVINO, "float32", 4}, {OPENVINO, "bfloat16", 4}};
+constexpr Footprint FOOTPRINTS[] = {{OPENVINO, "float32", 4.3}, {OPENVINO, "bfloat16", 6.9}};
 constexpr double MAPPED = 4;  // float32 as the cache has it
 constexpr double STORED = 2;
 

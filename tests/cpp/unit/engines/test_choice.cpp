@@ -54,9 +54,15 @@ TEST_CASE(
 }
 
 #ifdef APTP_WITH_OPENVINO
-TEST_CASE("openvino serves where it is linked, and auto takes it before cpu") {
+TEST_CASE("openvino serves where it is linked, and auto takes it on processors that compute in bfloat16") {
     CHECK(aptp::choose("openvino", {}, "") == "openvino");
-    if (aptp::missing_graphs("cuda", "")) CHECK(aptp::choose("auto", {}, "") == "openvino");
+    if (!aptp::missing_graphs("cuda", "")) return;
+    for (const char* processor : {"amx_bf16", "avx512_bf16"}) {
+        CHECK(aptp::choose("auto", {}, "", processor) == "openvino");
+    }
+    for (const char* processor : {"avx512f", "avx2", "baseline"}) {
+        CHECK(aptp::choose("auto", {}, "", processor) == "cpu");
+    }
 }
 #else
 TEST_CASE("a build without openvino says so, and auto does without") {
