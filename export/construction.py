@@ -150,6 +150,9 @@ class Construction:
                 elif outcome.result is not None:
                     folder = site.stage_folder(self.spec.out, outcome.result.key)
                     self.finished[outcome.name] = Finished(outcome.result, folder)
+            for part in self.parts:  # what was made beside the failure that took its need away
+                if not self.finished.keys() >= set(part.needs):
+                    self.finished.pop(part.name, None)
 
     def _source(self, part: Part) -> Path | None:
         return self.finished[part.needs[0]].folder if part.needs else None

@@ -9,10 +9,10 @@ import logging
 from ..bundle.compiled import KINDS
 from ..bundle.schema import Compiled, Expert, Manifest
 from ..errors import EnvironmentMismatch, UsageError, nearest
-from . import openvino, precision, providers, target, tensorrt
+from . import openvino, providers, target, tensorrt
 
 PROVIDER_OF = {"cpu": "cpu", "cuda": "cuda", "tensorrt-ep": "tensorrt"}  # engines that are ONNX Runtime
-ON_GRAPHS = ("openvino", *PROVIDER_OF)
+ON_GRAPHS = ("cpu", "openvino", "cuda", "tensorrt-ep")
 ENGINES = ("auto", *ON_GRAPHS, *KINDS)
 # Best first. What is not here serves where it is asked for: it wins on some machines and loses on others.
 BEST = ("tensorrt", "cuda", "openvino", "cpu")
@@ -24,7 +24,7 @@ def choose(name: str, manifest: Manifest) -> str:
     """`name`, or for `auto` the first of `BEST` that can serve every expert of the bundle here.
 
     Raises `UsageError` for an unknown name, `EnvironmentMismatch` where it cannot be had. The log says where
-    `auto` has to do without OpenVINO, and where OpenVINO computes in more than it would have to.
+    `auto` has to do without OpenVINO, and why.
     """
     if name not in ENGINES:
         raise UsageError(f"engine {name!r} is not one of {', '.join(ENGINES)}{nearest(name, ENGINES)}")
@@ -37,12 +37,6 @@ def choose(name: str, manifest: Manifest) -> str:
     chosen = next(engine for engine in better if missing(engine, manifest) is None)
     if chosen == "cpu" and openvino.wins():
         log.warning("engine auto is 'cpu': 'openvino' cannot be used: %s", missing("openvino", manifest))
-    if unearned := precision.unearned(chosen, manifest):
-        log.warning(
-            "engine %r computes experts %s in float32, for nobody has shown that bfloat16 will do on this "
-            "class of processor; build the bundle again here to try: %s",
-            *(chosen, ", ".join(unearned), precision.REMEDY),
-        )
     return chosen
 
 

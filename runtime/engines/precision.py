@@ -4,6 +4,8 @@ Less is earned expert by expert, engine by engine and on a class of processor (d
 another computes the same graph by other instructions, and errs otherwise.
 """
 
+import logging
+
 from .. import processor
 from ..bundle.compiled import KINDS
 from ..bundle.schema import Earned, Expert, Manifest
@@ -12,15 +14,24 @@ from . import openvino
 
 FLOAT32 = "float32"
 PRECISIONS = (FLOAT32, "bfloat16")  # that can be asked for by name
+log = logging.getLogger("runtime")
+
 REMEDY = "python -m export.build --codes all --engine openvino"
 
 
 def check(asked: str | None, engine: str, manifest: Manifest) -> None:
     """Refuse a precision by name that an expert of the bundle cannot be served in here.
 
+    Without a name the log says which experts compute in more than they would have to.
     Raises `UsageError`, `EnvironmentMismatch`.
     """
     if asked is None:
+        if names := unearned(engine, manifest):
+            log.warning(
+                "engine %r computes experts %s in float32, for nobody has shown that bfloat16 will do on this "
+                "class of processor; build the bundle again here to try: %s",
+                *(engine, ", ".join(names), REMEDY),
+            )
         return
     where = f"precision {asked!r}"
     if asked not in PRECISIONS:

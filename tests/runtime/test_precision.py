@@ -124,7 +124,9 @@ def test_the_log_says_which_experts_compute_in_more_than_they_would_have_to(
     manifest: Manifest, caplog: pytest.LogCaptureFixture
 ) -> None:
     some = having(manifest, dict.fromkeys(("0", "1", "dense"), (HERE,)))
-    assert choose("auto", some) == "openvino"
+    precision.check("float32", "openvino", some)
+    assert caplog.records == []
+    precision.check(None, "openvino", some)
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("runtime", logging.WARNING)
     assert "engine 'openvino' computes experts 2, 3 in float32" in record.getMessage()
@@ -156,5 +158,5 @@ def test_the_log_says_nothing_where_auto_would_not_take_openvino_anyway(
 def test_the_log_says_nothing_where_nothing_is_wanting(
     manifest: Manifest, caplog: pytest.LogCaptureFixture, engine: str
 ) -> None:
-    choose(engine, manifest)
+    precision.check(None, choose(engine, manifest), manifest)
     assert caplog.records == []
