@@ -28,8 +28,8 @@ def check(asked: str | None, engine: str, manifest: Manifest) -> None:
     if asked is None:
         if names := unearned(engine, manifest):
             log.warning(
-                "engine %r computes experts %s in float32, for nobody has shown that bfloat16 will do on this "
-                "class of processor; build the bundle again here to try: %s",
+                "engine %r computes experts %s in float32, for nobody has shown that bfloat16 will do on "
+                "this class of processor; build the bundle again here to try: %s",
                 *(engine, ", ".join(names), REMEDY),
             )
         return
