@@ -182,7 +182,7 @@ def _tokenizer(fields: Fields) -> TokenizerEntry:
 
 def _conditioning(fields: Fields) -> Conditioning:
     conditioning = Conditioning(fields.text("input"), fields.text("encoder"))
-    if conditioning.input in ("sample", "timestep"):
+    if conditioning.input in ("sample", "timestep", "time_embedding"):
         raise fields.error("input", f"{conditioning.input!r} is not a conditioning input")
     fields.close()
     return conditioning

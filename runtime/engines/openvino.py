@@ -24,6 +24,7 @@ LEAST = (2026, 1)
 HELD = {"float32": 4.3, "bfloat16": 6.9}
 # By the names of `runtime.bundle.compiled.PRECISIONS`.
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
+_NATIVE = ("amx_bf16", "avx512_bf16")  # classes of processor with instructions for bfloat16
 _TELEMETRY = "openvino_telemetry"
 
 
@@ -79,16 +80,16 @@ def wins() -> bool:
     There a step of SD 2.1's dense UNet takes 0.45 of the provider's time (Zen 5); where there is nothing
     beyond AVX2 it takes 1.1 of it, in float32 (Zen 3).
     """
-    return processor.vectors() in ("amx_bf16", "avx512_bf16")
+    return processor.vectors() in _NATIVE
 
 
 def computes_in(precision: str) -> bool:
     """Whether it computes in a precision on this processor by instructions made for it."""
     if precision == "float32":
         return True
-    return missing() is None and _HINTS[precision].upper() in _core().get_property(
-        "CPU", "OPTIMIZATION_CAPABILITIES"
-    )
+    if processor.vectors() not in _NATIVE or missing() is not None:
+        return False
+    return _HINTS[precision].upper() in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @cache

@@ -169,6 +169,11 @@ BROKEN: list[tuple[str, Change, str]] = [
         lambda m: put(m["conditioning"][0], input="timestep"),
         "'timestep' is not a conditioning input",
     ),
+    (
+        "an input that the clock gives",
+        lambda m: put(m["conditioning"][0], input="time_embedding"),
+        "'time_embedding' is not a conditioning input",
+    ),
     ("code too high", lambda m: put(m["experts"], **{"4": expert(m)}), "'4' is not 'dense' nor a code of 4"),
     ("leading zero", lambda m: put(m["experts"], **{"00": expert(m)}), "'00' is not 'dense'"),
     ("unlisted file", lambda m: m["files"].pop("experts/0/unet/serve.onnx"), "experts '0': names the file"),

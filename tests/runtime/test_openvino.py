@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import Pipeline
+from runtime import Pipeline, processor
 from runtime.engines import openvino
 from runtime.engines.engine import GraphEngine
 from runtime.engines.onnx import open_session
@@ -160,14 +160,32 @@ def test_what_is_asked_for(
     }
 
 
-def test_a_processor_computes_in_what_openvino_says(core: Callable[..., Core]) -> None:
-    core("FP32", "INT8")
-    assert [openvino.computes_in(name) for name in ("float32", "bfloat16")] == [True, False]
-    core("FP32", "BF16")
-    assert openvino.computes_in("bfloat16")
+@pytest.mark.parametrize(
+    ("vectors", "capabilities", "computes"),
+    [
+        ("amx_bf16", ("FP32", "BF16"), True),
+        ("avx512_bf16", ("FP32", "BF16"), True),
+        ("avx512_bf16", ("FP32", "INT8"), False),
+        ("avx512f", ("FP32", "BF16"), False),  # by instructions made for something else
+    ],
+)
+def test_a_processor_computes_in_what_it_and_openvino_say(
+    core: Callable[..., Core],
+    monkeypatch: pytest.MonkeyPatch,
+    vectors: str,
+    capabilities: tuple[str, ...],
+    computes: bool,
+) -> None:
+    monkeypatch.setattr(processor, "vectors", lambda: vectors)
+    core(*capabilities)
+    assert openvino.computes_in("bfloat16") == computes
+    assert openvino.computes_in("float32")
 
 
-def test_a_processor_that_openvino_has_no_device_for(core: Callable[..., Core]) -> None:
+def test_a_processor_that_openvino_has_no_device_for(
+    core: Callable[..., Core], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "vectors", lambda: "amx_bf16")
     core("BF16", devices=("GPU",))
     assert openvino.missing() == "openvino offers no device for this processor"
     assert not openvino.computes_in("bfloat16")
@@ -187,6 +205,7 @@ def importing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("importing")
 def test_it_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(processor, "vectors", lambda: "amx_bf16")
     monkeypatch.setattr(openvino, "find_spec", lambda name: None)
     said = "openvino is not installed (it comes with `aptp[cpu]`)"
     with pytest.raises(EnvironmentMismatch) as caught:

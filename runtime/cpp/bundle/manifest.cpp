@@ -160,7 +160,7 @@ std::vector<EncoderEntry> parse_encoders(Fields& top) {
 
 ConditioningEntry parse_conditioning(Fields& fields) {
     ConditioningEntry entry{fields.text("input"), fields.text("encoder")};
-    if (entry.input == "sample" || entry.input == "timestep") {
+    if (entry.input == "sample" || entry.input == "timestep" || entry.input == "time_embedding") {
         throw fields.error("input", repr(entry.input) + " is not a conditioning input");
     }
     fields.close();
