@@ -36,7 +36,9 @@ CLASSES = {
     "norms": {"MVN", "GroupNormalization", "InstanceNormalization", "LayerNormalization", "GroupNorm"},
     # OpenVINO makes one operator of attention's products and softmax, and of chains of small ones.
     "fused: attention, elementwise": {"Subgraph"},
-    "elementwise": set("Eltwise Add Mul Div Sub Sigmoid Gelu BiasGelu QuickGelu Swish Math".split()),
+    "elementwise": set(
+        ["Eltwise", "Add", "Mul", "Div", "Sub", "Sigmoid", "Gelu", "BiasGelu", "QuickGelu", "Swish", "Math"]
+    ),
     "copies": {
         *(
             "Reorder",

@@ -77,8 +77,8 @@ def missing() -> str | None:
 def wins() -> bool:
     """Whether `auto` prefers it to ONNX Runtime's CPU provider: where the processor computes in bfloat16.
 
-    There a step of SD 2.1's dense UNet takes 0.45 of the provider's time (Zen 5); where there is nothing
-    beyond AVX2 it takes 1.1 of it, in float32 (Zen 3).
+    There a step of SD 2.1's dense UNet takes 0.45 of the provider's time (Zen 5). Where there is nothing
+    beyond AVX2 it takes as long, and an expert opens again in twice the time (Zen 3).
     """
     return processor.vectors() in _NATIVE
 
