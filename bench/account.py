@@ -30,29 +30,15 @@ from runtime.settings import resolve
 
 # By the engines' names for operators; what is in no other class is named itself.
 CLASSES = {
-    "convolutions": {"Convolution", "Conv", "FusedConv"},
-    "products with weights": {"FullyConnected", "Gemm", "FusedGemm"},
-    "products of activations": {"MatMul", "FusedMatMul", "MHA", "ScaledDotProductAttention", "Softmax"},
-    "norms": {"MVN", "GroupNormalization", "InstanceNormalization", "LayerNormalization", "GroupNorm"},
+    "convolutions": "Convolution Conv FusedConv",
+    "products with weights": "FullyConnected Gemm FusedGemm",
+    "products of activations": "MatMul FusedMatMul MHA ScaledDotProductAttention Softmax",
+    "norms": "MVN GroupNormalization InstanceNormalization LayerNormalization GroupNorm",
     # OpenVINO makes one operator of attention's products and softmax, and of chains of small ones.
-    "fused: attention, elementwise": {"Subgraph"},
-    "elementwise": set(
-        ["Eltwise", "Add", "Mul", "Div", "Sub", "Sigmoid", "Gelu", "BiasGelu", "QuickGelu", "Swish", "Math"]
-    ),
-    "copies": {
-        *(
-            "Reorder",
-            "ReorderInput",
-            "ReorderOutput",
-            "Reshape",
-            "Transpose",
-            "Unsqueeze",
-            "Squeeze",
-            "Slice",
-        ),
-        *("StridedSlice", "Split", "Concat", "Concatenation", "Interpolate", "Resize", "Upsample"),
-        *("Convert", "Cast"),
-    },
+    "fused: attention, elementwise": "Subgraph",
+    "elementwise": "Eltwise Add Mul Div Sub Sigmoid Gelu BiasGelu QuickGelu Swish Math",
+    "copies": "Reorder ReorderInput ReorderOutput Reshape Transpose Unsqueeze Squeeze Slice StridedSlice Split "
+    "Concat Concatenation Interpolate Resize Upsample Convert Cast",
 }
 BETWEEN = "between operators"
 
@@ -145,7 +131,7 @@ def _sums(
 
 
 def _class_of(kind: str) -> str:
-    return next((name for name, kinds in CLASSES.items() if kind in kinds), kind)
+    return next((name for name, kinds in CLASSES.items() if kind in kinds.split()), kind)
 
 
 class OnOpenVino:
