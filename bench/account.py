@@ -37,8 +37,8 @@ CLASSES = {
     # OpenVINO makes one operator of attention's products and softmax, and of chains of small ones.
     "fused: attention, elementwise": "Subgraph",
     "elementwise": "Eltwise Add Mul Div Sub Sigmoid Gelu BiasGelu QuickGelu Swish Math",
-    "copies": "Reorder ReorderInput ReorderOutput Reshape Transpose Unsqueeze Squeeze Slice StridedSlice Split "
-    "Concat Concatenation Interpolate Resize Upsample Convert Cast",
+    "copies": "Reorder ReorderInput ReorderOutput Reshape Transpose Unsqueeze Squeeze Slice StridedSlice "
+    "Split Concat Concatenation Interpolate Resize Upsample Convert Cast",
 }
 BETWEEN = "between operators"
 
