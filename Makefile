@@ -71,11 +71,13 @@ $(CPP_BUILDS): build/%/built: $(VENV)/dev.ready
 	cmake -S runtime/cpp -B $(@D) -DONNXRUNTIME_ROOT=$(CURDIR)/build/onnxruntime $(CPP)
 	cmake --build $(@D) --parallel $$(nproc)
 
-# The whole path on SD 2.1's true geometry with random weights: 4 experts and dense, about 15 GB of disk.
+# The whole path on SD 2.1's true geometry with random weights, 4 experts and dense, on every engine that is here:
+# about 15 GB of disk. Nothing may run beside its last two commands.
 sd21: $(VENV)/dev.ready
 	test -f sd21/checkpoint/aptp.json || $(RUN) -m aptp.new --preset sd21 --size 512x512 --out sd21/checkpoint
 	$(RUN) -m export.build --checkpoint sd21/checkpoint --codes all,dense --out sd21/bundle
-	$(RUN) -m runtime.bench --bundle sd21/bundle --levels opening,step --rounds 5 --out sd21/bench --overwrite
+	$(RUN) -m runtime.bench --bundle sd21/bundle --engine all --levels opening,step --rounds 6 --out sd21/bench --overwrite
+	$(RUN) -m bench.account --bundle sd21/bundle --codes dense,0
 
 # The default from nothing but the renderer, below runs/: seven hours on two cores. TRAIN is passed on to every
 # training command (make default TRAIN="--minutes 120"); the same command goes on where the last one stopped.

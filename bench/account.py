@@ -24,7 +24,7 @@ from bench.report import save, spread
 from runtime import Pipeline
 from runtime.bench.workload import Inputs, Workload
 from runtime.cache import Cache
-from runtime.engines import openvino
+from runtime.engines import openvino, precision
 from runtime.engines.providers import configure, onnxruntime
 from runtime.settings import resolve
 
@@ -67,8 +67,8 @@ def main() -> None:
         graphs = {
             name: ENGINES[options.engine](
                 Cache().serving_graph(runtime.bundle, expert.model),
-                workload.served(name, options.rows),
-                options.precision,
+                workload.served(name, 1),
+                precision.of(expert, options.engine, options.precision),
                 Path(scratch) / name,
             )
             for name, expert in experts.items()
@@ -81,7 +81,8 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - start)
         found = {name: graph.operators() for name, graph in graphs.items()}
     shares = {name: expert.macs / experts[codes[0]].macs for name, expert in experts.items()}
-    title = f"Where a UNet call's time goes: {options.engine}, {options.precision}, {options.rows} rows"
+    computed = {precision.of(expert, options.engine, options.precision) for expert in experts.values()}
+    title = f"Where a UNet call's time goes: {options.engine}, {' and '.join(sorted(computed))}, one row"
     tables = {"By class": by_class(seconds, found, shares), "By kind of operator": by_kind(seconds, found)}
     save(f"account.{options.engine}", title, tables, {"seconds": seconds, "operators": found})
 
@@ -191,8 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", type=Path, default=Path("bundle"))
     parser.add_argument("--codes", default="dense,0", help="the first is what others are compared with")
     parser.add_argument("--engine", choices=tuple(ENGINES), default="openvino")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--rows", type=int, default=1)
+    parser.add_argument("--precision", choices=precision.PRECISIONS, help="default: the least it has earned")
     parser.add_argument("--rounds", type=int, default=12)
     return parser
 
