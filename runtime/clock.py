@@ -29,6 +29,7 @@ class Clock:
         self._experts, self._sessions = experts, sessions
         self._graphs: dict[str, Graph] = {}
         self._kept: OrderedDict[tuple[str, tuple[float, ...]], Float32] = OrderedDict()
+        self._width: int | None = None
         self._lock = threading.Lock()
 
     def __call__(self, plan: Sequence[str], course: Course) -> Float32:
@@ -62,5 +63,11 @@ class Clock:
             raise EngineFailure(
                 f"the clock of expert {expert!r}: gave {found.shape} values, not {len(timesteps)} rows of "
                 "finite ones; build the bundle again"
+            )
+        self._width = self._width or found.shape[1]
+        if found.shape[1] != self._width:  # rows of several experts may share a call
+            raise EngineFailure(
+                f"the clock of expert {expert!r}: gave {found.shape[1]} values a row, and others "
+                f"{self._width}; build the bundle again"
             )
         return found

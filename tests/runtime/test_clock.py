@@ -130,6 +130,14 @@ def test_a_clock_that_gives_no_rows_of_numbers(
     assert f"the clock of expert '0': gave {shape} values, not 3 rows of finite ones" in str(caught.value)
 
 
+def test_a_clock_of_another_width_than_the_others(copy_path: Path, cache_path: Path) -> None:
+    nodes = [AXES, COLUMN, helper.make_node("Identity", ["column"], ["time_embedding"])]
+    clock = clock_of(write_clock(copy_path, nodes, {"timestep": ["batch"]}), cache_path)
+    clock(["1"], course(1.0))
+    with pytest.raises(EngineFailure, match="the clock of expert '0': gave 1 values a row, and others 4"):
+        clock(["0"], course(1.0))
+
+
 def test_a_clock_with_other_inputs_is_refused(copy_path: Path, cache_path: Path) -> None:
     nodes = [AXES, COLUMN, helper.make_node("Add", ["column", "text_embeds"], ["time_embedding"])]
     bundle = write_clock(copy_path, nodes, {"timestep": ["batch"], "text_embeds": ["batch", 4]})
