@@ -12,6 +12,7 @@ import pytest
 
 from aptp.checkpoint.reader import Checkpoint
 from export import build, parity, parts, plan, workers
+from export.compiled import entry
 from export.errors import ParityError, RefusedError, UsageError
 from export.workers import Outcome
 from runtime import processor
@@ -229,3 +230,17 @@ def test_openvino_in_float32_is_pytorch_and_leaves_no_file(mini, tmp_path_factor
     assert made.facts["processor"] == processor.vectors()
     assert not list(folder.iterdir())
     assert not list(source.rglob("serve.onnx.data"))
+
+
+def test_nothing_that_was_compiled_of_an_expert_that_failed_is_published(mini, bundle, rung, monkeypatch):
+    def compiled(job, checkpoint):
+        (job.place(f"experts/{job.part.item}/unet") / "aoti.pt2").write_bytes(b"machine code")
+        wanted = entry.wanted("aoti", checkpoint.latent_size, None)
+        return parts.Made(wanted, {"engine": 0.0, "autocast": 0.0})
+
+    monkeypatch.setattr(parts, "_aoti", compiled)
+    rung.answer(ParityError("openvino in float32 = PyTorch", 0.1, 1e-4), (0.012, True))
+    assert build.main(command(mini, bundle, "--engine", "openvino,aoti")) == 1
+    (expert,) = earned(bundle)
+    assert [path.parent.parent.name for path in bundle.rglob("aoti.pt2")] == [expert]
+    Bundle.open(bundle).verify()
