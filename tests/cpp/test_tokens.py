@@ -210,7 +210,13 @@ def test_other_vocabularies(
         "xCaf\u00e9<x><x>",
     ]
     prompts = [*ascii_text, *added, *PROMPTS, *strings(draw, 500)]
-    compare(program("tokens"), file, tables, TokenizerEntry("tokenizer.json", 20, 1, 2, 3), prompts)
+    compare(
+        program("tokens"),
+        file,
+        tables,
+        TokenizerEntry("tokenizer.json", "characters.json", 20, 1, 2, 3),
+        prompts,
+    )
 
 
 @pytest.mark.parametrize(
