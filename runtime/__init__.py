@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .asynchronous import Runtime
-    from .generated import Generated
-    from .pipeline import Pipeline
+    from runtime.asynchronous import Runtime
+    from runtime.generated import Generated
+    from runtime.pipeline import Pipeline
 
 __all__ = ["Generated", "Pipeline", "Runtime"]
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import OutputFailure, RuntimeFailure
-from .generated import Generated
+from runtime.errors import OutputFailure, RuntimeFailure
+from runtime.generated import Generated
 
 
 class Album:
@@ -33,7 +33,7 @@ class Album:
 
     def add(self, index: int, outcome: Generated | RuntimeFailure) -> None:
         """Save an image, or keep the reason why there is none."""
-        from .images import save_png
+        from runtime.images import save_png
 
         if isinstance(outcome, RuntimeFailure):
             self.failures[index] = outcome
@@ -47,7 +47,7 @@ class Album:
 
     def save_sheet(self) -> None:
         """Write the grid of what was made. A failure of its own stands behind those of the prompts."""
-        from .images import save_grid
+        from runtime.images import save_grid
 
         if self.sheet is not None and self.images:
             try:
@@ -93,7 +93,7 @@ class Album:
         return [index for index in range(len(self.prompts)) if index in self.images or index in self.failures]
 
     def _plain(self, index: int) -> dict[str, Any]:
-        from .images import describe
+        from runtime.images import describe
 
         if index in self.failures:
             return {"prompt": self.prompts[index], "error": str(self.failures[index])}

@@ -7,15 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from .bundle.reader import Bundle
-from .errors import Cancelled, RuntimeFailure
-from .events import Event, Finished
-from .generated import Generated
-from .models import Models
-from .service.host import Host, limits
-from .service.job import Wish
-from .service.order import Asked
-from .service.status import Status
+from runtime.bundle.reader import Bundle
+from runtime.errors import Cancelled, RuntimeFailure
+from runtime.events import Event, Finished
+from runtime.generated import Generated
+from runtime.models import Models
+from runtime.service.host import Host, limits
+from runtime.service.job import Wish
+from runtime.service.order import Asked
+from runtime.service.status import Status
 
 
 class Runtime:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .engines.engine import Engine
-from .errors import EngineFailure
-from .request import Request
+from runtime.engines.engine import Engine
+from runtime.errors import EngineFailure
+from runtime.request import Request
 
 SMALL = 10**9
 TOGETHER = 8

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .bundle.document import Fields, decode
-from .bundle.files import FileEntry, VerifiedFiles
-from .bundle.reader import Bundle
-from .bundle.schema import Model
-from .errors import CacheFailure, IntegrityError, ManifestError
+from runtime.bundle.document import Fields, decode
+from runtime.bundle.files import FileEntry, VerifiedFiles
+from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import Model
+from runtime.errors import CacheFailure, IntegrityError, ManifestError
 
 GRAPH, DATA, RECORD = "serve.onnx", "serve.onnx.data", "record.json"
 _CHUNK = 8 * 1024 * 1024  # bytes of float16, a multiple of 2

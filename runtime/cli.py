@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from .errors import RuntimeFailure, UsageError, nearest
+from runtime.errors import RuntimeFailure, UsageError, nearest
 
 
 class Parser(argparse.ArgumentParser):

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.schema import Expert
-from .engines.engine import Graph
-from .errors import EngineFailure
-from .schedule import Course
-from .sessions import Sessions
+from runtime.bundle.schema import Expert
+from runtime.engines.engine import Graph
+from runtime.errors import EngineFailure
+from runtime.schedule import Course
+from runtime.sessions import Sessions
 
 Float32 = npt.NDArray[np.float32]
 

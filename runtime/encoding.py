@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.reader import Bundle
-from .bundle.schema import EncoderEntry
-from .errors import EngineFailure
-from .sessions import Sessions
-from .tokenizer import Tokenizer
+from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import EncoderEntry
+from runtime.errors import EngineFailure
+from runtime.sessions import Sessions
+from runtime.tokenizer import Tokenizer
 
 KEPT = 64  # encodings; 77 tokens of 1,024 floats are 0.3 MB
 

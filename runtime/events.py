@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .generated import Choice, Generated
+from runtime.generated import Choice, Generated
 
 
 @dataclass(frozen=True, slots=True)

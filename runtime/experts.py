@@ -5,17 +5,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.compiled import SUPERNET
-from .bundle.files import FileEntry
-from .bundle.schema import Compiled, Manifest, Model
-from .engines import openvino, precision
-from .engines.bucket import Bucket
-from .engines.choice import ON_GRAPHS, PROVIDER_OF, fitting
-from .engines.engine import Engine, GraphEngine
-from .engines.onnx import BoundEngine, Session
-from .engines.providers import ON_GPU
-from .errors import EngineFailure, UsageError
-from .sessions import Sessions
+from runtime.bundle.compiled import SUPERNET
+from runtime.bundle.files import FileEntry
+from runtime.bundle.schema import Compiled, Manifest, Model
+from runtime.engines import openvino, precision
+from runtime.engines.bucket import Bucket
+from runtime.engines.choice import ON_GRAPHS, PROVIDER_OF, fitting
+from runtime.engines.engine import Engine, GraphEngine
+from runtime.engines.onnx import BoundEngine, Session
+from runtime.engines.providers import ON_GPU
+from runtime.errors import EngineFailure, UsageError
+from runtime.sessions import Sessions
 
 Float32 = npt.NDArray[np.float32]
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from .album import Album
-from .cli import Parser, run
-from .engines.choice import ENGINES
-from .engines.precision import PRECISIONS
-from .errors import RuntimeFailure, UsageError
-from .pipeline import Pipeline
-from .prompts import read_prompts
+from runtime.album import Album
+from runtime.cli import Parser, run
+from runtime.engines.choice import ENGINES
+from runtime.engines.precision import PRECISIONS
+from runtime.errors import RuntimeFailure, UsageError
+from runtime.pipeline import Pipeline
+from runtime.prompts import read_prompts
 
 GRID = "grid.png"
 

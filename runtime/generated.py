@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .errors import EngineFailure
-from .settings import Settings
+from runtime.errors import EngineFailure
+from runtime.settings import Settings
 
 BLANK = 2  # an image whose values span no more than this, of 255, shows nothing
 

@@ -15,8 +15,8 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from .errors import OutputFailure
-from .generated import Generated
+from runtime.errors import OutputFailure
+from runtime.generated import Generated
 
 KEY = "aptp"  # the PNG text chunk that holds the settings, as JSON
 FORMATS = ("png", "jpeg", "webp")

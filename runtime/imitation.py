@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .errors import UsageError
-from .events import Step
-from .generated import Generated
+from runtime.errors import UsageError
+from runtime.events import Step
+from runtime.generated import Generated
 
 if TYPE_CHECKING:
     from PIL.Image import Image

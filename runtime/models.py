@@ -6,24 +6,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .batching import default_batch
-from .bundle.reader import Bundle
-from .cache import Cache
-from .clock import Clock
-from .encoding import Encoder
-from .engines import precision as precisions
-from .engines.bucket import Bucket
-from .engines.choice import choose, provider_beside
-from .engines.engine import Engine, Graph
-from .errors import EngineFailure, UsageError
-from .experts import Experts, memory_of
-from .machine import half_of_memory
-from .request import Request, constant_plan
-from .router import Route, Router
-from .schedule import Course, Solver, Trajectory
-from .scheduling.capacity import Capacity
-from .sessions import Sessions
-from .settings import check_limit
+from runtime.batching import default_batch
+from runtime.bundle.reader import Bundle
+from runtime.cache import Cache
+from runtime.clock import Clock
+from runtime.encoding import Encoder
+from runtime.engines import precision as precisions
+from runtime.engines.bucket import Bucket
+from runtime.engines.choice import choose, provider_beside
+from runtime.engines.engine import Engine, Graph
+from runtime.errors import EngineFailure, UsageError
+from runtime.experts import Experts, memory_of
+from runtime.machine import half_of_memory
+from runtime.request import Request, constant_plan
+from runtime.router import Route, Router
+from runtime.schedule import Course, Solver, Trajectory
+from runtime.scheduling.capacity import Capacity
+from runtime.sessions import Sessions
+from runtime.settings import check_limit
 
 Float32 = npt.NDArray[np.float32]
 

@@ -10,20 +10,20 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import imitation
-from .bundle.reader import Bundle
-from .errors import RuntimeFailure, UsageError
-from .events import Event, Finished, Step
-from .generated import Generated
-from .models import Models
-from .router import Route
-from .scheduling.scheduler import Limits
-from .scheduling.ticket import Ticket
-from .service.host import Host, limits
-from .service.job import Job, Wish
-from .service.order import Asked, settings_of, take
-from .settings import check_latents, check_seeds
-from .tokenizer import check_prompt
+from runtime import imitation
+from runtime.bundle.reader import Bundle
+from runtime.errors import RuntimeFailure, UsageError
+from runtime.events import Event, Finished, Step
+from runtime.generated import Generated
+from runtime.models import Models
+from runtime.router import Route
+from runtime.scheduling.scheduler import Limits
+from runtime.scheduling.ticket import Ticket
+from runtime.service.host import Host, limits
+from runtime.service.job import Job, Wish
+from runtime.service.order import Asked, settings_of, take
+from runtime.settings import check_latents, check_seeds
+from runtime.tokenizer import check_prompt
 
 Float32 = npt.NDArray[np.float32]
 OnStep = Callable[[int, int, int], None]  # the image's index, rows done, rows in all

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .errors import UsageError
+from runtime.errors import UsageError
 
 
 def read_prompts(path: str | Path) -> list[str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from .errors import EngineFailure
-from .schedule import Trajectory
+from runtime.errors import EngineFailure
+from runtime.schedule import Trajectory
 
 Float32 = npt.NDArray[np.float32]
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.schema import RouterEntry
-from .encoding import Encoding
-from .errors import EngineFailure
-from .sessions import Sessions
+from runtime.bundle.schema import RouterEntry
+from runtime.encoding import Encoding
+from runtime.errors import EngineFailure
+from runtime.sessions import Sessions
 
 
 class Route(NamedTuple):

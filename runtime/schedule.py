@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.reader import Bundle
-from .bundle.schema import Schedule
-from .errors import ManifestError, UsageError
+from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import Schedule
+from runtime.errors import ManifestError, UsageError
 
 Float32 = npt.NDArray[np.float32]
 

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from .bundle.compiled import SUPERNET
-from .bundle.reader import Bundle
-from .bundle.schema import Compiled, Model
-from .cache import Cache
-from .engines import aoti, openvino, tensorrt
-from .engines.choice import PROVIDER_OF
-from .engines.engine import Engine, Graph
-from .engines.onnx import Session, open_session
-from .errors import IntegrityError
+from runtime.bundle.compiled import SUPERNET
+from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import Compiled, Model
+from runtime.cache import Cache
+from runtime.engines import aoti, openvino, tensorrt
+from runtime.engines.choice import PROVIDER_OF
+from runtime.engines.engine import Engine, Graph
+from runtime.engines.onnx import Session, open_session
+from runtime.errors import IntegrityError
 
 T = TypeVar("T")
 

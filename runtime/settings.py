@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.schema import DENSE, GUIDANCE, Latent, Manifest
-from .errors import UsageError, nearest
+from runtime.bundle.schema import DENSE, GUIDANCE, Latent, Manifest
+from runtime.errors import UsageError, nearest
 
 SEED = 2**64
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .bundle.reader import Bundle
-from .bundle.schema import TokenizerEntry
-from .errors import ManifestError, UsageError
+from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import TokenizerEntry
+from runtime.errors import ManifestError, UsageError
 
 CHARACTERS = 10_000
 

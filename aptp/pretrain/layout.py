@@ -15,16 +15,7 @@ from torch.nn import functional
 
 from aptp.data.scenes.compose import Layout
 from aptp.data.scenes.letters import ends
-from aptp.data.scenes.vocabulary import (
-    COLOURS,
-    GROUNDS,
-    LETTERS,
-    SHAPES,
-    SIDE,
-    SIZES,
-    TEXTURES,
-    WRITTEN,
-)
+from aptp.data.scenes.vocabulary import COLOURS, GROUNDS, LETTERS, SHAPES, SIDE, SIZES, TEXTURES, WRITTEN
 
 CELLS = 8  # along one side
 UNASKED = -1  # where a question has no answer: the colour of a thing where there is none

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..cli import run
-from ..errors import RuntimeFailure, UsageError
-from . import charts, machine, report
-from .findings import Findings
-from .options import parse
-from .progress import Progress
-from .study import OutOfTime, Study
+from runtime.bench import charts, machine, report
+from runtime.bench.findings import Findings
+from runtime.bench.options import parse
+from runtime.bench.progress import Progress
+from runtime.bench.study import OutOfTime, Study
+from runtime.cli import run
+from runtime.errors import RuntimeFailure, UsageError
 
 INTERRUPTED = "interrupted"
 

@@ -13,13 +13,13 @@ from functools import partial
 
 import numpy as np
 
-from ..errors import QueueFull, RuntimeFailure
-from ..events import Event, Finished, Started
-from ..pipeline import Pipeline
-from ..service.tally import KINDS
-from ..settings import Settings
-from .mixture import asked_for, work_of
-from .sampling import OnRound
+from runtime.bench.mixture import asked_for, work_of
+from runtime.bench.sampling import OnRound
+from runtime.errors import QueueFull, RuntimeFailure
+from runtime.events import Event, Finished, Started
+from runtime.pipeline import Pipeline
+from runtime.service.tally import KINDS
+from runtime.settings import Settings
 
 Clock = Callable[[], float]
 

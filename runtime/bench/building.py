@@ -5,7 +5,7 @@ A bundle knows no times. The report is believed for exactly those models whose i
 
 import json
 
-from ..bundle.reader import Bundle
+from runtime.bundle.reader import Bundle
 
 REPORT = "report.json"
 

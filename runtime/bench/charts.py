@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import EnvironmentMismatch
-from .peers import PEERS
-from .spec import label
+from runtime.bench.peers import PEERS
+from runtime.bench.spec import label
+from runtime.errors import EnvironmentMismatch
 
 Document = Mapping[str, Any]
 LATENCY, THROUGHPUT, MIXTURE = "latency.png", "throughput.png", "mixture.png"

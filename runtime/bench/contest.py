@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from ..bundle.schema import DENSE
-from ..errors import EngineFailure, PeerFailure, RuntimeFailure
-from . import memory
-from .findings import Comparison, Entry, Findings, NotRun, PeerLoad
-from .lineup import Rival
-from .peers import PEERS, PeerProcess
-from .sampling import OnRound, Turns, Work
-from .spec import Contender, Spec
-from .workload import PROMPT, Float32, Workload, check_output, distance
+from runtime.bench import memory
+from runtime.bench.findings import Comparison, Entry, Findings, NotRun, PeerLoad
+from runtime.bench.lineup import Rival
+from runtime.bench.peers import PEERS, PeerProcess
+from runtime.bench.sampling import OnRound, Turns, Work
+from runtime.bench.spec import Contender, Spec
+from runtime.bench.workload import PROMPT, Float32, Workload, check_output, distance
+from runtime.bundle.schema import DENSE
+from runtime.errors import EngineFailure, PeerFailure, RuntimeFailure
 
 # Far above what bfloat16 does to a UNet (a few hundredths), far below what a wrong weight does. How close an
 # engine must be to be published is for export's parity ladder to say.

@@ -6,12 +6,12 @@ Filled while it goes, so that an interrupt leaves what was measured.
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .arrivals import Arrivals
-from .memory import Memory
-from .mixture import Mixture
-from .opening import Opening
-from .peak import Peak
-from .sampling import Series
+from runtime.bench.arrivals import Arrivals
+from runtime.bench.memory import Memory
+from runtime.bench.mixture import Mixture
+from runtime.bench.opening import Opening
+from runtime.bench.peak import Peak
+from runtime.bench.sampling import Series
 
 
 @dataclass(slots=True)

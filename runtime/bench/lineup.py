@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..bundle.schema import DENSE, Manifest
-from ..engines.choice import fitting
-from ..machine import half_of_memory
-from .spec import Contender, Spec
+from runtime.bench.spec import Contender, Spec
+from runtime.bundle.schema import DENSE, Manifest
+from runtime.engines.choice import fitting
+from runtime.machine import half_of_memory
 
 FLOAT32 = 4
 PEER = (

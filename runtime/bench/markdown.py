@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import quantities
-from .quantities import NONE
-from .spec import label
+from runtime.bench import quantities
+from runtime.bench.quantities import NONE
+from runtime.bench.spec import label
 
 Document = Mapping[str, Any]
 TITLES = {

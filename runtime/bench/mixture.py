@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..bundle.schema import DENSE, Manifest
-from ..errors import CodeUnavailable, RuntimeFailure
-from ..events import Event, Finished
-from ..generated import Generated
-from ..pipeline import Pipeline
-from ..router import Route, wanted
-from ..service.order import Asked, code_of
-from ..service.tally import KINDS
-from ..settings import Settings
-from .sampling import OnRound
+from runtime.bench.sampling import OnRound
+from runtime.bundle.schema import DENSE, Manifest
+from runtime.errors import CodeUnavailable, RuntimeFailure
+from runtime.events import Event, Finished
+from runtime.generated import Generated
+from runtime.pipeline import Pipeline
+from runtime.router import Route, wanted
+from runtime.service.order import Asked, code_of
+from runtime.service.tally import KINDS
+from runtime.settings import Settings
 
 Clock = Callable[[], float]
 

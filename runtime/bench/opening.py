@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ..cache import default_folder
-from ..errors import EngineFailure, RuntimeFailure
-from . import memory
-from .building import build_seconds
-from .lineup import files
-from .memory import Memory
-from .spec import Contender, Spec
-from .workload import Clock, Workload
+from runtime.bench import memory
+from runtime.bench.building import build_seconds
+from runtime.bench.lineup import files
+from runtime.bench.memory import Memory
+from runtime.bench.spec import Contender, Spec
+from runtime.bench.workload import Clock, Workload
+from runtime.cache import default_folder
+from runtime.errors import EngineFailure, RuntimeFailure
 
 
 @dataclass(frozen=True, slots=True)

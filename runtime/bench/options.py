@@ -12,18 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..batching import default_batch
-from ..bundle.manifest import MANIFEST
-from ..bundle.reader import Bundle
-from ..cli import Parser
-from ..errors import UsageError
-from ..prompts import read_prompts
-from ..schedule import Solver
-from ..settings import check_limit, resolve
-from ..tokenizer import check_prompt
-from .peers import PEERS
-from .sampling import Effort
-from .spec import (
+from runtime.batching import default_batch
+from runtime.bench.peers import PEERS
+from runtime.bench.sampling import Effort
+from runtime.bench.spec import (
     ENGINES,
     LEVELS,
     Spec,
@@ -34,6 +26,14 @@ from .spec import (
     choose_rates,
     choose_rows,
 )
+from runtime.bundle.manifest import MANIFEST
+from runtime.bundle.reader import Bundle
+from runtime.cli import Parser
+from runtime.errors import UsageError
+from runtime.prompts import read_prompts
+from runtime.schedule import Solver
+from runtime.settings import check_limit, resolve
+from runtime.tokenizer import check_prompt
 
 DEVICES = ("cpu", "cuda")
 

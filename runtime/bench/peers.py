@@ -17,9 +17,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import PeerFailure
-from .spec import Spec
-from .workload import Float32, Inputs
+from runtime.bench.spec import Spec
+from runtime.bench.workload import Float32, Inputs
+from runtime.errors import PeerFailure
 
 ROOT, MODULE = Path(__file__).parents[2], "bench.peers"
 _LAST_LINES = 3  # of what a peer said before it stopped

@@ -9,14 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputFailure
-from ..service.tally import KINDS
-from . import charts, markdown
-from .arrivals import Arrivals
-from .findings import Comparison, Entry, Findings
-from .mixture import Mixture, Pass
-from .peak import Peak
-from .statistics import median_of, speed_up, summarize
+from runtime.bench import charts, markdown
+from runtime.bench.arrivals import Arrivals
+from runtime.bench.findings import Comparison, Entry, Findings
+from runtime.bench.mixture import Mixture, Pass
+from runtime.bench.peak import Peak
+from runtime.bench.statistics import median_of, speed_up, summarize
+from runtime.errors import OutputFailure
+from runtime.service.tally import KINDS
 
 JSON, MARKDOWN = "report.json", "report.md"
 FORMAT, VERSION = "aptp-bench", 1

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
-from ..errors import RuntimeFailure
+from runtime.errors import RuntimeFailure
 
 Work = Callable[[], float]  # does the work once, and gives the seconds that it took
 OnRound = Callable[[str, int, int], None]  # the phase, rounds done, rounds expected in all

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..bundle.schema import DENSE, Manifest
-from ..engines import choice, precision
-from ..errors import UsageError, nearest
-from ..pipeline import Pipeline
-from ..settings import Settings, check_limit
-from .sampling import Effort
+from runtime.bench.sampling import Effort
+from runtime.bundle.schema import DENSE, Manifest
+from runtime.engines import choice, precision
+from runtime.errors import UsageError, nearest
+from runtime.pipeline import Pipeline
+from runtime.settings import Settings, check_limit
 
 ENGINES = choice.ENGINES
 LEVELS = ("opening", "step", "loop", "image", "parts")

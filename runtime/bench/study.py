@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..bundle.reader import Bundle
-from ..errors import RuntimeFailure
-from . import machine, mixture
-from .arrivals import OpenLoop
-from .contest import Contest
-from .findings import Comparison, Entry, Findings, NotRun
-from .lineup import does_not_fit, line_ups
-from .mixture import ClosedLoop
-from .opening import measure_apart
-from .progress import Progress
-from .sampling import Turns
-from .spec import Spec, precisions
-from .workload import Clock, Workload
+from runtime.bench import machine, mixture
+from runtime.bench.arrivals import OpenLoop
+from runtime.bench.contest import Contest
+from runtime.bench.findings import Comparison, Entry, Findings, NotRun
+from runtime.bench.lineup import does_not_fit, line_ups
+from runtime.bench.mixture import ClosedLoop
+from runtime.bench.opening import measure_apart
+from runtime.bench.progress import Progress
+from runtime.bench.sampling import Turns
+from runtime.bench.spec import Spec, precisions
+from runtime.bench.workload import Clock, Workload
+from runtime.bundle.reader import Bundle
+from runtime.errors import RuntimeFailure
 
 QUEUED = 4  # requests that may wait for each that runs, as in a server
 

@@ -11,17 +11,17 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from ..batching import Call
-from ..engines.bucket import Bucket
-from ..engines.engine import Engine
-from ..errors import EngineFailure
-from ..noise import normal
-from ..pipeline import Pipeline
-from ..request import Request
-from ..schedule import Trajectory
-from ..service.order import code_of
-from ..settings import Settings
-from .sampling import Work
+from runtime.batching import Call
+from runtime.bench.sampling import Work
+from runtime.engines.bucket import Bucket
+from runtime.engines.engine import Engine
+from runtime.errors import EngineFailure
+from runtime.noise import normal
+from runtime.pipeline import Pipeline
+from runtime.request import Request
+from runtime.schedule import Trajectory
+from runtime.service.order import code_of
+from runtime.settings import Settings
 
 Float32 = npt.NDArray[np.float32]
 Clock = Callable[[], float]

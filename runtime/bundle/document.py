@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from ..errors import ManifestError, nearest
+from runtime.errors import ManifestError, nearest
 
 BYTES = 4 * 1024 * 1024  # of a whole document
 DEPTH = 32  # of nested objects and lists

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
-from ..errors import IntegrityError, ManifestError
+from runtime.errors import IntegrityError, ManifestError
 
 PATH_LENGTH = 255
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..errors import ManifestError, nearest
-from . import compiled
-from .document import Fields, as_integer, as_number, as_text, check_surrogates, decode
-from .files import FileEntry, check_path
-from .schema import (
+from runtime.bundle import compiled
+from runtime.bundle.document import Fields, as_integer, as_number, as_text, check_surrogates, decode
+from runtime.bundle.files import FileEntry, check_path
+from runtime.bundle.schema import (
     DENSE,
     GUIDANCE,
     Conditioning,
@@ -31,6 +30,7 @@ from .schema import (
     TokenizerEntry,
     Unfamiliar,
 )
+from runtime.errors import ManifestError, nearest
 
 MAJOR, MINOR = 3, 0
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.schema import Compiled
-from ..errors import EngineFailure, EnvironmentMismatch
-from .recorded import Recorded
+from runtime.bundle.schema import Compiled
+from runtime.engines.recorded import Recorded
+from runtime.errors import EngineFailure, EnvironmentMismatch
 
 Float32 = npt.NDArray[np.float32]
 

@@ -6,10 +6,10 @@ of compiled file, which the bundle has to hold for every expert: one file each, 
 
 import logging
 
-from ..bundle.compiled import KINDS
-from ..bundle.schema import Compiled, Expert, Manifest
-from ..errors import EnvironmentMismatch, UsageError, nearest
-from . import openvino, providers, target, tensorrt
+from runtime.bundle.compiled import KINDS
+from runtime.bundle.schema import Compiled, Expert, Manifest
+from runtime.engines import openvino, providers, target, tensorrt
+from runtime.errors import EnvironmentMismatch, UsageError, nearest
 
 PROVIDER_OF = {"cpu": "cpu", "cuda": "cuda", "tensorrt-ep": "tensorrt"}  # engines that are ONNX Runtime
 ON_GRAPHS = ("cpu", "openvino", "cuda", "tensorrt-ep")

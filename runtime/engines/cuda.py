@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import EnvironmentMismatch
+from runtime.errors import EnvironmentMismatch
 
 Float32 = npt.NDArray[np.float32]
 

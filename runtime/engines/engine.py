@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import EngineFailure
+from runtime.errors import EngineFailure
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]

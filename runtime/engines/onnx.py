@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import EngineFailure
-from .engine import Array, Float32, Graph
-from .providers import configure, in_use, onnxruntime
+from runtime.engines.engine import Array, Float32, Graph
+from runtime.engines.providers import configure, in_use, onnxruntime
+from runtime.errors import EngineFailure
 
 _FATAL_AND_ERROR = 3
 

@@ -6,8 +6,8 @@ Nothing is imported before it is needed.
 from functools import cache
 from typing import Any
 
-from ..errors import EnvironmentMismatch
-from . import nvidia
+from runtime.engines import nvidia
+from runtime.errors import EnvironmentMismatch
 
 _IN_ORT = {
     "cpu": "CPUExecutionProvider",

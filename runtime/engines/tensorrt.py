@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.schema import Compiled
-from ..errors import EngineFailure, EnvironmentMismatch
-from .cuda import Gpu, Mirrored, gpu
+from runtime.bundle.schema import Compiled
+from runtime.engines.cuda import Gpu, Mirrored, gpu
+from runtime.errors import EngineFailure, EnvironmentMismatch
 
 Float32 = npt.NDArray[np.float32]
 

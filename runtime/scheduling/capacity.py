@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from .ticket import Key
+from runtime.scheduling.ticket import Key
 
 WORTH = 0.05
 SAMPLES = 8

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .ticket import End
+from runtime.scheduling.ticket import End
 
 _SMOOTHING = 0.2
 

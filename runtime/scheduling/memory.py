@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from .ticket import Key
+from runtime.scheduling.ticket import Key
 
 TURN = 4
 

@@ -4,8 +4,8 @@ import heapq
 import math
 from typing import Generic
 
-from ..errors import QueueFull
-from .ticket import State, T, Ticket
+from runtime.errors import QueueFull
+from runtime.scheduling.ticket import State, T, Ticket
 
 
 class Queue(Generic[T]):

@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple
 
-from .counts import Counts
-from .memory import Memory
-from .queue import Queue
-from .ticket import End, Key, State, T, Ticket
+from runtime.scheduling.counts import Counts
+from runtime.scheduling.memory import Memory
+from runtime.scheduling.queue import Queue
+from runtime.scheduling.ticket import End, Key, State, T, Ticket
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from importlib.util import find_spec
 
-from ..cli import run
-from ..errors import EnvironmentMismatch
+from runtime.cli import run
+from runtime.errors import EnvironmentMismatch
 
 _NEEDED = ("starlette", "uvicorn", "prometheus_client")
 
@@ -15,7 +15,7 @@ def main() -> int:
         raise EnvironmentMismatch(
             f"python -m runtime.serve needs {', '.join(missing)}; install with `pip install 'aptp[serve]'`"
         )
-    from . import command
+    from runtime.serve import command
 
     return command.main()
 

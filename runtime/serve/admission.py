@@ -10,17 +10,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..events import Finished
-from ..generated import Generated
-from . import reply
-from .backend import Backend, Stream
-from .client import JSON, read_json, while_connected
-from .event_stream import EventStream
-from .generation import Generation, parse
-from .limits import Limits
-from .metrics import Course, Metrics
-from .problem import FieldError
-from .upstream import Upstream
+from runtime.events import Finished
+from runtime.generated import Generated
+from runtime.serve import reply
+from runtime.serve.backend import Backend, Stream
+from runtime.serve.client import JSON, read_json, while_connected
+from runtime.serve.event_stream import EventStream
+from runtime.serve.generation import Generation, parse
+from runtime.serve.limits import Limits
+from runtime.serve.metrics import Course, Metrics
+from runtime.serve.problem import FieldError
+from runtime.serve.upstream import Upstream
 
 
 class Admission:

@@ -5,17 +5,17 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Route
 
-from . import openapi
-from .admission import Admission
-from .authentication import Authentication
-from .catalogue import Catalogue
-from .metrics import Metrics
-from .observation import ID, Observation
-from .operations import Operations
-from .page import Page
-from .policy import Policy
-from .problem import HANDLERS
-from .upstream import Upstream
+from runtime.serve import openapi
+from runtime.serve.admission import Admission
+from runtime.serve.authentication import Authentication
+from runtime.serve.catalogue import Catalogue
+from runtime.serve.metrics import Metrics
+from runtime.serve.observation import ID, Observation
+from runtime.serve.operations import Operations
+from runtime.serve.page import Page
+from runtime.serve.policy import Policy
+from runtime.serve.problem import HANDLERS
+from runtime.serve.upstream import Upstream
 
 
 def build(upstream: Upstream, version: str, policy: Policy, page: Page) -> Starlette:

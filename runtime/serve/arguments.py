@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cli import Parser
-from ..engines.choice import ENGINES
-from ..engines.precision import PRECISIONS
-from ..errors import UsageError
-from ..settings import check_limit
-from .authentication import read_token
-from .log import FORMATS
-from .policy import Policy
+from runtime.cli import Parser
+from runtime.engines.choice import ENGINES
+from runtime.engines.precision import PRECISIONS
+from runtime.errors import UsageError
+from runtime.serve.authentication import read_token
+from runtime.serve.log import FORMATS
+from runtime.serve.policy import Policy
+from runtime.settings import check_limit
 
 
 @dataclass(frozen=True, slots=True)

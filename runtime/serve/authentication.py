@@ -11,8 +11,8 @@ from pathlib import Path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..errors import UsageError
-from .problem import Problem
+from runtime.errors import UsageError
+from runtime.serve.problem import Problem
 
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 OPEN_BELOW = "/page/"

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-from ..bundle.schema import Manifest
-from ..events import Event
-from ..service.status import Status
+from runtime.bundle.schema import Manifest
+from runtime.events import Event
+from runtime.service.status import Status
 
 
 class Opened(Protocol):

@@ -5,13 +5,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .. import tokenizer
-from ..bundle.schema import DENSE, GUIDANCE, Manifest
-from .generation import IMAGES, MODEL
-from .limits import Limits
-from .problem import Problem
-from .reply import json_reply, share
-from .upstream import Upstream
+from runtime import tokenizer
+from runtime.bundle.schema import DENSE, GUIDANCE, Manifest
+from runtime.serve.generation import IMAGES, MODEL
+from runtime.serve.limits import Limits
+from runtime.serve.problem import Problem
+from runtime.serve.reply import json_reply, share
+from runtime.serve.upstream import Upstream
 
 NAME = "aptp"
 

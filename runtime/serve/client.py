@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
-from .limits import Limits
-from .problem import Problem
+from runtime.serve.limits import Limits
+from runtime.serve.problem import Problem
 
 T = TypeVar("T")
 

@@ -10,14 +10,14 @@ from typing import cast
 
 from starlette.types import ASGIApp
 
-from .. import Runtime
-from . import log
-from .app import build
-from .arguments import Options, parse
-from .backend import Backend
-from .lifecycle import Lifecycle, listen, server
-from .page import Page
-from .upstream import Upstream
+from runtime import Runtime
+from runtime.serve import log
+from runtime.serve.app import build
+from runtime.serve.arguments import Options, parse
+from runtime.serve.backend import Backend
+from runtime.serve.lifecycle import Lifecycle, listen, server
+from runtime.serve.page import Page
+from runtime.serve.upstream import Upstream
 
 
 def main(arguments: Sequence[str] | None = None, opener: Callable[[Options], Backend] | None = None) -> int:

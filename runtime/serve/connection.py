@@ -12,8 +12,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .limits import Limits
-from .problem import SERVER, Problem
+from runtime.serve.limits import Limits
+from runtime.serve.problem import SERVER, Problem
 
 
 class Timer:

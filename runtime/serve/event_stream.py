@@ -9,16 +9,16 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..bundle.schema import Manifest
-from ..errors import RuntimeFailure
-from ..events import Event, Finished, Queued, Started, Step
-from . import reply
-from .backend import Stream
-from .client import while_connected
-from .generation import Generation
-from .log import LOGGER
-from .metrics import Course
-from .problem import Problem
+from runtime.bundle.schema import Manifest
+from runtime.errors import RuntimeFailure
+from runtime.events import Event, Finished, Queued, Started, Step
+from runtime.serve import reply
+from runtime.serve.backend import Stream
+from runtime.serve.client import while_connected
+from runtime.serve.generation import Generation
+from runtime.serve.log import LOGGER
+from runtime.serve.metrics import Course
+from runtime.serve.problem import Problem
 
 ALIVE = b": alive\n\n"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from ..bundle.document import decode
-from ..bundle.schema import DENSE, GUIDANCE
-from ..errors import ManifestError, UsageError, nearest
-from ..images import FORMATS
-from ..settings import SEED
-from ..tokenizer import check_prompt
-from .problem import FieldError
+from runtime.bundle.document import decode
+from runtime.bundle.schema import DENSE, GUIDANCE
+from runtime.errors import ManifestError, UsageError, nearest
+from runtime.images import FORMATS
+from runtime.serve.problem import FieldError
+from runtime.settings import SEED
+from runtime.tokenizer import check_prompt
 
 MODEL = "aptp"  # the model that routes; `aptp:3` and `aptp:dense` are its experts
 IMAGES = 8  # of one request

@@ -17,11 +17,11 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from ..errors import RuntimeFailure, UsageError
-from .connection import Connection
-from .limits import Limits
-from .log import LOGGER
-from .upstream import Upstream
+from runtime.errors import RuntimeFailure, UsageError
+from runtime.serve.connection import Connection
+from runtime.serve.limits import Limits
+from runtime.serve.log import LOGGER
+from runtime.serve.upstream import Upstream
 
 FORCED = 2.0  # seconds
 BACKLOG = 128  # connections that wait to be taken; asyncio takes as many at once, and serves nobody meanwhile

@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..errors import Closed
-from ..events import Event, Finished, Started
-from ..service.status import Status
-from .reply import code_of
-from .upstream import State, Upstream
+from runtime.errors import Closed
+from runtime.events import Event, Finished, Started
+from runtime.serve.reply import code_of
+from runtime.serve.upstream import State, Upstream
+from runtime.service.status import Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ENDS = ("finished", "failed", "cancelled", "expired")

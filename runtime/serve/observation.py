@@ -11,9 +11,9 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .log import LOGGER
-from .metrics import Metrics
-from .problem import Problem
+from runtime.serve.log import LOGGER
+from runtime.serve.metrics import Metrics
+from runtime.serve.problem import Problem
 
 ID = "x-request-id"
 UNKNOWN = "unknown"

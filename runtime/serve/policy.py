@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .limits import LIMITS, Limits
+from runtime.serve.limits import LIMITS, Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from ..errors import (
+from runtime.errors import (
     Closed,
     CodeUnavailable,
     DeadlineExceeded,

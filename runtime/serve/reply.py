@@ -14,9 +14,9 @@ import numpy.typing as npt
 from PIL import Image
 from starlette.responses import Response
 
-from ..bundle.schema import DENSE, Manifest
-from ..generated import Choice, Generated
-from ..images import describe, encode, encode_pixels
+from runtime.bundle.schema import DENSE, Manifest
+from runtime.generated import Choice, Generated
+from runtime.images import describe, encode, encode_pixels
 
 # OpenAI's events have to tell these. Nothing is counted in tokens here, and images have no transparent parts.
 _USAGE = {

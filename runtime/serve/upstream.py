@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-from ..errors import Closed, RuntimeFailure
-from .backend import Backend
-from .log import LOGGER
+from runtime.errors import Closed, RuntimeFailure
+from runtime.serve.backend import Backend
+from runtime.serve.log import LOGGER
 
 
 class State(Enum):

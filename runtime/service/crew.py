@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..batching import Call
-from ..bundle.schema import DENSE
-from ..engines.engine import Engine
-from ..errors import CodeUnavailable
-from ..generated import Choice, Generated, to_pixels
-from ..models import Models
-from ..noise import normal
-from ..router import wanted
-from ..schedule import Trajectory
-from .health import Health
-from .job import Job, Place
-from .order import Order, unavailable
-from .tally import DECODING, ENCODING, OPENING, ROUTING, UNET, Tally
+from runtime.batching import Call
+from runtime.bundle.schema import DENSE
+from runtime.engines.engine import Engine
+from runtime.errors import CodeUnavailable
+from runtime.generated import Choice, Generated, to_pixels
+from runtime.models import Models
+from runtime.noise import normal
+from runtime.router import wanted
+from runtime.schedule import Trajectory
+from runtime.service.health import Health
+from runtime.service.job import Job, Place
+from runtime.service.order import Order, unavailable
+from runtime.service.tally import DECODING, ENCODING, OPENING, ROUTING, UNET, Tally
 
 
 class Crew:

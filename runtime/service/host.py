@@ -8,19 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ..errors import RuntimeFailure
-from ..events import Event, Finished
-from ..models import Models
-from ..scheduling.memory import Memory
-from ..scheduling.scheduler import Limits, Scheduler
-from ..scheduling.ticket import Key, Ticket
-from ..settings import check_deadline, check_limit, check_previews, check_priority
-from .crew import Crew
-from .health import Health
-from .job import Job, Listener, Place, Wish
-from .order import Asked, code_of, take
-from .service import Service
-from .status import ExpertStatus, Status
+from runtime.errors import RuntimeFailure
+from runtime.events import Event, Finished
+from runtime.models import Models
+from runtime.scheduling.memory import Memory
+from runtime.scheduling.scheduler import Limits, Scheduler
+from runtime.scheduling.ticket import Key, Ticket
+from runtime.service.crew import Crew
+from runtime.service.health import Health
+from runtime.service.job import Job, Listener, Place, Wish
+from runtime.service.order import Asked, code_of, take
+from runtime.service.service import Service
+from runtime.service.status import ExpertStatus, Status
+from runtime.settings import check_deadline, check_limit, check_previews, check_priority
 
 Opener = Callable[[str | Path], Models]
 

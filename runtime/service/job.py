@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..engines.bucket import Bucket
-from ..errors import RuntimeFailure
-from ..events import Event, Finished, Queued, Started, Step
-from ..generated import Choice, Generated
-from ..models import DECODER, Models
-from ..request import Request
-from .order import Order
-from .preview import moments, picture
+from runtime.engines.bucket import Bucket
+from runtime.errors import RuntimeFailure
+from runtime.events import Event, Finished, Queued, Started, Step
+from runtime.generated import Choice, Generated
+from runtime.models import DECODER, Models
+from runtime.request import Request
+from runtime.service.order import Order
+from runtime.service.preview import moments, picture
 
 Listener = Callable[[Event | RuntimeFailure], None]
 

@@ -7,13 +7,13 @@ from typing import Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.reader import Bundle
-from ..bundle.schema import DENSE
-from ..errors import CodeUnavailable, UsageError, nearest
-from ..models import Models
-from ..schedule import Course
-from ..settings import Settings, check_code, check_latents, check_seeds, latents_size, resolve
-from ..tokenizer import check_prompt
+from runtime.bundle.reader import Bundle
+from runtime.bundle.schema import DENSE
+from runtime.errors import CodeUnavailable, UsageError, nearest
+from runtime.models import Models
+from runtime.schedule import Course
+from runtime.settings import Settings, check_code, check_latents, check_seeds, latents_size, resolve
+from runtime.tokenizer import check_prompt
 
 Float32 = npt.NDArray[np.float32]
 

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.schema import Decoder
-from ..generated import to_pixels
-from ..schedule import Trajectory
+from runtime.bundle.schema import Decoder
+from runtime.generated import to_pixels
+from runtime.schedule import Trajectory
 
 
 def moments(count: int, rows: int) -> frozenset[int]:

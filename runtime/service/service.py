@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic
 
-from ..errors import Cancelled, Closed, DeadlineExceeded, EngineFailure, RuntimeFailure
-from ..scheduling.scheduler import Group, Opening, Scheduler
-from ..scheduling.ticket import End, Key, Ticket
-from .lane import Lane
-from .work import Handler, W
+from runtime.errors import Cancelled, Closed, DeadlineExceeded, EngineFailure, RuntimeFailure
+from runtime.scheduling.scheduler import Group, Opening, Scheduler
+from runtime.scheduling.ticket import End, Key, Ticket
+from runtime.service.lane import Lane
+from runtime.service.work import Handler, W
 
 log = logging.getLogger("runtime")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ..request import Request
+from runtime.request import Request
 
 UNET, OPENING, ROUTING = "in the UNet", "opening engines", "routing"
 ENCODING, DECODING = "encoding", "decoding"

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from ..errors import RuntimeFailure
-from ..events import Event
-from ..scheduling.ticket import Task
+from runtime.errors import RuntimeFailure
+from runtime.events import Event
+from runtime.scheduling.ticket import Task
 
 
 class Work(Task, Protocol):

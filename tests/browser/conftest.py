@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .studio import Studio
-from .wire import serving
+from tests.browser.studio import Studio
+from tests.browser.wire import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request

@@ -7,8 +7,7 @@ from typing import Protocol
 from runtime.events import Event, Finished, Queued, Started, Step
 from runtime.generated import Choice, Generated
 from runtime.settings import Settings
-
-from . import pictures
+from tests.browser import pictures
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from runtime.generated import Choice
 from runtime.serve.problem import FieldError
 from runtime.service.status import ExpertStatus, Status
 from runtime.settings import resolve
-
-from .bundle import MACS, Opened, manifest
-from .drawing import Drawing, Trouble, Wish
+from tests.browser.bundle import MACS, Opened, manifest
+from tests.browser.drawing import Drawing, Trouble, Wish
 
 EVERYTHING = 10**9  # as far as anybody goes
 ROUTED = "2"  # where the router sends every prompt

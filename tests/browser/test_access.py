@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import OpenPage
-from .hand import PROMPT, ask, expect, settings, side, stage
-from .studio import Studio
+from tests.browser.conftest import OpenPage
+from tests.browser.hand import PROMPT, ask, expect, settings, side, stage
+from tests.browser.studio import Studio
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import Asked, OpenPage
-from .hand import PROMPT, ask, expect, settings, stage
-from .studio import Studio
+from tests.browser.conftest import Asked, OpenPage
+from tests.browser.hand import PROMPT, ask, expect, settings, stage
+from tests.browser.studio import Studio
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

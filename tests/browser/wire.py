@@ -10,8 +10,7 @@ from runtime.serve.app import Policy, build
 from runtime.serve.lifecycle import Server, listen, server
 from runtime.serve.page import Page
 from runtime.serve.upstream import Upstream
-
-from .studio import Studio
+from tests.browser.studio import Studio
 
 WAIT = 20  # seconds after which a test gives up
 

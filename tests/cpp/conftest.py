@@ -12,9 +12,8 @@ import pytest
 
 from export import build as exporter
 from tests.checkpoints import build_mini
+from tests.cpp.drawing import Asked, Draw, drawn_by_library
 from tests.sharing import shared
-
-from .drawing import Asked, Draw, drawn_by_library
 
 HERE = Path(__file__).resolve().parent
 

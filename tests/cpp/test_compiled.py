@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from runtime.engines import target
 from tests.bundles import add_compiled, add_supernet, edit
 from tests.checkpoints import copy_bundle
-
-from .drawing import Asked, Draw, assert_agree
+from tests.cpp.drawing import Asked, Draw, assert_agree
 
 pytestmark = pytest.mark.timeout(900)
 

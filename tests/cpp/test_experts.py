@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bundles import write_bundle
-
-from .test_manifests import changed, compare
+from tests.cpp.test_manifests import changed, compare
 
 EARNED = {"engine": "openvino", "precision": "bfloat16", "processor": "avx512_bf16"}
 GOOD: list[Callable[[dict[str, Any]], Any]] = [

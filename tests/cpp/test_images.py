@@ -12,8 +12,7 @@ import pytest
 from runtime import Pipeline
 from tests.bundles import edit
 from tests.checkpoints import copy_bundle
-
-from .drawing import Asked, Draw, assert_agree, drawn_by_python
+from tests.cpp.drawing import Asked, Draw, assert_agree, drawn_by_python
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -11,8 +11,7 @@ from runtime.errors import EnvironmentMismatch
 from runtime.generated import Generated
 from tests.bundles import edit
 from tests.checkpoints import copy_bundle
-
-from .drawing import Asked, Draw, drawn_by_python
+from tests.cpp.drawing import Asked, Draw, drawn_by_python
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -19,14 +19,7 @@ import pytest
 
 from export.site import build_folder
 from runtime.bundle.reader import Bundle
-from tests.checkpoints import (
-    build_mini,
-    change_weight,
-    command,
-    content,
-    copy_bundle,
-    mini_checkpoint,
-)
+from tests.checkpoints import build_mini, change_weight, command, content, copy_bundle, mini_checkpoint
 
 pytestmark = pytest.mark.timeout(600)
 MARK = "APTP_TEST_BUILD"

@@ -9,14 +9,7 @@ import pytest
 from PIL import Image
 
 from runtime import Pipeline, images
-from runtime.errors import (
-    CacheFailure,
-    IntegrityError,
-    NotABundle,
-    OutputFailure,
-    RuntimeFailure,
-    UsageError,
-)
+from runtime.errors import CacheFailure, IntegrityError, NotABundle, OutputFailure, RuntimeFailure, UsageError
 from runtime.generate import main
 from runtime.generated import Generated
 from tests.bundles import edit, write_bundle

@@ -16,16 +16,7 @@ from aptp.data.scenes.letters import ends
 from aptp.data.scenes.render import LETTER_HEIGHT, render
 from aptp.data.scenes.scene import Background
 from aptp.data.scenes.source import Scenes
-from aptp.data.scenes.vocabulary import (
-    COLOURS,
-    GROUNDS,
-    LETTERS,
-    MAX_LETTERS,
-    SHAPES,
-    SIDE,
-    SIZES,
-    TEXTURES,
-)
+from aptp.data.scenes.vocabulary import COLOURS, GROUNDS, LETTERS, MAX_LETTERS, SHAPES, SIDE, SIZES, TEXTURES
 
 MIN_LETTERS = 3
 SPACE = SIDE - 4  # pixels a string may take, so that all its letters are in the picture

@@ -11,16 +11,7 @@ from torch import Tensor
 
 from aptp.data.scenes.compose import Layout
 from aptp.data.scenes.letters import ends
-from aptp.data.scenes.vocabulary import (
-    COLOURS,
-    GROUNDS,
-    LETTERS,
-    ROWS,
-    SHAPES,
-    SIDE,
-    SIZES,
-    TEXTURES,
-)
+from aptp.data.scenes.vocabulary import COLOURS, GROUNDS, LETTERS, ROWS, SHAPES, SIDE, SIZES, TEXTURES
 from aptp.evaluate.judge.network import BLANK, CELL, GRID, READS
 
 SPREAD = 4.0  # pixels: a centre between cells has to stay above one half in the nearest of them

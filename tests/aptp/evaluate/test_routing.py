@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from aptp.evaluate.routing import (
-    chance_information,
-    changed_by_batch,
-    crossed,
-    mutual_information,
-    routes,
-)
+from aptp.evaluate.routing import chance_information, changed_by_batch, crossed, mutual_information, routes
 from aptp.model.encoding import Encoded
 from aptp.model.router import Router
 

@@ -3,16 +3,7 @@
 import pytest
 import torch
 
-from kernels.attention.tiles import (
-    DTYPES,
-    HEAD_DIMS,
-    KERNELS,
-    capability,
-    choose,
-    entry,
-    precision,
-    walked,
-)
+from kernels.attention.tiles import DTYPES, HEAD_DIMS, KERNELS, capability, choose, entry, precision, walked
 
 
 @pytest.mark.parametrize("found", [(9, 0), (8, 0), (8, 6), (10, 0), (12, 0)], ids=str)

@@ -19,8 +19,7 @@ from runtime.bundle.reader import Bundle
 from runtime.engines.engine import GraphEngine
 from runtime.engines.onnx import open_session
 from runtime.errors import PeerFailure
-
-from .conftest import SpecOf
+from tests.runtime.bench.conftest import SpecOf
 
 Compare = Callable[[Spec, str], list[Entry]]
 

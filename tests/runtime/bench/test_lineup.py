@@ -4,8 +4,7 @@ from runtime.bench.lineup import does_not_fit, fewer_steps, files, line_ups
 from runtime.bench.spec import Contender
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Compiled, Range
-
-from .conftest import SpecOf
+from tests.runtime.bench.conftest import SpecOf
 
 SIZE = 4 * 1000  # every expert of the synthetic bundle claims 1,000 parameters
 

@@ -9,8 +9,7 @@ from runtime.bench.spec import Contender
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure, IntegrityError
 from tests.bundles import write_bundle
-
-from .conftest import SpecOf
+from tests.runtime.bench.conftest import SpecOf
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from runtime.bench.peers import PEERS, Peer, PeerProcess
 from runtime.bench.spec import Spec
 from runtime.bench.workload import Inputs
 from runtime.errors import PeerFailure
-
-from .conftest import SpecOf
+from tests.runtime.bench.conftest import SpecOf
 
 Open = Callable[[str], PeerProcess]
 

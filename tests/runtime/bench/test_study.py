@@ -15,8 +15,7 @@ from runtime.bench.sampling import Effort
 from runtime.bench.study import OutOfTime, Study
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure, RuntimeFailure, UsageError
-
-from .conftest import SpecOf
+from tests.runtime.bench.conftest import SpecOf
 
 pytestmark = pytest.mark.usefixtures("short_windows")
 

@@ -11,8 +11,7 @@ from runtime.errors import QueueFull
 from runtime.scheduling.memory import Memory
 from runtime.scheduling.scheduler import Limits, Scheduler
 from runtime.scheduling.ticket import Ticket
-
-from .world import Errand, World
+from tests.runtime.scheduling.world import Errand, World
 
 PLENTY = Limits(running=100, queued=None)
 

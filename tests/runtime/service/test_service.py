@@ -8,18 +8,10 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import (
-    Cancelled,
-    Closed,
-    DeadlineExceeded,
-    EngineFailure,
-    IntegrityError,
-    QueueFull,
-)
+from runtime.errors import Cancelled, Closed, DeadlineExceeded, EngineFailure, IntegrityError, QueueFull
 from runtime.scheduling.ticket import Ticket
 from runtime.service.service import Service
-
-from .staging import Errand, Gate, Stage, eventually, service, submit_all
+from tests.runtime.service.staging import Errand, Gate, Stage, eventually, service, submit_all
 
 Made = list[Service[Errand]]
 
