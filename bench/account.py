@@ -23,10 +23,10 @@ from typing import Any, NamedTuple, Protocol
 from bench.report import save, spread
 from runtime import Pipeline
 from runtime.bench.workload import Inputs, Workload
-from runtime.cache import Cache
 from runtime.engines import openvino, precision
 from runtime.engines.providers import configure, onnxruntime
-from runtime.settings import resolve
+from runtime.models.cache import Cache
+from runtime.request.settings import resolve
 
 # By the engines' names for operators; what is in no other class is named itself.
 CLASSES = {

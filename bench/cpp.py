@@ -24,7 +24,7 @@ from bench.report import save, spread
 ROOT = Path(__file__).parents[1]
 PYTHON = """
 import sys
-from runtime.pipeline import Pipeline
+from runtime.api.pipeline import Pipeline
 with Pipeline.open(sys.argv[1], engine="cpu", cache=sys.argv[2]) as pipeline:
     pipeline.generate("a red circle", code=0)
     print("done", flush=True)

@@ -19,8 +19,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from bench.report import save, spread
 from runtime.bundle.reader import Bundle
-from runtime.cache import Cache
 from runtime.engines.providers import onnxruntime
+from runtime.models.cache import Cache
 
 WARM, PRODUCTS = 1, ["MatMul", "Gemm"]
 

@@ -31,10 +31,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from aptp.evaluate.examination import unseen
+from aptp.evaluate.scoring import unseen
 from bench.report import save
-from runtime.bench import memory
-from runtime.bench.statistics import summarize
+from runtime.machine import process_memory
+from runtime.timing.statistics import summarize
 
 PATH = "/v1/images/generations"
 STEP, PREVIEW, COMPLETED = (f"image_generation.{name}" for name in ("step", "partial_image", "completed"))
@@ -99,7 +99,7 @@ class Site:
 
     def held(self) -> Held:
         """What the process holds now."""
-        now = memory.read(self._process)
+        now = process_memory.read(self._process)
         assert now is not None, "this system does not tell what a process holds"
         return Held(now.resident, now.private, len(os.listdir(f"/proc/{self._process}/fd")))
 

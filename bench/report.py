@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from runtime.bench import machine
+from runtime.machine import facts
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results"
 @cache
 def environment() -> dict[str, Any]:
     """The machine and software these numbers hold for."""
-    return {**_cuda(), **machine.environment()}
+    return {**_cuda(), **facts.environment()}
 
 
 def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]], samples: Any) -> None:

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from bench.report import save, spread
-from runtime.batching import Call
-from runtime.request import Request, constant_plan
-from runtime.schedule import Course, Row, Trajectory
+from runtime.diffusion.denoising import Request, constant_plan
+from runtime.diffusion.schedule import Course, Row, Trajectory
 from runtime.scheduling.memory import Memory
 from runtime.scheduling.scheduler import Limits, Scheduler
-from runtime.service.service import Service
+from runtime.service.batch import Call
+from runtime.service.dispatcher import Service
 
 SHAPE = (4, 64, 64)
 EMBEDDING = 1280

@@ -20,18 +20,18 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
-from aptp.evaluate.examination import unseen
+from aptp.evaluate.scoring import unseen
 from bench.report import save, spread
 from runtime import Pipeline
-from runtime.batching import Call
 from runtime.bench.mixture import ClosedLoop
-from runtime.models import Models
-from runtime.service.crew import Crew
+from runtime.models.models import Models
+from runtime.request.settings import resolve
+from runtime.service.batch import Call
+from runtime.service.executor import Crew
 from runtime.service.health import Health
 from runtime.service.job import Job, Place
 from runtime.service.order import Asked, code_of, take
-from runtime.service.tally import DECODING, UNET
-from runtime.settings import resolve
+from runtime.service.work_stats import DECODING, UNET
 
 RUNNING = 64
 

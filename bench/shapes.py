@@ -16,13 +16,13 @@ from typing import Any
 
 from bench.report import save, spread
 from runtime import Pipeline
-from runtime.bench.sampling import Effort, Series, Turns, Work
 from runtime.bench.workload import Inputs, Workload
-from runtime.cache import Cache
 from runtime.engines import openvino
 from runtime.engines.engine import Graph
-from runtime.engines.onnx import open_session
-from runtime.settings import resolve
+from runtime.engines.session import open_session
+from runtime.models.cache import Cache
+from runtime.request.settings import resolve
+from runtime.timing.turns import Effort, Series, Turns, Work
 
 
 def main() -> None:

@@ -31,16 +31,16 @@ from aptp.pipeline import classic_attention, read_pipeline, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text
 from aptp.space.discover import discover
+from aptp.train.gate_policy import Policy
 from aptp.train.learner import CodeLearner
 from aptp.train.method import PRESETS as METHODS
 from aptp.train.method import RECIPES
-from aptp.train.policy import Policy
 from aptp.train.stage import costs
-from aptp.training import journal
-from aptp.training.draws import draws
-from aptp.training.learner import Learner
-from aptp.training.loop import Training
-from aptp.training.recipe import Recipe
+from aptp.trainer import metrics_log
+from aptp.trainer.learner import Learner
+from aptp.trainer.loop import Training
+from aptp.trainer.recipe import Recipe
+from aptp.trainer.rng import draws
 from bench.report import save, spread
 
 WARM = 3
@@ -110,7 +110,7 @@ def main() -> None:
             run = Path(scratch) / name
             short = replace(recipe, steps=WARM + steps)
             Training(learner, Scenes(), short, run).run(name)
-            lines = journal.read(run)[WARM:]
+            lines = metrics_log.read(run)[WARM:]
             seconds = [line["seconds"] for line in lines]
             samples[name] = {key: [line[key] for line in lines] for key in ("seconds", "waiting")}
             rows.append(

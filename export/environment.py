@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import Any
 
-from runtime import processor
+from runtime.machine import processor
 
 
 def machine() -> dict[str, Any]:

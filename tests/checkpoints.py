@@ -14,7 +14,8 @@ from aptp.checkpoint import record as records
 from aptp.checkpoint.integrity import list_files
 from aptp.create import create
 from aptp.presets import PRESETS, Preset
-from export import build, publish
+from export.build import __main__ as build
+from export.build import publish
 from tests.sharing import shared
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -32,22 +32,23 @@ MAX_KERNEL_FILE, MAX_KERNEL = 250, 60
 
 # What the two stages of training stand on.
 METHOD = {
-    *("aptp.training", "aptp.data", "aptp.checkpoint", "aptp.model", "aptp.space", "aptp.errors"),
+    *("aptp.trainer", "aptp.data", "aptp.checkpoint", "aptp.model", "aptp.space", "aptp.errors"),
     *("aptp.cli", "aptp.pipeline", "aptp.presets", "aptp.version"),
 }
 
 # What a module of each area may import of ours; everything else among our packages is an arrow the wrong way.
 MAY_IMPORT = {
     "kernels": {"kernels"},
-    "runtime.bundle": {"runtime.bundle", "runtime.errors"},
+    "runtime.files": {"runtime.files", "runtime.errors"},
+    "runtime.bundle": {"runtime.bundle", "runtime.files", "runtime.errors"},
     "runtime.scheduling": {"runtime.scheduling", "runtime.errors"},
     "runtime": {"runtime"},
     "aptp.space": {"aptp.space", "aptp.errors"},
     "aptp.model": {"aptp.model", "aptp.space", "aptp.errors", "kernels"},
     "aptp.checkpoint": {"aptp.checkpoint", "aptp.model", "aptp.space", "aptp.errors"},
     "aptp.data": {"aptp.data", "aptp.errors"},
-    "aptp.training": {
-        "aptp.training",
+    "aptp.trainer": {
+        "aptp.trainer",
         "aptp.data",
         "aptp.model",
         "aptp.space",
@@ -56,14 +57,14 @@ MAY_IMPORT = {
     },
     "aptp.train": {*METHOD, "aptp.train"},
     "aptp.finetune": {*METHOD, "aptp.finetune"},
-    "aptp.guard": {*METHOD, "aptp.train", "aptp.guard"},
-    "aptp.analyse": {*METHOD, "aptp.train", "aptp.evaluate", "aptp.guard", "aptp.analyse"},
+    "aptp.ood": {*METHOD, "aptp.train", "aptp.ood"},
+    "aptp.analyse": {*METHOD, "aptp.train", "aptp.evaluate", "aptp.ood", "aptp.analyse"},
     "aptp.convert": {
         *("aptp.convert", "aptp.checkpoint", "aptp.model", "aptp.space", "aptp.errors"),
         *("aptp.cli", "aptp.pipeline", "aptp.version"),
     },
     "aptp.pretrain": {*METHOD, "aptp.pretrain", "aptp.evaluate"},
-    "aptp.evaluate": {*METHOD, "aptp.evaluate"} - {"aptp.training"},
+    "aptp.evaluate": {*METHOD, "aptp.evaluate"} - {"aptp.trainer"},
     "aptp": {"aptp", "kernels"},
     "export": {
         *("export", "kernels", "runtime"),

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aptp.guard.limit import distances
-from aptp.model.familiarity import Familiarity
+from aptp.model.mahalanobis import Familiarity
 from aptp.model.router import Router
+from aptp.ood.threshold import distances
 
 Floats = npt.NDArray[np.float64]
 PERCENTILES = (5, 25, 50, 75, 95)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from aptp.analyse.findings import Example, Findings
 from aptp.checkpoint.reader import Checkpoint
-from aptp.evaluate.reading import Pictures
+from aptp.evaluate.detections import Pictures
 from aptp.evaluate.sampling import Parts, Settings, sample
 
 LARGEST = 256  # pixels along a side: more would make the page slow, and shows no more at its size

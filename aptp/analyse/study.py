@@ -19,9 +19,9 @@ from aptp.data.named import open_source
 from aptp.data.sample import Sample
 from aptp.evaluate.mixture import target
 from aptp.evaluate.rates import Rate, bootstrap
-from aptp.guard.limit import measure
-from aptp.guard.prompts import Progress, Reader
-from aptp.model.familiarity import Familiarity
+from aptp.model.mahalanobis import Familiarity
+from aptp.ood.prompts import Progress, Reader
+from aptp.ood.threshold import measure
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Kind
 

@@ -19,13 +19,13 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from aptp.checkpoint import record as records
 from aptp.checkpoint import router_file
-from aptp.checkpoint.familiarity_file import NAME as FAMILIARITY
-from aptp.checkpoint.familiarity_file import read_familiarity
 from aptp.checkpoint.integrity import FileEntry, check_files, check_strangers, open_plain, stamp
+from aptp.checkpoint.ood_file import NAME as FAMILIARITY
+from aptp.checkpoint.ood_file import read_familiarity
 from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, Record
 from aptp.checkpoint.router_file import read_router
 from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
-from aptp.model.familiarity import Familiarity
+from aptp.model.mahalanobis import Familiarity
 from aptp.model.prompt_encoder import PromptEncoder, frame_of, read_prompt_encoder, read_tokenizer
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, config_of

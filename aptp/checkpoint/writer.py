@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from aptp.checkpoint.familiarity_file import NAME as FAMILIARITY
-from aptp.checkpoint.familiarity_file import write_familiarity
 from aptp.checkpoint.integrity import list_files, published
+from aptp.checkpoint.ood_file import NAME as FAMILIARITY
+from aptp.checkpoint.ood_file import write_familiarity
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, CodeRecord, Record, Unfamiliar, digest
 from aptp.checkpoint.router_file import write_router
-from aptp.model.familiarity import Familiarity
+from aptp.model.mahalanobis import Familiarity
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, slice_unet

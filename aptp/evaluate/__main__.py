@@ -21,7 +21,7 @@ from aptp.errors import Refused, StorageError, UsageError
 
 if TYPE_CHECKING:
     from aptp.checkpoint.reader import Checkpoint
-    from aptp.evaluate.subjects import Subjects
+    from aptp.evaluate.models_under_test import Subjects
 
 DESCRIPTION = (
     "Judge what a checkpoint draws to held-out captions of scenes, or show it for those of other data."
@@ -71,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(arguments: argparse.Namespace, console: Console) -> str:
     """Writes the report; its main table."""
     from aptp.checkpoint.reader import Checkpoint
+    from aptp.evaluate.models_under_test import Subjects
     from aptp.evaluate.sampling import Settings
-    from aptp.evaluate.subjects import Subjects
 
     checkpoint = Checkpoint.open(arguments.checkpoint)
     if arguments.guidance is None:
@@ -88,8 +88,8 @@ def _evaluate(
 ) -> str:
     """Judges what is drawn to scenes; the table of scores."""
     from aptp.evaluate.evaluation import Evaluation
-    from aptp.evaluate.examination import held_out, unseen
     from aptp.evaluate.judge.reader import WEIGHTS, Judge
+    from aptp.evaluate.scoring import held_out, unseen
 
     judge = Judge.load(arguments.judge or WEIGHTS)
     samples = held_out(arguments.per_tier, arguments.seed)
@@ -110,7 +110,7 @@ def _survey(arguments: argparse.Namespace, subjects: Subjects, names: Sequence[s
     """Shows what is drawn to captions of other data, which nothing here can judge; where they are routed."""
     from aptp.data.captions import Window
     from aptp.data.named import open_source
-    from aptp.evaluate.survey import UNJUDGED, Survey
+    from aptp.evaluate.unscored import UNJUDGED, Survey
 
     checkpoint, fits = subjects.checkpoint, Window(subjects.parts.tokenizer)
     if arguments.judge:

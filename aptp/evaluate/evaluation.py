@@ -10,14 +10,14 @@ from typing import Any
 from aptp.data.sample import Sample
 from aptp.data.scenes.vocabulary import SIDE
 from aptp.errors import CheckpointError, StorageError
-from aptp.evaluate.examination import examine, reference
+from aptp.evaluate.detections import Pictures
 from aptp.evaluate.frechet import Features, frechet
 from aptp.evaluate.judge.reader import Judge
 from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.models_under_test import MIXED, RENDER, Subjects
 from aptp.evaluate.pictures import grid, save_routes
-from aptp.evaluate.reading import Pictures
 from aptp.evaluate.report import Report, Result
-from aptp.evaluate.subjects import MIXED, RENDER, Subjects
+from aptp.evaluate.scoring import examine, reference
 
 Progress = Callable[[str, int], None]  # told a subject, and how many of its pictures are there
 

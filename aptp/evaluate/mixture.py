@@ -11,8 +11,8 @@ import numpy as np
 from aptp.data.sample import Sample
 from aptp.data.scenes.scene import TIERS, Scene
 from aptp.evaluate import markdown, routing
+from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.rates import bootstrap
-from aptp.evaluate.subjects import Subjects
 
 Mean = tuple[float, float, float]  # with the ends of its 95 % interval
 

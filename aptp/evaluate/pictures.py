@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from aptp.data.scenes.scene import TIERS
-from aptp.evaluate.examination import Verdict
+from aptp.evaluate.detections import Pictures
 from aptp.evaluate.mixture import Mixture
-from aptp.evaluate.reading import Pictures
+from aptp.evaluate.scoring import Verdict
 
 SHOWN = 8  # of each tier, or code
 SHOWN_TALL = 192  # pixels

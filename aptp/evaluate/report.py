@@ -10,10 +10,10 @@ from typing import Any
 from aptp.checkpoint.reader import DENSE
 from aptp.data.scenes.scene import TIERS
 from aptp.evaluate import markdown
-from aptp.evaluate.examination import EVERY_TIER, Verdict, bindings, differences, rates
 from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.models_under_test import MIXED
 from aptp.evaluate.rates import Rate
-from aptp.evaluate.subjects import MIXED
+from aptp.evaluate.scoring import EVERY_TIER, Verdict, bindings, differences, rates
 
 
 @dataclass(frozen=True)

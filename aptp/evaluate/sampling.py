@@ -13,7 +13,7 @@ from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.data.scenes.vocabulary import SIDE
-from aptp.evaluate.reading import Pictures
+from aptp.evaluate.detections import Pictures
 
 
 @dataclass(frozen=True)

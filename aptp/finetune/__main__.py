@@ -14,7 +14,7 @@ DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to i
 
 
 def _arguments() -> argparse.Namespace:
-    from aptp.training.options import add_options
+    from aptp.trainer.options import add_options
 
     parser = Parser(prog="python -m aptp.finetune", description=DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="what aptp.train made")
@@ -50,7 +50,7 @@ def main() -> int:
         quieten()
         from aptp.checkpoint.reader import Checkpoint
         from aptp.finetune.stage import RECIPE, finetune
-        from aptp.training.options import leg_of, recipe_of, run_folder
+        from aptp.trainer.options import leg_of, recipe_of, run_folder
 
         checkpoint = Checkpoint.open(arguments.checkpoint)
     finished = finetune(

@@ -15,13 +15,13 @@ from aptp.model.encoding import TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet
-from aptp.training import processes
-from aptp.training.conditioning import drop
-from aptp.training.distillation import block_distances, output_distances, powers, recorded
-from aptp.training.draws import Draws
-from aptp.training.latents import encode
-from aptp.training.learner import Learner
-from aptp.training.noising import Noised, Noising
+from aptp.trainer import distributed
+from aptp.trainer.conditioning import drop
+from aptp.trainer.distillation import block_distances, output_distances, powers, recorded
+from aptp.trainer.latents import encode
+from aptp.trainer.learner import Learner
+from aptp.trainer.noising import Noised, Noising
+from aptp.trainer.rng import Draws
 
 
 class Lesson(NamedTuple):
@@ -75,7 +75,7 @@ class ExpertLearner(Learner):
         """Draws, in this order: dropped captions, latents, timesteps and noise."""
         context, codes = self._read(batch, draws)
         rows = {code: (codes == int(code)).nonzero()[:, 0] for code in self.experts}
-        counts = processes.total(torch.tensor([len(own) for own in rows.values()]).to(codes))
+        counts = distributed.total(torch.tensor([len(own) for own in rows.values()]).to(codes))
         everyone = int(counts.sum())  # rows that are used, in all processes
         used = torch.cat(list(rows.values()))
         weight = 1 / everyone if len(used) else 0.0
@@ -86,10 +86,10 @@ class ExpertLearner(Learner):
         for code, own in rows.items():
             losses.append(self._loss(code, lesson.part(slice(start, start + len(own))), power))
             start += len(own)
-        shares = zip(self.experts, processes.total(torch.stack(losses)) * everyone, counts, strict=True)
+        shares = zip(self.experts, distributed.total(torch.stack(losses)) * everyone, counts, strict=True)
         # The mean over processes is then the mean over all used rows.
         return {
-            "loss": processes.count() * torch.stack(losses).sum(),
+            "loss": distributed.count() * torch.stack(losses).sum(),
             **{f"loss.{code}": total / count for code, total, count in shares if count},
         }
 

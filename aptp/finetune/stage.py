@@ -17,9 +17,9 @@ from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.weights import Weights
 from aptp.model.sliced import SlicedUNet
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
-from aptp.training import processes, provenance
-from aptp.training.loop import Leg, Training
-from aptp.training.recipe import Recipe
+from aptp.trainer import distributed, provenance
+from aptp.trainer.loop import Leg, Training
+from aptp.trainer.recipe import Recipe
 
 RECIPE = Recipe(steps=2_800, batch=128, rate=7e-4, warmup=200, decay=1_400, average=0.999)
 
@@ -76,7 +76,7 @@ def finetune(
         "weights": asdict(weights),
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
     }
-    if processes.leads():
+    if distributed.leads():
         rewrite_experts(checkpoint, out, tuned, told)
     return True
 

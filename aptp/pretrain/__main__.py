@@ -15,7 +15,7 @@ DESCRIPTION = "Train the small default pipeline on rendered scenes: VAE, text en
 
 
 def _arguments() -> argparse.Namespace:
-    from aptp.training.options import add_options
+    from aptp.trainer.options import add_options
 
     parser = Parser(prog="python -m aptp.pretrain", description=DESCRIPTION)
     parser.add_argument("--preset", default="tiny", help="geometry to train; scenes fit 'tiny' alone")
@@ -31,7 +31,7 @@ def main() -> int:
     quieten()
     from aptp.pretrain import denoiser
     from aptp.pretrain.pipeline import pretrain
-    from aptp.training.options import leg_of, recipe_of, run_folder
+    from aptp.trainer.options import leg_of, recipe_of, run_folder
 
     recipe = recipe_of(arguments, denoiser.RECIPE)
     if not pretrain(arguments.preset, arguments.out, run_folder(arguments), leg_of(arguments), recipe):

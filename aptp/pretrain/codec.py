@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from aptp.data.batches import Batch
-from aptp.training.draws import Draws
-from aptp.training.learner import Learner
-from aptp.training.recipe import Recipe
+from aptp.trainer.learner import Learner
+from aptp.trainer.recipe import Recipe
+from aptp.trainer.rng import Draws
 
 RECIPE = Recipe(steps=3500, batch=32, rate=2e-3, warmup=100, decay=1500)
 

@@ -10,12 +10,12 @@ from diffusers import DiffusionPipeline
 from aptp.data.batches import Batch
 from aptp.model.encoding import TextEncoding
 from aptp.pretrain.layout import LayoutHead, answers
-from aptp.training.conditioning import drop
-from aptp.training.draws import Draws
-from aptp.training.latents import encode
-from aptp.training.learner import Learner
-from aptp.training.noising import Noising
-from aptp.training.recipe import Recipe
+from aptp.trainer.conditioning import drop
+from aptp.trainer.latents import encode
+from aptp.trainer.learner import Learner
+from aptp.trainer.noising import Noising
+from aptp.trainer.recipe import Recipe
+from aptp.trainer.rng import Draws
 
 RECIPE = Recipe(steps=13_500, batch=64, rate=1e-3, warmup=200, decay=4_500, average=0.999)
 

@@ -21,10 +21,10 @@ from aptp.pipeline import classic_attention, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text
 from aptp.pretrain.curriculum import Curriculum
-from aptp.training import processes, provenance
-from aptp.training.learner import Learner
-from aptp.training.loop import Leg, Training
-from aptp.training.recipe import Recipe
+from aptp.trainer import distributed, provenance
+from aptp.trainer.learner import Learner
+from aptp.trainer.loop import Leg, Training
+from aptp.trainer.recipe import Recipe
 
 SCENE_PRESETS = ("tiny",)
 MEASURED = 16  # batches the latents' scale is measured on
@@ -42,7 +42,7 @@ def pretrain(preset: str, out: Path, folder: Path, leg: Leg, recipe: Recipe) -> 
     runs = _Runs(untrained_pipeline(PRESETS[preset], recipe.seed), folder, leg, recipe.seed)
     if not (runs.vae(codec.RECIPE) and runs.text(text.RECIPE) and runs.unet(recipe)):
         return False
-    if not processes.leads():
+    if not distributed.leads():
         return True
     with published(out) as draft:
         runs.pipeline.to(torch.float16).save_pretrained(draft)

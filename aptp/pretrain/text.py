@@ -10,9 +10,9 @@ from torch import nn
 from aptp.data.batches import Batch
 from aptp.model.encoding import TextEncoding
 from aptp.pretrain.layout import CELLS, LayoutHead, answers
-from aptp.training.draws import Draws
-from aptp.training.learner import Learner
-from aptp.training.recipe import Recipe
+from aptp.trainer.learner import Learner
+from aptp.trainer.recipe import Recipe
+from aptp.trainer.rng import Draws
 
 RECIPE = Recipe(steps=2000, batch=128, rate=1e-3, warmup=100, decay=1000)
 

@@ -13,14 +13,14 @@ from aptp.cli import Parser, add_data, console, quieten, run
 from aptp.errors import UsageError
 
 if TYPE_CHECKING:
-    from aptp.train.deployment import Usage
+    from aptp.train.router_fit import Usage
 
 DESCRIPTION = "Learn which parts of a dense pipeline a prompt can do without: a router and K codes."
 
 
 def _arguments() -> argparse.Namespace:
     from aptp.checkpoint.record import GUIDANCE
-    from aptp.training.options import add_options
+    from aptp.trainer.options import add_options
 
     parser = Parser(prog="python -m aptp.train", description=DESCRIPTION)
     parser.add_argument(
@@ -75,7 +75,7 @@ def main() -> int:
         quieten()
         from aptp.train.method import RECIPES, method
         from aptp.train.stage import Task, train
-        from aptp.training.options import leg_of, recipe_of, run_folder
+        from aptp.trainer.options import leg_of, recipe_of, run_folder
 
     task = Task(
         arguments.source,

@@ -15,16 +15,16 @@ from aptp.model.gates import GatedUNet
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.train import losses
 from aptp.train.budget import Budget
-from aptp.train.placement import PublishedGates
-from aptp.train.policy import Choice, Policy
+from aptp.train.gate_policy import Choice, Policy
 from aptp.train.prompts import pooled
-from aptp.training import processes
-from aptp.training.conditioning import drop
-from aptp.training.distillation import block_distances, output_distances, powers, recorded
-from aptp.training.draws import Draws
-from aptp.training.latents import encode
-from aptp.training.learner import Learner
-from aptp.training.noising import Noised, Noising
+from aptp.train.published_gates import PublishedGates
+from aptp.trainer import distributed
+from aptp.trainer.conditioning import drop
+from aptp.trainer.distillation import block_distances, output_distances, powers, recorded
+from aptp.trainer.latents import encode
+from aptp.trainer.learner import Learner
+from aptp.trainer.noising import Noised, Noising
+from aptp.trainer.rng import Draws
 
 
 class CodeLearner(Learner):
@@ -98,14 +98,16 @@ class CodeLearner(Learner):
         terms = {name: each.mean() for name, each in own.items()}
         if rival and choice.rival:
             gain = self._sum(own) - self._sum(rival)
-            terms["gain"] = losses.gain_loss(processes.gathered(choice.rival.lead), processes.gathered(gain))
+            terms["gain"] = losses.gain_loss(
+                distributed.gathered(choice.rival.lead), distributed.gathered(gain)
+            )
         return terms
 
     def _power(self, taught: Sequence[Tensor]) -> Tensor | None:
         if not self.policy.method.relative_blocks:
             return None
         rows = len(taught[0])
-        return powers(taught, torch.full((rows,), 1 / (rows * processes.count())).to(taught[0].device))
+        return powers(taught, torch.full((rows,), 1 / (rows * distributed.count())).to(taught[0].device))
 
     def _sum(self, terms: Mapping[str, Tensor]) -> Tensor:
         weighted = [getattr(self.policy.method.weights, name) * term for name, term in terms.items()]
@@ -117,7 +119,7 @@ class CodeLearner(Learner):
         return {
             "budget": losses.budget_loss(ratios, self._budget.aim),
             "contrast": losses.contrast_loss(
-                processes.gathered(vectors), processes.gathered(read), method.contrast_temperature
+                distributed.gathered(vectors), distributed.gathered(read), method.contrast_temperature
             ),
             "deviation": losses.deviation_loss(ratios, method.spread),
             "largest": losses.largest_loss(ratios),

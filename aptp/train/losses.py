@@ -1,4 +1,4 @@
-"""The loss terms of stage 1 that are about architectures; those about images are in `aptp.training`.
+"""The loss terms of stage 1 that are about architectures; those about images are in `aptp.trainer`.
 
 All are functions of the whole batch: of the rows of every process.
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 from aptp.errors import UsageError, nearest
 from aptp.space.draw import check_budget
-from aptp.training.recipe import Recipe
+from aptp.trainer.recipe import Recipe
 
 TRANSPORTS = ("sinkhorn", "exact", "none")
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from aptp.model.gate_space import GateSpace
 from aptp.space.groups import Space
-from aptp.train.relaxation import Gates
+from aptp.train.gumbel_sigmoid import Gates
 
 
 class Similarity(nn.Module):

@@ -28,16 +28,16 @@ from aptp.space.groups import Space
 from aptp.space.profile_file import read, to_json
 from aptp.space.table import table_cost
 from aptp.train.budget import Budget, published_cost
-from aptp.train.deployment import Usage, deploy, usage
+from aptp.train.gate_policy import Policy
 from aptp.train.learner import CodeLearner
 from aptp.train.method import Method
-from aptp.train.policy import Policy
 from aptp.train.predictor import standard
 from aptp.train.prompts import embeddings
-from aptp.training import processes, provenance
-from aptp.training.draws import generator
-from aptp.training.loop import Leg, Training
-from aptp.training.recipe import Recipe
+from aptp.train.router_fit import Usage, deploy, usage
+from aptp.trainer import distributed, provenance
+from aptp.trainer.loop import Leg, Training
+from aptp.trainer.recipe import Recipe
+from aptp.trainer.rng import generator
 
 CENTRING, PRICING, HELD_OUT = 1024, 8192, 4096  # prompts that centre, price, and measure
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -140,7 +140,7 @@ def _publish(
         pipeline.to(stored)
     codes = list(zip(found.costs, deployment.architectures, strict=True))
     record = _record(task, size, cost.space, {**told, "held_out": asdict(found)})
-    if processes.leads():
+    if distributed.leads():
         write_checkpoint(out, record, pipeline, codes, router, prompt_encoder=encoder)
     return found
 

@@ -20,7 +20,7 @@ from aptp.cli import quieten
 quieten()  # before the libraries it is about
 
 from aptp.default import default_checkpoint  # noqa: E402
-from aptp.training.loop import Leg  # noqa: E402
+from aptp.trainer.loop import Leg  # noqa: E402
 from bench.ablations import table  # noqa: E402
 from bench.ablations.trial import Plan, Trial, dense  # noqa: E402
 from bench.ablations.variants import VARIANTS, Variant  # noqa: E402

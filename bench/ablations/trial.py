@@ -13,18 +13,18 @@ from typing import Any
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.errors import BudgetError
 from aptp.evaluate.evaluation import Evaluation
-from aptp.evaluate.examination import held_out, unseen
 from aptp.evaluate.judge.reader import WEIGHTS, Judge
 from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.models_under_test import MIXED, Subjects
 from aptp.evaluate.report import Result
 from aptp.evaluate.sampling import Settings
-from aptp.evaluate.subjects import MIXED, Subjects
+from aptp.evaluate.scoring import held_out, unseen
 from aptp.finetune import stage as tuning
 from aptp.space.profile_file import read
 from aptp.space.table import table_cost
 from aptp.train import stage as coding
 from aptp.train.stage import Task
-from aptp.training.loop import Leg
+from aptp.trainer.loop import Leg
 from bench.ablations.variants import Variant
 
 ROUTED = 2000  # held-out captions, tiers as in training

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aptp.finetune.weights import Weights
 from aptp.train.method import PRESETS, RECIPES, Method, method
-from aptp.training.recipe import Recipe
+from aptp.trainer.recipe import Recipe
 
 OURS, DENSE = "ours", "dense"
 TASK_ONLY = Weights(diffusion=1.0, output=0.0, blocks=0.0)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.cli import Parser, run
+from runtime.cli.parser import Parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

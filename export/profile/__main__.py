@@ -16,7 +16,7 @@ from rich.console import Console
 
 from aptp.cli import quieten
 from export.errors import ExportError, RefusedError, UsageError
-from runtime.cli import Parser, run
+from runtime.cli.parser import Parser, run
 
 # Wide enough for the table where there is no terminal to measure.
 PLAIN_WIDTH = 160

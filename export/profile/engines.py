@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from export import graph, weights
 from export.errors import ExportError, RefusedError, UsageError, nearest
+from export.graphs import graph, weights
 from runtime.engines import openvino
 from runtime.engines.engine import Graph
-from runtime.engines.onnx import open_session
 from runtime.engines.precision import PRECISIONS
+from runtime.engines.session import open_session
 
 ENGINES = ("auto", "cpu", "openvino", "aoti")
 

@@ -19,16 +19,16 @@ from aptp.space.cost import LinearCost, mac_cost
 from aptp.space.macs import module_macs
 from aptp.space.profile import Measured, Profile, Setting, Whole
 from aptp.space.profile_file import read_unfinished, write
+from export.build.plan import software
+from export.build.progress import BuildProgress
 from export.environment import command, machine
 from export.errors import UsageError
-from export.plan import software
 from export.profile import wholes
 from export.profile.calls import Call, Replay, record
 from export.profile.engines import Engine, Run
 from export.profile.pieces import Piece, cut, inputs
 from export.profile.subject import Subject
 from export.profile.timing import Patience, Timed, in_turns, pace
-from export.progress import BuildProgress
 
 WHOLES = "whole UNets"
 OPENING = 2.0  # seconds to export and open a piece, for the forecast alone

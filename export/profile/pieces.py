@@ -22,8 +22,8 @@ from aptp.model.slicer import SkippedResnet, shrink
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Kind, Space, WidthGroup, inside
 from aptp.space.profile import FIXED
-from export import weights
 from export.errors import RefusedError
+from export.graphs import weights
 from export.profile.calls import Call, Joined, Replay, Residual
 
 NORMS = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}

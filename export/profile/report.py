@@ -11,7 +11,7 @@ from aptp.space.architecture import Architecture
 from aptp.space.groups import Space
 from aptp.space.profile import FIXED, Measured, Profile
 from aptp.space.table import TableCost, table_cost
-from export.alignment import steps
+from export.profile.width_advice import steps
 
 
 def cost(profile: Profile, space: Space) -> TableCost:

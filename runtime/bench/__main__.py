@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.bench import charts, machine, report
-from runtime.bench.findings import Findings
+from runtime.bench import charts, report
 from runtime.bench.options import parse
-from runtime.bench.progress import Progress
+from runtime.bench.results import Findings
 from runtime.bench.study import OutOfTime, Study
-from runtime.cli import run
+from runtime.cli.parser import run
+from runtime.cli.progress import Progress
 from runtime.errors import RuntimeFailure, UsageError
+from runtime.machine import facts
 
 INTERRUPTED = "interrupted"
 
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.charts:
         charts.check()
     _check_target(asked.out, asked.overwrite)
-    findings = Findings(asked.about, machine.environment())
+    findings = Findings(asked.about, facts.environment())
     try:
         with Progress() as progress:
             Study(asked.spec, asked.bundle, findings, progress).run()

@@ -13,13 +13,13 @@ from functools import partial
 
 import numpy as np
 
+from runtime.api.pipeline import Pipeline
 from runtime.bench.mixture import asked_for, work_of
-from runtime.bench.sampling import OnRound
 from runtime.errors import QueueFull, RuntimeFailure
-from runtime.events import Event, Finished, Started
-from runtime.pipeline import Pipeline
-from runtime.service.tally import KINDS
-from runtime.settings import Settings
+from runtime.request.settings import Settings
+from runtime.service.events import Event, Finished, Started
+from runtime.service.work_stats import KINDS
+from runtime.timing.turns import OnRound
 
 Clock = Callable[[], float]
 

@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from runtime.bench.sampling import OnRound
+from runtime.api.pipeline import Pipeline
 from runtime.bundle.schema import DENSE, Manifest
 from runtime.errors import CodeUnavailable, RuntimeFailure
-from runtime.events import Event, Finished
-from runtime.generated import Generated
-from runtime.pipeline import Pipeline
-from runtime.router import Route, wanted
+from runtime.models.router import Route, wanted
+from runtime.request.settings import Settings
+from runtime.service.events import Event, Finished
+from runtime.service.generated import Generated
 from runtime.service.order import Asked, code_of
-from runtime.service.tally import KINDS
-from runtime.settings import Settings
+from runtime.service.work_stats import KINDS
+from runtime.timing.turns import OnRound
 
 Clock = Callable[[], float]
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from runtime.bench import memory
 from runtime.bench.building import build_seconds
-from runtime.bench.lineup import files
-from runtime.bench.memory import Memory
+from runtime.bench.memory_groups import files
 from runtime.bench.spec import Contender, Spec
 from runtime.bench.workload import Clock, Workload
-from runtime.cache import default_folder
 from runtime.errors import EngineFailure, RuntimeFailure
+from runtime.machine import process_memory
+from runtime.machine.process_memory import Memory
+from runtime.models.cache import default_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,14 @@ def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) 
         opened = clock() - start
         workload, rows = Workload(runtime, spec.settings, clock), spec.rows[0]
         workload.inputs(rows)  # encodes the prompt, so that no call does
-        held = {"before": memory.read()}
+        held = {"before": process_memory.read()}
         first = workload.timed(lambda: workload.engine(contender.expert, rows))()
-        held["opened"] = memory.read()
+        held["opened"] = process_memory.read()
         calls = []
         for name in ("first call", "second call"):
-            memory.reset_peak()
+            process_memory.reset_peak()
             calls.append(workload.timed(workload.step(contender.expert, rows))())
-            held[name] = memory.read()
+            held[name] = process_memory.read()
         workload.close()
         gc.collect()
         again = workload.timed(lambda: workload.engine(contender.expert, rows))()

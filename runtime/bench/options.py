@@ -12,9 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.batching import default_batch
 from runtime.bench.peers import PEERS
-from runtime.bench.sampling import Effort
 from runtime.bench.spec import (
     ENGINES,
     LEVELS,
@@ -28,12 +26,14 @@ from runtime.bench.spec import (
 )
 from runtime.bundle.manifest import MANIFEST
 from runtime.bundle.reader import Bundle
-from runtime.cli import Parser
+from runtime.cli.parser import Parser
+from runtime.cli.prompts import read_prompts
+from runtime.diffusion.schedule import Solver
 from runtime.errors import UsageError
-from runtime.prompts import read_prompts
-from runtime.schedule import Solver
-from runtime.settings import check_limit, resolve
-from runtime.tokenizer import check_prompt
+from runtime.request.settings import check_limit, resolve
+from runtime.service.batch import default_batch
+from runtime.text.tokenizer import check_prompt
+from runtime.timing.turns import Effort
 
 DEVICES = ("cpu", "cuda")
 

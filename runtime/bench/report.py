@@ -11,12 +11,12 @@ from typing import Any
 
 from runtime.bench import charts, markdown
 from runtime.bench.arrivals import Arrivals
-from runtime.bench.findings import Comparison, Entry, Findings
 from runtime.bench.mixture import Mixture, Pass
 from runtime.bench.peak import Peak
-from runtime.bench.statistics import median_of, speed_up, summarize
+from runtime.bench.results import Comparison, Entry, Findings
 from runtime.errors import OutputFailure
-from runtime.service.tally import KINDS
+from runtime.service.work_stats import KINDS
+from runtime.timing.statistics import median_of, speed_up, summarize
 
 JSON, MARKDOWN = "report.json", "report.md"
 FORMAT, VERSION = "aptp-bench", 1

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.bench.sampling import Effort
+from runtime.api.pipeline import Pipeline
 from runtime.bundle.schema import DENSE, Manifest
 from runtime.engines import choice, precision
 from runtime.errors import UsageError, nearest
-from runtime.pipeline import Pipeline
-from runtime.settings import Settings, check_limit
+from runtime.request.settings import Settings, check_limit
+from runtime.timing.turns import Effort
 
 ENGINES = choice.ENGINES
 LEVELS = ("opening", "step", "loop", "image", "parts")

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from runtime.bench import machine, mixture
+from runtime.bench import mixture
 from runtime.bench.arrivals import OpenLoop
-from runtime.bench.contest import Contest
-from runtime.bench.findings import Comparison, Entry, Findings, NotRun
-from runtime.bench.lineup import does_not_fit, line_ups
+from runtime.bench.comparison import Contest
+from runtime.bench.memory_groups import does_not_fit, line_ups
 from runtime.bench.mixture import ClosedLoop
 from runtime.bench.opening import measure_apart
-from runtime.bench.progress import Progress
-from runtime.bench.sampling import Turns
+from runtime.bench.results import Comparison, Entry, Findings, NotRun
 from runtime.bench.spec import Spec, precisions
 from runtime.bench.workload import Clock, Workload
 from runtime.bundle.reader import Bundle
+from runtime.cli.progress import Progress
 from runtime.errors import RuntimeFailure
+from runtime.machine import facts
+from runtime.timing.turns import Turns
 
 QUEUED = 4  # requests that may wait for each that runs, as in a server
 
@@ -72,7 +73,7 @@ class Study:
 
     def _moment(self, when: str) -> None:
         self._progress.begin("the machine")
-        self._findings.moments[when] = machine.moment()
+        self._findings.moments[when] = facts.moment()
         self._findings.peak.measure(when)
 
     def _openings(self) -> None:

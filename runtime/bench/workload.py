@@ -11,17 +11,17 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from runtime.batching import Call
-from runtime.bench.sampling import Work
-from runtime.engines.bucket import Bucket
+from runtime.api.pipeline import Pipeline
+from runtime.diffusion.denoising import Request
+from runtime.diffusion.noise import normal
+from runtime.diffusion.schedule import Trajectory
 from runtime.engines.engine import Engine
+from runtime.engines.shape_bucket import Bucket
 from runtime.errors import EngineFailure
-from runtime.noise import normal
-from runtime.pipeline import Pipeline
-from runtime.request import Request
-from runtime.schedule import Trajectory
+from runtime.request.settings import Settings
+from runtime.service.batch import Call
 from runtime.service.order import code_of
-from runtime.settings import Settings
+from runtime.timing.turns import Work
 
 Float32 = npt.NDArray[np.float32]
 Clock = Callable[[], float]

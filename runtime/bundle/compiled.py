@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from runtime.bundle.document import Fields, as_integer
-from runtime.bundle.files import FileEntry, check_path
 from runtime.bundle.schema import DENSE, Compiled, Expert, Gates, Model, Range
 from runtime.errors import ManifestError
+from runtime.files.strict_json import Fields, as_integer
+from runtime.files.verified import FileEntry, check_path
 
 SUPERNET = "supernet"  # the kind that is one engine for every expert
 KINDS = ("aoti", "tensorrt", SUPERNET)

@@ -10,8 +10,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from runtime.bundle import compiled
-from runtime.bundle.document import Fields, as_integer, as_number, as_text, check_surrogates, decode
-from runtime.bundle.files import FileEntry, check_path
 from runtime.bundle.schema import (
     DENSE,
     GUIDANCE,
@@ -31,6 +29,8 @@ from runtime.bundle.schema import (
     Unfamiliar,
 )
 from runtime.errors import ManifestError, nearest
+from runtime.files.strict_json import Fields, as_integer, as_number, as_text, check_surrogates, decode
+from runtime.files.verified import FileEntry, check_path
 
 MAJOR, MINOR = 3, 0
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"

@@ -5,11 +5,11 @@ import os
 import re
 from pathlib import Path
 
-from runtime.bundle.document import BYTES
-from runtime.bundle.files import VerifiedFiles, open_beneath
 from runtime.bundle.manifest import MANIFEST, SIGNATURE, parse
 from runtime.bundle.schema import Manifest, Model
 from runtime.errors import IntegrityError, ManifestError, NotABundle
+from runtime.files.strict_json import BYTES
+from runtime.files.verified import VerifiedFiles, open_beneath
 
 _BUILD = "`python -m export.build --codes all --out DIR` builds one"
 _REMEDY = "the bundle is damaged or was changed: build or copy it again"

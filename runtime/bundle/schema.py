@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from runtime.bundle.files import FileEntry
+from runtime.files.verified import FileEntry
 
 DENSE = "dense"  # the expert that nothing was pruned from
 GUIDANCE = 1000.0  # the most that a request may ask for

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from runtime import processor
 from runtime.engines.engine import Array, Float32, Graph
 from runtime.errors import EngineFailure, EnvironmentMismatch
+from runtime.machine import processor
 
 LEAST = (2026, 1)
 # Bytes of private memory for each weight of an open graph, by precision: measured on an expert of SD 2.1 with

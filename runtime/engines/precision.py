@@ -6,11 +6,11 @@ another computes the same graph by other instructions, and errs otherwise.
 
 import logging
 
-from runtime import processor
 from runtime.bundle.compiled import KINDS
 from runtime.bundle.schema import Earned, Expert, Manifest
 from runtime.engines import openvino
 from runtime.errors import EnvironmentMismatch, UsageError, nearest
+from runtime.machine import processor
 
 FLOAT32 = "float32"
 PRECISIONS = (FLOAT32, "bfloat16")  # that can be asked for by name

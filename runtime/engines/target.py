@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
-from runtime import processor
 from runtime.bundle.schema import Compiled
 from runtime.engines import nvidia
+from runtime.machine import processor
 
 # What a machine may have more of; everything else has to be equal.
 _FLOORS = ("driver",)

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple
 
-from runtime.scheduling.counts import Counts
 from runtime.scheduling.memory import Memory
 from runtime.scheduling.queue import Queue
+from runtime.scheduling.request_stats import Counts
 from runtime.scheduling.ticket import End, Key, State, T, Ticket
 
 

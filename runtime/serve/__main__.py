@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from runtime.cli import run
+from runtime.cli.parser import run
 from runtime.errors import EnvironmentMismatch
 
 _NEEDED = ("starlette", "uvicorn", "prometheus_client")

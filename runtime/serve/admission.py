@@ -10,17 +10,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runtime.events import Finished
-from runtime.generated import Generated
 from runtime.serve import reply
 from runtime.serve.backend import Backend, Stream
+from runtime.serve.backend_state import Upstream
 from runtime.serve.client import JSON, read_json, while_connected
 from runtime.serve.event_stream import EventStream
-from runtime.serve.generation import Generation, parse
 from runtime.serve.limits import Limits
 from runtime.serve.metrics import Course, Metrics
 from runtime.serve.problem import FieldError
-from runtime.serve.upstream import Upstream
+from runtime.serve.request_body import Generation, parse
+from runtime.service.events import Finished
+from runtime.service.generated import Generated
 
 
 class Admission:

@@ -6,16 +6,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount, Route
 
 from runtime.serve import openapi
+from runtime.serve.access_log import ID, Observation
 from runtime.serve.admission import Admission
 from runtime.serve.authentication import Authentication
-from runtime.serve.catalogue import Catalogue
+from runtime.serve.backend_state import Upstream
 from runtime.serve.metrics import Metrics
-from runtime.serve.observation import ID, Observation
+from runtime.serve.model_list import Catalogue
 from runtime.serve.operations import Operations
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
 from runtime.serve.problem import HANDLERS
-from runtime.serve.upstream import Upstream
 
 
 def build(upstream: Upstream, version: str, policy: Policy, page: Page) -> Starlette:

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
 from runtime.bundle.schema import Manifest
-from runtime.events import Event
+from runtime.service.events import Event
 from runtime.service.status import Status
 
 

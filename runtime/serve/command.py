@@ -15,9 +15,9 @@ from runtime.serve import log
 from runtime.serve.app import build
 from runtime.serve.arguments import Options, parse
 from runtime.serve.backend import Backend
+from runtime.serve.backend_state import Upstream
 from runtime.serve.lifecycle import Lifecycle, listen, server
 from runtime.serve.page import Page
-from runtime.serve.upstream import Upstream
 
 
 def main(arguments: Sequence[str] | None = None, opener: Callable[[Options], Backend] | None = None) -> int:

@@ -11,14 +11,14 @@ from starlette.types import Receive, Scope, Send
 
 from runtime.bundle.schema import Manifest
 from runtime.errors import RuntimeFailure
-from runtime.events import Event, Finished, Queued, Started, Step
 from runtime.serve import reply
 from runtime.serve.backend import Stream
 from runtime.serve.client import while_connected
-from runtime.serve.generation import Generation
 from runtime.serve.log import LOGGER
 from runtime.serve.metrics import Course
 from runtime.serve.problem import Problem
+from runtime.serve.request_body import Generation
+from runtime.service.events import Event, Finished, Queued, Started, Step
 
 ALIVE = b": alive\n\n"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}

@@ -18,10 +18,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from runtime.errors import RuntimeFailure, UsageError
+from runtime.serve.backend_state import Upstream
 from runtime.serve.connection import Connection
 from runtime.serve.limits import Limits
 from runtime.serve.log import LOGGER
-from runtime.serve.upstream import Upstream
 
 FORCED = 2.0  # seconds
 BACKLOG = 128  # connections that wait to be taken; asyncio takes as many at once, and serves nobody meanwhile

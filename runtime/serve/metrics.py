@@ -11,9 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from runtime.errors import Closed
-from runtime.events import Event, Finished, Started
+from runtime.serve.backend_state import State, Upstream
 from runtime.serve.reply import code_of
-from runtime.serve.upstream import State, Upstream
+from runtime.service.events import Event, Finished, Started
 from runtime.service.status import Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -7,9 +7,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from runtime.serve.backend_state import State, Upstream
 from runtime.serve.metrics import CONTENT_TYPE, Metrics
 from runtime.serve.reply import json_reply
-from runtime.serve.upstream import State, Upstream
 
 
 class Operations:

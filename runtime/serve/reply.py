@@ -15,8 +15,8 @@ from PIL import Image
 from starlette.responses import Response
 
 from runtime.bundle.schema import DENSE, Manifest
-from runtime.generated import Choice, Generated
-from runtime.images import describe, encode, encode_pixels
+from runtime.images.encoding import describe, encode, encode_pixels
+from runtime.service.generated import Choice, Generated
 
 # OpenAI's events have to tell these. Nothing is counted in tokens here, and images have no transparent parts.
 _USAGE = {

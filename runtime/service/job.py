@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from runtime.engines.bucket import Bucket
+from runtime.diffusion.denoising import Request
+from runtime.diffusion.preview import moments, picture
+from runtime.engines.shape_bucket import Bucket
 from runtime.errors import RuntimeFailure
-from runtime.events import Event, Finished, Queued, Started, Step
-from runtime.generated import Choice, Generated
-from runtime.models import DECODER, Models
-from runtime.request import Request
+from runtime.models.models import DECODER, Models
+from runtime.service.events import Event, Finished, Queued, Started, Step
+from runtime.service.generated import Choice, Generated
 from runtime.service.order import Order
-from runtime.service.preview import moments, picture
 
 Listener = Callable[[Event | RuntimeFailure], None]
 

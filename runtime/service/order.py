@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import DENSE
+from runtime.diffusion.schedule import Course
 from runtime.errors import CodeUnavailable, UsageError, nearest
-from runtime.models import Models
-from runtime.schedule import Course
-from runtime.settings import Settings, check_code, check_latents, check_seeds, latents_size, resolve
-from runtime.tokenizer import check_prompt
+from runtime.models.models import Models
+from runtime.request.settings import Settings, check_code, check_latents, check_seeds, latents_size, resolve
+from runtime.text.tokenizer import check_prompt
 
 Float32 = npt.NDArray[np.float32]
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from runtime.errors import RuntimeFailure
-from runtime.events import Event
 from runtime.scheduling.ticket import Task
+from runtime.service.events import Event
 
 
 class Work(Task, Protocol):

@@ -5,11 +5,11 @@ import pytest
 
 from bench import shapes
 from runtime import Pipeline
-from runtime.bench import sampling
 from runtime.bench.workload import Workload
-from runtime.cache import Cache
-from runtime.engines.onnx import open_session
-from runtime.settings import resolve
+from runtime.engines.session import open_session
+from runtime.models.cache import Cache
+from runtime.request.settings import resolve
+from runtime.timing import turns
 from tests.bundles import write_bundle
 
 
@@ -36,7 +36,7 @@ def test_written_shapes_are_numbers_and_the_function_stays(
 
 
 def test_all_ways_take_turns(opened: tuple[Path, Workload], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "WINDOW_SHORTEST", 0.0)
+    monkeypatch.setattr(turns, "WINDOW_SHORTEST", 0.0)
     graph, workload = opened
     series = shapes.measure(graph, workload.served("0", 1), "cpu", rounds=2)
     assert list(series) == ["written", "pinned", "batch open", "all open"]

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from runtime.events import Event, Finished, Queued, Started, Step
-from runtime.generated import Choice, Generated
-from runtime.settings import Settings
+from runtime.request.settings import Settings
+from runtime.service.events import Event, Finished, Queued, Started, Step
+from runtime.service.generated import Choice, Generated
 from tests.browser import pictures
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from runtime.bundle.schema import DENSE
 from runtime.errors import Closed, CodeUnavailable, EngineFailure, QueueFull
-from runtime.generated import Choice
+from runtime.request.settings import resolve
 from runtime.serve.problem import FieldError
+from runtime.service.generated import Choice
 from runtime.service.status import ExpertStatus, Status
-from runtime.settings import resolve
 from tests.browser.bundle import MACS, Opened, manifest
 from tests.browser.drawing import Drawing, Trouble, Wish
 

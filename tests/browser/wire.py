@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from runtime.serve.app import Policy, build
+from runtime.serve.backend_state import Upstream
 from runtime.serve.lifecycle import Server, listen, server
 from runtime.serve.page import Page
-from runtime.serve.upstream import Upstream
 from tests.browser.studio import Studio
 
 WAIT = 20  # seconds after which a test gives up

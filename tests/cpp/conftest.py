@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from export import build as exporter
+from export.build import __main__ as exporter
 from tests.checkpoints import build_mini
 from tests.cpp.drawing import Asked, Draw, drawn_by_library
 from tests.sharing import shared

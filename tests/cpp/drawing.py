@@ -12,8 +12,8 @@ from PIL import Image
 
 from runtime import Pipeline
 from runtime.errors import RuntimeFailure
-from runtime.generated import Generated
-from runtime.images import KEY, describe
+from runtime.images.encoding import KEY, describe
+from runtime.service.generated import Generated
 
 Asked = dict[str, Any]  # a prompt, and what the driver `draw` takes besides
 Draw = Callable[..., list[dict[str, Any]]]

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from runtime.bundle.reader import Bundle
-from runtime.cache import Cache
+from runtime.models.cache import Cache
 from tests.bundles import write_bundle
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from runtime.pipeline import Pipeline
+from runtime.api.pipeline import Pipeline
 
 INCLUDE = Path(__file__).parents[2] / "runtime" / "cpp" / "include"
 

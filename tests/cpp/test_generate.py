@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from runtime.images import KEY
+from runtime.images.encoding import KEY
 
 pytestmark = pytest.mark.timeout(600)
 

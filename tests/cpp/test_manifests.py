@@ -18,8 +18,8 @@ from runtime.errors import RuntimeFailure
 from tests.bundles import add_supernet, edit, relist, sign, sign_bytes, write_bundle
 from tests.cpp.answers import ask, refusal
 from tests.fault import test_bundle_manifest as faults
-from tests.runtime.test_manifest import BROKEN
-from tests.runtime.test_supernet import CODES
+from tests.runtime.bundle.test_manifest import BROKEN
+from tests.runtime.engines.test_supernet import CODES
 
 MUTATIONS = 3000
 # Messages that JSON's parsers give in words of their own.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.noise import normal
+from runtime.diffusion.noise import normal
 from tests.cpp.answers import ask_text
 
 SEEDS = [0, 1, 7, 2**32 - 1, 2**32, 2**63, 2**64 - 1, 123456789012345678]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import processor
 from runtime.errors import EnvironmentMismatch
-from runtime.generated import Generated
+from runtime.machine import processor
+from runtime.service.generated import Generated
 from tests.bundles import edit
 from tests.checkpoints import copy_bundle
 from tests.cpp.drawing import Asked, Draw, drawn_by_python

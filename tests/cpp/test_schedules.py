@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.bundle.reader import Bundle
+from runtime.diffusion.noise import normal
+from runtime.diffusion.preview import picture
+from runtime.diffusion.schedule import Solver, Trajectory
 from runtime.errors import RuntimeFailure, UsageError
-from runtime.generated import to_pixels
-from runtime.noise import normal
-from runtime.schedule import Solver, Trajectory
-from runtime.service.preview import picture
-from runtime.settings import check_code, resolve
+from runtime.request.settings import check_code, resolve
+from runtime.service.generated import to_pixels
 from tests.bundles import write_bundle
 from tests.cpp.answers import ask, disagreements, refusal
 

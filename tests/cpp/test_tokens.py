@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-from export import characters
+from export.tables import unicode_tables
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import TokenizerEntry
 from runtime.errors import RuntimeFailure
-from runtime.tokenizer import CHARACTERS
-from runtime.tokenizer import Tokenizer as Reference
+from runtime.text.tokenizer import CHARACTERS
+from runtime.text.tokenizer import Tokenizer as Reference
 from tests.cpp.answers import ask, disagreements, refusal
 
 STRINGS = 10_000
@@ -73,9 +73,9 @@ PROMPTS = [
 
 def strings(draw: random.Random, count: int) -> Iterator[str]:
     """Texts of every assigned character, of marks alone, of unassigned ones too, and of what is peculiar."""
-    assigned = [text for text in characters.scalars() if unicodedata.category(text) not in ("Cn", "Co")]
+    assigned = [text for text in unicode_tables.scalars() if unicodedata.category(text) not in ("Cn", "Co")]
     assigned.remove("\0")
-    everything = [text for text in characters.scalars() if text != "\0"]
+    everything = [text for text in unicode_tables.scalars() if text != "\0"]
     marks = [text for text in assigned if unicodedata.combining(text)]
     pools: Sequence[Sequence[str]] = [assigned, everything, marks, everything[:0x24F], PECULIAR]
     for index in range(count):
@@ -85,7 +85,7 @@ def strings(draw: random.Random, count: int) -> Iterator[str]:
 
 def every_character() -> list[str]:
     """Each code point in some text, each after a letter, for case and composition."""
-    texts = [text for text in characters.scalars() if text != "\0"]
+    texts = [text for text in unicode_tables.scalars() if text != "\0"]
     return ["a".join(texts[start : start + 2000]) for start in range(0, len(texts), 2000)]
 
 
@@ -129,7 +129,7 @@ def compare(program: Path, file: Path, tables: Path, entry: TokenizerEntry, prom
 
 
 def test_the_tables_are_those_of_the_library(tables: Path) -> None:
-    assert tables.read_bytes() == characters.table()
+    assert tables.read_bytes() == unicode_tables.table()
 
 
 def test_fuzzed_strings(

@@ -11,10 +11,10 @@ import pytest
 
 from runtime import Runtime
 from runtime.serve.app import build
+from runtime.serve.backend_state import Upstream
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.upstream import Upstream
-from runtime.service.service import Service
+from runtime.service.dispatcher import Service
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import listening
 from tests.runtime.service.staging import Errand, Stage

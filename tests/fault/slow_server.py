@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-from runtime.cli import run
+from runtime.cli.parser import run
 from runtime.engines.engine import GraphEngine
 from runtime.serve.command import main
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from export.site import build_folder
+from export.build.layout import build_folder
 from runtime.bundle.reader import Bundle
 from tests.checkpoints import build_mini, change_weight, command, content, copy_bundle, mini_checkpoint
 
@@ -45,15 +45,15 @@ from runtime.cli import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
 run(lambda: build.main(sys.argv[1:]), (ExportError,))
 """
-STAGES = ("export.manifest:write_manifest:before", "export.publish:_exchange:after")
+STAGES = ("export.build.manifest_file:write_manifest:before", "export.build.publish:_exchange:after")
 ALL_STAGES = (
-    "export.staging:gather:before",
-    "export.manifest:write_manifest:before",
-    "export.manifest:write_manifest:after",
-    "export.publish:_exchange:before",
-    "export.publish:_exchange:after",
-    "export.report:write:before",
-    "export.report:write:after",
+    "export.build.part_store:gather:before",
+    "export.build.manifest_file:write_manifest:before",
+    "export.build.manifest_file:write_manifest:after",
+    "export.build.publish:_exchange:before",
+    "export.build.publish:_exchange:after",
+    "export.build.report:write:before",
+    "export.build.report:write:after",
 )
 
 

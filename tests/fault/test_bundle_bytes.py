@@ -14,11 +14,11 @@ import tokenizers
 
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Model
-from runtime.cache import Cache
-from runtime.engines.onnx import open_session
+from runtime.diffusion.schedule import Solver
+from runtime.engines.session import open_session
 from runtime.errors import IntegrityError
-from runtime.schedule import Solver
-from runtime.tokenizer import Tokenizer
+from runtime.models.cache import Cache
+from runtime.text.tokenizer import Tokenizer
 from tests.bundles import write_bundle
 
 TRIALS = 500

@@ -23,12 +23,12 @@ class Bug(NamedTuple):
 
 BUGS = {
     "a hash is not looked at": Bug(
-        "runtime/bundle/files.py",
+        "runtime/files/verified.py",
         {"if digest != entry.sha256:": "if False:"},
         "tests/fault/test_bundle_bytes.py::test_500_flipped_bits",
     ),
     "links are followed": Bug(
-        "runtime/bundle/files.py",
+        "runtime/files/verified.py",
         {"os.O_NOFOLLOW": "0"},
         "tests/fault/test_bundle_paths.py::test_what_lies_under_a_good_path",
     ),
@@ -46,29 +46,29 @@ BUGS = {
         "tests/fault/test_service_ends.py::test_a_slot_is_taken_over_within_a_step",
     ),
     "what is there counts as built": Bug(
-        "runtime/cache.py",
+        "runtime/models/cache.py",
         {
             "        if self._damage(key, folder) is not None:\n"
             "            with": "        if not (folder / GRAPH).exists():\n            with"
         },
-        "tests/runtime/test_cache.py::test_a_damaged_entry_is_built_again",
+        "tests/runtime/models/test_cache.py::test_a_damaged_entry_is_built_again",
     ),
     "files are written in their place": Bug(
-        "runtime/cache.py",
+        "runtime/models/cache.py",
         {
             'partial = folder.with_suffix(".partial")': "partial = folder",
             "        shutil.rmtree(folder, ignore_errors=True)\n        partial.rename(folder)\n": "",
             "finally:\n        shutil.rmtree(partial, ignore_errors=True)": "finally:\n        pass",
         },
-        "tests/runtime/test_cache.py::test_wrong_weights_publish_nothing",
+        "tests/runtime/models/test_cache.py::test_wrong_weights_publish_nothing",
     ),
     "a failure is swallowed": Bug(
-        "runtime/service/service.py",
+        "runtime/service/dispatcher.py",
         {"            caught.append(failure)\n": ""},
-        "tests/runtime/service/test_service.py::test_a_call_that_fails_ends_its_own_and_no_other",
+        "tests/runtime/service/test_dispatcher.py::test_a_call_that_fails_ends_its_own_and_no_other",
     ),
     "a cancel is everybody's": Bug(
-        "runtime/service/service.py",
+        "runtime/service/dispatcher.py",
         {
             "            ended = self._scheduler.cancel(ticket)\n": (
                 "            ended = self._scheduler.cancel(ticket)\n"
@@ -81,14 +81,14 @@ BUGS = {
         "tests/fault/test_service_images.py::test_an_image_does_not_depend_on_its_neighbours",
     ),
     "deadlines are of the wall clock": Bug(
-        "runtime/service/service.py",
+        "runtime/service/dispatcher.py",
         {"clock: Clock = time.monotonic": "clock: Clock = time.time"},
         "tests/fault/test_service_ends.py::test_the_time_of_day_is_nobodys_deadline",
     ),
     "unknown names are dropped": Bug(
         "runtime/service/order.py",
         {"    check_names(asked)\n    bundle": "    bundle"},
-        "tests/runtime/test_asynchronous.py::test_admission_is_decided_in_the_call",
+        "tests/runtime/api/test_async_runtime.py::test_admission_is_decided_in_the_call",
     ),
 }
 

@@ -12,7 +12,7 @@ TESTS = (
     "tests/fault/test_service_overload.py",
     "tests/fault/test_service_ends.py",
     "tests/fault/test_service_http.py",
-    "tests/runtime/service/test_service.py",
+    "tests/runtime/service/test_dispatcher.py",
 )
 
 

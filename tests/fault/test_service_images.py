@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from runtime import Runtime
-from runtime.encoding import Encoder
 from runtime.engines.engine import GraphEngine
 from runtime.errors import EngineFailure, QueueFull, UsageError
+from runtime.models.encoder import Encoder
 
 PROMPTS = ["red", "a blue circle", "", "large and small", "a square and a red circle"]
 HOSTILE = {

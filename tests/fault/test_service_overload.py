@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from runtime.errors import QueueFull
-from runtime.service.lane import Lane
-from runtime.service.service import Service
+from runtime.service.dispatcher import Service
+from runtime.service.worker_thread import Lane
 from tests.runtime.service.staging import Errand, Gate, Stage
 
 CALL = 0.02  # seconds

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.scheduling.memory import Memory
 from runtime.scheduling.scheduler import Limits, Scheduler
-from runtime.service.service import Service
+from runtime.service.dispatcher import Service
 from tests.runtime.service.staging import Errand
 
 WATCHDOG = 60  # seconds

@@ -13,7 +13,7 @@ import pytest
 from runtime import Runtime
 from runtime.engines.engine import GraphEngine
 from runtime.errors import Refused
-from runtime.models import Models
+from runtime.models.models import Models
 from tests.bundles import write_bundle
 
 WAIT = 20

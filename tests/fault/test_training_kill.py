@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aptp.training import journal
+from aptp.trainer import metrics_log
 from tests.checkpoints import mini_checkpoint
 
 STEPS, KILLS = 40, 3
@@ -34,7 +34,7 @@ def words(command: str, checkpoint: Path, out: Path) -> list[str]:
 
 
 def recorded(out: Path) -> int:
-    path = out.with_name(out.name + ".run") / journal.NAME
+    path = out.with_name(out.name + ".run") / metrics_log.NAME
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
@@ -52,7 +52,7 @@ def outcome(out: Path) -> tuple[list[dict[str, float]], dict[str, bytes], dict[s
     """The record without its timings, every file but the two that tell them, and the codes."""
     record = [
         {name: value for name, value in line.items() if name not in TIMINGS}
-        for line in journal.read(out.with_name(out.name + ".run"))
+        for line in metrics_log.read(out.with_name(out.name + ".run"))
     ]
     files = {
         str(path.relative_to(out)): path.read_bytes()

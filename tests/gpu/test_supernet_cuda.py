@@ -12,8 +12,8 @@ from aptp.model.gates import GatedUNet
 from aptp.model.sliced import gates_of, slice_unet
 from aptp.space.architecture import harden
 from aptp.space.discover import discover
-from export import clock
-from export.compiled import aoti
+from export.engines import aoti
+from export.graphs import clock
 from runtime.bundle.schema import Compiled, Range
 from runtime.engines.aoti import open_package
 from tests.aptp.model.test_attention import CODES, HEADS

@@ -10,8 +10,8 @@ import pytest
 
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
-from runtime.cache import Cache
 from runtime.engines import providers
+from runtime.models.cache import Cache
 from tests.bundles import write_bundle
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.generated import Generated
-from runtime.models import Models
+from runtime.models.models import Models
 from runtime.scheduling.memory import Memory
 from runtime.scheduling.scheduler import Limits, Scheduler
-from runtime.service.crew import Crew
+from runtime.service.executor import Crew
+from runtime.service.generated import Generated
 from runtime.service.health import Health
 from runtime.service.job import Job
 from runtime.service.order import Asked, take

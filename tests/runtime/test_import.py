@@ -19,7 +19,7 @@ def modules(code: str) -> set[str]:
 def test_importing_runtime_imports_nothing_of_weight() -> None:
     loaded = modules("import runtime")
     assert not loaded & {"numpy", "onnxruntime", "PIL", "rich", "tokenizers", *FORBIDDEN}
-    assert "runtime.pipeline" not in loaded
+    assert "runtime.api.pipeline" not in loaded
 
 
 def test_the_name_runtime_is_found_on_use() -> None:

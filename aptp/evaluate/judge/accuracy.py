@@ -13,11 +13,11 @@ from aptp.data.scenes.compose import Layout, Mark
 from aptp.data.scenes.scene import TIERS
 from aptp.data.scenes.source import Scenes
 from aptp.data.scenes.vocabulary import ROWS
-from aptp.evaluate.judge.lessons import Jumbles, strings
+from aptp.evaluate.detections import Detection, Lettering, Reading
+from aptp.evaluate.judge.judge_data import Jumbles, strings
 from aptp.evaluate.judge.reader import Judge
 from aptp.evaluate.judge.targets import row_of
 from aptp.evaluate.rates import Rate
-from aptp.evaluate.reading import Detection, Lettering, Reading
 
 NEAR = 4.0  # pixels: a detection this close to a thing is of it
 GOAL = 0.99  # of every question but these: characters are many to a picture, and words need all of theirs

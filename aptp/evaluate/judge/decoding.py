@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from aptp.data.scenes.scene import Background
 from aptp.data.scenes.vocabulary import COLOURS, GROUNDS, LETTERS, ROWS, SHAPES, SIZES, TEXTURES
+from aptp.evaluate.detections import Detection, Lettering, Reading
 from aptp.evaluate.judge.network import BLANK, CELL, Outputs
-from aptp.evaluate.reading import Detection, Lettering, Reading
 
 
 def readings(outputs: Outputs) -> list[Reading]:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from aptp.data.batches import batches
 from aptp.evaluate.judge.distortion import distort
-from aptp.evaluate.judge.lessons import Lessons
+from aptp.evaluate.judge.judge_data import Lessons
 from aptp.evaluate.judge.network import JudgeNetwork, Outputs
 from aptp.evaluate.judge.targets import IGNORED, Targets, targets
 

@@ -17,8 +17,8 @@ from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import Unfamiliar
 from aptp.checkpoint.writer import write_guarded
 from aptp.cli import run
-from aptp.guard.limit import measure
-from aptp.model.familiarity import Familiarity
+from aptp.model.mahalanobis import Familiarity
+from aptp.ood.threshold import measure
 from tests.checkpoints import mini_checkpoint
 
 HOSTILE = '<script>alert("1")</script> & </style>'

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from aptp.analyse.landing import Landing, quantiles
-from aptp.guard.clusters import fit
 from aptp.model.router import Router
+from aptp.ood.clusters import fit
 
 WIDTH = 6
 

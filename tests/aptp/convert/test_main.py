@@ -15,7 +15,7 @@ from aptp.evaluate.routing import routes
 from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import build_pipeline, read_pipeline
 from aptp.presets import PRESETS
-from export import build
+from export.build import __main__ as build
 from runtime import Pipeline
 from tests.checkpoints import command
 from tests.encoders import averages, write_encoder

@@ -12,8 +12,8 @@ from aptp.data.scenes.scene import TIERS
 from aptp.errors import CheckpointError, IntegrityError, StorageError, UsageError
 from aptp.evaluate.__main__ import main
 from aptp.evaluate.evaluation import Evaluation
+from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.sampling import Settings
-from aptp.evaluate.subjects import Subjects
 
 SUBJECTS = ("dense", "mixed", "render")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.sampling import Settings, sample, start_noise
-from aptp.evaluate.subjects import Subjects
 
 CAPTIONS = ["a red circle", "two blue stars", "the word moon in pink letters"]
 QUICK = Settings(steps=2)

@@ -14,16 +14,16 @@ from aptp.create import create
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.errors import UsageError
+from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.routing import routes
 from aptp.evaluate.sampling import Settings
-from aptp.evaluate.subjects import Subjects
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import Weights
 from aptp.pipeline import read_pipeline
-from aptp.training import journal
-from aptp.training.loop import Leg
-from tests.aptp.training.toys import drawn
+from aptp.trainer import metrics_log
+from aptp.trainer.loop import Leg
+from tests.aptp.trainer.toys import drawn
 from tests.encoders import give_encoder
 
 SHORT = replace(RECIPE, steps=3, batch=8, warmup=1, decay=1, rate=1e-3)
@@ -104,7 +104,7 @@ def test_legs_of_one_step_equal_one_leg(source, result, tmp_path):
     again = Checkpoint.open(tmp_path / "out")
     assert same(weights_of(made, "0"), weights_of(again, "0"))
     losses = [
-        [line["loss"] for line in journal.read(run)] for run in (folder / "out.run", tmp_path / "out.run")
+        [line["loss"] for line in metrics_log.read(run)] for run in (folder / "out.run", tmp_path / "out.run")
     ]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 3

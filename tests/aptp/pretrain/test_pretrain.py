@@ -12,8 +12,8 @@ from aptp.errors import UsageError
 from aptp.pipeline import read_pipeline
 from aptp.pretrain import codec, denoiser, pipeline, text
 from aptp.pretrain.pipeline import pretrain
-from aptp.training import provenance
-from aptp.training.loop import Leg
+from aptp.trainer import provenance
+from aptp.trainer.loop import Leg
 
 UNET = replace(denoiser.RECIPE, steps=3, batch=2)
 

@@ -12,8 +12,8 @@ from aptp.presets import PRESETS as PIPELINES
 from aptp.space.cost import LinearCost, mac_cost
 from aptp.space.discover import discover
 from aptp.space.groups import Space
+from aptp.train.gate_policy import Policy
 from aptp.train.method import PRESETS, Method
-from aptp.train.policy import Policy
 from tests.geometries import GEOMETRIES
 
 WIDTH = 40  # of the prompt embeddings

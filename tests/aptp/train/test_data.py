@@ -9,7 +9,7 @@ from aptp.checkpoint.reader import Checkpoint
 from aptp.finetune import __main__ as finetuning
 from aptp.train import __main__ as training
 from aptp.train import stage
-from aptp.training import journal
+from aptp.trainer import metrics_log
 from tests.aptp.data.datasets import NOT_A_PICTURE, folder, put
 
 SHORT = "--steps 2 --batch 4 --precision no"
@@ -39,7 +39,7 @@ def test_both_stages(dense: Path, pictures: Path, tmp_path: Path, monkeypatch: p
     routed, tuned = tmp_path / "routed", tmp_path / "tuned"
     words = ["--data", f"folder:{pictures}", *SHORT.split()]
     assert call(training, monkeypatch, "--from", dense, "--out", routed, "--set", "warm_up=1", *words) == 0
-    assert len(journal.read(tmp_path / "routed.run")) == 2
+    assert len(metrics_log.read(tmp_path / "routed.run")) == 2
     assert call(finetuning, monkeypatch, "--checkpoint", routed, "--out", tuned, *words) == 0
     made = Checkpoint.open(tuned)
     made.verify()

@@ -12,13 +12,13 @@ from aptp.data.batches import Batch, batches
 from aptp.data.scenes.source import Scenes
 from aptp.pipeline import read_pipeline
 from aptp.space.discover import discover
+from aptp.train.gate_policy import Policy
 from aptp.train.learner import CodeLearner
 from aptp.train.losses import gain_loss
 from aptp.train.method import Method, Weights
-from aptp.train.policy import Policy
 from aptp.train.stage import costs
 from tests.aptp.train.spaces import ours, spread_codes, theirs
-from tests.aptp.training.toys import drawn
+from tests.aptp.trainer.toys import drawn
 
 TERMS = {"diffusion", "output", "blocks", "budget", "contrast", "deviation", "largest"}
 LATE = 10**6

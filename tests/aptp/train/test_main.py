@@ -9,8 +9,8 @@ import pytest
 from aptp.cli import run
 from aptp.train import __main__ as command
 from aptp.train import stage
-from aptp.train.deployment import Usage
 from aptp.train.method import PRESETS, RECIPES
+from aptp.train.router_fit import Usage
 from aptp.train.stage import Task
 
 FOUND = Usage(use=(0.5, 0.5), costs=(0.4, 0.8), budget=0.6, agreement=1.0)

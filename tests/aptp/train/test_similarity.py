@@ -6,7 +6,7 @@ from torch import Tensor
 
 from aptp.model.gate_space import GateSpace
 from aptp.space.groups import Space
-from aptp.train.relaxation import Gates
+from aptp.train.gumbel_sigmoid import Gates
 from aptp.train.similarity import Similarity
 from tests.aptp.train.spaces import rng, small
 

@@ -19,11 +19,11 @@ from aptp.space.groups import Kind, WidthGroup
 from aptp.space.profile_file import write
 from aptp.space.table import TableCost, table_cost
 from aptp.train import stage
-from aptp.train.deployment import Usage
 from aptp.train.method import RECIPES
+from aptp.train.router_fit import Usage
 from aptp.train.stage import Task, train
-from aptp.training import journal
-from aptp.training.loop import Leg
+from aptp.trainer import metrics_log
+from aptp.trainer.loop import Leg
 from tests.aptp.train.spaces import ours, theirs
 from tests.encoders import WIDTH, write_encoder
 from tests.profiles import SETTING, profile
@@ -173,7 +173,7 @@ def test_legs_of_one_step_equal_one_leg(dense: Path, tmp_path: Path) -> None:
         legs += 1
     assert legs == 4
     assert same(*(Checkpoint.open(tmp_path / name) for name in ("whole", "parts")))
-    lines = [journal.read(tmp_path / f"{name}.run") for name in ("whole", "parts")]
+    lines = [metrics_log.read(tmp_path / f"{name}.run") for name in ("whole", "parts")]
     assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
 
 

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from runtime import Pipeline
-from runtime.bench import sampling
 from runtime.bench.arrivals import Arrivals
-from runtime.bench.findings import Comparison, Entry, Findings, NotRun, PeerLoad
-from runtime.bench.memory import Memory
 from runtime.bench.mixture import Mixture, Pass
 from runtime.bench.opening import Opening
 from runtime.bench.peak import Peak
-from runtime.bench.sampling import Effort, Series
+from runtime.bench.results import Comparison, Entry, Findings, NotRun, PeerLoad
 from runtime.bench.spec import Spec
 from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
-from runtime.settings import resolve
+from runtime.machine.process_memory import Memory
+from runtime.request.settings import resolve
+from runtime.timing import turns
+from runtime.timing.turns import Effort, Series
 
 SpecOf = Callable[..., Spec]
 
@@ -45,7 +45,7 @@ def spec_of(bundle_path: Path, cache_path: Path, bundle: Bundle) -> SpecOf:
 @pytest.fixture
 def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of three calls: those of the synthetic bundle take microseconds."""
-    monkeypatch.setattr(sampling, "WINDOW_SHORTEST", 0.0)
+    monkeypatch.setattr(turns, "WINDOW_SHORTEST", 0.0)
 
 
 @pytest.fixture

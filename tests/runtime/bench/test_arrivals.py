@@ -10,7 +10,7 @@ from runtime.bench.mixture import KINDS
 from runtime.bench.options import parse
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure, QueueFull, UsageError
-from runtime.settings import Settings, resolve
+from runtime.request.settings import Settings, resolve
 
 PROMPTS = ["a red circle", "blue", "large square and small circle"]
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from runtime.bench import charts, report
-from runtime.bench.findings import Findings
+from runtime.bench.results import Findings
 from runtime.errors import EnvironmentMismatch
 
 

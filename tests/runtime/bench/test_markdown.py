@@ -1,6 +1,6 @@
 from runtime.bench import markdown, report
-from runtime.bench.findings import Findings
-from runtime.bench.sampling import Series
+from runtime.bench.results import Findings
+from runtime.timing.turns import Series
 
 
 def rendered(findings: Findings) -> str:

@@ -10,9 +10,9 @@ from runtime.bench.mixture import ClosedLoop, Mixture, expert_for, nearest_cost,
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Manifest
 from runtime.errors import CodeUnavailable, EngineFailure
-from runtime.router import Route
-from runtime.service.tally import KINDS
-from runtime.settings import resolve
+from runtime.models.router import Route
+from runtime.request.settings import resolve
+from runtime.service.work_stats import KINDS
 
 PROMPTS = ["a red circle", "blue", "large square and small circle", "red and blue", "a", "circle"]
 

@@ -30,7 +30,7 @@ def test_opening_is_timed_step_by_step(spec_of: SpecOf, contender: Contender, bu
 def test_an_expert_is_opened_again_after_eviction(
     spec_of: SpecOf, contender: Contender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime.models import Models
+    from runtime.models.models import Models
 
     opened: list[object] = []
     real = Models.open_engine

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.bench import memory, peers
+from runtime.bench import peers
 from runtime.bench.peers import PEERS, Peer, PeerProcess
 from runtime.bench.spec import Spec
 from runtime.bench.workload import Inputs
 from runtime.errors import PeerFailure
+from runtime.machine import process_memory
 from tests.runtime.bench.conftest import SpecOf
 
 Open = Callable[[str], PeerProcess]
@@ -95,9 +96,9 @@ def test_a_step_that_fails_is_an_answer_in_one_line(opened: Open, inputs: Inputs
 
 def test_closing_ends_the_process(opened: Open) -> None:
     peer = opened("good")
-    assert memory.read(peer.process) is not None
+    assert process_memory.read(peer.process) is not None
     peer.close()
-    assert memory.read(peer.process) is None
+    assert process_memory.read(peer.process) is None
 
 
 def test_an_interpreter_that_is_not_there(spec_of: SpecOf, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from runtime.bench import report
 from runtime.bench.charts import LATENCY, MIXTURE, THROUGHPUT
-from runtime.bench.findings import Findings
+from runtime.bench.results import Findings
 from runtime.errors import OutputFailure
 
 

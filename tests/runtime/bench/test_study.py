@@ -8,13 +8,13 @@ import pytest
 
 from runtime.bench import __main__ as bench
 from runtime.bench import study
-from runtime.bench.findings import Findings
 from runtime.bench.opening import Opening
 from runtime.bench.peak import Peak
-from runtime.bench.sampling import Effort
+from runtime.bench.results import Findings
 from runtime.bench.study import OutOfTime, Study
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure, RuntimeFailure, UsageError
+from runtime.timing.turns import Effort
 from tests.runtime.bench.conftest import SpecOf
 
 pytestmark = pytest.mark.usefixtures("short_windows")

@@ -8,9 +8,9 @@ import pytest
 from runtime import Pipeline
 from runtime.bench.workload import PROMPT, Workload, check_output, distance
 from runtime.bundle.reader import Bundle
-from runtime.engines.bucket import Bucket
+from runtime.engines.shape_bucket import Bucket
 from runtime.errors import EngineFailure
-from runtime.settings import resolve
+from runtime.request.settings import resolve
 from tests.bundles import edit, write_bundle
 
 

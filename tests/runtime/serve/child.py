@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from runtime.bundle.reader import Bundle
-from runtime.cli import run
-from runtime.events import Event, Finished, Queued, Started
+from runtime.cli.parser import run
 from runtime.serve.arguments import Options
 from runtime.serve.command import main
+from runtime.service.events import Event, Finished, Queued, Started
 from tests.runtime.serve.fake_runtime import FakeRuntime, choice_of, draw, image_of
 
 

@@ -12,10 +12,10 @@ from starlette.testclient import TestClient
 
 from runtime.bundle.reader import Bundle
 from runtime.serve.app import build
+from runtime.serve.backend_state import Upstream
 from runtime.serve.lifecycle import Server, listen, server
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.upstream import Upstream
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 
 VERSION = "1.2.3"

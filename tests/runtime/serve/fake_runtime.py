@@ -11,9 +11,9 @@ import numpy as np
 
 from runtime.bundle.reader import Bundle
 from runtime.errors import Closed, RuntimeFailure
-from runtime.events import Event, Finished, Queued, Started, Step
-from runtime.generated import Choice, Generated
-from runtime.settings import Settings, check_code, resolve
+from runtime.request.settings import Settings, check_code, resolve
+from runtime.service.events import Event, Finished, Queued, Started, Step
+from runtime.service.generated import Choice, Generated
 
 WAIT = 20  # seconds after which a test gives up
 

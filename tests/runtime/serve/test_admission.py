@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 
 from runtime.errors import Closed, CodeUnavailable, DeadlineExceeded, EngineFailure, QueueFull, UsageError
 from runtime.serve import reply
+from runtime.serve.backend_state import Upstream
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.upstream import Upstream
 from tests.runtime.serve.conftest import opened
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing, image_of
 

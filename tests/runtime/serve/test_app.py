@@ -6,9 +6,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from runtime.bundle.reader import Bundle
+from runtime.serve.backend_state import State, Upstream
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.upstream import State, Upstream
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import VERSION, opened
 from tests.runtime.serve.fake_runtime import ExpertStatus, FakeRuntime

@@ -7,9 +7,9 @@ from starlette.testclient import TestClient
 
 from runtime.errors import UsageError
 from runtime.serve.authentication import read_token
+from runtime.serve.backend_state import Upstream
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.upstream import Upstream
 from tests.runtime.serve.conftest import opened
 
 TOKEN = "correct-horse-battery"

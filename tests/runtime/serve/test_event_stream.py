@@ -12,10 +12,10 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from runtime.errors import EngineFailure
+from runtime.serve.backend_state import Upstream
 from runtime.serve.limits import LIMITS
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.upstream import Upstream
 from tests.runtime.serve.conftest import opened
 from tests.runtime.serve.fake_runtime import FakeRuntime, draw_at_gate, failing, image_of
 

@@ -11,13 +11,13 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from runtime.errors import QueueFull, UsageError
+from runtime.request.settings import SEED
 from runtime.serve.app import build
-from runtime.serve.generation import FIELDS, IMAGES, PREVIEWS, Generation, parse
+from runtime.serve.backend_state import Upstream
 from runtime.serve.openapi import document
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.upstream import Upstream
-from runtime.settings import SEED
+from runtime.serve.request_body import FIELDS, IMAGES, PREVIEWS, Generation, parse
 from tests.runtime.serve.conftest import VERSION
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing
 from tests.runtime.serve.test_event_stream import stream

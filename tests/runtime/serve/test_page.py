@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from runtime.serve.backend_state import Upstream
 from runtime.serve.page import Page
 from runtime.serve.policy import Policy
-from runtime.serve.upstream import Upstream
 from tests.runtime.serve.conftest import opened
 
 

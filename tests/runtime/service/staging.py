@@ -10,7 +10,7 @@ from runtime.errors import RuntimeFailure
 from runtime.scheduling.memory import Memory
 from runtime.scheduling.scheduler import Limits, Scheduler
 from runtime.scheduling.ticket import Ticket
-from runtime.service.service import Service
+from runtime.service.dispatcher import Service
 
 PATIENCE = 10.0  # seconds that a test waits for what should take none
 

@@ -9,12 +9,12 @@ from aptp.data.scenes.compose import Layout, Mark
 from aptp.data.scenes.render import render
 from aptp.data.scenes.scene import Background
 from aptp.errors import UsageError
+from aptp.evaluate.detections import Detection, Lettering, Reading
 from aptp.evaluate.judge import training
 from aptp.evaluate.judge.__main__ import main
 from aptp.evaluate.judge.accuracy import accuracy, examinations, missed, table
 from aptp.evaluate.judge.network import JudgeNetwork
 from aptp.evaluate.rates import Rate
-from aptp.evaluate.reading import Detection, Lettering, Reading
 
 PLAIN = Background("grey", "plain")
 LAYOUT = Layout(PLAIN, (Mark("star", "red", "small", 20, 50),), "moon", "pink", 32, 13)

@@ -9,7 +9,7 @@ from aptp.data.scenes.scene import Background
 from aptp.data.scenes.source import Scenes
 from aptp.data.scenes.vocabulary import LETTERS, ROWS, SIDE
 from aptp.evaluate.judge.decoding import readings
-from aptp.evaluate.judge.lessons import Lessons
+from aptp.evaluate.judge.judge_data import Lessons
 from aptp.evaluate.judge.network import BLANK, COARSE, GRID, GROUND, READS, THING, WORD, Outputs
 from aptp.evaluate.judge.targets import IGNORED, row_of, targets
 

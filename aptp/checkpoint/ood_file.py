@@ -1,0 +1,32 @@
+"""`familiarity.safetensors`: what measures how far a prompt lies from those of the training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from aptp.errors import CheckpointError
+from aptp.model.mahalanobis import Familiarity
+
+NAME = "familiarity.safetensors"
+
+
+def read_familiarity(folder: Path) -> Familiarity:
+    """A checkpoint's, in eval mode. Raises CheckpointError."""
+    try:
+        state = load_file(folder / NAME)
+        clusters, width = state["centres"].shape
+        familiarity = Familiarity(width, clusters)
+        familiarity.load_state_dict(state)
+    except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder / NAME} does not hold a distance: {error}") from error
+    if not all(tensor.isfinite().all() for tensor in state.values()):
+        raise CheckpointError(f"{folder / NAME} holds values that are not finite")
+    return familiarity.eval()
+
+
+def write_familiarity(familiarity: Familiarity, folder: Path) -> None:
+    state = {name: tensor.contiguous() for name, tensor in familiarity.state_dict().items()}
+    save_file(state, folder / NAME)

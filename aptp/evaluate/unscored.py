@@ -1,0 +1,87 @@
+"""What a checkpoint does with captions of any data: where they go, what that costs, and what is drawn.
+
+No judge reads such pictures, so nothing here says how good they are; scenes alone are judged (`evaluation`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aptp.data.sample import Sample
+from aptp.errors import StorageError
+from aptp.evaluate.detections import Pictures
+from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.models_under_test import Subjects
+from aptp.evaluate.pictures import gallery
+
+UNJUDGED = (
+    "The judge reads scenes alone, so nothing here says how good these pictures are: look at them, or "
+    "measure them with a metric made for such data."
+)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """``about``: what was looked at. ``codes``: of the captions drawn to, those of ``samples``. ``mixture``:
+    how captions in general are routed. ``drawn``: by subject, its pictures and the seconds they took.
+    """
+
+    about: Mapping[str, Any]
+    samples: Sequence[Sample]
+    codes: Sequence[int]
+    mixture: Mixture
+    drawn: Mapping[str, tuple[Pictures, float]] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        subjects: Subjects,
+        names: Sequence[str],
+        samples: Sequence[Sample],
+        routed: Sequence[Sample],
+        about: Mapping[str, Any],
+        progress: Callable[[str, int], None] = lambda name, done: None,
+    ) -> Survey:
+        """Draws to ``samples`` with the subjects of these ``names``, and routes ``routed``."""
+        drawn = {name: subjects.timed(name, samples, progress) for name in names}
+        codes = subjects.codes([sample.caption for sample in samples])
+        return cls(about, samples, codes, Mixture.of(subjects, routed), drawn)
+
+    def to_json(self) -> str:
+        pictures = [
+            {"number": number, "caption": sample.caption, "place": sample.metadata.get("place"), "code": code}
+            for number, (sample, code) in enumerate(zip(self.samples, self.codes, strict=True))
+        ]
+        body = {
+            "about": dict(self.about),
+            "judged": False,
+            "seconds": {name: seconds for name, (_, seconds) in self.drawn.items()},
+            "routing": self.mixture.summary(),
+            "pictures": pictures,
+        }
+        return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+
+    def to_markdown(self) -> str:
+        sections = [
+            "\n".join(f"- {name}: {value}" for name, value in self.about.items()),
+            UNJUDGED,
+            self.mixture.to_markdown(),
+            "## Pictures",
+            *(f"![drawn by {name}](samples-{name}.png)" for name in self.drawn),
+        ]
+        return "# Survey\n\n" + "\n\n".join(sections) + "\n"
+
+    def save(self, folder: Path) -> None:
+        """Writes `report.json`, `report.md` and a sheet of pictures per subject. Raises StorageError."""
+        captions = [sample.caption for sample in self.samples]
+        try:
+            (folder / "report.json").write_text(self.to_json())
+            (folder / "report.md").write_text(self.to_markdown())
+            for name, (pictures, _) in self.drawn.items():
+                gallery(captions, self.codes, pictures).save(folder / f"samples-{name}.png")
+        except OSError as error:
+            raise StorageError(f"the report cannot be written to {folder} ({error.strerror})") from error

@@ -1,0 +1,49 @@
+"""How far a prompt lies from the prompts that a router was trained on.
+
+Owns the distance alone: who measures it on which prompts is `aptp.ood`, what follows from it is up to the
+runtime. Training prompts are described as a few clusters, each with a covariance of its own. One cluster for
+all of them does not do: an encoder that was trained on little maps whatever it does not know near the mean
+of all it knows, which is where no prompt of its training lies.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from aptp.model.router import Router
+
+
+class Familiarity(nn.Module):
+    """``centres`` [M, E] of the clusters and ``whiten`` [M, E, E], which make a cluster's prompts, as columns
+    of differences from its centre, uncorrelated and of length 1 on average.
+    """
+
+    def __init__(self, width: int, clusters: int) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.zeros(clusters, width), requires_grad=False)
+        self.whiten = nn.Parameter(torch.zeros(clusters, width, width), requires_grad=False)
+
+    def forward(self, embedding: Tensor, attention_mask: Tensor) -> Tensor:
+        """Token embeddings [B, T, E] and their mask [B, T] to distances [B] (Mahalanobis, over √E) from the
+        nearest cluster: about 1 for prompts like those of the training.
+        """
+        mask = attention_mask.to(embedding.dtype).unsqueeze(-1)
+        return self.of((embedding * mask).sum(1) / mask.sum(1))
+
+    def of(self, pooled: Tensor) -> Tensor:
+        """The distances [B] of pooled prompts [B, E]."""
+        apart = pooled.unsqueeze(0) - self.centres.unsqueeze(1)  # [M, B, E]
+        lengths: Tensor = (apart @ self.whiten.mT).square().sum(-1).sqrt()  # [M, B]
+        return lengths.amin(0)
+
+
+class GuardedRouter(nn.Module):
+    """A router, and beside its similarities [B, K] the distances [B] of the same prompts."""
+
+    def __init__(self, router: Router, familiarity: Familiarity) -> None:
+        super().__init__()
+        self.router, self.familiarity = router, familiarity
+
+    def forward(self, embedding: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        return self.router(embedding, attention_mask), self.familiarity(embedding, attention_mask)

@@ -1,0 +1,108 @@
+"""`python -m aptp.ood`: prompts unlike those of the training go to one expert. The command line alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from aptp.cli import Parser, add_data, quieten, run
+from aptp.errors import UsageError, nearest
+
+DESCRIPTION = (
+    "Measure how far prompts lie from those a router was trained on, and send the far ones elsewhere."
+)
+LARGEST = "largest"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = Parser(prog="python -m aptp.ood", description=DESCRIPTION)
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
+    parser.add_argument(
+        "--to", default=LARGEST, help="who draws them: largest (of the codes), dense, 0, 1, …"
+    )
+    add_data(parser)
+    parser.add_argument("--share", type=float, metavar="P", help="of familiar prompts that may be sent away")
+    parser.add_argument("--prompts", type=int, metavar="N", help="captions to learn from, and to measure on")
+    parser.add_argument("--clusters", type=int, metavar="M", help="Gaussians that describe them")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--against", type=Path, action="append", default=[], metavar="FILE", help="prompts to try it on"
+    )
+    arguments: argparse.Namespace = parser.parse_args()
+    for name in ("prompts", "clusters"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value}: give at least 1")
+    return arguments
+
+
+def main() -> int:
+    arguments = _arguments()
+    console = Console(stderr=True)
+    with console.status("starting"):
+        quieten()
+        from aptp.checkpoint.integrity import check_target
+        from aptp.checkpoint.reader import Checkpoint
+        from aptp.checkpoint.record import Unfamiliar
+        from aptp.checkpoint.writer import write_guarded
+        from aptp.data.named import open_source
+        from aptp.data.prompt_file import read_prompts
+        from aptp.ood.prompts import Reader
+        from aptp.ood.threshold import distances, measure
+        from aptp.trainer.provenance import origin
+
+    check_target(arguments.out)
+    checkpoint = Checkpoint.open(arguments.checkpoint)
+    expert = _expert(checkpoint, arguments.to)
+    others = {path: read_prompts(path) for path in arguments.against}
+    read = Reader(checkpoint)
+    seen, unseen = (open_source(arguments.data, seed=arguments.seed, split=s) for s in ("train", "test"))
+    chosen = {name: getattr(arguments, name) for name in ("prompts", "clusters", "share")}
+    options = {name: value for name, value in chosen.items() if value is not None}
+    with Progress(console=console, transient=True) as progress:
+        limit = measure(read, seen, unseen, seed=arguments.seed, progress=_shown(progress), **options)
+    found = {name: getattr(limit, name) for name in ("beyond", "share", "measured", "held_out")}
+    told = {**origin("aptp.ood"), "data": seen.about, "seed": arguments.seed, **options, "limit": found}
+    write_guarded(
+        checkpoint,
+        arguments.out,
+        limit.familiarity,
+        Unfamiliar(limit.beyond, expert),
+        {**told, "from": checkpoint.record.provenance},
+    )
+    lines = [
+        f"prompts more than {limit.beyond:.3f} away go to expert {expert}: {limit.measured:.2%} of "
+        f"{limit.held_out} held-out captions of {seen.about['name']} that did not set this limit"
+    ]
+    for path, prompts in others.items():
+        far = distances(limit.familiarity, read(prompts)) > limit.beyond
+        lines.append(f"{far.double().mean():.1%} of the {len(prompts)} prompts in {path}")
+    for line in (*lines, f"{arguments.out} is ready"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _expert(checkpoint: Any, name: str) -> str:
+    """The expert that was asked for, by the name that the index gives it. Raises UsageError."""
+    cost, codes = checkpoint.cost(), checkpoint.architectures
+    if name == LARGEST:
+        return str(max(range(len(codes)), key=lambda code: cost.of(codes[code])))
+    known = [LARGEST, "dense", *map(str, range(len(codes)))]
+    if name not in known:
+        raise UsageError(f"--to: no expert '{name}'{nearest(name, known)}; there is {', '.join(known)}")
+    return name
+
+
+def _shown(progress: Progress) -> Callable[[int, int], None]:
+    task = progress.add_task("reading captions")
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,71 @@
+"""How far is too far: the distance that few prompts like those of the training exceed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aptp.data.sample import Source
+from aptp.errors import UsageError
+from aptp.model.mahalanobis import Familiarity
+from aptp.ood.clusters import fit
+from aptp.ood.prompts import Progress, Reader
+
+CLUSTERS, PROMPTS, SHARE = 4, 16384, 1e-3
+AT_ONCE = 1024  # prompts compared with all clusters
+
+
+@dataclass(frozen=True)
+class Limit:
+    """``beyond``: the distance that ``share`` of one half of the held-out prompts exceed; ``measured``: the
+    share of the other half that does, of ``held_out`` prompts in each.
+    """
+
+    familiarity: Familiarity
+    beyond: float
+    share: float
+    measured: float
+    held_out: int
+
+
+def measure(
+    read: Reader,
+    train: Source,
+    test: Source,
+    *,
+    prompts: int = PROMPTS,
+    clusters: int = CLUSTERS,
+    share: float = SHARE,
+    seed: int = 0,
+    progress: Progress = lambda done, total: None,
+) -> Limit:
+    """Fits the distance on ``prompts`` captions of ``train``, and its limit on as many of ``test``.
+
+    Raises UsageError where so many prompts cannot show so small a share.
+    """
+    half = prompts // 2
+    if not 0 < share < 1 or half * share < 1:
+        least = math.ceil(2 / share) if 0 < share < 1 else 2
+        raise UsageError(
+            f"a share of {share:g} cannot be measured on {half} prompts; take a share between 0 and 1, "
+            f"and at least {least} prompts"
+        )
+
+    def captions(source: Source) -> list[str]:
+        return [source[i].caption for i in range(prompts)]
+
+    familiarity = fit(read(captions(train), progress), clusters, torch.Generator().manual_seed(seed))
+    unseen = distances(familiarity, read(captions(test), progress))
+    beyond = float(torch.quantile(unseen[:half], 1 - share, interpolation="higher"))
+    measured = float((unseen[half:] > beyond).double().mean())
+    return Limit(familiarity, beyond, share, measured, half)
+
+
+@torch.no_grad()
+def distances(familiarity: Familiarity, pooled: Tensor) -> Tensor:
+    """[N]: of each of ``pooled`` [N, E]; a few at a time, for each is compared with every cluster."""
+    parts = [familiarity.of(pooled[start : start + AT_ONCE]) for start in range(0, len(pooled), AT_ONCE)]
+    return torch.cat(parts)

@@ -1,0 +1,236 @@
+"""The training loop: steps until they are done, under accelerate, resumable at any of them.
+
+What is learned depends on the learner, the source and the recipe alone; how a leg is run (for how long, with
+how many loaders, saved how often, by how many processes) changes nothing of it, but for the rounding of sums
+that processes take together.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from aptp.data.batches import Batch, batches
+from aptp.data.sample import Source
+from aptp.errors import TrainingError, UsageError
+from aptp.trainer import distributed, plots, state
+from aptp.trainer.bad_samples import Skips
+from aptp.trainer.ema import Average
+from aptp.trainer.learner import Learner
+from aptp.trainer.metrics_log import Journal
+from aptp.trainer.recipe import Recipe
+from aptp.trainer.rng import draws
+
+
+@dataclass(frozen=True)
+class Leg:
+    """``minutes``: stop after so long, to be resumed. ``workers``: processes that load data ahead.
+
+    ``precision``: of autocast, ``bf16`` or ``no``. ``save_every``: seconds between resume states.
+    ``tensorboard``, ``plot``: also record for TensorBoard, draw the curves at the end of the leg.
+    """
+
+    minutes: float = math.inf
+    workers: int = 0
+    precision: str = "bf16"
+    save_every: float = 300.0
+    tensorboard: bool = False
+    plot: bool = False
+
+
+class Training:
+    """A learner on its way: `run` takes it to the end of its recipe, or of the leg."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        source: Source,
+        recipe: Recipe,
+        folder: Path,
+        leg: Leg | None = None,
+        *,
+        identity: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``folder`` keeps the resume state and the record; what is there already is resumed.
+
+        ``identity``: what else, beside the recipe, makes this run itself. Raises UsageError where the folder
+        holds another run, IntegrityError where its state is damaged.
+        """
+        self.recipe, self._leg, self._folder, self._source = recipe, leg or Leg(), folder, source
+        self._identity = {**recipe.identity(), **(identity or {})}
+        # accelerate's own mixed precision is one setting for the whole process; this is one for the leg.
+        # And it takes processes for strangers to each other that have no accelerator, unless told.
+        self._accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+        atexit.register(self._accelerator.end_training)  # the last word between processes
+        self._rows = self._share()
+        self._autocast = torch.autocast(
+            self._accelerator.device.type, torch.bfloat16, enabled=self._leg.precision == "bf16"
+        )
+        self._parameters = learner.trained()
+        optimizer = torch.optim.AdamW(
+            self._parameters.values(),
+            recipe.rate,
+            betas=recipe.betas,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+        learner.to(self._accelerator.device)
+        self._model, self._optimizer = self._accelerator.prepare(learner, optimizer)
+        self.average = Average(self._parameters, recipe.average) if recipe.average else None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.done = self._restore()
+
+    @property
+    def finished(self) -> bool:
+        return self.done >= self.recipe.steps
+
+    def run(self, title: str, watch: Callable[[int], None] = lambda step: None) -> bool:
+        """Trains and saves; whether the recipe is finished. ``watch`` is called with the steps done, after
+        each.
+
+        Raises TrainingError as soon as the loss is not finite; the last state saved is then still good.
+        """
+        if self.finished:
+            return True
+        if distributed.count() > 1:
+            title = f"{title}, {distributed.count()} processes"
+        started = saved = time.monotonic()
+        with (
+            self._journal(title) as journal,
+            _interruption() as interrupted,
+        ):
+            loader = self._batches()
+            skips = Skips(self._identity.get("data"), self._accelerator.device)
+            while not self.finished:
+                before = time.monotonic()
+                batch = next(loader)
+                waited = time.monotonic() - before
+                figures = {**self._step(batch), **skips.figures(batch)}
+                now = time.monotonic()
+                journal.step(self.done, {**figures, "seconds": now - before, "waiting": waited})
+                self.done += 1
+                watch(self.done)
+                over = self._agreed(interrupted() or now - started > 60 * self._leg.minutes)
+                if over or self.finished or now - saved > self._leg.save_every:
+                    self._save()
+                    saved = time.monotonic()
+                if over and not self.finished:
+                    journal.say(
+                        f"{title}: stopped after step {self.done}; the same command goes on from here"
+                    )
+                    break
+            for line in skips.lines():
+                journal.say(line)
+        if self._leg.plot and distributed.leads():
+            plots.draw(self._folder)
+        return self.finished
+
+    def _journal(self, title: str) -> Journal:
+        return Journal(
+            self._folder,
+            title,
+            self.recipe.steps,
+            self.done,
+            tensorboard=self._leg.tensorboard,
+            silent=not distributed.leads(),
+        )
+
+    def _batches(self) -> Iterator[Batch]:
+        share = (distributed.rank(), distributed.count())
+        return batches(self._source, len(self._rows), start=self.done, workers=self._leg.workers, share=share)
+
+    def _share(self) -> range:
+        """This process's rows of every batch."""
+        each, left = divmod(self.recipe.batch, distributed.count())
+        if left:
+            raise UsageError(
+                f"a batch of {self.recipe.batch} cannot be shared by {distributed.count()} processes: "
+                "give --batch a multiple of their number"
+            )
+        return range(distributed.rank() * each, (distributed.rank() + 1) * each)
+
+    def _agreed(self, over: bool) -> bool:
+        return distributed.any_of(over, self._accelerator.device)
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        rate = self.recipe.rate_at(self.done)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        drawn = draws(self.recipe.seed, self.done, self._rows, self.recipe.batch)
+        with self._autocast:
+            terms = self._model(batch, self.done, drawn)
+        figures = distributed.mean(terms)
+        if not math.isfinite(figures["loss"]):
+            raise TrainingError(
+                f"the loss is {figures['loss']} at step {self.done} ({figures}). The last resume state in "
+                f"{self._folder} is from before; lower the learning rate ({self.recipe.rate:g}) or the "
+                "precision's risk (--precision no), in a new --out"
+            )
+        self._accelerator.backward(terms["loss"])
+        norm = self._accelerator.clip_grad_norm_(self._parameters.values(), self.recipe.clip)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self.average:
+            self.average.update(self.done)
+        return {**figures, "gradient": float(norm), "rate": rate}
+
+    def _save(self) -> None:
+        if not distributed.leads():
+            return
+        moments = self._optimizer.state_dict()["state"]
+        moving = {f"{i}/{key}": value for i in moments for key, value in moments[i].items()}
+        groups: dict[str, Mapping[str, torch.Tensor]] = {
+            "parameters": self._parameters,
+            "average": self.average.values if self.average else {},
+            "optimizer": moving,
+        }
+        state.save(self._folder, self.done, self._identity, groups)
+
+    @torch.no_grad()
+    def _restore(self) -> int:
+        found = state.load(self._folder, self._identity)
+        if found is None:
+            return 0
+        done, groups = found
+        for name, parameter in self._parameters.items():
+            parameter.copy_(groups["parameters"][name])
+        if self.average:
+            for name, value in self.average.values.items():
+                value.copy_(groups["average"][name])
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in groups.get("optimizer", {}).items():
+            index, _, key = name.partition("/")
+            moments.setdefault(int(index), {})[key] = tensor
+        current = self._optimizer.state_dict()
+        self._optimizer.load_state_dict({"state": moments, "param_groups": current["param_groups"]})
+        return done
+
+
+@contextmanager
+def _interruption() -> Iterator[Callable[[], bool]]:
+    """Within, the first SIGINT or SIGTERM only raises a flag, so that a step is never cut in two."""
+    seen: list[int] = []
+    kept: dict[signal.Signals, Any] = {}
+
+    def note(number: int, frame: object) -> None:
+        seen.append(number)
+        for signum, handler in kept.items():
+            signal.signal(signum, handler)  # the second one means it
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        kept[signum] = signal.signal(signum, note)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for signum, handler in kept.items():
+            signal.signal(signum, handler)

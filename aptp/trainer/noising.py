@@ -1,0 +1,60 @@
+"""The forward process of diffusion training, as the pipeline's own scheduler defines it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from diffusers import DDIMScheduler
+
+from aptp.errors import CheckpointError
+from aptp.trainer.rng import Draws
+
+GAMMA = 5.0  # of min-SNR weighting
+
+
+class Noised(NamedTuple):
+    """``sample`` and ``target``: [B, C, H, W]; ``timesteps``: int64 [B]; ``weights``: float32 [B]."""
+
+    sample: torch.Tensor
+    target: torch.Tensor
+    timesteps: torch.Tensor
+    weights: torch.Tensor
+
+    def loss(self, output: torch.Tensor) -> torch.Tensor:
+        """Weighted squared error of a model's ``output``, the mean of each sample: [B]."""
+        return self.weights * (output.float() - self.target.float()).square().mean(dim=(1, 2, 3))
+
+
+class Noising:
+    """Draws timesteps and noise, and says what the model should answer.
+
+    Timesteps are stratified: one uniform draw in each of as many equal ranges as the batch has rows, in
+    random order, so that batches differ less. Weights are min(SNR + 1, γ) / (SNR + 1): min-SNR weighting
+    (Hang et al. 2023, equation 5, for v-prediction) in the published APTP's form, which stays positive at
+    zero terminal SNR.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        kind = config.get("prediction_type", "epsilon")
+        if kind not in ("epsilon", "v_prediction"):
+            raise CheckpointError(f"the scheduler predicts '{kind}'; training knows epsilon and v_prediction")
+        self._scheduler: Any = DDIMScheduler.from_config(dict(config))
+        self._velocity = kind == "v_prediction"
+        alphas = self._scheduler.alphas_cumprod
+        self._snr = alphas / (1 - alphas)  # [T]
+
+    def draw(self, latents: torch.Tensor, draws: Draws) -> Noised:
+        """``latents``: [B, C, H, W], already scaled."""
+        timesteps = (draws.strata() * len(self._snr)).long().clamp(max=len(self._snr) - 1)
+        noise = draws.normal(*latents.shape[1:]).to(latents)
+        return self.at(latents, noise, timesteps)
+
+    def at(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> Noised:
+        """The noised ``latents`` at given ``timesteps``, an int64 tensor [B] on the CPU."""
+        snr = self._snr[timesteps].to(latents.device)
+        there = timesteps.to(latents.device)
+        target = self._scheduler.get_velocity(latents, noise, there) if self._velocity else noise
+        weights = (snr + 1).clamp(max=GAMMA) / (snr + 1) if self._velocity else snr.clamp(max=GAMMA) / snr
+        return Noised(self._scheduler.add_noise(latents, noise, there), target, there, weights)

@@ -1,0 +1,58 @@
+"""The options that every training command has: how long, how fast, and how this leg of it is run."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aptp.trainer.recipe import Recipe
+
+if TYPE_CHECKING:
+    from aptp.trainer.loop import Leg
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    recipe = parser.add_argument_group("what is learned")
+    recipe.add_argument("--steps", type=int, help="of the whole run")
+    recipe.add_argument("--batch", type=int, help="samples per step")
+    recipe.add_argument("--rate", type=float, help="learning rate")
+    recipe.add_argument("--seed", type=int, default=0)
+    leg = parser.add_argument_group("how it is run")
+    leg.add_argument("--run", type=Path, metavar="DIR", help="resume state and record (<out>.run)")
+    leg.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
+    leg.add_argument("--workers", type=int, default=0, help="processes that load data ahead")
+    leg.add_argument("--precision", default="bf16", choices=("bf16", "no"), help="of autocast")
+    leg.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="resume states")
+    leg.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
+    leg.add_argument("--plot", action="store_true", help="draw curves.png beside the record")
+
+
+def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
+    """``usual`` with what the command line changes; a run of another length falls to rest over the same share
+    of it. Raises UsageError for what makes no sense.
+    """
+    if arguments.steps:
+        usual = replace(usual, decay=round(usual.decay * arguments.steps / usual.steps))
+    asked = {name: getattr(arguments, name) for name in ("steps", "batch", "rate", "seed")}
+    return replace(usual, **{name: value for name, value in asked.items() if value is not None})
+
+
+def leg_of(arguments: argparse.Namespace) -> Leg:
+    from aptp.trainer.loop import Leg
+
+    return Leg(
+        minutes=arguments.minutes,
+        workers=arguments.workers,
+        precision=arguments.precision,
+        save_every=arguments.save_every,
+        tensorboard=arguments.tensorboard,
+        plot=arguments.plot,
+    )
+
+
+def run_folder(arguments: argparse.Namespace) -> Path:
+    folder: Path = arguments.run or arguments.out.with_name(arguments.out.name + ".run")
+    return folder

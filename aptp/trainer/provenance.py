@@ -1,0 +1,53 @@
+"""What is told beside trained weights about how they came to be: the command, the source, recipes, time.
+
+A checkpoint keeps it in `aptp.json`; a bare pipeline folder in a file of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aptp.trainer import metrics_log
+from aptp.trainer.recipe import Recipe
+from aptp.version import __version__
+
+NAME = "training.json"
+
+
+def origin(command: str) -> dict[str, Any]:
+    """``command`` and the source it ran from; ``commit`` is None outside a git checkout."""
+    return {"made_by": command, "aptp": __version__, "commit": _commit()}
+
+
+def account(folder: Path, recipe: Recipe) -> dict[str, Any]:
+    """Of the run kept in ``folder``: its recipe, and the wall time of its steps over all legs."""
+    seconds = sum(line["seconds"] for line in metrics_log.read(folder))
+    return {"recipe": recipe.identity(), "seconds": round(seconds, 1)}
+
+
+def write(folder: Path, told: Mapping[str, Any]) -> None:
+    (folder / NAME).write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What `write` left in ``folder``; empty where nothing did."""
+    path = folder / NAME
+    told: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    return told
+
+
+def _commit() -> str | None:
+    """Of the checkout this package is in, with ``-dirty`` where files differ from it."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        asked = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"]
+        found = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=False)
+    except OSError:  # no git on this machine
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,128 @@
+"""`python -m export.build --codes all`: from a checkpoint to a verified bundle of dense expert engines.
+
+Running the same command again resumes an interrupted build and rebuilds only what has changed. Exit codes: 0
+done, 1 some of it failed (the rest is published), 2 usage, 3 refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aptp.cli import quieten
+from export.build import layout, workers
+from export.errors import ExportError, RefusedError, StorageError, UsageError
+from runtime.cli.parser import Parser, run
+
+GIB = 1 << 30
+# Wide enough for both tables where there is no terminal to measure.
+PLAIN_WIDTH = 140
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The parsed command line. Raises runtime's UsageError for what it does not know."""
+    parser = Parser(prog="python -m export.build", description=__doc__)
+    parser.add_argument("--codes", required=True, help="all, dense, or numbers: all,dense | 0,3")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="DIR", help="default: the small one of this project"
+    )
+    parser.add_argument("--out", type=Path, default=Path("bundle"), metavar="DIR", help="the bundle")
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="A,B",
+        help="besides the graphs (onnx): openvino, aoti, tensorrt, supernet; auto: openvino where it is",
+    )
+    parser.add_argument("--precision", help="of these engines: float32, bfloat16 or float16")
+    parser.add_argument("--solvers", metavar="A,B", help="default: every solver that can be a table")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at once"
+    )
+    parser.add_argument("--memory", type=float, metavar="GIB", help="for all processes; default: 12, or half")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where derived files go")
+    parser.add_argument(
+        "--cost", type=Path, metavar="FILE", help="a profile: the report says which widths to align or pad"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON on stdout")
+    parsed: argparse.Namespace = parser.parse_args(argv)
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The whole command; returns its exit code."""
+    options = arguments(argv)
+    _check(options)
+    quieten()
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    try:
+        return _build(options, console)
+    except OSError as error:
+        raise StorageError(error) from error
+
+
+def _build(options: argparse.Namespace, console: Console) -> int:
+    if not options.dry_run:
+        workers.warm()
+    # Loading torch takes seconds: not before the command line is known to be good, and beside the fork
+    # server.
+    try:
+        from export.build import report
+        from export.build.build import Construction
+    except ModuleNotFoundError as error:
+        raise RefusedError(
+            f"{error.name} is not installed; install `aptp[build]` to build bundles"
+        ) from error
+
+    with console.status("reading the checkpoint"):
+        construction = Construction.of(options)
+    if options.dry_run:
+        _show_plan(construction.plan(), console, options.json)
+        return 0
+    result = construction.run(console)
+    console.width = max(console.width, report.WIDTH)
+    console.print(report.table(result))
+    for line in report.closing(result):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if options.json:
+        sys.stdout.write(json.dumps(report.summary(result), indent=1) + "\n")
+    return result.exit_code
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Whatever can be said of the options without the checkpoint. Raises UsageError."""
+    if options.jobs < 1:
+        raise UsageError(f"--jobs {options.jobs}: give at least 1")
+    if options.memory is None:
+        options.memory = min(12.0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / GIB)
+    if not 0 < options.memory < float("inf"):
+        raise UsageError(f"--memory {options.memory}: give a number of GiB above 0")
+    options.out = layout.place(options.out)
+
+
+def _show_plan(plan: list[tuple[str, str, str]], console: Console, as_json: bool) -> None:
+    if as_json:
+        entries = [{"part": name, "action": action, "why": why} for name, action, why in plan]
+        sys.stdout.write(json.dumps(entries, indent=1) + "\n")
+        return
+    drawn = Table("part", "action", "why", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for row in plan:
+        drawn.add_row(*map(Text, row))
+    console.print(drawn)
+
+
+if __name__ == "__main__":
+    from aptp.errors import AptpError
+    from runtime.errors import RuntimeFailure
+
+    run(main, (ExportError, AptpError, RuntimeFailure))

@@ -1,0 +1,162 @@
+"""Owns the manifest's content: how a checkpoint's parts, once made, fit together (docs/BUNDLE.md)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.record import PROMPT_ENCODER
+from aptp.model.router import TIE
+from aptp.version import __version__
+from export.build.part_store import Record
+from export.build.plan import LIBRARIES
+from export.engines import entry
+from export.graphs import weights
+from export.graphs.expert import CLOCK
+from runtime.bundle.compiled import KINDS, SUPERNET
+from runtime.bundle.schema import Gates
+
+TEXT, PROMPT = "text", "prompt"  # encoders by name
+STEPS = 25
+# In order of preference for a request that names none.
+DEFAULT_SOLVERS = ("ddim", "dpmpp_2m", "euler", "unipc", "pndm")
+# Latents may be this many times larger than the default along a side; below two steps the deepest level is
+# one pixel.
+_LARGEST = 4
+_SMALLEST_STEPS = 2
+
+
+def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any]:
+    """The manifest without its `files`, from the records of finished parts by name."""
+    schedules = {name: _schedule(name, record) for name, record in _below(records, "schedules").items()}
+    experts = {name: expert(checkpoint, name, records) for name in _below(records, "experts")}
+    return {
+        "producer": {"aptp": __version__, **{name: importlib.metadata.version(name) for name in LIBRARIES}},
+        "source": {
+            "name": checkpoint.record.name,
+            "checkpoint": checkpoint.digest(),
+            "trained": checkpoint.record.trained,
+        },
+        "defaults": {**_defaults(schedules), "guidance": checkpoint.record.guidance},
+        "latent": _latent(checkpoint),
+        "encoders": _encoders(records),
+        "conditioning": [{"input": "encoder_hidden_states", "encoder": TEXT}],
+        "router": _router(checkpoint, records["router"], experts),
+        "decoder": {
+            "model": _model(records["vae_decoder"]),
+            "scale": checkpoint.vae_scale,
+            "scaling_factor": checkpoint.vae_config["scaling_factor"],
+            "shift_factor": checkpoint.vae_config.get("shift_factor") or 0.0,
+            **records["vae_decoder"].facts,
+        },
+        "dense_macs": int(checkpoint.cost().dense),
+        "experts": experts,
+        "schedules": schedules,
+    }
+
+
+def _below(records: Mapping[str, Record], folder: str) -> dict[str, Record]:
+    prefix = f"{folder}/"
+    return {name.removeprefix(prefix): records[name] for name in sorted(records) if name.startswith(prefix)}
+
+
+def _model(record: Record) -> dict[str, str]:
+    places = {path.rpartition("/")[2]: path for path in record.files}
+    names = {"graph": weights.GRAPH, "weights": weights.WEIGHTS, "serve": weights.SERVE}
+    found = {field: places[name] for field, name in names.items() if name in places}
+    return {**found, "identity": record.key}
+
+
+def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, Record]) -> dict[str, Any]:
+    """The manifest's entry of an expert: its graphs, and what was compiled of them or for all."""
+    record, gates = records[f"experts/{name}"], Gates.of(checkpoint.architecture(name).keep)
+    model, supernet = _model(record), records.get(f"compiled/{SUPERNET}")
+    made = [records.get(f"compiled/{kind}/{name}") for kind in KINDS]
+    compiled = [
+        entry.complete(one.facts, next(iter(one.files)), model, record.files, gates)
+        for one in (*made, supernet)
+        if one
+    ]
+    earned = _earned(records, name)
+    return {
+        "model": model,
+        "clock": {
+            "graph": next(path for path in record.files if path.endswith(CLOCK)),
+            "identity": record.key,
+        },
+        **record.facts,
+        **({"earned": earned} if earned else {}),
+        **({"compiled": compiled} if compiled else {}),
+        **({"gates": asdict(gates)} if supernet else {}),
+    }
+
+
+def _earned(records: Mapping[str, Record], name: str) -> list[dict[str, str]]:
+    """The reduced precisions in which engines may compute an expert, by class of processor."""
+    facts = [records[part].facts for part in sorted(records) if re.fullmatch(f"earned/.*/{name}", part)]
+    fields = ("engine", "precision", "processor")
+    return [{field: one[field] for field in fields} for one in facts if one["passed"]]
+
+
+def _encoders(records: Mapping[str, Record]) -> list[dict[str, Any]]:
+    """The text encoder, and the one that prompts are routed by where that is another."""
+    frame = records["tokenizer"].facts
+    found = [_encoder(TEXT, records["text_encoder"], ["input_ids"], "tokenizer", frame)]
+    if own := records.get(PROMPT_ENCODER):
+        found.append(_encoder(PROMPT, own, ["input_ids", "attention_mask"], PROMPT_ENCODER, own.facts))
+    return found
+
+
+def _encoder(
+    name: str, record: Record, inputs: list[str], folder: str, frame: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``folder`` holds its tokenizer; the tables of characters are those of all."""
+    return {
+        "name": name,
+        "model": _model(record),
+        "inputs": inputs,
+        "output": "last_hidden_state",
+        "tokenizer": {
+            "file": f"{folder}/tokenizer.json",
+            "characters": "tokenizer/characters.json",
+            **frame,
+        },
+    }
+
+
+def _schedule(name: str, record: Record) -> dict[str, Any]:
+    return {"table": f"schedules/{name}.bin", **record.facts}
+
+
+def _router(checkpoint: Checkpoint, record: Record, experts: Mapping[str, Any]) -> dict[str, Any]:
+    codes = len(checkpoint.architectures)
+    # The graph gives similarities whatever the checkpoint calls its router.
+    encoder = PROMPT if checkpoint.record.prompt_encoder == PROMPT_ENCODER else TEXT
+    router = {"kind": "cosine", "encoder": encoder, "model": _model(record)}
+    fallback = {"fallback": DENSE} if DENSE in experts else {}
+    unfamiliar = checkpoint.record.unfamiliar
+    guard = {"unfamiliar": asdict(unfamiliar)} if unfamiliar else {}
+    return {**router, "codes": codes, "tie": TIE, **fallback, **guard}
+
+
+def _defaults(schedules: Mapping[str, Any]) -> dict[str, Any]:
+    solver = next(name for name in DEFAULT_SOLVERS if name in schedules)
+    offered = [steps for steps, rows in enumerate(schedules[solver]["rows"], start=1) if rows]
+    return {"solver": solver, "steps": min(offered, key=lambda steps: abs(steps - STEPS))}
+
+
+def _latent(checkpoint: Checkpoint) -> dict[str, int]:
+    height, width = checkpoint.latent_size
+    multiple = checkpoint.latent_multiple
+    return {
+        "channels": checkpoint.unet_config["in_channels"],
+        "height": height,
+        "width": width,
+        "multiple": multiple,
+        "minimum": _SMALLEST_STEPS * multiple,
+        "maximum": _LARGEST * max(height, width),
+    }

@@ -1,0 +1,208 @@
+"""Owns what a build reports: a table on the terminal, and JSON and Markdown in `<out>.report` beside the
+bundle.
+
+Every number stands with the environment and the command that made it. Nothing of this goes into the bundle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from export.build import layout, plan, publish
+from export.build.part_store import Record
+from export.build.plan import Spec
+from export.environment import command, machine
+from export.profile.width_advice import Forecast
+from runtime.machine import processor
+
+# The rungs of the parity ladder, by the names under which `export.build.parts` and `export.parity.image`
+# record their errors.
+RUNGS = ("masked", "onnx", "engine", "image")
+COLUMNS = ("code", "params", "MACs", "share", "bytes", *RUNGS, "seconds", "state")
+# What the closing table needs at least, so that no number is cut.
+WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What kept a part from the bundle, and the stage it came in."""
+
+    stage: str
+    error: Exception
+
+    def __str__(self) -> str:
+        return f"FAILED at {self.stage}: {self.error}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a build ended: records of the parts that are in the bundle, and what was said of the others.
+
+    `published` is false where the bundle there was right already. `forecasts`: by code, where a profile was
+    given.
+    """
+
+    spec: Spec
+    records: Mapping[str, Record]
+    failures: Mapping[str, Failure]
+    reused: frozenset[str]
+    notes: tuple[str, ...]
+    dense_macs: int
+    seconds: float
+    published: bool
+    forecasts: Mapping[str, Forecast] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.failures else 0
+
+
+def rows(result: Result) -> list[tuple[str, ...]]:
+    """One row of text per code, under `COLUMNS`."""
+    return [_row(result, code) for code in result.spec.codes]
+
+
+def _row(result: Result, code: str) -> tuple[str, ...]:
+    name, image = f"experts/{code}", f"images/{code}"
+    earned = f"earned/{plan.OPENVINO}/{processor.vectors()}/{code}"
+    record = result.records.get(name)
+    if record is None:
+        failure = next(result.failures[one] for one in (name, earned, image) if one in result.failures)
+        return (code, *["-"] * (len(COLUMNS) - 2), f"FAILED: {failure.stage}")
+    last = result.records[image]
+    shown = result.records[earned].measures if earned in result.records else {}
+    measures = {**record.measures, **shown, **last.measures}
+    macs = record.facts["macs"]
+    return (
+        code,
+        _scaled(record.facts["parameters"]),
+        _scaled(macs),
+        f"{macs / result.dense_macs:.3f}",
+        f"{_scaled(record.size)}B",
+        *(_error(measures[rung]) if rung in measures else "-" for rung in RUNGS),
+        f"{record.seconds + last.seconds:.1f}",
+        "cached" if name in result.reused else "built",
+    )
+
+
+def _scaled(count: int) -> str:
+    """407.0 M"""
+    for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= scale:
+            return f"{count / scale:.1f} {prefix}"
+    return f"{count} "
+
+
+def _error(value: float) -> str:
+    """1.2e-6"""
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if value else "0"
+
+
+def table(result: Result) -> Table:
+    """The closing table, at most `WIDTH` wide but for its last column."""
+    drawn = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in COLUMNS[:-1]:
+        drawn.add_column(name, justify="right", no_wrap=True)
+    drawn.add_column(COLUMNS[-1], overflow="fold")
+    for row in rows(result):
+        drawn.add_row(*map(Text, row))
+    return drawn
+
+
+def closing(result: Result) -> list[str]:
+    """What to say below the table."""
+    failures = [f"{name}: {failure}" for name, failure in result.failures.items()]
+    state = "is published" if result.published else "is up to date"
+    rest = "; run the same command again to build the rest" if failures else ""
+    forecasts = [f"experts/{code}: {forecast}" for code, forecast in result.forecasts.items()]
+    notes = [*_slowed(result), *_compiled(result), *forecasts, *result.notes]
+    return [*failures, *notes, f"{result.spec.out} {state}{rest}"]
+
+
+def _slowed(result: Result) -> list[str]:
+    """Which experts an engine computes in float32 because less did not pass, with both errors."""
+    return [
+        f"{name} stays in float32: {record.facts['precision']} errs by "
+        f"{_error(record.measures['engine'])}, PyTorch's autocast by {_error(record.measures['autocast'])}"
+        for name, record in result.records.items()
+        if name.startswith("earned/") and "autocast" in record.measures and not record.facts["passed"]
+    ]
+
+
+def _compiled(result: Result) -> list[str]:
+    """What was compiled, how large it is and how far it errs beside PyTorch's autocast."""
+    return [
+        f"{name}: {record.facts['precision']}, {_scaled(record.size)}B, errs by "
+        f"{_error(record.measures['engine'])} (autocast {_error(record.measures['autocast'])}), "
+        f"made in {record.seconds:.0f} s"
+        for name, record in result.records.items()
+        if name.startswith("compiled/")
+    ]
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """The report as one JSON object; `parts` are the records that a later build takes parts again by."""
+    return {
+        "bundle": str(result.spec.out),
+        "published": result.published,
+        "exit_code": result.exit_code,
+        "seconds": round(result.seconds, 2),
+        "codes": [_numbers(result, code) for code in result.spec.codes],
+        "failures": {
+            name: {"stage": failure.stage, "error": str(failure.error)}
+            for name, failure in result.failures.items()
+        },
+        "notes": list(result.notes),
+        "forecasts": {code: asdict(forecast) for code, forecast in result.forecasts.items()},
+        "environment": environment(result.spec),
+        "parts": [asdict(record) for record in result.records.values()],
+    }
+
+
+def _numbers(result: Result, code: str) -> dict[str, Any]:
+    record = result.records.get(f"experts/{code}")
+    facts = record.facts if record else {}
+    return {"code": code, "parameters": facts.get("parameters"), "macs": facts.get("macs")}
+
+
+def environment(spec: Spec) -> dict[str, Any]:
+    """What the numbers depend on besides the bundle."""
+    return {
+        "command": command(),
+        **machine(),
+        "engines": [plan.GRAPHS, *spec.engines],
+        "jobs": spec.jobs,
+        "threads": spec.threads,
+        "software": plan.software(),
+    }
+
+
+def write(result: Result) -> None:
+    """Writes report.json and report.md to `<out>.report`, whole or not at all."""
+    with publish.publishing(layout.report_folder(result.spec.out), 1 << 20) as folder:
+        text = json.dumps(summary(result), indent=1, ensure_ascii=False)
+        (folder / layout.REPORT).write_text(text + "\n", encoding="utf-8")
+        (folder / "report.md").write_text(markdown(result), encoding="utf-8")
+
+
+def markdown(result: Result) -> str:
+    """The closing table and the environment, for people."""
+    lines = [
+        f"# Build of {result.spec.out.name}",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---" * len(COLUMNS) + "|",
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in rows(result)]
+    lines += ["", *(f"- {said}" for said in closing(result)), ""]
+    for code, forecast in result.forecasts.items():
+        lines += [f"- experts/{code}: {advice}" for advice in forecast.advice]
+    lines += [f"- {key}: {value}" for key, value in environment(result.spec).items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,98 @@
+"""Owns the last rung of the ladder: the runtime's image from an assembled bundle against diffusers' own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from transformers import CLIPTokenizer
+
+from aptp.checkpoint.reader import DENSE, Checkpoint
+from export.build import layout, part_store, publish
+from export.build.part_store import Record
+from export.build.parts import Report
+from export.build.plan import Part, Spec
+from export.graphs import weights
+from export.parity import ladder, tolerances
+from export.tables import schedules
+from runtime import Pipeline
+from runtime.bundle.reader import Bundle
+
+
+def stage(argument: tuple[Part, Spec, Path], report: Report) -> Record:
+    """Runs the rung for one expert of the bundle at the given place, and stages its record."""
+    part, spec, bundle = argument
+    start = time.monotonic()
+    with publish.publishing(layout.stage_folder(spec.out, part.key), part.disk) as folder:
+        error = compare(bundle, part.item, spec, report)
+        seconds = time.monotonic() - start
+        record = Record(part.name, part.key, part.shown_on, seconds, measures={"image": error})
+        part_store.finish(folder, record)
+    return record
+
+
+def compare(bundle: Path, name: str, spec: Spec, report: Report) -> float:
+    """The share of pixel values that differ for one expert. Raises ParityError, OutputError."""
+    manifest = Bundle.open(bundle).manifest
+    side = _side(manifest.latent)
+    shape = (1, manifest.latent.channels, side, side)
+    latents = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    report("diffusers", 0.0)
+    wanted = _diffusers(spec, name, manifest.defaults.solver, latents, manifest.decoder.scale)
+    report("runtime", 0.5)
+    # The rung is about the runtime, in float32 on every machine; rung 3 has held other engines to their own.
+    with Pipeline.open(bundle, engine="cpu", cache=spec.cache, threads=spec.threads) as runtime:
+        (made,) = runtime.generate(
+            tolerances.IMAGE_PROMPT,
+            negative_prompt=tolerances.IMAGE_NEGATIVE,
+            latents=latents[0],
+            steps=tolerances.IMAGE_STEPS,
+            guidance=tolerances.IMAGE_GUIDANCE,
+            code="dense" if name == DENSE else int(name),
+        )
+    ladder.check_output(made.pixels.astype(np.float32), "runtime")
+    return ladder.same_image(made.pixels, wanted)
+
+
+def _side(latent: Any) -> int:
+    """A size that is quick to run and holds at least two rows of the deepest level."""
+    side: int = min(max(4 * latent.multiple, latent.minimum), latent.maximum)
+    return side
+
+
+def _diffusers(spec: Spec, name: str, solver: str, latents: ladder.Array, scale: int) -> ladder.Array:
+    """The image as uint8 [H, W, 3], from the same weights, rounded alike."""
+    checkpoint = Checkpoint.open(spec.checkpoint)
+    modules = {
+        "unet": checkpoint.expert(name),
+        "vae": checkpoint.vae(),
+        "text_encoder": checkpoint.text_encoder(),
+    }
+    for module in modules.values():
+        weights.round_to_half(module)
+    pipeline = StableDiffusionPipeline(
+        **modules,
+        tokenizer=CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer"),
+        scheduler=schedules.scheduler(solver, checkpoint.scheduler_config(), tolerances.IMAGE_STEPS),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    side = scale * latents.shape[-1]
+    output = pipeline(
+        tolerances.IMAGE_PROMPT,
+        negative_prompt=tolerances.IMAGE_NEGATIVE,
+        latents=torch.from_numpy(latents),
+        num_inference_steps=tolerances.IMAGE_STEPS,
+        guidance_scale=tolerances.IMAGE_GUIDANCE,
+        height=side,
+        width=side,
+        output_type="np",
+    )
+    image: ladder.Array = np.rint(255 * output.images[0]).astype(np.uint8)
+    return image

@@ -1,0 +1,175 @@
+"""The runtime for asynchronous programs: a bundle opened once, prompts in, events and images out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, Unpack
+
+from runtime.bundle.reader import Bundle
+from runtime.errors import Cancelled, RuntimeFailure
+from runtime.models.models import Models
+from runtime.service.events import Event, Finished
+from runtime.service.generated import Generated
+from runtime.service.job import Wish
+from runtime.service.order import Asked
+from runtime.service.runtime_core import Host, limits
+from runtime.service.status import Status
+
+
+class Runtime:
+    """An opened bundle that serves any number of tasks. Leaving it as a context manager closes it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path = "bundle",
+        *,
+        engine: str = "auto",
+        precision: str | None = None,
+        cache: str | Path | None = None,
+        batch: int | None = None,
+        memory: int | None = None,
+        threads: int | None = None,
+        max_running: int | None = None,
+        max_queued: int | None = None,
+        warm: bool = False,
+    ) -> Self:
+        """Open the bundle at a path.
+
+        `engine`, `precision`, `cache`, `batch` and `threads` are those of `Models.open`. `memory` are the
+        bytes that the open experts and decoders may hold together (default: half of the machine's).
+        `max_running` requests share the engines (default: a full call of every expert), and `max_queued` wait
+        (default: four times as many); what comes beyond is refused with `QueueFull`.
+        `warm` makes an image of a step or so on every expert first, which opens their engines and shows that
+        they work.
+        Takes seconds, and raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`,
+        `EnvironmentMismatch`, `CacheFailure`, `EngineFailure`.
+        """
+        opener = partial(
+            Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
+        )
+        host = Host(bundle, opener, lambda models: limits(models, max_running, max_queued), memory)
+        try:
+            if warm:
+                host.warm()
+        except BaseException:
+            host.service.close()
+            raise
+        return cls(host)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that new requests are served from."""
+        return self._host.models.bundle
+
+    @property
+    def engine(self) -> str:
+        """What runs its UNets."""
+        return self._host.models.engine
+
+    async def generate(
+        self, prompt: str, *, priority: int = 0, deadline: float | None = None, **asked: Unpack[Asked]
+    ) -> Generated:
+        """The image of a prompt. Cancelling the task cancels the request.
+
+        `priority` is -1, 0 or 1: one step is worth having come ten seconds earlier. `deadline` are seconds
+        from now, waiting included. What else may be `asked` is in `Asked`.
+        Raises `UsageError`, `QueueFull`, `Closed`, `CodeUnavailable` at once; later `DeadlineExceeded`,
+        `Closed`, `CodeUnavailable`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
+        """
+        wish = Wish(priority=priority, seconds=deadline)
+        async with Stream(self._host, prompt, asked, wish) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return event.image
+        raise AssertionError("a request ends with its image or its failure")
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        priority: int = 0,
+        deadline: float | None = None,
+        previews: int = 0,
+        **asked: Unpack[Asked],
+    ) -> "Stream":
+        """The events of a request, which is let in or refused now.
+
+        `previews` of the steps, evenly spaced and at most all but the last, show what the image will be, one
+        pixel per latent; none does where the bundle does not say how. Other arguments and errors are those
+        of `generate`.
+        """
+        wish = Wish(priority=priority, seconds=deadline, steps=True, previews=previews)
+        return Stream(self._host, prompt, asked, wish)
+
+    def status(self) -> Status:
+        """How it is doing now."""
+        return self._host.status()
+
+    async def reload(self, bundle: str | Path | None = None) -> None:
+        """Serve new requests from the bundle that is now at the path. Those under way end where they began.
+
+        Raises what `open` raises, and serves on from the old one then.
+        """
+        await asyncio.to_thread(self._host.reload, bundle)
+
+    async def drain(self, seconds: float | None = None) -> bool:
+        """Let nothing more in, and wait for what is under way. False where `seconds` cut some of it off."""
+        return await asyncio.to_thread(self._host.service.drain, seconds)
+
+    async def close(self) -> None:
+        """End what is under way with `Closed`, and let go of the engines."""
+        await asyncio.to_thread(self._host.service.close)
+
+
+class Stream(AsyncIterator[Event]):
+    """The events of one request, the last of them `Finished`. Leaving it early cancels the request."""
+
+    def __init__(self, host: Host, prompt: str, asked: Asked, wish: Wish) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._told: asyncio.Queue[Event | RuntimeFailure] = asyncio.Queue()
+        self._host, self._ended = host, False
+        self._ticket = host.submit(prompt, asked, self._hear, wish)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def __anext__(self) -> Event:
+        if self._ended:
+            raise StopAsyncIteration
+        event = await self._told.get()
+        self._ended = isinstance(event, Finished | RuntimeFailure)
+        if isinstance(event, RuntimeFailure):
+            raise event
+        return event
+
+    async def aclose(self) -> None:
+        """Cancel the request, if it has not ended."""
+        if not self._ended:
+            self._ended = True
+            self._host.service.cancel(self._ticket)
+
+    def _hear(self, event: Event | RuntimeFailure) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._told.put_nowait, event)
+        except RuntimeError:  # the loop was closed without closing this: nobody listens any more
+            if not isinstance(event, Cancelled):
+                self._host.service.cancel(self._ticket)

@@ -1,0 +1,105 @@
+"""Calls like those of diffusers' pipelines: their argument names, callback and output, with images of ours.
+
+Takes nothing that it would not do: whatever changes latents on the way is refused.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.errors import UsageError
+from runtime.service.events import Step
+from runtime.service.generated import Generated
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+OnStepEnd = Callable[[Any, int, float, dict[str, Any]], dict[str, Any] | None]
+OUTPUTS = ("pil", "np")
+
+
+class Generator(Protocol):
+    """A random generator of torch."""
+
+    def initial_seed(self) -> int:
+        """The seed that it was made with."""
+        ...
+
+
+class Output(NamedTuple):
+    """`images`: of PIL, or with `np` float32 [N, H, W, 3] from 0 to 1; `details`: how each came to be."""
+
+    images: "list[Image] | npt.NDArray[np.float32]"
+    details: list[Generated]
+
+
+def to_output(made: Sequence[Generated], kind: str) -> Output:
+    """The images as the caller wants them."""
+    if kind == "np":
+        return Output(
+            np.stack([each.pixels for each in made], dtype=np.float32) / np.float32(255), list(made)
+        )
+    from PIL import Image
+
+    return Output([Image.fromarray(each.pixels) for each in made], list(made))
+
+
+def check_output_type(kind: str) -> str:
+    """`kind` if images can be had as that. Raises `UsageError`."""
+    if kind not in OUTPUTS:
+        raise UsageError(f"output_type {kind!r}: give one of {', '.join(OUTPUTS)}")
+    return kind
+
+
+def repeated(prompt: str | Sequence[str], times: int) -> list[str]:
+    """Every prompt so many times, one after another. Raises `UsageError`."""
+    if isinstance(times, bool) or not isinstance(times, int) or times < 1:
+        raise UsageError(f"num_images_per_prompt {times!r}: give an integer of at least 1")
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    return [each for each in prompts for _ in range(times)]
+
+
+def seeds_of(
+    seed: int | Sequence[int] | None, generator: Generator | Sequence[Generator] | None
+) -> int | list[int]:
+    """The seeds that are asked for. Raises `UsageError` where both are given.
+
+    Of a torch generator only the seed is used, with a warning: start noise is ours, and so are the images.
+    """
+    if generator is None:
+        return 0 if seed is None else seed if isinstance(seed, int) else list(seed)
+    if seed is not None:
+        raise UsageError("seed and generator are both given; give one of them")
+    warnings.warn(
+        "only the seed of a torch generator is used: start noise is this project's own, the same in every "
+        "language, and images differ from those of torch's noise; pass latents= to start from that",
+        stacklevel=3,
+    )
+    generators = generator if isinstance(generator, Sequence) else [generator]
+    seeds = [each.initial_seed() for each in generators]
+    return seeds if isinstance(generator, Sequence) else seeds[0]
+
+
+def to_latents(latents: Any) -> npt.NDArray[np.float32] | None:
+    """Start latents from an array or a tensor in this machine's memory. Raises `UsageError`."""
+    if latents is None:
+        return None
+    try:
+        return np.ascontiguousarray(latents, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"latents of {type(latents).__name__} are no array of numbers: {error}") from error
+
+
+def tell(callback: OnStepEnd, pipeline: Any, step: Step) -> None:
+    """Call a callback as diffusers does, with `latents` [1, C, H, W] of one image. Raises `UsageError`."""
+    assert step.latents is not None
+    given = {"latents": step.latents[None]}
+    returned = callback(pipeline, step.done - 1, step.timestep, given)
+    if returned and returned.get("latents", given["latents"]) is not given["latents"]:
+        raise UsageError(
+            "callback_on_step_end returned other latents: they cannot be changed on the way; "
+            "raise an exception to stop"
+        )

@@ -1,0 +1,270 @@
+"""The runtime for synchronous programs: lists of prompts to lists of images, from any number of threads."""
+
+import queue
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.api import diffusers_api
+from runtime.bundle.reader import Bundle
+from runtime.errors import RuntimeFailure, UsageError
+from runtime.models.models import Models
+from runtime.models.router import Route
+from runtime.request.settings import check_latents, check_seeds
+from runtime.scheduling.scheduler import Limits
+from runtime.scheduling.ticket import Ticket
+from runtime.service.events import Event, Finished, Step
+from runtime.service.generated import Generated
+from runtime.service.job import Job, Wish
+from runtime.service.order import Asked, settings_of, take
+from runtime.service.runtime_core import Host, limits
+from runtime.text.tokenizer import check_prompt
+
+Float32 = npt.NDArray[np.float32]
+OnStep = Callable[[int, int, int], None]  # the image's index, rows done, rows in all
+OnImage = Callable[[int, Generated | RuntimeFailure], None]  # the image's index, and what became of it
+
+
+class Pipeline:
+    """An opened bundle. A context manager: leaving it closes the engines."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | Path = "bundle",
+        *,
+        engine: str = "auto",
+        precision: str | None = None,
+        cache: str | Path | None = None,
+        batch: int | None = None,
+        memory: int | None = None,
+        threads: int | None = None,
+        max_running: int | None = None,
+        max_queued: int | None = None,
+    ) -> Self:
+        """Open the bundle at a path.
+
+        `engine`, `precision`, `cache`, `batch` and `threads` are those of `Models.open`. `memory` are the
+        bytes that the open experts and decoders may hold together (default: half of the machine's);
+        `max_running` images are under way at once (default: a full call of every expert), and `max_queued`
+        wait (default: any number, and callers with them); others are refused with `QueueFull`.
+        Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
+        `CacheFailure`, `EngineFailure`.
+        """
+        opener = partial(
+            Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
+        )
+        return cls(Host(bundle, opener, lambda models: _limits(models, max_running, max_queued), memory))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the engines."""
+        self.host.service.close()
+
+    def free(self) -> None:
+        """Close the engines that are not in use. They open again when they are needed."""
+        self.host.service.evict(lambda key: True)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The opened bundle."""
+        return self.host.models.bundle
+
+    @property
+    def models(self) -> Models:
+        """The bundle's graphs, for whoever runs or times them one by one."""
+        return self.host.models
+
+    def route(self, prompts: str | Sequence[str]) -> list[Route]:
+        """The code and margin of each prompt. Raises `UsageError`, `EngineFailure`."""
+        return [self.models.route(prompt) for prompt in _listed(prompts)]
+
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        negative_prompt: str = "",
+        seed: int | Sequence[int] = 0,
+        latents: Float32 | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        size: tuple[int, int] | None = None,
+        solver: str | None = None,
+        code: int | Literal["dense"] | None = None,
+        on_step: OnStep | None = None,
+        on_image: OnImage | None = None,
+    ) -> list[Generated]:
+        """One image per prompt, in order.
+
+        Image i has seed `seed` + i, or the i-th of a sequence; `latents` float32 [C, H, W] or [N, C, H, W]
+        replace the noise. `size` is (height, width) in pixels. `code` overrides the router. None: default.
+        The failure of an image does not stop the others: `on_image` gets each image, or its failure, as soon
+        as it is known, and the first failure is raised when all are through. Both are called in this thread.
+        Raises `UsageError`, `CodeUnavailable`, `ManifestError`, `IntegrityError`, `CacheFailure`,
+        `EngineFailure`, `Closed`.
+        """
+        common = Asked(
+            negative_prompt=negative_prompt,
+            steps=steps,
+            guidance=guidance,
+            size=size,
+            solver=solver,
+            code=code,
+        )
+
+        def tell(index: int, step: Step) -> None:
+            if on_step:
+                on_step(index, step.done, step.total)
+
+        party = _Party(self.host, Wish(steps=on_step is not None), tell, on_image)
+        return self._make(party, _listed(prompts), common, seed, latents)
+
+    def __call__(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        negative_prompt: str = "",
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        num_images_per_prompt: int = 1,
+        seed: int | Sequence[int] | None = None,
+        generator: diffusers_api.Generator | Sequence[diffusers_api.Generator] | None = None,
+        latents: Any = None,
+        output_type: str = "pil",
+        callback_on_step_end: diffusers_api.OnStepEnd | None = None,
+    ) -> diffusers_api.Output:
+        """Images as diffusers' pipelines give them: `pipeline("a red circle", seed=7).images[0]`.
+
+        Differs where this runtime does: defaults are the bundle's; the seed of a torch `generator` is used,
+        not its noise; `callback_on_step_end(pipeline, step, timestep, {"latents": [1, C, H, W]})` is called
+        for every image on its own, cannot change latents, and stops everything by raising.
+        Raises as `generate`.
+        """
+        kind = diffusers_api.check_output_type(output_type)
+        texts = _listed(diffusers_api.repeated(prompt, num_images_per_prompt))
+        common = Asked(
+            negative_prompt=negative_prompt,
+            steps=num_inference_steps,
+            guidance=guidance_scale,
+            size=self._size(height, width),
+        )
+
+        def tell(index: int, step: Step) -> None:
+            if callback_on_step_end:
+                diffusers_api.tell(callback_on_step_end, self, step)
+
+        wanted = callback_on_step_end is not None
+        party = _Party(self.host, Wish(steps=wanted, latents=wanted), tell)
+        seeds = diffusers_api.seeds_of(seed, generator)
+        made = self._make(party, texts, common, seeds, diffusers_api.to_latents(latents))
+        return diffusers_api.to_output(made, kind)
+
+    def _make(
+        self,
+        party: "_Party",
+        texts: Sequence[str],
+        common: Asked,
+        seed: int | Sequence[int],
+        latents: Float32 | None,
+    ) -> list[Generated]:
+        seeds = check_seeds(seed, len(texts))
+        starts = self._starts(latents, common, len(texts))
+        asked = [Asked(**common, seed=s, latents=x) for s, x in zip(seeds, starts, strict=True)]
+        for text, each in zip(texts, asked, strict=True):
+            take(self.models, text, each)  # all are checked before the first is begun
+        return party.make(texts, asked)
+
+    def _size(self, height: int | None, width: int | None) -> tuple[int, int] | None:
+        if height is None and width is None:
+            return None
+        latent, scale = self.bundle.manifest.latent, self.bundle.manifest.decoder.scale
+        return (
+            latent.height * scale if height is None else height,
+            latent.width * scale if width is None else width,
+        )
+
+    def _starts(self, latents: Float32 | None, common: Asked, count: int) -> Sequence[Float32 | None]:
+        if latents is None:
+            return [None] * count
+        settings = settings_of(self.bundle, Asked(**common, latents=latents))
+        manifest = self.bundle.manifest
+        scale = manifest.decoder.scale
+        shape = manifest.latent.channels, settings.height // scale, settings.width // scale
+        return list(check_latents(latents, count, shape))
+
+
+class _Party:
+    """The images of one call: what became of each, as this thread hears of it."""
+
+    def __init__(
+        self,
+        host: Host,
+        wish: Wish,
+        on_step: Callable[[int, Step], object],
+        on_image: OnImage | None = None,
+    ) -> None:
+        self._host, self._on_step, self._on_image, self._wish = host, on_step, on_image, wish
+        self._told: queue.SimpleQueue[tuple[int, Event | RuntimeFailure]] = queue.SimpleQueue()
+        self._images: dict[int, Generated] = {}
+        self._failures: dict[int, RuntimeFailure] = {}
+
+    def make(self, prompts: Sequence[str], asked: Sequence[Asked]) -> list[Generated]:
+        """All images in order. Raises the first failure, if there is one."""
+        tickets: list[Ticket[Job]] = []
+        try:
+            for index, (prompt, each) in enumerate(zip(prompts, asked, strict=True)):
+                tickets.append(self._host.submit(prompt, each, partial(self._hear, index), self._wish))
+            while len(self._images) + len(self._failures) < len(prompts):
+                self._attend(*self._told.get())
+        finally:  # an interrupt, or a callback that raised: nobody waits for the others
+            for ticket in tickets:
+                self._host.service.cancel(ticket)
+        if self._failures:
+            raise self._failures[min(self._failures)]
+        return [image for _, image in sorted(self._images.items())]
+
+    def _hear(self, index: int, event: Event | RuntimeFailure) -> None:
+        self._told.put((index, event))
+
+    def _attend(self, index: int, event: Event | RuntimeFailure) -> None:
+        if isinstance(event, Step):
+            self._on_step(index, event)
+            return
+        outcome: Any = event.image if isinstance(event, Finished) else event
+        if isinstance(outcome, Generated):
+            self._images[index] = outcome
+        elif isinstance(outcome, RuntimeFailure):
+            self._failures[index] = outcome
+        else:
+            return
+        if self._on_image:
+            self._on_image(index, outcome)
+
+
+def _limits(models: Models, running: int | None, queued: int | None) -> Limits:
+    found = limits(models, running, queued)
+    return Limits(found.running, None) if queued is None else found
+
+
+def _listed(prompts: str | Sequence[str]) -> list[str]:
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not texts:
+        raise UsageError("no prompt was given; give at least one (an empty string is one)")
+    return [check_prompt(text) for text in texts]

@@ -1,0 +1,99 @@
+"""What a bundle offers, for clients: OpenAI's list of models, and everything a form needs to know."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runtime.bundle.schema import DENSE, GUIDANCE, Manifest
+from runtime.serve.backend_state import Upstream
+from runtime.serve.limits import Limits
+from runtime.serve.problem import Problem
+from runtime.serve.reply import json_reply, share
+from runtime.serve.request_body import IMAGES, MODEL
+from runtime.text import tokenizer
+
+NAME = "aptp"
+
+
+class Catalogue:
+    """A server's models, and what it says of itself. Of the bundle that serves new requests."""
+
+    def __init__(self, upstream: Upstream, version: str, limits: Limits) -> None:
+        self._upstream, self._version, self._limits = upstream, version, limits
+
+    async def models(self, _: Request) -> Response:
+        """The model that routes, and one for each expert."""
+        return json_reply({"object": "list", "data": self._models()})
+
+    async def model(self, request: Request) -> Response:
+        """One of them. Raises `Problem` where there is none of that name."""
+        name = request.path_params["model"]
+        for model in self._models():
+            if model["id"] == name:
+                return json_reply(model)
+        message = f"there is no model {name[:64]!a}; /v1/models lists those there are"
+        raise Problem(404, message, param="model", code="model_not_found")
+
+    async def about(self, _: Request) -> Response:
+        """Everything that a client can ask for here, and what it gets if it does not ask."""
+        return json_reply(self._about())
+
+    def _about(self) -> dict[str, Any]:
+        runtime = self._upstream.runtime
+        bundle = runtime.bundle
+        manifest = bundle.manifest
+        return {
+            "name": NAME,
+            "version": self._version,
+            "engine": runtime.engine,
+            "bundle": bundle.digest[:12],
+            "trained": manifest.source.trained,
+            "codes": [
+                {"name": name, "share": share(name, manifest)} for name in _experts(manifest) if name != DENSE
+            ],
+            "dense": DENSE in manifest.experts,
+            "defaults": _defaults(manifest),
+            "solvers": {name: _steps(entry.rows) for name, entry in sorted(manifest.schedules.items())},
+            "sizes": _sizes(manifest),
+            "limits": {
+                "prompt": tokenizer.CHARACTERS,
+                "guidance": GUIDANCE,
+                "n": IMAGES,
+                "body": self._limits.body_bytes,
+            },
+        }
+
+    def _models(self) -> list[dict[str, Any]]:
+        experts = _experts(self._upstream.runtime.bundle.manifest)
+        entry = {"object": "model", "created": self._upstream.since, "owned_by": NAME}
+        return [{"id": name, **entry} for name in (MODEL, *(f"{MODEL}:{expert}" for expert in experts))]
+
+
+def _experts(manifest: Manifest) -> list[str]:
+    codes = sorted((name for name in manifest.experts if name != DENSE), key=int)
+    return [*codes, DENSE] if DENSE in manifest.experts else codes
+
+
+def _steps(rows: tuple[int, ...]) -> list[int]:
+    return [steps for steps, count in enumerate(rows, start=1) if count]
+
+
+def _defaults(manifest: Manifest) -> dict[str, Any]:
+    latent, scale, defaults = manifest.latent, manifest.decoder.scale, manifest.defaults
+    return {
+        "steps": defaults.steps,
+        "guidance": defaults.guidance,
+        "width": latent.width * scale,
+        "height": latent.height * scale,
+        "solver": defaults.solver,
+    }
+
+
+def _sizes(manifest: Manifest) -> dict[str, int]:
+    latent, scale = manifest.latent, manifest.decoder.scale
+    return {
+        "minimum": latent.minimum * scale,
+        "maximum": latent.maximum * scale,
+        "multiple": latent.multiple * scale,
+    }

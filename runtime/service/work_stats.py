@@ -1,0 +1,54 @@
+"""How much work was done: by every expert, and of every kind."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from runtime.diffusion.denoising import Request
+
+UNET, OPENING, ROUTING = "in the UNet", "opening engines", "routing"
+ENCODING, DECODING = "encoding", "decoding"
+KINDS = (UNET, OPENING, ROUTING, ENCODING, DECODING)
+
+
+@dataclass(slots=True)
+class Work:
+    """One expert's images, and its UNet calls: how many, their rows, and their seconds."""
+
+    images: int = 0
+    calls: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Every expert's work, and the seconds of each kind of work, some of which may go on at the same time.
+
+    `last_call` is the latest call's expert, and how many requests shared it.
+    """
+
+    clock: Callable[[], float] = time.perf_counter
+    experts: defaultdict[str, Work] = field(default_factory=lambda: defaultdict(Work))
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
+    last_call: tuple[str, int] | None = None
+
+    @contextmanager
+    def timing(self, kind: str) -> Iterator[None]:
+        """Count the seconds inside as work of a kind."""
+        start = self.clock()
+        try:
+            yield
+        finally:
+            self.seconds[kind] += self.clock() - start
+
+    def called(self, requests: Sequence[Request], experts: Sequence[str], seconds: float) -> None:
+        """Note a call that `requests` shared, each for its expert."""
+        for expert in dict.fromkeys(experts):
+            self.experts[expert].calls += 1
+        for request, expert in zip(requests, experts, strict=True):
+            self.experts[expert].rows += request.rows
+            self.experts[expert].seconds += seconds / len(requests)
+        self.last_call = experts[0], len(requests)

@@ -1,0 +1,153 @@
+"""The loop: it learns, it resumes at any step as if nothing had happened, it stops where it must."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+
+from aptp.errors import IntegrityError, TrainingError, UsageError
+from aptp.trainer import metrics_log
+from aptp.trainer.loop import Leg, Training
+from tests.aptp.trainer.toys import RECIPE, Brightness, Exploding, Noise
+
+PLAIN = Leg(precision="no")
+
+
+def start(folder, learner=None, recipe=RECIPE, leg=PLAIN, **options):
+    return Training(learner or Brightness(), Noise(), recipe, folder, leg, **options)
+
+
+def outcome(training, folder):
+    """Everything that must not depend on interruptions."""
+    timings = {"seconds", "waiting"}
+    steps = [{k: v for k, v in line.items() if k not in timings} for line in metrics_log.read(folder)]
+    weights = {name: p.detach().clone() for name, p in training._parameters.items()}
+    return steps, weights, training.average.values
+
+
+def assert_same(one, other):
+    assert one[0] == other[0]
+    for a, b in zip(one[1:], other[1:], strict=True):
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture
+def unbroken(tmp_path):
+    training = start(tmp_path / "unbroken")
+    assert training.run("toy")
+    return outcome(training, tmp_path / "unbroken")
+
+
+def test_it_learns(tmp_path):
+    recipe = replace(RECIPE, steps=150)
+    start(tmp_path, recipe=recipe).run("toy")
+    losses = [line["loss"] for line in metrics_log.read(tmp_path)]
+    assert sum(losses[-10:]) < 0.2 * sum(losses[:10])
+
+
+def test_what_is_frozen_stays(tmp_path):
+    learner = Brightness()
+    before = learner.frozen.weight.clone()
+    start(tmp_path, learner).run("toy")
+    assert torch.equal(learner.frozen.weight, before)
+
+
+def test_a_run_in_legs_of_one_step_equals_an_unbroken_one(tmp_path, unbroken):
+    for expected in range(1, RECIPE.steps + 1):
+        training = start(tmp_path / "legs", leg=replace(PLAIN, minutes=0))
+        assert training.run("toy") == (expected == RECIPE.steps)
+        assert training.done == expected
+    assert_same(outcome(training, tmp_path / "legs"), unbroken)
+
+
+@pytest.mark.parametrize("step", [1, 5, 11])
+def test_a_crash_loses_only_what_was_not_saved_and_changes_nothing(tmp_path, unbroken, step):
+    class Crash(Exception):
+        pass
+
+    def crash(done):
+        if done == step:
+            raise Crash
+
+    folder = tmp_path / "crashed"
+    with pytest.raises(Crash):
+        start(folder, leg=replace(PLAIN, save_every=0.001)).run("toy", watch=crash)
+    resumed = start(folder)
+    assert resumed.done < step
+    assert resumed.run("toy")
+    assert_same(outcome(resumed, folder), unbroken)
+
+
+def test_a_half_written_line_is_cut_from_the_record(tmp_path, unbroken):
+    folder = tmp_path / "torn"
+    start(folder, leg=replace(PLAIN, minutes=0)).run("toy")
+    with (folder / metrics_log.NAME).open("a") as file:
+        file.write('{"step": 1, "lo')
+    resumed = start(folder)
+    resumed.run("toy")
+    assert_same(outcome(resumed, folder), unbroken)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_leg_after_the_step_and_saves(tmp_path, unbroken, number):
+    folder = tmp_path / "signalled"
+    handler = signal.getsignal(number)
+
+    def stop(done):
+        if done == 4:
+            os.kill(os.getpid(), number)
+
+    assert start(folder).run("toy", watch=stop) is False
+    assert signal.getsignal(number) is handler
+    resumed = start(folder)
+    assert resumed.done == 4
+    resumed.run("toy")
+    assert_same(outcome(resumed, folder), unbroken)
+
+
+def test_a_finished_run_is_not_run_again(tmp_path, unbroken):
+    start(tmp_path / "once").run("toy")
+    again = start(tmp_path / "once")
+    assert again.finished
+    assert again.run("toy")
+    assert_same(outcome(again, tmp_path / "once"), unbroken)
+
+
+def test_a_run_can_be_made_longer(tmp_path):
+    start(tmp_path).run("toy")
+    longer = start(tmp_path, recipe=replace(RECIPE, steps=20))
+    assert longer.done == RECIPE.steps
+    assert longer.run("toy")
+    assert [line["step"] for line in metrics_log.read(tmp_path)] == list(range(20))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_state(tmp_path):
+    with pytest.raises(TrainingError, match=r"loss is nan at step 6 .*lower the learning rate"):
+        start(tmp_path, Exploding(at=6), leg=replace(PLAIN, save_every=0.0)).run("toy")
+    resumed = start(tmp_path)
+    assert resumed.done == 6
+    assert all(torch.isfinite(p).all() for p in resumed._parameters.values())
+
+
+def test_another_runs_folder_is_refused_by_what_differs(tmp_path):
+    start(tmp_path, identity={"stage": "one"}).run("toy")
+    with pytest.raises(UsageError, match=r"batch was 4 and is now 8; stage was 'one' and is now 'two'"):
+        start(tmp_path, recipe=replace(RECIPE, batch=8), identity={"stage": "two"})
+
+
+def test_a_damaged_state_is_refused_by_name(tmp_path):
+    start(tmp_path).run("toy")
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(IntegrityError, match=r"state\.safetensors is damaged .*remove it to start over"):
+        start(tmp_path)
+
+
+def test_a_record_for_tensorboard_on_request(tmp_path):
+    start(tmp_path, leg=replace(PLAIN, tensorboard=True)).run("toy")
+    assert list((tmp_path / "tensorboard").iterdir())

@@ -1,0 +1,20 @@
+"""Learning rates over a run, and recipes that make no sense."""
+
+from __future__ import annotations
+
+import pytest
+
+from aptp.errors import UsageError
+from aptp.trainer.recipe import Recipe
+
+
+def test_the_rate_rises_stays_and_falls():
+    recipe = Recipe(steps=10, batch=1, rate=1.0, warmup=4, decay=2)
+    rates = [recipe.rate_at(step) for step in range(10)]
+    assert rates == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 0.5]
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 0}, {"rate": 0.0}, {"rate": float("nan")}])
+def test_nonsense_is_refused_by_name(wrong):
+    with pytest.raises(UsageError, match="rate" if "rate" in wrong else next(iter(wrong))):
+        Recipe(**{"steps": 1, "batch": 1, "rate": 0.1, **wrong})

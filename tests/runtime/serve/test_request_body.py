@@ -1,0 +1,183 @@
+"""The body of a request: what is read, and that every other value is refused with the name of its field."""
+
+import json
+from typing import Any
+
+import pytest
+
+from runtime.errors import UsageError
+from runtime.serve.problem import FieldError
+from runtime.serve.request_body import FIELDS, Generation, parse
+
+
+def read(**fields: Any) -> Generation:
+    return parse(json.dumps({"prompt": "a red circle", **fields}).encode())
+
+
+def test_a_prompt_is_enough() -> None:
+    assert read() == Generation("a red circle")
+
+
+def test_everything_can_be_said() -> None:
+    asked = read(
+        model="aptp:3",
+        n=2,
+        size="64x32",
+        response_format="b64_json",
+        output_format="webp",
+        stream=False,
+        partial_images=0,
+        user="somebody",
+        quality="standard",
+        style="auto",
+        background="opaque",
+        moderation="auto",
+        seed=2**64 - 2,
+        steps=7,
+        guidance=1.5,
+        negative_prompt="blue",
+        solver="ddim",
+        priority=-1,
+        deadline=30,
+    )
+    assert asked == Generation(
+        "a red circle",
+        code=3,
+        n=2,
+        size=(32, 64),
+        output_format="webp",
+        seed=2**64 - 2,
+        steps=7,
+        guidance=1.5,
+        negative_prompt="blue",
+        solver="ddim",
+        priority=-1,
+        deadline=30.0,
+    )
+
+
+def test_null_is_as_good_as_nothing() -> None:
+    assert read(**dict.fromkeys(set(FIELDS) - {"prompt"})) == read()
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"model": "aptp"}, None),
+        ({"model": "aptp:0"}, 0),
+        ({"model": "aptp:dense"}, "dense"),
+        ({"code": 2}, 2),
+        ({"code": "dense"}, "dense"),
+        ({"model": "aptp", "code": 1}, 1),
+        ({"model": "aptp:1", "code": 1}, 1),
+    ],
+)
+def test_an_expert_is_named_by_code_or_model(fields: dict[str, Any], code: int | str | None) -> None:
+    assert read(**fields).code == code
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("prompt", 5, "must be a string"),
+        ("prompt", "x" * 10_001, "shorten it to 10000"),
+        ("prompt", "a\0b", "NUL"),
+        ("prompt", "\ud800", "surrogate"),
+        ("negative_prompt", ["x"], "must be a string"),
+        ("model", "dall-e-3", "give 'aptp', which routes"),
+        ("model", "aptp:", "give 'aptp', which routes"),
+        ("model", "aptp:01", "give 'aptp', which routes"),
+        ("model", 3, "give a string"),
+        ("n", 0, "from 1 to 8"),
+        ("n", 9, "from 1 to 8"),
+        ("n", True, "from 1 to 8"),
+        ("n", 1.0, "from 1 to 8"),
+        ("n", "1", "from 1 to 8"),
+        ("size", "64", "WIDTHxHEIGHT"),
+        ("size", "0x64", "WIDTHxHEIGHT"),
+        ("size", "64x64\n", "WIDTHxHEIGHT"),
+        ("size", "1234567x8", "WIDTHxHEIGHT"),
+        ("size", 64, "give a string"),
+        ("response_format", "url", "images are kept nowhere"),
+        ("response_format", "gif", "give 'b64_json'"),
+        ("output_format", "gif", "'png' or 'jpeg' or 'webp'"),
+        ("output_format", ["png"], "'png' or 'jpeg' or 'webp'"),
+        ("stream", 1, "true or false"),
+        ("partial_images", -1, "from 0"),
+        ("user", 3, "give a string"),
+        ("quality", "hd", "'auto' or 'standard'"),
+        ("style", "vivid", "'auto' or 'standard'"),
+        ("background", "transparent", "'auto' or 'opaque'"),
+        ("moderation", "low", "give 'auto'"),
+        ("seed", -1, "from 0"),
+        ("seed", 2**64, "from 0"),
+        ("steps", 0, "from 1 to 10000"),
+        ("guidance", -0.5, "from 0 to 1000"),
+        ("guidance", "2", "from 0 to 1000"),
+        ("guidance", False, "from 0 to 1000"),
+        ("solver", 1, "give a string"),
+        ("code", 1.5, "a code's number"),
+        ("code", -1, "a code's number"),
+        ("code", "3", "a code's number"),
+        ("priority", 2, "from -1 to 1"),
+        ("deadline", 0, "from 0.001"),
+        ("deadline", 86_401, "to 86400"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(field: str, value: Any, message: str) -> None:
+    with pytest.raises(FieldError, match=message) as refused:
+        read(**{field: value})
+    assert refused.value.param == field
+
+
+def test_an_unknown_field_names_the_nearest() -> None:
+    with pytest.raises(FieldError, match="did you mean 'guidance'") as refused:
+        read(guidence=2)
+    assert refused.value.param == "guidence"
+
+
+def test_a_prompt_is_needed() -> None:
+    with pytest.raises(FieldError, match="is missing") as refused:
+        parse(b"{}")
+    assert refused.value.param == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": "aptp:1", "code": 2}, "model"),
+        ({"stream": True, "n": 2}, "n"),
+        ({"partial_images": 1}, "partial_images"),
+        ({"seed": 2**64 - 1, "n": 2}, "seed"),
+    ],
+)
+def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(FieldError) as refused:
+        read(**fields)
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "not UTF-8 JSON"),
+        (b"\xff", "not UTF-8 JSON"),
+        (b"[]", "must be an object"),
+        (b'{"prompt": "a"', "not UTF-8 JSON"),
+        (b'{"prompt": "a", "prompt": "b"}', "appears twice"),
+        (b'{"prompt": "a", "guidance": NaN}', "not a number"),
+        (b'{"prompt": "a", "guidance": 1e400}', "too large"),
+        (b'{"prompt": "a", "seed": ' + b"9" * 5000 + b"}", "beyond"),
+        (b"[" * 100_000, "nested deeper"),
+    ],
+)
+def test_what_is_no_document_is_refused(body: bytes, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse(body)
+
+
+def test_each_image_has_its_own_seed_and_the_server_its_deadline() -> None:
+    asked = read(seed=5, n=3)
+    assert [asked.arguments(index, 60.0)["seed"] for index in range(3)] == [5, 6, 7]
+    assert asked.arguments(0, 60.0)["deadline"] == 60.0
+    assert read(deadline=2).arguments(0, 60.0)["deadline"] == 2.0
