@@ -59,16 +59,16 @@ cpp-fuzz: build/cpp-fuzz/built
 CPP_BUILDS := build/cpp/built build/cpp-address/built build/cpp-thread/built build/cpp-fuzz/built
 .PHONY: $(CPP_BUILDS)
 # No OpenVINO where addresses are checked: its TBB opens a library in a way (RTLD_DEEPBIND) that sanitizers refuse.
-OPENVINO = -DAPTP_WITH_OPENVINO=ON -DOpenVINO_DIR="$$(sh runtime/cpp/openvino.sh $(RUN))"
+OPENVINO = -DAPTP_WITH_OPENVINO=ON -DOpenVINO_DIR="$$(sh cpp/openvino.sh $(RUN))"
 build/cpp/built: CPP = -DAPTP_TESTS=ON $(OPENVINO)
 build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-thread/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-fuzz/built: CPP = -DAPTP_FUZZ=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++
 build/cpp-fuzz/built: PACKAGES = clang libclang-rt-dev
 $(CPP_BUILDS): build/%/built: $(VENV)/dev.ready
-	sh runtime/cpp/packages.sh $(PACKAGES)
-	sh runtime/cpp/onnxruntime.sh build/onnxruntime $(RUN)
-	cmake -S runtime/cpp -B $(@D) -DONNXRUNTIME_ROOT=$(CURDIR)/build/onnxruntime $(CPP)
+	sh cpp/packages.sh $(PACKAGES)
+	sh cpp/onnxruntime.sh build/onnxruntime $(RUN)
+	cmake -S cpp -B $(@D) -DONNXRUNTIME_ROOT=$(CURDIR)/build/onnxruntime $(CPP)
 	cmake --build $(@D) --parallel $$(nproc)
 
 # The whole path on SD 2.1's true geometry with random weights, 4 experts and dense, on every engine that is here:

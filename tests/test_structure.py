@@ -197,17 +197,19 @@ def test_argument_budget() -> None:
             assert len(positional) <= MAX_ARGUMENTS, f"{name} takes {len(positional)} positional arguments"
 
 
-CPP = ROOT / "runtime" / "cpp"
+CPP = ROOT / "cpp"
 # What a room of the runtime in C++ may include of the others.
-PURE = {"bundle", "text", "diffusion", "request"}
+PURE = {"files", "bundle", "text", "diffusion", "request"}
 MAY_INCLUDE: dict[str, set[str]] = {
-    "bundle": set(),
-    "text": {"bundle"},
-    "diffusion": {"bundle"},
+    "files": set(),
+    "machine": set(),
+    "bundle": {"files"},
+    "text": {"bundle", "files"},
+    "diffusion": {"bundle", "files"},
     "request": {"bundle"},
     "images": set(),
     "scheduling": set(),
-    "engines": {"bundle"},
+    "engines": {"bundle", "files", "machine"},
     "models": {*PURE, "engines"},
     "service": {*PURE, "engines", "models", "scheduling"},
     "api": {*PURE, "engines", "models", "scheduling", "service", "images"},

@@ -11,7 +11,7 @@ from PIL import Image
 
 from runtime.api.pipeline import Pipeline
 
-INCLUDE = Path(__file__).parents[2] / "runtime" / "cpp" / "include"
+INCLUDE = Path(__file__).parents[2] / "cpp" / "include"
 
 
 def test_all_of_the_face(program: Callable[[str], Path], mini: Path, cache: Path, tmp_path: Path) -> None:

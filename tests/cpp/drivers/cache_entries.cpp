@@ -2,7 +2,7 @@
 // cache_entries BUNDLE CACHE: makes every entry of the cache that the bundle's models need; prints their graphs.
 #include <iostream>
 
-#include "bundle/bundle.hpp"
+#include "bundle/reader.hpp"
 #include "errors.hpp"
 #include "models/cache.hpp"
 

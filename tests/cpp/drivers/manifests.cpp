@@ -6,7 +6,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "bundle/bundle.hpp"
+#include "bundle/reader.hpp"
 #include "bundle/manifest.hpp"
 #include "errors.hpp"
 

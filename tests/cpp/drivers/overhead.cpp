@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "service/batch.hpp"
-#include "service/service.hpp"
+#include "service/dispatcher.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "bundle/bundle.hpp"
+#include "bundle/reader.hpp"
 #include "errors.hpp"
 #include "request/settings.hpp"
 

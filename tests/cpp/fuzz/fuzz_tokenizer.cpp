@@ -7,7 +7,7 @@
 
 #include "errors.hpp"
 #include "text/tokenizer.hpp"
-#include "utf8.hpp"
+#include "files/utf8.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "../../fakes/graph_file.hpp"
-#include "bundle/sha256.hpp"
+#include "files/sha256.hpp"
 
 using graphs::has;
 using graphs::refusal;

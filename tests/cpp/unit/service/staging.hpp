@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "service/service.hpp"
+#include "service/dispatcher.hpp"
 
 namespace staging {
 

@@ -5,7 +5,7 @@
 #include "text/pair_encoding.hpp"
 #include "text/prompt.hpp"
 #include "text/words.hpp"
-#include "utf8.hpp"
+#include "files/utf8.hpp"
 
 using aptp::CharacterTables;
 using aptp::Failure;

@@ -1,0 +1,57 @@
+#include "engines/precision.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "engines/compiled.hpp"
+#include "engines/graphs.hpp"
+#include "machine/processor.hpp"
+#include "errors.hpp"
+
+namespace aptp {
+
+namespace {
+
+constexpr const char* FLOAT32 = "float32";
+constexpr const char* BFLOAT16 = "bfloat16";
+
+bool has_earned(const ExpertEntry& expert, const Earned& wanted) {
+    return std::find(expert.earned.begin(), expert.earned.end(), wanted) != expert.earned.end();
+}
+
+}  // namespace
+
+void check_precision(const std::optional<std::string>& asked, const std::string& engine, const Manifest& manifest,
+                     const std::string& processor) {
+    if (!asked) return;
+    const std::vector<std::string> names{FLOAT32, BFLOAT16};
+    const std::string where = "precision " + repr(*asked);
+    if (std::find(names.begin(), names.end(), *asked) == names.end()) {
+        throw Failure(Status::usage, where + " is not one of float32, bfloat16" + nearest(*asked, names));
+    }
+    const auto refuse = [&](const std::string& reason) { throw Failure(Status::environment, where + ": " + reason); };
+    if (is_compiled_kind(engine)) refuse("engine '" + engine + "' was compiled in its own; leave precision out");
+    if (*asked == FLOAT32) return;
+    if (engine != OPENVINO) {
+        refuse("engine '" + engine + "' computes in float32; use engine 'openvino', or leave precision out");
+    }
+    if (!computes_in_bfloat16(processor)) {
+        refuse("this processor (" + processor + ") does not compute in it; use float32, or leave precision out");
+    }
+    for (const auto& [name, expert] : manifest.experts) {
+        if (!has_earned(expert, {engine, *asked, processor})) {
+            refuse("expert '" + name + "' has not earned it on engine '" + engine + "' and this class of processor (" +
+                   processor + "); earn it by building the bundle again here, python -m export.build --codes all " +
+                   "--engine openvino, or use float32");
+        }
+    }
+}
+
+std::string precision_of(const ExpertEntry& expert, const std::string& engine, const std::optional<std::string>& asked,
+                         const std::string& processor) {
+    if (asked) return *asked;
+    const bool is_earned = engine == OPENVINO && has_earned(expert, {engine, BFLOAT16, processor});
+    return is_earned && computes_in_bfloat16(processor) ? BFLOAT16 : FLOAT32;
+}
+
+}  // namespace aptp

@@ -1,0 +1,2 @@
+set(APTP_SOURCES png.cpp)
+set(APTP_NEEDS aptp_files PNG::PNG)

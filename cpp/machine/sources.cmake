@@ -1,0 +1,1 @@
+set(APTP_SOURCES processor.cpp)

@@ -1,0 +1,306 @@
+#include "service/dispatcher.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <typeinfo>
+#include <utility>
+
+#include "errors.hpp"
+
+namespace aptp {
+
+namespace {
+
+constexpr Seconds LONGEST_WAIT = 3600;  // what is further off is looked at again then
+
+// All tasks of a service's scheduler came in through `submit`.
+Work& work_of(const Ticket& ticket) { return static_cast<Work&>(*ticket.task); }
+
+}  // namespace
+
+Seconds steady_seconds() {
+    return std::chrono::duration<Seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+Service::Service(Scheduler scheduler, Handler& handler, Log log, Clock clock)
+    : scheduler_(std::move(scheduler)),
+      handler_(handler),
+      log_(std::move(log)),
+      clock_(std::move(clock)),
+      preparing_([this](TicketPtr& ticket) { prepare(ticket); }),
+      opening_([this](Opening& opening) { open(opening); }),
+      calling_([this](Group& group) { call(group); }) {}
+
+Service::~Service() { close(); }
+
+TicketPtr Service::submit(const std::shared_ptr<Work>& work, int priority, std::optional<Seconds> seconds) {
+    // Nothing else of this request may be told before this; and no lock of ours is held while it is.
+    const std::lock_guard telling(work->telling_);
+    TicketPtr ticket;
+    std::size_t ahead = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        if (closing_) throw Failure(Status::closed, "the runtime is closing and takes no more requests");
+        if (!started_) start();
+        const Seconds now = clock_();
+        ticket = scheduler_.admit(work, priority, seconds ? std::optional(now + *seconds) : std::nullopt, now);
+        if (seconds) deadlines_.notify_one();
+        ahead = scheduler_.queue().size() - 1;
+        dispatch();
+    }
+    work->on_queued(ahead);
+    return ticket;
+}
+
+void Service::cancel(const TicketPtr& ticket) {
+    bool ended = false;
+    {
+        const std::lock_guard lock(mutex_);
+        ended = scheduler_.cancel(ticket);
+        if (ended) dispatch();
+    }
+    if (ended) tell_failed({ticket}, {Status::cancelled, "the request was cancelled"});
+}
+
+bool Service::drain(std::optional<Seconds> seconds) {
+    Tickets left;
+    bool done = true;
+    {
+        std::unique_lock lock(mutex_);
+        closing_ = true;
+        const auto is_done = [this] { return scheduler_.size() == 0; };
+        if (seconds) {
+            done = idle_.wait_for(lock, std::chrono::duration<Seconds>(std::min(*seconds, 1e9)), is_done);
+        } else {
+            idle_.wait(lock, is_done);
+        }
+        left = scheduler_.tickets();
+        for (const TicketPtr& ticket : left) scheduler_.cancel(ticket);
+    }
+    tell_failed(left, {Status::closed, "the runtime was closed before the image was done"});
+    return done;
+}
+
+void Service::close() {
+    drain(0);
+    {
+        const std::lock_guard once(ending_);
+        bool running = false;
+        {
+            const std::lock_guard lock(mutex_);
+            running = std::exchange(started_, false);
+            stopped_ = true;
+            deadlines_.notify_one();
+        }
+        if (running) {
+            preparing_.stop();
+            opening_.stop();
+            calling_.stop();
+            watch_.join();
+        }
+    }
+    evict([](Key) { return true; });
+}
+
+void Service::evict(const std::function<bool(Key)>& unwanted) {
+    std::vector<std::pair<Key, std::unique_ptr<Opened>>> engines;
+    {
+        const std::lock_guard lock(mutex_);
+        // Taken out with the lock held: an engine of the same key may be opened as soon as it is free.
+        for (const Key key : scheduler_.evict(unwanted)) {
+            const auto found = engines_.find(key);
+            engines.emplace_back(key, std::move(found->second));
+            engines_.erase(found);
+        }
+    }
+    for (auto& [key, engine] : engines) handler_.close(key, std::move(engine));
+}
+
+void Service::retire(std::function<bool(Key)> unwanted) {
+    {
+        const std::lock_guard lock(mutex_);
+        retired_.push_back(std::make_shared<const std::function<bool(Key)>>(std::move(unwanted)));
+    }
+    let_go_of_retired();
+}
+
+bool Service::closing() const {
+    const std::lock_guard lock(mutex_);
+    return closing_;
+}
+
+// Called with the lock held.
+void Service::start() {
+    try {
+        preparing_.start();
+        opening_.start();
+        calling_.start();
+        watch_ = std::thread([this] { watch(); });
+    } catch (...) {  // no more threads are to be had: those that there are end here
+        closing_ = stopped_ = true;
+        preparing_.stop();
+        opening_.stop();
+        calling_.stop();
+        throw;
+    }
+    started_ = true;
+}
+
+// Hand out whatever is to be done now. Called with the lock held, after every change.
+void Service::dispatch() {
+    if (stopped_) return;
+    if (TicketPtr ticket = scheduler_.next_preparation()) preparing_.give(std::move(ticket));
+    if (auto opening = scheduler_.next_opening()) opening_.give(std::move(*opening));
+    if (auto group = scheduler_.next_call()) calling_.give(std::move(*group));
+    if (scheduler_.size() == 0) idle_.notify_all();
+}
+
+void Service::prepare(const TicketPtr& ticket) {
+    const auto failure = caught("preparing", [&] { handler_.prepare(work_of(*ticket)); });
+    // Told now, for its first call may be made as soon as it counts as prepared.
+    if (!failure) tell(ticket, false, [](Work& work) { work.on_started(); });
+    bool alive = false;
+    {
+        const std::lock_guard lock(mutex_);
+        alive = scheduler_.prepared(ticket, failure.has_value());
+        dispatch();
+    }
+    if (alive && failure) tell_failed({ticket}, *failure);
+}
+
+void Service::open(const Opening& opening) {
+    for (const Key victim : opening.victims) let_go(victim);
+    const Seconds begin = clock_();
+    std::unique_ptr<Opened> engine;
+    const auto failure = caught("opening", [&] { engine = handler_.open(opening.key); });
+    Tickets failed;
+    {
+        const std::lock_guard lock(mutex_);
+        if (failure) {
+            failed = scheduler_.not_opened(opening.key);
+        } else {
+            engines_[opening.key] = std::move(engine);
+            scheduler_.opened(opening.key, clock_() - begin);
+        }
+        dispatch();
+    }
+    if (failure) tell_failed(failed, *failure);
+    let_go_of_retired();
+}
+
+void Service::call(const Group& group) {
+    std::vector<Work*> works;
+    for (const TicketPtr& ticket : group.tickets) works.push_back(&work_of(*ticket));
+    Opened* engine = nullptr;
+    {
+        const std::lock_guard lock(mutex_);
+        engine = engines_.at(group.key).get();
+    }
+    const Seconds begin = clock_();
+    const auto failure = caught("running", [&] { handler_.call(group.key, *engine, works); });
+    const Seconds now = clock_();
+    Tickets ended;
+    Tickets going;
+    {
+        const std::lock_guard lock(mutex_);
+        ended = scheduler_.called(now - begin, now, failure.has_value());
+        for (const TicketPtr& ticket : group.tickets) {
+            if (!ticket->end) going.push_back(ticket);
+        }
+        dispatch();
+    }
+    // This thread makes the next call too, so steps are told in order.
+    for (const TicketPtr& ticket : going) tell(ticket, false, [](Work& work) { work.on_step(); });
+    if (failure) {
+        tell_failed(ended, *failure);
+    } else {
+        for (const TicketPtr& ticket : ended) tell(ticket, true, [](Work& work) { work.on_finished(); });
+    }
+    let_go_of_retired();
+}
+
+void Service::watch() {
+    std::unique_lock lock(mutex_);
+    while (!stopped_) {
+        Tickets expired = scheduler_.expire(clock_());
+        if (!expired.empty()) {
+            dispatch();
+            lock.unlock();
+            tell_failed(expired, {Status::deadline_exceeded, "the deadline passed before the image was done"});
+            expired.clear();
+            lock.lock();
+        } else if (const auto deadline = scheduler_.next_deadline()) {
+            const Seconds left = std::clamp(*deadline - clock_(), 0.0, LONGEST_WAIT);
+            deadlines_.wait_for(lock, std::chrono::duration<Seconds>(left));
+        } else {
+            deadlines_.wait(lock);
+        }
+    }
+}
+
+void Service::let_go_of_retired() {
+    decltype(retired_) retired;
+    {
+        const std::lock_guard lock(mutex_);
+        retired = retired_;
+    }
+    for (const auto& unwanted : retired) {
+        evict(*unwanted);
+        const std::lock_guard lock(mutex_);
+        if (scheduler_.memory().holds(*unwanted)) continue;
+        retired_.erase(std::remove(retired_.begin(), retired_.end(), unwanted), retired_.end());
+    }
+}
+
+void Service::let_go(Key key) {
+    std::unique_ptr<Opened> engine;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto found = engines_.find(key);
+        if (found == engines_.end()) return;
+        engine = std::move(found->second);
+        engines_.erase(found);
+    }
+    handler_.close(key, std::move(engine));
+}
+
+// Keep a thread alive through whatever its work throws.
+std::optional<Failed> Service::caught(const char* doing, const std::function<void()>& work) const {
+    try {
+        work();
+        return std::nullopt;
+    } catch (const Failure& failure) {
+        report(std::string(doing) + " failed: " + failure.what(), false);
+        return Failed{failure.status(), failure.what()};
+    } catch (const std::exception& error) {  // one request's trouble must not end all others
+        const std::string message = std::string(doing) + " failed unforeseen: " + error.what();
+        report(message, true);
+        return Failed{Status::engine, message};
+    } catch (...) {
+        const std::string message = std::string(doing) + " failed unforeseen, with what is no exception";
+        report(message, true);
+        return Failed{Status::engine, message};
+    }
+}
+
+void Service::report(const std::string& message, bool unforeseen) const {
+    if (log_) log_(message, unforeseen);
+}
+
+template <typename Telling>
+void Service::tell(const TicketPtr& ticket, bool last, Telling telling) {
+    Work& work = work_of(*ticket);
+    const std::lock_guard lock(work.telling_);
+    if (work.over_) return;
+    work.over_ = last;
+    telling(work);
+}
+
+void Service::tell_failed(const Tickets& tickets, const Failed& why) {
+    for (const TicketPtr& ticket : tickets) {
+        tell(ticket, true, [&](Work& work) { work.on_failed(why); });
+    }
+}
+
+}  // namespace aptp

@@ -1,0 +1,110 @@
+// The scheduler on threads: one prepares, one opens engines, one calls them, and one watches the time.
+//
+// Any thread may submit and cancel. Every request that was let in is told how it ended exactly once, by the thread that
+// ended it, and outside the lock.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "scheduling/scheduler.hpp"
+#include "service/worker_thread.hpp"
+#include "service/work.hpp"
+
+namespace aptp {
+
+// Seconds that never jump.
+using Clock = std::function<Seconds()>;
+
+// The machine's own.
+Seconds steady_seconds();
+
+// Hears of failures that the service survived. From any thread; must not throw.
+using Log = std::function<void(const std::string& message, bool unforeseen)>;
+
+// Runs what a scheduler decides. `handler` does the work, and must outlive it. Threads start with the first request.
+class Service {
+public:
+    Service(Scheduler scheduler, Handler& handler, Log log = {}, Clock clock = steady_seconds);
+
+    // As `close`.
+    ~Service();
+
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+
+    // Let work in, to be done within `seconds`. It is told that it is queued before this returns. Throws QueueFull,
+    // Failure (closed).
+    TicketPtr submit(const std::shared_ptr<Work>& work, int priority = 0, std::optional<Seconds> seconds = {});
+
+    // Take a request back. Nothing happens where it has ended already.
+    void cancel(const TicketPtr& ticket);
+
+    // Let nothing more in, and wait until all is done; after `seconds`, end what is left: then false. Not while it is
+    // told of anything, for that would wait for itself; neither is `close`.
+    bool drain(std::optional<Seconds> seconds = {});
+
+    // End what is left, join the threads and let go of the engines; a call under way is waited for. Once is enough.
+    void close();
+
+    // Let go of engines that are not in use. They open again when they are needed.
+    void evict(const std::function<bool(Key)>& unwanted);
+
+    // Let go of engines that nobody will need again; of one in use, or being opened, after that.
+    void retire(std::function<bool(Key)> unwanted);
+
+    // Whether nothing more is let in.
+    bool closing() const;
+
+    // What `read` gives of the scheduler at one moment. It must not call the service.
+    template <typename Read>
+    auto look(Read read) const {
+        const std::lock_guard lock(mutex_);
+        return read(scheduler_);
+    }
+
+private:
+    using Tickets = std::vector<TicketPtr>;
+
+    void start();
+    void dispatch();
+    void prepare(const TicketPtr& ticket);
+    void open(const Opening& opening);
+    void call(const Group& group);
+    void watch();
+    void let_go_of_retired();
+    void let_go(Key key);
+    std::optional<Failed> caught(const char* doing, const std::function<void()>& work) const;
+    void report(const std::string& message, bool unforeseen) const;
+
+    template <typename Telling>
+    static void tell(const TicketPtr& ticket, bool last, Telling telling);
+    static void tell_failed(const Tickets& tickets, const Failed& why);
+
+    Scheduler scheduler_;
+    Handler& handler_;
+    Log log_;
+    Clock clock_;
+    mutable std::mutex mutex_;           // over all that follows but the lanes, and over the scheduler
+    std::condition_variable idle_;       // nothing is left to be done
+    std::condition_variable deadlines_;  // there is another to watch, or none any more
+    std::map<Key, std::unique_ptr<Opened>> engines_;
+    std::vector<std::shared_ptr<const std::function<bool(Key)>>> retired_;
+    bool closing_ = false;
+    bool stopped_ = false;
+    bool started_ = false;
+    std::mutex ending_;  // held while threads are joined
+    Lane<TicketPtr> preparing_;
+    Lane<Opening> opening_;
+    Lane<Group> calling_;
+    std::thread watch_;
+};
+
+}  // namespace aptp

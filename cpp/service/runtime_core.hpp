@@ -1,0 +1,84 @@
+// A bundle behind a service: takes orders, tells how it is doing, and goes on to another version of it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "models/models.hpp"
+#include "service/executor.hpp"
+#include "service/order.hpp"
+#include "service/engine_keys.hpp"
+#include "service/dispatcher.hpp"
+#include "service/status.hpp"
+
+namespace aptp {
+
+// Opens the bundle at a path.
+using Opener = std::function<std::shared_ptr<Models>(const std::string& path)>;
+
+// How much a host takes at once. Nothing: a full call of every expert under way, four times as many that wait, and half
+// of the machine's memory, in bytes, for engines.
+struct HostOptions {
+    std::optional<std::int64_t> max_running;
+    std::optional<std::int64_t> max_queued;
+    std::optional<std::int64_t> memory;
+    Log log;
+};
+
+// Serves from `models`; `reload` changes them. Any thread may call anything.
+class Host {
+public:
+    // Throws Failure (usage) and what `opener` throws.
+    Host(const std::string& path, Opener opener, const HostOptions& options);
+
+    Host(const Host&) = delete;
+    Host& operator=(const Host&) = delete;
+
+    // Let an order in. Throws Failure (usage, closed, code_unavailable, manifest, integrity), QueueFull.
+    TicketPtr submit(const std::string& prompt, const Wanted& wanted, Listener listener, const Wish& wish = {});
+
+    // Make an image of as few steps as can be on every expert: each is known to work then, and is open. Throws the
+    // failure of the first that does not.
+    void warm();
+
+    // Serve from the bundle that is at the path now (nothing: where it was). Requests under way end where they began.
+    // Throws what opening throws, and goes on as before then.
+    void reload(const std::optional<std::string>& path = {});
+
+    // The code that a prompt goes to. Throws Failure (usage, engine).
+    Route route(const std::string& prompt);
+
+    // What new requests are served from.
+    std::shared_ptr<Models> models() const;
+
+    // How it is doing now.
+    ServiceStatus status() const;
+
+    Service& service() noexcept { return service_; }
+
+private:
+    void left(const std::shared_ptr<Models>& models);
+    void clear(const std::shared_ptr<Models>& retired);
+    ExpertStatus expert(const std::shared_ptr<Models>& models, const std::string& name,
+                        const Scheduler& scheduler) const;
+
+    Opener opener_;
+    std::optional<std::int64_t> asked_memory_;
+    mutable std::mutex mutex_;  // over the three that follow
+    std::string path_;
+    std::shared_ptr<Models> models_;
+    std::map<std::shared_ptr<Models>, std::int64_t> jobs_;  // under way, by version
+    Places places_;
+    Crew crew_;
+    Service service_;
+};
+
+// What is asked. Throws Failure (usage).
+Limits limits(const Models& models, std::optional<std::int64_t> running, std::optional<std::int64_t> queued);
+
+}  // namespace aptp
