@@ -32,7 +32,7 @@ from pyarrow import parquet
 
 from aptp.data.batches import Batch, batches
 from aptp.data.named import open_source
-from aptp.data.sample import Source
+from aptp.data.sample import SampleSource
 from bench.report import save
 
 SIDE = 512
@@ -130,7 +130,7 @@ MAKERS: dict[str, Callable[[Path, list[bytes]], str]] = {
 }
 
 
-def rates(source: Source, workers: int, rounds: int) -> tuple[list[float], list[float]]:
+def rates(source: SampleSource, workers: int, rounds: int) -> tuple[list[float], list[float]]:
     """Images per second, and CPU seconds of this process per image, of each round."""
     loader = batches(source, BATCH, workers=workers)
     for _ in islice(loader, WARM):
@@ -146,7 +146,7 @@ def rates(source: Source, workers: int, rounds: int) -> tuple[list[float], list[
     return seen
 
 
-def opened(data: str) -> tuple[Source, float]:
+def opened(data: str) -> tuple[SampleSource, float]:
     start = time.perf_counter()
     source = open_source(data, size=(SIDE, SIDE))
     return source, time.perf_counter() - start

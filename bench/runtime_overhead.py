@@ -19,11 +19,11 @@ import numpy as np
 
 from bench.report import save, spread
 from runtime.diffusion.denoising import Request, constant_plan
-from runtime.diffusion.schedule import Course, Row, Trajectory
-from runtime.scheduling.memory import Memory
-from runtime.scheduling.scheduler import Limits, Scheduler
-from runtime.service.batch import Call
-from runtime.service.dispatcher import Service
+from runtime.diffusion.schedule import Row, SolverSteps, Trajectory
+from runtime.scheduling.memory import MemoryBudget
+from runtime.scheduling.scheduler import QueueLimits, Scheduler
+from runtime.service.batch import Batch
+from runtime.service.dispatcher import Dispatcher
 
 SHAPE = (4, 64, 64)
 EMBEDDING = 1280
@@ -44,13 +44,13 @@ class NoEngine:
         return self.output[: len(sample)]
 
 
-def course(window: int) -> Course:
+def course(window: int) -> SolverSteps:
     rows = []
     for index in range(STEPS):
         terms = tuple((back, 0.5) for back in range(min(window, index + 1)))
         # The state once, every output of the window.
         rows.append(Row(float(index), 1.0, terms[:1], terms, (0.0, 1.0)))
-    return Course(tuple(rows), 1.0, window)
+    return SolverSteps(tuple(rows), 1.0, window)
 
 
 def request(window: int, guidance: float, expert: str = "0") -> Request:
@@ -64,7 +64,7 @@ def request(window: int, guidance: float, expert: str = "0") -> Request:
 def steps(window: int, guidance: float, batch: int) -> float:
     """Microseconds per request and step: latents gathered, and a step of the schedule for each."""
     requests = [request(window, guidance) for _ in range(batch)]
-    engine, call = NoEngine(batch * requests[0].rows), Call(requests)
+    engine, call = NoEngine(batch * requests[0].rows), Batch(requests)
     start = time.perf_counter()
     for _ in range(STEPS):
         call.run(engine)
@@ -117,9 +117,9 @@ class Handler:
 
 def scheduling(batch: int) -> float:
     """Microseconds per request and step that deciding, handing over and telling take, all threads running."""
-    limits = Limits(RUNNING, None)
-    scheduler: Any = Scheduler(limits, Memory(len(EXPERTS), lambda key: 1), lambda key: batch)
-    service, over = Service(scheduler, Handler()), threading.Semaphore(0)
+    limits = QueueLimits(RUNNING, None)
+    scheduler: Any = Scheduler(limits, MemoryBudget(len(EXPERTS), lambda key: 1), lambda key: batch)
+    service, over = Dispatcher(scheduler, Handler()), threading.Semaphore(0)
     start = time.perf_counter()
     for index in range(SERVED):
         service.submit(Idle(EXPERTS[index % len(EXPERTS)], over))

@@ -26,10 +26,10 @@ from runtime import Pipeline
 from runtime.bench.mixture import ClosedLoop
 from runtime.models.models import Models
 from runtime.request.settings import resolve
-from runtime.service.batch import Call
-from runtime.service.executor import Crew
+from runtime.service.batch import Batch
+from runtime.service.executor import Executor
 from runtime.service.health import Health
-from runtime.service.job import Job, Place
+from runtime.service.job import EngineKey, Job
 from runtime.service.order import Asked, code_of, take
 from runtime.service.work_stats import DECODING, UNET
 
@@ -47,8 +47,8 @@ class FlatOut:
     """Engines without a scheduler."""
 
     def __init__(self, models: Models, guidance: float) -> None:
-        self._models, self._crew, self._guidance = models, Crew(Health()), guidance
-        self._engines: dict[Place, object] = {}
+        self._models, self._crew, self._guidance = models, Executor(Health()), guidance
+        self._engines: dict[EngineKey, object] = {}
         self._calls = 0.0
 
     def take(self, prompts: Sequence[str]) -> Took:
@@ -73,7 +73,7 @@ class FlatOut:
 
     def _group(self, jobs: Sequence[Job]) -> None:
         requests = [job.request for job in jobs if job.request is not None]
-        call, engine = Call(requests), self._engine(jobs[0].need)
+        call, engine = Batch(requests), self._engine(jobs[0].need)
         start = time.perf_counter()
         while not requests[0].ended:
             call.run(engine)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ class FlatOut:
         for job in jobs:
             self._crew.call(job.need, self._engine(job.need), [job])
 
-    def _engine(self, place: Place) -> object:
+    def _engine(self, place: EngineKey) -> object:
         if place not in self._engines:
             self._engines[place] = self._crew.open(place)
         return self._engines[place]

@@ -26,12 +26,12 @@ from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.finetune import stage as finetuning
 from aptp.finetune.learner import ExpertLearner
-from aptp.finetune.weights import Weights
+from aptp.finetune.weights import ExpertLossWeights
 from aptp.pipeline import classic_attention, read_pipeline, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text
 from aptp.space.discover import discover
-from aptp.train.gate_policy import Policy
+from aptp.train.gate_policy import GatePolicy
 from aptp.train.learner import CodeLearner
 from aptp.train.method import PRESETS as METHODS
 from aptp.train.method import RECIPES
@@ -68,7 +68,7 @@ def learners(folder: Path) -> dict[str, tuple[Callable[[], Learner], Recipe]]:
         made, method = pipeline(), METHODS["tiny"]
         cost, budget = costs(made, discover(made.unet), (PRESETS["tiny"].size,) * 2, method)
         centre = torch.zeros(made.text_encoder.config.hidden_size)
-        return CodeLearner(made, Policy(cost.space, method, centre, 1.0, 0), budget)
+        return CodeLearner(made, GatePolicy(cost.space, method, centre, 1.0, 0), budget)
 
     def experts() -> Learner:
         create(folder / "checkpoint", preset="tiny")
@@ -76,7 +76,7 @@ def learners(folder: Path) -> dict[str, tuple[Callable[[], Learner], Recipe]]:
         tuned = {code: checkpoint.expert(str(code)) for code in range(len(checkpoint.record.codes))}
         read = read_pipeline(checkpoint.path, torch.float32)
         classic_attention(read.unet, read.vae, *tuned.values())
-        return ExpertLearner(read, checkpoint.router(), tuned, Weights())
+        return ExpertLearner(read, checkpoint.router(), tuned, ExpertLossWeights())
 
     return {
         "VAE": (lambda: codec.CodecLearner(pipeline().vae), codec.RECIPE),

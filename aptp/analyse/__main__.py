@@ -58,22 +58,22 @@ def main() -> int:
         try:
             from aptp.analyse.page import page
             from aptp.analyse.pictures import draw
-            from aptp.analyse.study import Options, Study
+            from aptp.analyse.study import RouterStudy, StudyOptions
         except ModuleNotFoundError as error:
             raise Refused(f"{error.name} is not installed; install aptp[eval] to analyse") from error
         from aptp.checkpoint.reader import Checkpoint
         from aptp.data.prompt_file import read_prompts
-        from aptp.evaluate.sampling import Settings
+        from aptp.evaluate.sampling import SamplingOptions
 
     checkpoint = Checkpoint.open(arguments.checkpoint)
     others = {path.stem: read_prompts(path) for path in arguments.prompts}
     if arguments.guidance is None:
         arguments.guidance = checkpoint.record.guidance
-    options = Options(arguments.data, arguments.count, arguments.pictures, arguments.seed)
+    options = StudyOptions(arguments.data, arguments.count, arguments.pictures, arguments.seed)
     with Progress(console=console, transient=True) as progress:
-        study = Study(checkpoint, options, others, _shown(progress, "reading prompts"))
+        study = RouterStudy(checkpoint, options, others, _shown(progress, "reading prompts"))
         findings = study.findings(_about(arguments, checkpoint, options))
-        settings = Settings(arguments.steps, arguments.guidance, arguments.seed)
+        settings = SamplingOptions(arguments.steps, arguments.guidance, arguments.seed)
         pictures = draw(checkpoint, findings, settings, _shown(progress, "drawing"))
     data = arguments.out.with_suffix(".json")
     html = page(findings, checkpoint.architectures, study.landings, pictures, data.name)

@@ -61,7 +61,7 @@ class SetFindings:
 
 
 @dataclass(frozen=True)
-class Findings:
+class StudyFindings:
     """``limit``: the distance that counts as far, and ``limit_of``: where it is from. The first of ``sets``
     is the held-out prompts of the data.
     """

@@ -16,7 +16,7 @@ LENGTHS = 4  # groups that prompts are divided into by their number of words
 
 
 @dataclass(frozen=True)
-class Group:
+class PromptGroup:
     """``counts``: prompts per code; ``budget``: their mean cost as a share of dense, with its 95 %
     interval.
     """
@@ -33,7 +33,7 @@ class Grouping:
     """
 
     by: str
-    groups: list[Group]
+    groups: list[PromptGroup]
     information: float
     by_chance: float
 
@@ -57,7 +57,7 @@ def _grouping(by: str, names: Sequence[str], codes: Sequence[int], budgets: Sequ
     groups = []
     for name in order:
         spent = np.repeat(budgets, table[name])
-        groups.append(Group(name, table[name], (float(spent.mean()), *bootstrap(spent.tolist()))))
+        groups.append(PromptGroup(name, table[name], (float(spent.mean()), *bootstrap(spent.tolist()))))
     counts = [group.counts for group in groups]
     return Grouping(by, groups, mutual_information(counts), chance_information(counts))
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aptp.model.mahalanobis import Familiarity
+from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.model.router import Router
 from aptp.ood.threshold import distances
 
@@ -33,7 +33,12 @@ class Landing:
 
     @classmethod
     def of(
-        cls, name: str, prompts: Sequence[str], pooled: Tensor, router: Router, familiarity: Familiarity
+        cls,
+        name: str,
+        prompts: Sequence[str],
+        pooled: Tensor,
+        router: Router,
+        familiarity: MahalanobisDetector,
     ) -> Landing:
         """Of ``prompts`` whose embeddings are ``pooled`` [N, E]. Pooling one token gives that token."""
         tokens, mask = pooled.unsqueeze(1), torch.ones(len(pooled), 1, dtype=torch.int64)

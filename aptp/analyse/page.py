@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from aptp.analyse import blueprint, charts, palette
-from aptp.analyse.findings import Example, Findings
+from aptp.analyse.findings import Example, StudyFindings
 from aptp.analyse.landing import Landing
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Kind
@@ -20,7 +20,7 @@ FAR = 3.0  # histograms of distances end at so many limits
 
 
 def page(
-    findings: Findings,
+    findings: StudyFindings,
     architectures: Sequence[Architecture],
     landings: Sequence[Landing],
     pictures: Mapping[Example, str],

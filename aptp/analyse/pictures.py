@@ -9,17 +9,17 @@ from dataclasses import replace
 
 from PIL import Image
 
-from aptp.analyse.findings import Example, Findings
+from aptp.analyse.findings import Example, StudyFindings
 from aptp.checkpoint.reader import Checkpoint
 from aptp.evaluate.detections import Pictures
-from aptp.evaluate.sampling import Parts, Settings, sample
+from aptp.evaluate.sampling import Parts, SamplingOptions, sample
 
 LARGEST = 256  # pixels along a side: more would make the page slow, and shows no more at its size
 Progress = Callable[[int, int], None]  # told how many pictures are there, of how many
 
 
 def draw(
-    checkpoint: Checkpoint, findings: Findings, settings: Settings, progress: Progress
+    checkpoint: Checkpoint, findings: StudyFindings, settings: SamplingOptions, progress: Progress
 ) -> dict[Example, str]:
     """A data URI for each example that is to be drawn. Each expert is loaded once."""
     wanted = list(dict.fromkeys(_wanted(findings)))
@@ -38,7 +38,7 @@ def draw(
     return drawn
 
 
-def _wanted(findings: Findings) -> Iterable[Example]:
+def _wanted(findings: StudyFindings) -> Iterable[Example]:
     for code in findings.codes:
         yield from code.drawn
     for strangers in findings.sets:

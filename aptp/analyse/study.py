@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from aptp.analyse.findings import CodeFindings, Example, Findings, SetFindings
+from aptp.analyse.findings import CodeFindings, Example, SetFindings, StudyFindings
 from aptp.analyse.groups import groupings
 from aptp.analyse.landing import Landing, quantiles
 from aptp.analyse.words import enriched
@@ -19,7 +19,7 @@ from aptp.data.named import open_source
 from aptp.data.sample import Sample
 from aptp.evaluate.mixture import target
 from aptp.evaluate.rates import Rate, bootstrap
-from aptp.model.mahalanobis import Familiarity
+from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood.prompts import Progress, Reader
 from aptp.ood.threshold import measure
 from aptp.space.architecture import Architecture
@@ -30,7 +30,7 @@ FITTED = 8192  # captions that a distance is fitted on, where the checkpoint bri
 
 
 @dataclass(frozen=True)
-class Options:
+class StudyOptions:
     """``count`` held-out captions of ``data`` are looked at; ``pictures`` are drawn of each code and set."""
 
     data: str = "scenes"
@@ -44,13 +44,13 @@ class Options:
         return self.data.partition(":")[0]
 
 
-class Study:
+class RouterStudy:
     """Of a checkpoint. ``others``: sets of prompts from elsewhere, by name."""
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        options: Options,
+        options: StudyOptions,
         others: Mapping[str, Sequence[str]],
         progress: Progress = lambda done, total: None,
     ) -> None:
@@ -80,12 +80,12 @@ class Study:
         cost = self.checkpoint.cost()
         return [cost.of(architecture) / cost.dense for architecture in self.checkpoint.architectures]
 
-    def findings(self, about: Mapping[str, Any]) -> Findings:
+    def findings(self, about: Mapping[str, Any]) -> StudyFindings:
         """Everything but pictures; ``about`` goes in as it is."""
         home = self.landings[0]
         spent = np.repeat(self.budgets, home.counts)
         _, limit, limit_of = self._distance
-        return Findings(
+        return StudyFindings(
             about=about,
             codes=[self._code(code) for code in range(len(self.budgets))],
             budget=(float(spent.mean()), *bootstrap(spent.tolist())),
@@ -97,7 +97,7 @@ class Study:
         )
 
     @cached_property
-    def _distance(self) -> tuple[Familiarity, float, str]:
+    def _distance(self) -> tuple[MahalanobisDetector, float, str]:
         """What measures distances, how far is far, and who says so."""
         familiarity, unfamiliar = self.checkpoint.familiarity(), self.checkpoint.record.unfamiliar
         if familiarity is not None and unfamiliar is not None:

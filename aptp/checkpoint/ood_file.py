@@ -8,17 +8,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from aptp.errors import CheckpointError
-from aptp.model.mahalanobis import Familiarity
+from aptp.model.mahalanobis import MahalanobisDetector
 
 NAME = "familiarity.safetensors"
 
 
-def read_familiarity(folder: Path) -> Familiarity:
+def read_familiarity(folder: Path) -> MahalanobisDetector:
     """A checkpoint's, in eval mode. Raises CheckpointError."""
     try:
         state = load_file(folder / NAME)
         clusters, width = state["centres"].shape
-        familiarity = Familiarity(width, clusters)
+        familiarity = MahalanobisDetector(width, clusters)
         familiarity.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{folder / NAME} does not hold a distance: {error}") from error
@@ -27,6 +27,6 @@ def read_familiarity(folder: Path) -> Familiarity:
     return familiarity.eval()
 
 
-def write_familiarity(familiarity: Familiarity, folder: Path) -> None:
+def write_familiarity(familiarity: MahalanobisDetector, folder: Path) -> None:
     state = {name: tensor.contiguous() for name, tensor in familiarity.state_dict().items()}
     save_file(state, folder / NAME)

@@ -25,7 +25,7 @@ from aptp.checkpoint.ood_file import read_familiarity
 from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, Record
 from aptp.checkpoint.router_file import read_router
 from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
-from aptp.model.mahalanobis import Familiarity
+from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.model.prompt_encoder import PromptEncoder, frame_of, read_prompt_encoder, read_tokenizer
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, config_of
@@ -188,7 +188,7 @@ class Checkpoint:
         self.verify(router_file.NAME)
         return read_router(self.path, self.record.router, self.space, len(self.record.codes))
 
-    def familiarity(self) -> Familiarity | None:
+    def familiarity(self) -> MahalanobisDetector | None:
         """What measures how far a prompt lies from those of the training, where the index asks for it."""
         if self.record.unfamiliar is None:
             return None

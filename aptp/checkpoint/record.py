@@ -36,7 +36,7 @@ class CodeRecord:
 
 
 @dataclass(frozen=True)
-class Unfamiliar:
+class OutOfDistributionRule:
     """Prompts whose distance is above ``beyond`` go to ``expert``: the name of a code, or ``dense``."""
 
     beyond: float
@@ -62,7 +62,7 @@ class Record:
     prompt_encoder: str = TEXT_ENCODER
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
-    unfamiliar: Unfamiliar | None = None
+    unfamiliar: OutOfDistributionRule | None = None
 
     def to_json(self) -> bytes:
         body = {"format": FORMAT, "version": VERSION, **asdict(self)}
@@ -169,7 +169,7 @@ def _code(index: int, code: dict[str, Any]) -> CodeRecord:
     return CodeRecord(float(budget), _typed(code, "widths", dict), _typed(code, "depths", dict))
 
 
-def _unfamiliar(body: Mapping[str, Any]) -> Unfamiliar:
+def _unfamiliar(body: Mapping[str, Any]) -> OutOfDistributionRule:
     found = _typed(body, OPTIONAL, dict)
     if set(found) != {"beyond", "expert"}:
         raise CheckpointError(f"aptp.json: '{OPTIONAL}' must have beyond and expert, found {sorted(found)}")
@@ -182,7 +182,7 @@ def _unfamiliar(body: Mapping[str, Any]) -> Unfamiliar:
         raise CheckpointError(
             f"aptp.json: '{OPTIONAL}' names the expert {found['expert']!r:.60}; there is {', '.join(names)}"
         )
-    return Unfamiliar(float(beyond), found["expert"])
+    return OutOfDistributionRule(float(beyond), found["expert"])
 
 
 def _entry(name: str, entry: Any) -> FileEntry:

@@ -16,9 +16,16 @@ from aptp.checkpoint.integrity import list_files, published
 from aptp.checkpoint.ood_file import NAME as FAMILIARITY
 from aptp.checkpoint.ood_file import write_familiarity
 from aptp.checkpoint.reader import Checkpoint
-from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, CodeRecord, Record, Unfamiliar, digest
+from aptp.checkpoint.record import (
+    PROMPT_ENCODER,
+    TEXT_ENCODER,
+    CodeRecord,
+    OutOfDistributionRule,
+    Record,
+    digest,
+)
 from aptp.checkpoint.router_file import write_router
-from aptp.model.mahalanobis import Familiarity
+from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, slice_unet
@@ -80,8 +87,8 @@ def rewrite_experts(
 def write_guarded(
     checkpoint: Checkpoint,
     out: Path,
-    familiarity: Familiarity,
-    unfamiliar: Unfamiliar,
+    familiarity: MahalanobisDetector,
+    unfamiliar: OutOfDistributionRule,
     provenance: Mapping[str, Any],
 ) -> None:
     """Publishes at ``out`` the same checkpoint, which sends prompts away that ``familiarity`` finds beyond

@@ -57,9 +57,11 @@ def main() -> int:
     console = Console(stderr=True)
     with console.status("starting") as status:
         quieten()
-        from aptp.convert.conversion import Source, convert
+        from aptp.convert.conversion import ConversionSource, convert
 
-        source = Source(arguments.source, arguments.pipeline, arguments.prompt_encoder, arguments.routing)
+        source = ConversionSource(
+            arguments.source, arguments.pipeline, arguments.prompt_encoder, arguments.routing
+        )
         made = convert(source, arguments.out, stages(console, status))
     _report(console, arguments.out, made)
     return 0

@@ -16,7 +16,7 @@ from aptp.checkpoint.integrity import check_target
 from aptp.checkpoint.record import Record
 from aptp.checkpoint.writer import write_checkpoint
 from aptp.convert import layout, published
-from aptp.convert.experts import Expert
+from aptp.convert.experts import PublishedExpert
 from aptp.convert.published import Published
 from aptp.convert.weights import read_weights
 from aptp.errors import CheckpointError, SpaceError, UsageError, nearest
@@ -34,7 +34,7 @@ ROUTINGS = (NOISE_FREE, ROW_0)
 
 
 @dataclass(frozen=True)
-class Source:
+class ConversionSource:
     """What is converted: ``root``, the authors' folder; ``pipeline``, the diffusers folder that its experts
     were cut from; ``prompt_encoder``, the transformers folder that its predictor reads. ``routing``: without
     noise, or with the sample that the published evaluation adds to a prompt that comes alone.
@@ -65,7 +65,7 @@ class Converted:
 
 
 def convert(
-    source: Source, out: Path, progress: Callable[[str], None] = lambda stage: None
+    source: ConversionSource, out: Path, progress: Callable[[str], None] = lambda stage: None
 ) -> list[Converted]:
     """Writes the checkpoint to ``out``; what became of each code. Raises UsageError, CheckpointError and
     StorageError.
@@ -121,7 +121,7 @@ def _row_0(size: int) -> Tensor:
     return -torch.log(-torch.log(uniform + 1e-20) + 1e-20)
 
 
-def _architecture(root: Path, space: Space, expert: Expert) -> Architecture:
+def _architecture(root: Path, space: Space, expert: PublishedExpert) -> Architecture:
     try:
         return Architecture(space, (expert.vector >= THRESHOLD).numpy())
     except SpaceError as error:
@@ -137,7 +137,7 @@ def _pipeline(folder: Path) -> DiffusionPipeline:
     return pipeline
 
 
-def _check_width(source: Source, encoder: PromptEncoder, router: GatedRouter) -> None:
+def _check_width(source: ConversionSource, encoder: PromptEncoder, router: GatedRouter) -> None:
     wanted = router.predictor.in_features
     if encoder.width != wanted:
         raise CheckpointError(
@@ -157,7 +157,7 @@ def _budgets(
     return (height * scale, width * scale), [cost.of(code) / cost.dense for code in architectures]
 
 
-def _record(source: Source, found: Published, space: Space, size: tuple[int, int]) -> Record:
+def _record(source: ConversionSource, found: Published, space: Space, size: tuple[int, int]) -> Record:
     told: dict[str, Any] = {
         "made_by": "aptp.convert",
         "aptp": __version__,

@@ -23,7 +23,7 @@ SAME = 1e-3  # between an expert's vector and its row of the table: both are one
 
 
 @dataclass(frozen=True)
-class Expert:
+class PublishedExpert:
     """``name``: its folder. ``vector`` [D]: the soft gates it was cut by. ``weights``: a safetensors file."""
 
     name: str
@@ -31,12 +31,12 @@ class Expert:
     weights: Path
 
 
-def experts(root: Path, codes: Tensor) -> tuple[Expert, ...]:
+def experts(root: Path, codes: Tensor) -> tuple[PublishedExpert, ...]:
     """The expert of each of ``codes`` [K, D]: the one that was cut by it, whatever its folder is called.
 
     Raises CheckpointError where a code has none or several, or an expert has no code.
     """
-    found: dict[int, Expert] = {}
+    found: dict[int, PublishedExpert] = {}
     for expert in _all(root, codes.shape[1]):
         apart = (codes - expert.vector).abs().amax(1)  # [K]
         near = (apart <= SAME).nonzero().flatten().tolist()
@@ -57,14 +57,14 @@ def experts(root: Path, codes: Tensor) -> tuple[Expert, ...]:
     return tuple(found[code] for code in range(len(codes)))
 
 
-def _all(root: Path, size: int) -> Iterator[Expert]:
+def _all(root: Path, size: int) -> Iterator[PublishedExpert]:
     folders = [path for path in root.iterdir() if re.fullmatch(r"arch[-_]?\d+", path.name) and path.is_dir()]
     for folder in sorted(folders, key=_number):
         vector = _find(folder, VECTOR)
         gates = read_pickle(vector).float().flatten()
         if gates.numel() != size:
             raise CheckpointError(f"{vector} has {gates.numel()} gates; the quantizer's codes have {size}")
-        yield Expert(folder.name, gates, _find(folder, WEIGHTS))
+        yield PublishedExpert(folder.name, gates, _find(folder, WEIGHTS))
 
 
 def _find(folder: Path, name: str) -> Path:

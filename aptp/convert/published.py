@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from aptp.convert import layout
-from aptp.convert.experts import Expert, experts
+from aptp.convert.experts import PublishedExpert, experts
 from aptp.convert.layout import Structure
 from aptp.convert.model_folder import CONFIG, WEIGHTS, ModelFolder
 from aptp.errors import CheckpointError
@@ -37,7 +37,7 @@ class Published:
     order: tuple[int, ...]
     temperature: float
     offset: float
-    experts: tuple[Expert, ...]
+    experts: tuple[PublishedExpert, ...]
 
 
 def read(root: Path) -> Published:

@@ -24,7 +24,7 @@ UNLIKE, LIKE = 0.1, 0.5  # cosines with the pipeline's own weights: of chance, a
 ENOUGH = 1024  # numbers of a tensor from which chance stays below `UNLIKE`
 
 
-class Weights(NamedTuple):
+class PublishedWeights(NamedTuple):
     """``state``: as the architecture wants it. ``full``: whether the file held what was to be cut away.
     ``likeness``: the median cosine of its tensors with the pipeline's.
     """
@@ -34,7 +34,7 @@ class Weights(NamedTuple):
     likeness: float
 
 
-def read_weights(path: Path, architecture: Architecture, dense: Mapping[str, Tensor]) -> Weights:
+def read_weights(path: Path, architecture: Architecture, dense: Mapping[str, Tensor]) -> PublishedWeights:
     """The expert in ``path``, cut by ``architecture`` from a UNet of the state ``dense``.
 
     Raises CheckpointError for tensors that fit neither the sliced nor the dense UNet.
@@ -53,7 +53,7 @@ def read_weights(path: Path, architecture: Architecture, dense: Mapping[str, Ten
     if full:
         state = sliced_state(state, architecture)
     cut = index_maps(architecture, shapes).keys()
-    return Weights(state, full, _likeness(path, state, sliced_state(dense, architecture), cut))
+    return PublishedWeights(state, full, _likeness(path, state, sliced_state(dense, architecture), cut))
 
 
 def _likeness(

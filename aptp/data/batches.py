@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from aptp.data.sample import Source
+from aptp.data.sample import SampleSource
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Batch:
 
 
 class _Batches(Dataset[Batch]):
-    def __init__(self, source: Source, size: int, share: tuple[int, int]) -> None:
+    def __init__(self, source: SampleSource, size: int, share: tuple[int, int]) -> None:
         self._source, self._size, self._share = source, size, share
 
     def __getitem__(self, index: int) -> Batch:
@@ -43,7 +43,7 @@ class _Batches(Dataset[Batch]):
 
 
 def batches(
-    source: Source, size: int, *, start: int = 0, workers: int = 0, share: tuple[int, int] = (0, 1)
+    source: SampleSource, size: int, *, start: int = 0, workers: int = 0, share: tuple[int, int] = (0, 1)
 ) -> Iterator[Batch]:
     """Batches ``start``, ``start + 1``, … of ``size`` samples each, endlessly.
 

@@ -19,7 +19,7 @@ class Sample:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Captioned images, endless: every position from 0 has a sample, the same in every run and process.
 
     That alone makes a resumed run see what an unbroken one would have seen: the position is its whole state.
@@ -28,7 +28,7 @@ class Source(Protocol):
     def __getitem__(self, position: int) -> Sample: ...
 
 
-class NamedSource(Source, Protocol):
+class NamedSource(SampleSource, Protocol):
     """A Source that a command line can name."""
 
     @property
@@ -36,6 +36,6 @@ class NamedSource(Source, Protocol):
         """What makes it itself, as JSON: the same where, and only where, its samples are."""
         ...
 
-    def captions(self) -> Source:
+    def captions(self) -> SampleSource:
         """The same captions in the same order, without reading pictures where they take time."""
         ...

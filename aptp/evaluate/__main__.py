@@ -72,12 +72,12 @@ def _report(arguments: argparse.Namespace, console: Console) -> str:
     """Writes the report; its main table."""
     from aptp.checkpoint.reader import Checkpoint
     from aptp.evaluate.models_under_test import Subjects
-    from aptp.evaluate.sampling import Settings
+    from aptp.evaluate.sampling import SamplingOptions
 
     checkpoint = Checkpoint.open(arguments.checkpoint)
     if arguments.guidance is None:
         arguments.guidance = checkpoint.record.guidance
-    settings = Settings(arguments.steps, arguments.guidance, arguments.seed, arguments.batch)
+    settings = SamplingOptions(arguments.steps, arguments.guidance, arguments.seed, arguments.batch)
     subjects = Subjects(checkpoint, settings)
     names = subjects.chosen(arguments.experts)
     return (_evaluate if arguments.data == "scenes" else _survey)(arguments, subjects, names, console)

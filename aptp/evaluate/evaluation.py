@@ -13,10 +13,10 @@ from aptp.errors import CheckpointError, StorageError
 from aptp.evaluate.detections import Pictures
 from aptp.evaluate.frechet import Features, frechet
 from aptp.evaluate.judge.reader import Judge
-from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED, RENDER, Subjects
 from aptp.evaluate.pictures import grid, save_routes
-from aptp.evaluate.report import Report, Result
+from aptp.evaluate.report import EvaluationResult, Report
 from aptp.evaluate.scoring import examine, reference
 
 Progress = Callable[[str, int], None]  # told a subject, and how many of its pictures are there
@@ -52,7 +52,7 @@ class Evaluation:
         if MIXED not in self._names:
             return Report(about, results)
         codes = self._subjects.codes([sample.caption for sample in self._samples])
-        return Report(about, results, codes, Mixture.of(self._subjects, self._routed))
+        return Report(about, results, codes, RoutedMixture.of(self._subjects, self._routed))
 
     def save(self, report: Report, folder: Path) -> None:
         """Writes `report.json`, `report.md`, a sheet of samples per subject and, of a mixture, `routes.png`.
@@ -69,11 +69,11 @@ class Evaluation:
         except OSError as error:
             raise StorageError(f"the report cannot be written to {folder} ({error.strerror})") from error
 
-    def _result(self, name: str, progress: Progress) -> Result:
+    def _result(self, name: str, progress: Progress) -> EvaluationResult:
         pictures, seconds = self._subjects.timed(name, self._samples, progress)
         self._pictures[name] = pictures
         distance = frechet(self._judge.features(pictures), self._reference)
-        return Result(examine(self._judge, self._samples, pictures), distance, seconds)
+        return EvaluationResult(examine(self._judge, self._samples, pictures), distance, seconds)
 
     @cached_property
     def _reference(self) -> Features:

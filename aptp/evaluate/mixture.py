@@ -18,7 +18,7 @@ Mean = tuple[float, float, float]  # with the ends of its 95 % interval
 
 
 @dataclass(frozen=True)
-class Mixture:
+class RoutedMixture:
     """``codes``: of each sample. ``budgets``: each code's share of the dense UNet's true MACs. ``target``:
     the mean budget that training aimed at, if the checkpoint tells.
 
@@ -35,7 +35,7 @@ class Mixture:
     target: float | None = None
 
     @classmethod
-    def of(cls, subjects: Subjects, samples: Sequence[Sample]) -> Mixture:
+    def of(cls, subjects: Subjects, samples: Sequence[Sample]) -> RoutedMixture:
         captions = [sample.caption for sample in samples]
         scenes = [sample.metadata["scene"] for sample in samples if "scene" in sample.metadata]
         codes = subjects.codes(captions)

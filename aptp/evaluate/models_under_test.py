@@ -18,7 +18,7 @@ from aptp.data.sample import Sample
 from aptp.errors import CheckpointError, UsageError, nearest
 from aptp.evaluate.detections import Pictures
 from aptp.evaluate.routing import routes
-from aptp.evaluate.sampling import Parts, Settings, sample
+from aptp.evaluate.sampling import Parts, SamplingOptions, sample
 from aptp.model.encoding import Encode, TextEncoding
 
 MIXED, RENDER, VAE = "mixed", "render", "vae"
@@ -33,7 +33,7 @@ class Subjects:
     Raises CheckpointError for a checkpoint of another kind.
     """
 
-    def __init__(self, checkpoint: Checkpoint, settings: Settings) -> None:
+    def __init__(self, checkpoint: Checkpoint, settings: SamplingOptions) -> None:
         self.checkpoint = checkpoint
         self._settings = replace(settings, size=checkpoint.record.size)
         if checkpoint.pipeline != "StableDiffusionPipeline":

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from aptp.data.scenes.scene import TIERS
 from aptp.evaluate.detections import Pictures
-from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.scoring import Verdict
 
 SHOWN = 8  # of each tier, or code
@@ -62,7 +62,7 @@ def _sheet(rows: Sequence[Sequence[tuple[npt.NDArray[np.uint8], Sequence[Line]]]
     return sheet
 
 
-def save_routes(mixture: Mixture, path: Path) -> None:
+def save_routes(mixture: RoutedMixture, path: Path) -> None:
     """A bar per tier and per amount to draw, divided by code: the cheapest lowest and lightest. Above each
     stands its mean budget.
     """

@@ -10,14 +10,14 @@ from typing import Any
 from aptp.checkpoint.reader import DENSE
 from aptp.data.scenes.scene import TIERS
 from aptp.evaluate import markdown
-from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED
 from aptp.evaluate.rates import Rate
 from aptp.evaluate.scoring import EVERY_TIER, Verdict, bindings, differences, rates
 
 
 @dataclass(frozen=True)
-class Result:
+class EvaluationResult:
     """One subject's verdicts, its FD-scenes, and how long drawing took."""
 
     verdicts: Sequence[Verdict]
@@ -32,9 +32,9 @@ class Report:
     """
 
     about: Mapping[str, Any]
-    results: Mapping[str, Result]
+    results: Mapping[str, EvaluationResult]
     codes: Sequence[int] | None = None
-    mixture: Mixture | None = None
+    mixture: RoutedMixture | None = None
 
     def summary(self) -> dict[str, Any]:
         """Every figure, without the pictures they are made of; JSON as it is."""
@@ -97,7 +97,7 @@ class Report:
         ]
 
 
-def _summary(result: Result) -> dict[str, Any]:
+def _summary(result: EvaluationResult) -> dict[str, Any]:
     return {
         "fd_scenes": result.distance,
         "seconds": result.seconds,
@@ -112,7 +112,7 @@ def _summary(result: Result) -> dict[str, Any]:
     }
 
 
-def _bindings(results: Mapping[str, Result]) -> str:
+def _bindings(results: Mapping[str, EvaluationResult]) -> str:
     """Where pairs differ in an attribute: whether each thing has its own, or the other's."""
     rows = [["pairs", "of", *results]]
     for attribute in ("shape", "colour"):
@@ -124,7 +124,7 @@ def _bindings(results: Mapping[str, Result]) -> str:
     return "## Binding\n\n" + markdown.table(rows)
 
 
-def _against(mixed: Result, dense: Result) -> str:
+def _against(mixed: EvaluationResult, dense: EvaluationResult) -> str:
     found = differences(mixed.verdicts, dense.verdicts)
     rows = [["measure, every tier", "mixed − dense"]]
     rows += [

@@ -45,7 +45,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Settings:
+class SamplingOptions:
     """``steps`` of DDIM; ``batch``: pictures drawn at once, which changes none of them beyond rounding;
     ``size``: their height and width.
     """
@@ -60,7 +60,7 @@ class Settings:
 def sample(
     parts: Parts,
     captions: Sequence[str],
-    settings: Settings | None = None,
+    settings: SamplingOptions | None = None,
     *,
     numbers: Sequence[int] | None = None,
     progress: Callable[[int], None] = lambda pictures: None,
@@ -71,7 +71,7 @@ def sample(
     noise, so that several UNets can be compared on the same noise. ``progress`` is told of each batch how
     many pictures it had. What is not finite becomes black.
     """
-    settings = settings or Settings()
+    settings = settings or SamplingOptions()
     numbers = range(len(captions)) if numbers is None else numbers
     assert len(numbers) == len(captions)
     pipeline = _pipeline(parts)

@@ -14,7 +14,7 @@ from typing import Any
 from aptp.data.sample import Sample
 from aptp.errors import StorageError
 from aptp.evaluate.detections import Pictures
-from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.pictures import gallery
 
@@ -33,7 +33,7 @@ class Survey:
     about: Mapping[str, Any]
     samples: Sequence[Sample]
     codes: Sequence[int]
-    mixture: Mixture
+    mixture: RoutedMixture
     drawn: Mapping[str, tuple[Pictures, float]] = field(repr=False)
 
     @classmethod
@@ -49,7 +49,7 @@ class Survey:
         """Draws to ``samples`` with the subjects of these ``names``, and routes ``routed``."""
         drawn = {name: subjects.timed(name, samples, progress) for name in names}
         codes = subjects.codes([sample.caption for sample in samples])
-        return cls(about, samples, codes, Mixture.of(subjects, routed), drawn)
+        return cls(about, samples, codes, RoutedMixture.of(subjects, routed), drawn)
 
     def to_json(self) -> str:
         pictures = [

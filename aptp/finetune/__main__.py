@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aptp.cli import Parser, add_data, console, quieten, run
 from aptp.errors import UsageError
-from aptp.finetune.weights import Weights
+from aptp.finetune.weights import ExpertLossWeights
 
 DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to it."
 
@@ -23,7 +23,7 @@ def _arguments() -> argparse.Namespace:
     add_data(parser)
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
     weights = parser.add_argument_group("weights of the loss's terms")
-    for name, usual in asdict(Weights()).items():
+    for name, usual in asdict(ExpertLossWeights()).items():
         weights.add_argument(f"--{name}", type=float, default=usual, metavar="W", help=f"{usual:g}")
     add_options(parser)
     arguments: argparse.Namespace = parser.parse_args()
@@ -44,7 +44,7 @@ def _codes(text: str, count: int) -> list[int]:
 
 def main() -> int:
     arguments = _arguments()
-    weights = Weights(arguments.diffusion, arguments.output, arguments.blocks)
+    weights = ExpertLossWeights(arguments.diffusion, arguments.output, arguments.blocks)
     terminal = console()
     with terminal.status("starting"):
         quieten()

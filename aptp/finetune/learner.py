@@ -10,7 +10,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from aptp.data.batches import Batch
-from aptp.finetune.weights import Weights
+from aptp.finetune.weights import ExpertLossWeights
 from aptp.model.encoding import TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
@@ -58,7 +58,7 @@ class ExpertLearner(Learner):
         pipeline: DiffusionPipeline,
         router: Router,
         experts: Mapping[int, SlicedUNet],
-        weights: Weights,
+        weights: ExpertLossWeights,
         prompt_encoder: PromptEncoder | None = None,
     ) -> None:
         """``prompt_encoder``: what the router reads, where that is not the pipeline's text encoder."""

@@ -14,11 +14,11 @@ from aptp.checkpoint.writer import rewrite_experts
 from aptp.data.captions import Window
 from aptp.data.named import open_source
 from aptp.finetune.learner import ExpertLearner
-from aptp.finetune.weights import Weights
+from aptp.finetune.weights import ExpertLossWeights
 from aptp.model.sliced import SlicedUNet
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
 from aptp.trainer import distributed, provenance
-from aptp.trainer.loop import Leg, Training
+from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
 
 RECIPE = Recipe(steps=2_800, batch=128, rate=7e-4, warmup=200, decay=1_400, average=0.999)
@@ -31,8 +31,8 @@ def finetune(
     *,
     data: str,
     recipe: Recipe,
-    weights: Weights,
-    leg: Leg,
+    weights: ExpertLossWeights,
+    leg: RunOptions,
     folder: Path,
     recompute: bool = False,
 ) -> bool:

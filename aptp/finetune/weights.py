@@ -9,7 +9,7 @@ from aptp.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Weights:
+class ExpertLossWeights:
     """``diffusion``: prediction of the noise; ``output`` and ``blocks``: distillation from the dense UNet.
 
     The published ones for COCO are 1, 0.2 and 0.2. What the dense UNet says has the same mean as the target

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from aptp.model.router import Router
 
 
-class Familiarity(nn.Module):
+class MahalanobisDetector(nn.Module):
     """``centres`` [M, E] of the clusters and ``whiten`` [M, E, E], which make a cluster's prompts, as columns
     of differences from its centre, uncorrelated and of length 1 on average.
     """
@@ -41,7 +41,7 @@ class Familiarity(nn.Module):
 class GuardedRouter(nn.Module):
     """A router, and beside its similarities [B, K] the distances [B] of the same prompts."""
 
-    def __init__(self, router: Router, familiarity: Familiarity) -> None:
+    def __init__(self, router: Router, familiarity: MahalanobisDetector) -> None:
         super().__init__()
         self.router, self.familiarity = router, familiarity
 

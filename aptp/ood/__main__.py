@@ -49,7 +49,7 @@ def main() -> int:
         quieten()
         from aptp.checkpoint.integrity import check_target
         from aptp.checkpoint.reader import Checkpoint
-        from aptp.checkpoint.record import Unfamiliar
+        from aptp.checkpoint.record import OutOfDistributionRule
         from aptp.checkpoint.writer import write_guarded
         from aptp.data.named import open_source
         from aptp.data.prompt_file import read_prompts
@@ -73,7 +73,7 @@ def main() -> int:
         checkpoint,
         arguments.out,
         limit.familiarity,
-        Unfamiliar(limit.beyond, expert),
+        OutOfDistributionRule(limit.beyond, expert),
         {**told, "from": checkpoint.record.provenance},
     )
     lines = [

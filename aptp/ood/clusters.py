@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from aptp.errors import UsageError
-from aptp.model.mahalanobis import Familiarity
+from aptp.model.mahalanobis import MahalanobisDetector
 
 ROUNDS, ATTEMPTS = 50, 8
 # Added to every variance, in units of the mean variance of all prompts. Directions in which a cluster's
@@ -14,7 +14,7 @@ ROUNDS, ATTEMPTS = 50, 8
 RIDGE = 1e-4
 
 
-def fit(pooled: Tensor, clusters: int, rng: torch.Generator) -> Familiarity:
+def fit(pooled: Tensor, clusters: int, rng: torch.Generator) -> MahalanobisDetector:
     """The distance from the prompts ``pooled`` [N, E], which is about 1 for themselves.
 
     Raises UsageError for fewer prompts than clusters, or prompts that are all alike.
@@ -26,7 +26,7 @@ def fit(pooled: Tensor, clusters: int, rng: torch.Generator) -> Familiarity:
     floor = RIDGE * points.var(0).mean()
     if not floor > 0:
         raise UsageError("the embeddings of all prompts are the same; nothing tells them from others")
-    familiarity = Familiarity(width, clusters)
+    familiarity = MahalanobisDetector(width, clusters)
     labels = kmeans(points, clusters, rng)
     for cluster in range(clusters):
         own = points[labels == cluster]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aptp.data.sample import Source
+from aptp.data.sample import SampleSource
 from aptp.errors import UsageError
-from aptp.model.mahalanobis import Familiarity
+from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood.clusters import fit
 from aptp.ood.prompts import Progress, Reader
 
@@ -24,7 +24,7 @@ class Limit:
     share of the other half that does, of ``held_out`` prompts in each.
     """
 
-    familiarity: Familiarity
+    familiarity: MahalanobisDetector
     beyond: float
     share: float
     measured: float
@@ -33,8 +33,8 @@ class Limit:
 
 def measure(
     read: Reader,
-    train: Source,
-    test: Source,
+    train: SampleSource,
+    test: SampleSource,
     *,
     prompts: int = PROMPTS,
     clusters: int = CLUSTERS,
@@ -54,7 +54,7 @@ def measure(
             f"and at least {least} prompts"
         )
 
-    def captions(source: Source) -> list[str]:
+    def captions(source: SampleSource) -> list[str]:
         return [source[i].caption for i in range(prompts)]
 
     familiarity = fit(read(captions(train), progress), clusters, torch.Generator().manual_seed(seed))
@@ -65,7 +65,7 @@ def measure(
 
 
 @torch.no_grad()
-def distances(familiarity: Familiarity, pooled: Tensor) -> Tensor:
+def distances(familiarity: MahalanobisDetector, pooled: Tensor) -> Tensor:
     """[N]: of each of ``pooled`` [N, E]; a few at a time, for each is compared with every cluster."""
     parts = [familiarity.of(pooled[start : start + AT_ONCE]) for start in range(0, len(pooled), AT_ONCE)]
     return torch.cat(parts)

@@ -14,7 +14,7 @@ from diffusers import DiffusionPipeline
 
 from aptp.checkpoint.integrity import check_target, published
 from aptp.data.batches import batches
-from aptp.data.sample import Source
+from aptp.data.sample import SampleSource
 from aptp.data.scenes.source import Scenes
 from aptp.errors import UsageError, nearest
 from aptp.pipeline import classic_attention, untrained_pipeline
@@ -23,14 +23,14 @@ from aptp.pretrain import codec, denoiser, text
 from aptp.pretrain.curriculum import Curriculum
 from aptp.trainer import distributed, provenance
 from aptp.trainer.learner import Learner
-from aptp.trainer.loop import Leg, Training
+from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
 
 SCENE_PRESETS = ("tiny",)
 MEASURED = 16  # batches the latents' scale is measured on
 
 
-def pretrain(preset: str, out: Path, folder: Path, leg: Leg, recipe: Recipe) -> bool:
+def pretrain(preset: str, out: Path, folder: Path, leg: RunOptions, recipe: Recipe) -> bool:
     """Trains and writes the pipeline to ``out``, float16; False where the leg ended first. ``recipe``: the
     UNet's; its seed is that of all three runs.
 
@@ -53,7 +53,7 @@ def pretrain(preset: str, out: Path, folder: Path, leg: Leg, recipe: Recipe) -> 
 class _Runs:
     """One pipeline through its runs; each returns whether it is finished."""
 
-    def __init__(self, pipeline: DiffusionPipeline, folder: Path, leg: Leg, seed: int) -> None:
+    def __init__(self, pipeline: DiffusionPipeline, folder: Path, leg: RunOptions, seed: int) -> None:
         self.pipeline, self._folder, self._leg, self._seed = pipeline, folder, leg, seed
         self.accounts: dict[str, Any] = {}
         self._ends = time.monotonic() + 60 * leg.minutes
@@ -76,7 +76,7 @@ class _Runs:
         return self._run("unet", lambda: denoiser.DenoiserLearner(self.pipeline), recipe, source)
 
     def _run(
-        self, name: str, made: Callable[[], Learner], recipe: Recipe, source: Source | None = None
+        self, name: str, made: Callable[[], Learner], recipe: Recipe, source: SampleSource | None = None
     ) -> bool:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)  # the heads a learner brings along

@@ -74,10 +74,10 @@ def main() -> int:
     with terminal.status("starting"):
         quieten()
         from aptp.train.method import RECIPES, method
-        from aptp.train.stage import Task, train
+        from aptp.train.stage import RouterTask, train
         from aptp.trainer.options import leg_of, recipe_of, run_folder
 
-    task = Task(
+    task = RouterTask(
         arguments.source,
         arguments.data,
         method(arguments.preset, arguments.changes),

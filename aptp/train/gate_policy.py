@@ -25,7 +25,7 @@ from aptp.trainer.rng import Draws
 ROUTING_SEED = 0  # of the one noise sample that the published code adds wherever prompts are routed
 
 
-class Rival(NamedTuple):
+class RivalCode(NamedTuple):
     """Another code for each prompt, drawn at random: its hard ``gates`` [B, D], without gradient, and the
     ``lead`` [B] of its score over that of the prompt's own code, with the predictor's gradient.
     """
@@ -34,7 +34,7 @@ class Rival(NamedTuple):
     lead: Tensor
 
 
-class Choice(NamedTuple):
+class CodeChoice(NamedTuple):
     """``gates``: [B, D], what each sample of the UNet runs under. ``built``: [N, D], the hard gates that the
     budget is taken over, and ``assigned``, [N] codes or None in the warm-up, are those of every process's
     prompts. ``vectors``: [B, D], what the contrastive loss compares. ``rival``: where the predictor learns
@@ -45,10 +45,10 @@ class Choice(NamedTuple):
     built: Tensor
     vectors: Tensor
     assigned: Tensor | None = None
-    rival: Rival | None = None
+    rival: RivalCode | None = None
 
 
-class Policy(nn.Module):
+class GatePolicy(nn.Module):
     """The predictor and the codes, under ``method``.
 
     ``centre`` [E] and ``spread`` are the constants of :class:`Predictor`. Everything is computed in float32.
@@ -64,7 +64,7 @@ class Policy(nn.Module):
         self.relaxation = Relaxation(space, method)
         self.similarity = Similarity(space, linear=method.linear_routing)
 
-    def forward(self, embedding: Tensor, warming_up: bool, draws: Draws) -> Choice:
+    def forward(self, embedding: Tensor, warming_up: bool, draws: Draws) -> CodeChoice:
         """``embedding``: pooled prompts [B, E]."""
         scores = self.predictor(embedding)  # [B, D]
         needed = warming_up or not self.method.linear_routing
@@ -75,7 +75,7 @@ class Policy(nn.Module):
             assert gated is not None, "made above"
             gates = gated.hard if self.method.hard else gated.soft
             # The codes take part with nothing, so that every process of a run has a gradient for them.
-            return Choice(gates + 0 * self.codes.sum(), gathered(gated.hard), vectors)
+            return CodeChoice(gates + 0 * self.codes.sum(), gathered(gated.hard), vectors)
         noise = torch.rand(self.codes.shape, generator=draws.rng) if self.method.noise else None
         codes = self.relaxation(self.codes, _gumbel(noise, self.codes))
         fits = vectors @ self.similarity.codes(codes).detach().T  # [B, K]
@@ -85,7 +85,7 @@ class Policy(nn.Module):
         built = codes.hard if self.method.balanced else codes.hard[everyone]
         compared = self.method.task_gradient and self.method.codes > 1
         rival = self._rival(fits, assigned, codes.hard.detach(), draws) if compared else None
-        return Choice(gates, built, vectors, everyone, rival)
+        return CodeChoice(gates, built, vectors, everyone, rival)
 
     def _plan(self, fits: Tensor) -> Tensor:
         """The code of every process's prompts [N], by their ``fits`` [N, K]."""
@@ -102,12 +102,12 @@ class Policy(nn.Module):
                 scores = sinkhorn(scores, self.method.epsilon, self.method.iterations)
         return torch.from_numpy(scores.argmax(1)).to(fits.device)
 
-    def _rival(self, fits: Tensor, assigned: Tensor, built: Tensor, draws: Draws) -> Rival:
+    def _rival(self, fits: Tensor, assigned: Tensor, built: Tensor, draws: Draws) -> RivalCode:
         codes = fits.shape[1]
         ahead = draws.integers(1, codes).to(assigned)
         rival = (assigned + ahead) % codes
         scores = [fits.gather(1, code.unsqueeze(1)).squeeze(1) for code in (rival, assigned)]
-        return Rival(built[rival], scores[0] - scores[1])
+        return RivalCode(built[rival], scores[0] - scores[1])
 
 
 def _gumbel(uniform: Tensor | None, like: Tensor) -> Tensor | None:

@@ -18,7 +18,7 @@ from aptp.space.groups import Kind, Space
 from aptp.train.method import Method
 
 
-class Gates(NamedTuple):
+class SampledGates(NamedTuple):
     """``soft``: [B, D] in (0, 1). ``hard``: [B, D] of zeros and ones, with the gradient of ``soft``."""
 
     soft: Tensor
@@ -39,13 +39,13 @@ class Relaxation(nn.Module):
             self.register_buffer(f"columns{i}", columns, persistent=False)
         self.register_buffer("order", torch.tensor(keeping_order(space)).long(), persistent=False)
 
-    def forward(self, scores: Tensor, noise: Tensor | None = None) -> Gates:
+    def forward(self, scores: Tensor, noise: Tensor | None = None) -> SampledGates:
         """``noise`` [B, D] is added to the scores."""
         soft = torch.sigmoid(self.logits(scores, noise) / self._method.temperature)
         if not self._method.hard:
             soft = self._lifted(soft)
         hard = self.legal(soft.detach())
-        return Gates(soft, hard + (soft - soft.detach()))
+        return SampledGates(soft, hard + (soft - soft.detach()))
 
     def logits(self, scores: Tensor, noise: Tensor | None = None) -> Tensor:
         """[B, D]; a gate whose logit is above 0 is kept."""

@@ -15,7 +15,7 @@ from aptp.model.gates import GatedUNet
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.train import losses
 from aptp.train.budget import Budget
-from aptp.train.gate_policy import Choice, Policy
+from aptp.train.gate_policy import CodeChoice, GatePolicy
 from aptp.train.prompts import pooled
 from aptp.train.published_gates import PublishedGates
 from aptp.trainer import distributed
@@ -36,7 +36,7 @@ class CodeLearner(Learner):
     def __init__(
         self,
         pipeline: DiffusionPipeline,
-        policy: Policy,
+        policy: GatePolicy,
         budget: Budget,
         prompt_encoder: PromptEncoder | None = None,
     ) -> None:
@@ -74,7 +74,7 @@ class CodeLearner(Learner):
         empty = self._text([""]).hidden
         return torch.where(gone.to(empty.device)[:, None, None], empty, encoded.hidden), pooled(routed)
 
-    def _of_images(self, noised: Noised, context: Tensor, choice: Choice) -> dict[str, Tensor]:
+    def _of_images(self, noised: Noised, context: Tensor, choice: CodeChoice) -> dict[str, Tensor]:
         """Loss terms of the UNet under the chosen gates, with itself under open gates for a teacher."""
         inputs = (noised.sample, noised.timesteps, context)
         with recorded(self.supernet.unet) as blocks:
@@ -126,7 +126,7 @@ class CodeLearner(Learner):
         }
 
 
-def _figures(ratios: Tensor, choice: Choice, codes: int) -> dict[str, Tensor]:
+def _figures(ratios: Tensor, choice: CodeChoice, codes: int) -> dict[str, Tensor]:
     """What is logged beside the terms; shares of what the budget counts, and of the batch."""
     found = {"cheapest": ratios.min(), "mean": ratios.mean(), "dearest": ratios.max()}
     if choice.assigned is not None:

@@ -18,7 +18,7 @@ TRANSPORTS = ("sinkhorn", "exact", "none")
 
 
 @dataclass(frozen=True)
-class Weights:
+class RouterLossWeights:
     """Of the loss terms (the published ones by default)."""
 
     diffusion: float = 1.0
@@ -87,7 +87,7 @@ class Method:
     iterations: int = 3
     contrast_temperature: float = 0.03
     dropped: float = 0.0
-    weights: Weights = field(default_factory=Weights)
+    weights: RouterLossWeights = field(default_factory=RouterLossWeights)
 
     def __post_init__(self) -> None:
         check_budget(self.budget)
@@ -130,7 +130,7 @@ PRESETS: dict[str, Method] = {
         relative_blocks=True,
         fitted=True,
         spread=0.1,
-        weights=Weights(deviation=1.0, largest=0.0),
+        weights=RouterLossWeights(deviation=1.0, largest=0.0),
         offset=1.0,
         temperature=1.0,
         warm_up=0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from aptp.data.sample import Source
+from aptp.data.sample import SampleSource
 from aptp.model.encoding import Encode, Encoded
 
 AT_ONCE = 64
@@ -18,7 +18,7 @@ def pooled(encoded: Encoded) -> Tensor:
 
 
 @torch.no_grad()
-def embeddings(encode: Encode, source: Source, count: int, *, start: int = 0) -> Tensor:
+def embeddings(encode: Encode, source: SampleSource, count: int, *, start: int = 0) -> Tensor:
     """[count, E] float32 on the CPU: the prompts of ``source`` from position ``start``."""
     captions = [source[start + i].caption for i in range(count)]
     parts = [captions[i : i + AT_ONCE] for i in range(0, count, AT_ONCE)]

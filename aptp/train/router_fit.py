@@ -20,8 +20,8 @@ from aptp.space.architecture import Architecture, harden
 from aptp.space.cost import Cost
 from aptp.train import optimal_transport
 from aptp.train.budget import fit
-from aptp.train.gate_policy import ROUTING_SEED, Policy
-from aptp.train.gumbel_sigmoid import Gates, gumbel
+from aptp.train.gate_policy import ROUTING_SEED, GatePolicy
+from aptp.train.gumbel_sigmoid import SampledGates, gumbel
 
 RIDGE, ITERATIONS = 1e-3, 200  # of the logistic fit
 
@@ -30,7 +30,7 @@ RIDGE, ITERATIONS = 1e-3, 200  # of the logistic fit
 class Deployment:
     """``vectors`` [K, D]: the codes where prompts meet them. ``prices`` [K]: added to a prompt's scores."""
 
-    policy: Policy
+    policy: GatePolicy
     architectures: tuple[Architecture, ...]
     vectors: Tensor
     prices: Tensor
@@ -85,7 +85,7 @@ class Deployment:
 
 
 @torch.no_grad()
-def deploy(policy: Policy, cost: Cost, embeddings: Tensor, rng: torch.Generator) -> Deployment:
+def deploy(policy: GatePolicy, cost: Cost, embeddings: Tensor, rng: torch.Generator) -> Deployment:
     """``cost``: what serving pays, in which codes are fitted to their mean budget. ``embeddings`` [N, E]:
     training prompts, on which prices are set so that all codes get as many of them.
 
@@ -104,7 +104,7 @@ def deploy(policy: Policy, cost: Cost, embeddings: Tensor, rng: torch.Generator)
         architectures = tuple(harden(policy.space, code, align=method.align) for code in soft)
     built = torch.cat([gates_of(architecture) for architecture in architectures]).to(policy.codes)
     # A linear router knows codes by what is built; the published one by their gates, soft depths included.
-    vectors = policy.similarity.codes(Gates(built, built) if method.linear_routing else gates)
+    vectors = policy.similarity.codes(SampledGates(built, built) if method.linear_routing else gates)
     prices = torch.zeros(method.codes).to(vectors)
     if method.balanced:
         fits = optimal_transport.array(_fits(policy, vectors, embeddings.to(vectors)))
@@ -112,7 +112,7 @@ def deploy(policy: Policy, cost: Cost, embeddings: Tensor, rng: torch.Generator)
     return Deployment(policy, architectures, vectors, prices)
 
 
-def _fits(policy: Policy, vectors: Tensor, embeddings: Tensor) -> Tensor:
+def _fits(policy: GatePolicy, vectors: Tensor, embeddings: Tensor) -> Tensor:
     """[N, K]: the score of each prompt for each code, before prices."""
     scores = policy.predictor(embeddings)
     gates = None

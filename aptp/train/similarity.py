@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from aptp.model.gate_space import GateSpace
 from aptp.space.groups import Space
-from aptp.train.gumbel_sigmoid import Gates
+from aptp.train.gumbel_sigmoid import SampledGates
 
 
 class Similarity(nn.Module):
@@ -32,7 +32,7 @@ class Similarity(nn.Module):
         scale[self._widths :] = len(space.depths) ** -0.5 if space.depths else 1.0
         self.register_buffer("scale", scale, persistent=False)  # [D]
 
-    def prompts(self, scores: Tensor, gates: Gates | None) -> Tensor:
+    def prompts(self, scores: Tensor, gates: SampledGates | None) -> Tensor:
         """The vectors [B, D] of prompts with predicted ``scores`` [B, D] and, unless linear, their gates."""
         if self.linear:
             scaled: Tensor = scores * self.scale
@@ -40,7 +40,7 @@ class Similarity(nn.Module):
         assert gates is not None, "the published space compares gates"
         return F.normalize(self._gates(gates.soft, gates.hard), dim=1)
 
-    def codes(self, gates: Gates) -> Tensor:
+    def codes(self, gates: SampledGates) -> Tensor:
         """The vectors [K, D] of codes, of length 1."""
         if not self.linear:
             return F.normalize(self._gates(gates.soft, gates.hard), dim=1)

@@ -17,7 +17,7 @@ from aptp.checkpoint.record import GUIDANCE, MAX_GUIDANCE, Record
 from aptp.checkpoint.writer import write_checkpoint
 from aptp.data.captions import Window
 from aptp.data.named import open_source
-from aptp.data.sample import NamedSource, Source
+from aptp.data.sample import NamedSource, SampleSource
 from aptp.errors import UsageError
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
@@ -28,14 +28,14 @@ from aptp.space.groups import Space
 from aptp.space.profile_file import read, to_json
 from aptp.space.table import table_cost
 from aptp.train.budget import Budget, published_cost
-from aptp.train.gate_policy import Policy
+from aptp.train.gate_policy import GatePolicy
 from aptp.train.learner import CodeLearner
 from aptp.train.method import Method
 from aptp.train.predictor import standard
 from aptp.train.prompts import embeddings
 from aptp.train.router_fit import Usage, deploy, usage
 from aptp.trainer import distributed, provenance
-from aptp.trainer.loop import Leg, Training
+from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import generator
 
@@ -44,7 +44,7 @@ PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
 @dataclass(frozen=True)
-class Task:
+class RouterTask:
     """What is to be learned: ``source``, a diffusers folder, on ``data``; ``size`` is the (height, width) in
     pixels at which the budget holds, by default the pipeline's own. ``guidance``: the scale images are to be
     drawn with by default. ``cost``: a profile of the machine that will serve, whose seconds are budgeted
@@ -66,7 +66,9 @@ class Task:
             raise UsageError(f"guidance {self.guidance}: give a number from 0 to {MAX_GUIDANCE:g}")
 
 
-def train(task: Task, out: Path, folder: Path, leg: Leg, *, recompute: bool = False) -> Usage | None:
+def train(
+    task: RouterTask, out: Path, folder: Path, leg: RunOptions, *, recompute: bool = False
+) -> Usage | None:
     """Learns router and codes and writes a checkpoint to ``out``; how it spreads held-out prompts.
 
     None where the leg ended first: the same call goes on from the state in ``folder``. ``recompute``: trade
@@ -95,7 +97,7 @@ def train(task: Task, out: Path, folder: Path, leg: Leg, *, recompute: bool = Fa
 
 
 def _sources(
-    task: Task, pipeline: DiffusionPipeline, size: tuple[int, int]
+    task: RouterTask, pipeline: DiffusionPipeline, size: tuple[int, int]
 ) -> tuple[NamedSource, NamedSource]:
     """What is trained on, and what is held out from it: both are opened before anything is learned, so that
     what is missing is missed at once.
@@ -110,19 +112,19 @@ def _reader(pipeline: DiffusionPipeline, encoder: PromptEncoder | None) -> Encod
     return encoder or TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
 
 
-def _policy(task: Task, read: Encode, space: Space, prompts: Source) -> Policy:
+def _policy(task: RouterTask, read: Encode, space: Space, prompts: SampleSource) -> GatePolicy:
     seen = embeddings(read, prompts, CENTRING if task.method.centred else 1)  # [N, E]
     centre, spread = standard(seen) if task.method.centred else (torch.zeros(seen.shape[1]), 1.0)
-    return Policy(space, task.method, centre, spread, task.recipe.seed)
+    return GatePolicy(space, task.method, centre, spread, task.recipe.seed)
 
 
 def _publish(
-    task: Task,
+    task: RouterTask,
     out: Path,
     frozen: tuple[DiffusionPipeline, PromptEncoder | None],
-    policy: Policy,
+    policy: GatePolicy,
     budgeted: tuple[tuple[int, int], Cost],
-    prompts: tuple[Source, Source],
+    prompts: tuple[SampleSource, SampleSource],
     told: Mapping[str, Any],
 ) -> Usage:
     """``frozen``: what was not trained. ``budgeted``: the size in pixels at which the budget holds, and the
@@ -193,7 +195,7 @@ def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[i
 
 
 def _identity(
-    task: Task, size: tuple[int, int], data: Mapping[str, Any], encoder: PromptEncoder | None
+    task: RouterTask, size: tuple[int, int], data: Mapping[str, Any], encoder: PromptEncoder | None
 ) -> Mapping[str, Any]:
     """What makes the run itself, beside its recipe: the weights it starts from, above all."""
     lines = [
@@ -221,7 +223,7 @@ def _unit(profile: Path | None) -> dict[str, Any]:
     return {"in": "seconds", "profile": digest, **asdict(found.setting)}
 
 
-def _record(task: Task, size: tuple[int, int], space: Space, told: Mapping[str, Any]) -> Record:
+def _record(task: RouterTask, size: tuple[int, int], space: Space, told: Mapping[str, Any]) -> Record:
     known = Checkpoint.open(task.source).record if (task.source / "aptp.json").exists() else None
     return Record(
         name=known.name if known else task.source.name,

@@ -21,7 +21,7 @@ import torch
 from accelerate import Accelerator
 
 from aptp.data.batches import Batch, batches
-from aptp.data.sample import Source
+from aptp.data.sample import SampleSource
 from aptp.errors import TrainingError, UsageError
 from aptp.trainer import distributed, plots, state
 from aptp.trainer.bad_samples import Skips
@@ -33,7 +33,7 @@ from aptp.trainer.rng import draws
 
 
 @dataclass(frozen=True)
-class Leg:
+class RunOptions:
     """``minutes``: stop after so long, to be resumed. ``workers``: processes that load data ahead.
 
     ``precision``: of autocast, ``bf16`` or ``no``. ``save_every``: seconds between resume states.
@@ -54,10 +54,10 @@ class Training:
     def __init__(
         self,
         learner: Learner,
-        source: Source,
+        source: SampleSource,
         recipe: Recipe,
         folder: Path,
-        leg: Leg | None = None,
+        leg: RunOptions | None = None,
         *,
         identity: Mapping[str, Any] | None = None,
     ) -> None:
@@ -66,7 +66,7 @@ class Training:
         ``identity``: what else, beside the recipe, makes this run itself. Raises UsageError where the folder
         holds another run, IntegrityError where its state is damaged.
         """
-        self.recipe, self._leg, self._folder, self._source = recipe, leg or Leg(), folder, source
+        self.recipe, self._leg, self._folder, self._source = recipe, leg or RunOptions(), folder, source
         self._identity = {**recipe.identity(), **(identity or {})}
         # accelerate's own mixed precision is one setting for the whole process; this is one for the leg.
         # And it takes processes for strangers to each other that have no accelerator, unless told.

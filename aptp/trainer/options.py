@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aptp.trainer.recipe import Recipe
 
 if TYPE_CHECKING:
-    from aptp.trainer.loop import Leg
+    from aptp.trainer.loop import RunOptions
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,10 +40,10 @@ def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
     return replace(usual, **{name: value for name, value in asked.items() if value is not None})
 
 
-def leg_of(arguments: argparse.Namespace) -> Leg:
-    from aptp.trainer.loop import Leg
+def leg_of(arguments: argparse.Namespace) -> RunOptions:
+    from aptp.trainer.loop import RunOptions
 
-    return Leg(
+    return RunOptions(
         minutes=arguments.minutes,
         workers=arguments.workers,
         precision=arguments.precision,

@@ -20,7 +20,7 @@ from aptp.cli import quieten
 quieten()  # before the libraries it is about
 
 from aptp.default import default_checkpoint  # noqa: E402
-from aptp.trainer.loop import Leg  # noqa: E402
+from aptp.trainer.loop import RunOptions  # noqa: E402
 from bench.ablations import table  # noqa: E402
 from bench.ablations.trial import Plan, Trial, dense  # noqa: E402
 from bench.ablations.variants import VARIANTS, Variant  # noqa: E402
@@ -67,7 +67,7 @@ def main() -> int:
             left = (ends - time.monotonic()) / 60
             if left > 0:
                 print(f"{variant.name}, seed {seed}", file=sys.stderr)
-            if left <= 0 or not trial.run(Leg(minutes=left)):
+            if left <= 0 or not trial.run(RunOptions(minutes=left)):
                 return 1
             _save(plan, unpruned, arguments.seeds)
     _save(plan, unpruned, arguments.seeds)

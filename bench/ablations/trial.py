@@ -14,17 +14,17 @@ from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.errors import BudgetError
 from aptp.evaluate.evaluation import Evaluation
 from aptp.evaluate.judge.reader import WEIGHTS, Judge
-from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED, Subjects
-from aptp.evaluate.report import Result
-from aptp.evaluate.sampling import Settings
+from aptp.evaluate.report import EvaluationResult
+from aptp.evaluate.sampling import SamplingOptions
 from aptp.evaluate.scoring import held_out, unseen
 from aptp.finetune import stage as tuning
 from aptp.space.profile_file import read
 from aptp.space.table import table_cost
 from aptp.train import stage as coding
-from aptp.train.stage import Task
-from aptp.trainer.loop import Leg
+from aptp.train.stage import RouterTask
+from aptp.trainer.loop import RunOptions
 from bench.ablations.variants import Variant
 
 ROUTED = 2000  # held-out captions, tiers as in training
@@ -63,7 +63,7 @@ class Trial:
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return found
 
-    def run(self, leg: Leg) -> bool:
+    def run(self, leg: RunOptions) -> bool:
         """False where the leg ended first: the same call goes on. That there are no codes is a result."""
         self.folder.mkdir(parents=True, exist_ok=True)
         coded, tuned = self.folder / "coded", self.folder / "tuned"
@@ -99,9 +99,9 @@ class Trial:
         scratch.write_text(json.dumps(found))
         scratch.replace(self.folder / "result.json")
 
-    def _code(self, out: Path, leg: Leg) -> bool:
+    def _code(self, out: Path, leg: RunOptions) -> bool:
         plan, variant = self.plan, self.variant
-        task = Task(
+        task = RouterTask(
             plan.dense,
             "scenes",
             variant.method(plan.steps),
@@ -111,7 +111,7 @@ class Trial:
         )
         return coding.train(task, out, self.folder / "coded.run", leg) is not None
 
-    def _tune(self, checkpoint: Checkpoint, out: Path, leg: Leg) -> bool:
+    def _tune(self, checkpoint: Checkpoint, out: Path, leg: RunOptions) -> bool:
         steps = self.plan.tune
         recipe = replace(
             tuning.RECIPE,
@@ -133,7 +133,7 @@ class Trial:
             folder=self.folder / "tuned.run",
         )
 
-    def _economy(self, checkpoint: Checkpoint, mixture: Mixture) -> dict[str, Any]:
+    def _economy(self, checkpoint: Checkpoint, mixture: RoutedMixture) -> dict[str, Any]:
         profile = read(self.plan.profile)
         macs = checkpoint.cost()
         seconds = table_cost(profile, macs.space, *profile.setting.latent, profile.setting.tokens)
@@ -151,16 +151,16 @@ def dense(plan: Plan) -> dict[str, Any]:
     return scores(_drawn(Checkpoint.open(plan.dense), plan.per_tier, DENSE)[0])
 
 
-def scores(result: Result) -> dict[str, Any]:
+def scores(result: EvaluationResult) -> dict[str, Any]:
     return {
         "distance": result.distance,
         "pictures": [dict(verdict.score.items()) for verdict in result.verdicts],
     }
 
 
-def _drawn(checkpoint: Checkpoint, per_tier: int, name: str) -> tuple[Result, Mixture | None]:
-    subjects = Subjects(checkpoint, Settings(guidance=GUIDANCE))
+def _drawn(checkpoint: Checkpoint, per_tier: int, name: str) -> tuple[EvaluationResult, RoutedMixture | None]:
+    subjects = Subjects(checkpoint, SamplingOptions(guidance=GUIDANCE))
     samples: Sequence[Any] = held_out(per_tier)
     report = Evaluation(subjects, Judge.load(WEIGHTS), [name], samples, unseen(ROUTED)).run({})
-    found: Mapping[str, Result] = report.results
+    found: Mapping[str, EvaluationResult] = report.results
     return found[name], report.mixture

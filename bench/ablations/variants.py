@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aptp.finetune.weights import Weights
+from aptp.finetune.weights import ExpertLossWeights
 from aptp.train.method import PRESETS, RECIPES, Method, method
 from aptp.trainer.recipe import Recipe
 
 OURS, DENSE = "ours", "dense"
-TASK_ONLY = Weights(diffusion=1.0, output=0.0, blocks=0.0)
+TASK_ONLY = ExpertLossWeights(diffusion=1.0, output=0.0, blocks=0.0)
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Variant:
     name: str
     preset: str = "tiny"
     changes: tuple[str, ...] = ()
-    tuning: Weights = Weights()
+    tuning: ExpertLossWeights = ExpertLossWeights()
     seconds: bool = False
 
     def method(self, steps: int) -> Method:

@@ -33,15 +33,15 @@ from export.build import (
     workers,
 )
 from export.build.lock import locked
-from export.build.part_store import Finished, Record
-from export.build.plan import Part, Spec
+from export.build.part_store import FinishedPart, PartRecord
+from export.build.plan import BuildSpec, Part
 from export.build.progress import BuildProgress
-from export.build.report import Failure, Result
+from export.build.report import BuildResult, Failure
 from export.build.workers import Outcome
 from export.errors import DiskFullError, ExportError, PartError, ScheduleError
 from export.parity import image
 from export.profile import width_advice
-from export.profile.width_advice import Forecast
+from export.profile.width_advice import WidthForecast
 
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router", PROMPT_ENCODER)
 GIB = 1 << 30
@@ -55,11 +55,11 @@ class Construction:
     """
 
     checkpoint: Checkpoint
-    spec: Spec
+    spec: BuildSpec
     parts: list[Part]
     every_solver_asked: bool
-    forecasts: Mapping[str, Forecast] = field(default_factory=dict)
-    finished: dict[str, Finished] = field(default_factory=dict)
+    forecasts: Mapping[str, WidthForecast] = field(default_factory=dict)
+    finished: dict[str, FinishedPart] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     failures: dict[str, Failure] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Construction:
         path = options.checkpoint or default_checkpoint()
         checkpoint = Checkpoint.open(path)
         plan.check_pipeline(checkpoint)
-        spec = Spec(
+        spec = BuildSpec(
             checkpoint=path,
             out=options.out,
             codes=plan.parse_codes(options.codes, len(checkpoint.architectures)),
@@ -95,7 +95,7 @@ class Construction:
         ]
         return [(name, "keep" if there else "build", why) for name, there, why in found]
 
-    def run(self, console: Console) -> Result:
+    def run(self, console: Console) -> BuildResult:
         """Makes what is missing, publishes what is whole, and reports. Raises what stops the build
         altogether.
         """
@@ -153,7 +153,7 @@ class Construction:
         """Makes parts, first those that need no other; a part whose need failed is not made."""
         for needy in (False, True):
             tasks = [
-                workers.Task(part.name, parts.stage, (part, self.spec, self._source(part)), part.memory)
+                workers.WorkerTask(part.name, parts.stage, (part, self.spec, self._source(part)), part.memory)
                 for part in missing
                 if bool(part.needs) == needy and self.finished.keys() >= set(part.needs)
             ]
@@ -163,7 +163,7 @@ class Construction:
                     self._drop(f"experts/{outcome.name.rpartition('/')[2]}")
                 elif outcome.result is not None:
                     folder = layout.stage_folder(self.spec.out, outcome.result.key)
-                    self.finished[outcome.name] = Finished(outcome.result, folder)
+                    self.finished[outcome.name] = FinishedPart(outcome.result, folder)
             for part in self.parts:  # what was made beside the failure that took its need away
                 if not self.finished.keys() >= set(part.needs):
                     self.finished.pop(part.name, None)
@@ -172,8 +172,8 @@ class Construction:
         return self.finished[part.needs[0]].folder if part.needs else None
 
     def _outcomes(
-        self, tasks: list[workers.Task[Record]], progress: BuildProgress
-    ) -> Iterator[Outcome[Record]]:
+        self, tasks: list[workers.WorkerTask[PartRecord]], progress: BuildProgress
+    ) -> Iterator[Outcome[PartRecord]]:
         """Runs tasks and keeps their errors. Raises the first that leaves no bundle to publish."""
         spec = self.spec
         running = workers.run(
@@ -232,7 +232,8 @@ class Construction:
     def _show(self, unseen: list[Part], folder: Path, progress: BuildProgress) -> bool:
         """Whether every expert's image is right; those of which it is not are finished no more."""
         tasks = [
-            workers.Task(part.name, image.stage, (part, self.spec, folder), part.memory) for part in unseen
+            workers.WorkerTask(part.name, image.stage, (part, self.spec, folder), part.memory)
+            for part in unseen
         ]
         right = True
         for outcome in self._outcomes(tasks, progress):
@@ -240,7 +241,7 @@ class Construction:
                 self._drop(f"experts/{outcome.name.rpartition('/')[2]}")
                 right = False
             else:
-                self.finished[outcome.name] = Finished(outcome.result, folder)
+                self.finished[outcome.name] = FinishedPart(outcome.result, folder)
         return right
 
     def _drop(self, expert: str) -> None:
@@ -248,7 +249,7 @@ class Construction:
         for name in (expert, *(part.name for part in self.parts if expert in part.needs)):
             self.finished.pop(name, None)
 
-    def _records(self) -> dict[str, Record]:
+    def _records(self) -> dict[str, PartRecord]:
         return {name: self.finished[name].record for name in sorted(self.finished)}
 
     def _document(self) -> dict[str, Any]:
@@ -265,8 +266,8 @@ class Construction:
             self.spec.out, files
         )
 
-    def _result(self, seconds: float) -> Result:
-        return Result(
+    def _result(self, seconds: float) -> BuildResult:
+        return BuildResult(
             spec=self.spec,
             records=self._records(),
             failures=dict(sorted(self.failures.items())),
@@ -279,7 +280,7 @@ class Construction:
         )
 
 
-def _notes(checkpoint: Checkpoint, spec: Spec) -> list[str]:
+def _notes(checkpoint: Checkpoint, spec: BuildSpec) -> list[str]:
     """What the bundle will lack, though all of it that was asked for is built."""
     unfamiliar = checkpoint.record.unfamiliar
     if unfamiliar is None or {unfamiliar.expert, DENSE} & set(spec.codes):

@@ -12,13 +12,13 @@ from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.router import TIE
 from aptp.version import __version__
-from export.build.part_store import Record
+from export.build.part_store import PartRecord
 from export.build.plan import LIBRARIES
 from export.engines import entry
 from export.graphs import weights
 from export.graphs.expert import CLOCK
 from runtime.bundle.compiled import KINDS, SUPERNET
-from runtime.bundle.schema import Gates
+from runtime.bundle.schema import SupernetGates
 
 TEXT, PROMPT = "text", "prompt"  # encoders by name
 STEPS = 25
@@ -30,7 +30,7 @@ _LARGEST = 4
 _SMALLEST_STEPS = 2
 
 
-def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any]:
+def body(checkpoint: Checkpoint, records: Mapping[str, PartRecord]) -> dict[str, Any]:
     """The manifest without its `files`, from the records of finished parts by name."""
     schedules = {name: _schedule(name, record) for name, record in _below(records, "schedules").items()}
     experts = {name: expert(checkpoint, name, records) for name in _below(records, "experts")}
@@ -59,21 +59,21 @@ def body(checkpoint: Checkpoint, records: Mapping[str, Record]) -> dict[str, Any
     }
 
 
-def _below(records: Mapping[str, Record], folder: str) -> dict[str, Record]:
+def _below(records: Mapping[str, PartRecord], folder: str) -> dict[str, PartRecord]:
     prefix = f"{folder}/"
     return {name.removeprefix(prefix): records[name] for name in sorted(records) if name.startswith(prefix)}
 
 
-def _model(record: Record) -> dict[str, str]:
+def _model(record: PartRecord) -> dict[str, str]:
     places = {path.rpartition("/")[2]: path for path in record.files}
     names = {"graph": weights.GRAPH, "weights": weights.WEIGHTS, "serve": weights.SERVE}
     found = {field: places[name] for field, name in names.items() if name in places}
     return {**found, "identity": record.key}
 
 
-def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, Record]) -> dict[str, Any]:
+def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, PartRecord]) -> dict[str, Any]:
     """The manifest's entry of an expert: its graphs, and what was compiled of them or for all."""
-    record, gates = records[f"experts/{name}"], Gates.of(checkpoint.architecture(name).keep)
+    record, gates = records[f"experts/{name}"], SupernetGates.of(checkpoint.architecture(name).keep)
     model, supernet = _model(record), records.get(f"compiled/{SUPERNET}")
     made = [records.get(f"compiled/{kind}/{name}") for kind in KINDS]
     compiled = [
@@ -95,14 +95,14 @@ def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, Record]) -> 
     }
 
 
-def _earned(records: Mapping[str, Record], name: str) -> list[dict[str, str]]:
+def _earned(records: Mapping[str, PartRecord], name: str) -> list[dict[str, str]]:
     """The reduced precisions in which engines may compute an expert, by class of processor."""
     facts = [records[part].facts for part in sorted(records) if re.fullmatch(f"earned/.*/{name}", part)]
     fields = ("engine", "precision", "processor")
     return [{field: one[field] for field in fields} for one in facts if one["passed"]]
 
 
-def _encoders(records: Mapping[str, Record]) -> list[dict[str, Any]]:
+def _encoders(records: Mapping[str, PartRecord]) -> list[dict[str, Any]]:
     """The text encoder, and the one that prompts are routed by where that is another."""
     frame = records["tokenizer"].facts
     found = [_encoder(TEXT, records["text_encoder"], ["input_ids"], "tokenizer", frame)]
@@ -112,7 +112,7 @@ def _encoders(records: Mapping[str, Record]) -> list[dict[str, Any]]:
 
 
 def _encoder(
-    name: str, record: Record, inputs: list[str], folder: str, frame: Mapping[str, Any]
+    name: str, record: PartRecord, inputs: list[str], folder: str, frame: Mapping[str, Any]
 ) -> dict[str, Any]:
     """``folder`` holds its tokenizer; the tables of characters are those of all."""
     return {
@@ -128,11 +128,11 @@ def _encoder(
     }
 
 
-def _schedule(name: str, record: Record) -> dict[str, Any]:
+def _schedule(name: str, record: PartRecord) -> dict[str, Any]:
     return {"table": f"schedules/{name}.bin", **record.facts}
 
 
-def _router(checkpoint: Checkpoint, record: Record, experts: Mapping[str, Any]) -> dict[str, Any]:
+def _router(checkpoint: Checkpoint, record: PartRecord, experts: Mapping[str, Any]) -> dict[str, Any]:
     codes = len(checkpoint.architectures)
     # The graph gives similarities whatever the checkpoint calls its router.
     encoder = PROMPT if checkpoint.record.prompt_encoder == PROMPT_ENCODER else TEXT

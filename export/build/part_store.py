@@ -23,7 +23,7 @@ RECORD = "part.json"
 
 
 @dataclass(frozen=True)
-class Record:
+class PartRecord:
     """A finished part: `files` as in the manifest, `facts` for it, `measures` for the report, and the engine
     that parity was `shown_on`.
     """
@@ -43,10 +43,10 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedPart:
     """A record and the folder its files lie in."""
 
-    record: Record
+    record: PartRecord
     folder: Path
 
 
@@ -61,21 +61,21 @@ def clear(out: Path) -> None:
     publish.discard(build_folder(out) / PARTS)
 
 
-def finish(folder: Path, record: Record) -> None:
+def finish(folder: Path, record: PartRecord) -> None:
     """Writes a part's record beside its files; publishing the folder is what makes it count."""
     (folder / RECORD).write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
 
 
-def find(out: Path, part: Part) -> tuple[Finished | None, str]:
+def find(out: Path, part: Part) -> tuple[FinishedPart | None, str]:
     """The finished part if there is one, and in a few words where it is or why it has to be made."""
     folder = stage_folder(out, part.key)
     staged = _read(folder / RECORD)
     if staged is not None and _serves(staged, part) and publish.matches(folder, staged.files):
-        return Finished(staged, folder), "staged by an earlier run"
+        return FinishedPart(staged, folder), "staged by an earlier run"
     return _published(out, part)
 
 
-def _published(out: Path, part: Part) -> tuple[Finished | None, str]:
+def _published(out: Path, part: Part) -> tuple[FinishedPart | None, str]:
     manifest, record = read_manifest(out), published_records(out).get(part.name)
     if manifest is None:
         return None, "no bundle yet" if not out.exists() else "the bundle there is damaged or another version"
@@ -89,30 +89,30 @@ def _published(out: Path, part: Part) -> tuple[Finished | None, str]:
         return None, "the bundle and its report disagree"
     if not publish.matches(out, record.files):
         return None, "its files are damaged"
-    return Finished(record, out), "in the bundle"
+    return FinishedPart(record, out), "in the bundle"
 
 
-def published_records(out: Path) -> dict[str, Record]:
+def published_records(out: Path) -> dict[str, PartRecord]:
     """The records in the report beside a bundle, by part name."""
     try:
         report = json.loads((report_folder(out) / REPORT).read_text(encoding="utf-8"))
-        return {entry["name"]: Record(**entry) for entry in report["parts"]}
+        return {entry["name"]: PartRecord(**entry) for entry in report["parts"]}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _read(path: Path) -> Record | None:
+def _read(path: Path) -> PartRecord | None:
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
+        return PartRecord(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _serves(record: Record, part: Part) -> bool:
+def _serves(record: PartRecord, part: Part) -> bool:
     return (record.name, record.key, record.shown_on) == (part.name, part.key, part.shown_on)
 
 
-def gather(folder: Path, finished: Iterable[Finished]) -> dict[str, Any]:
+def gather(folder: Path, finished: Iterable[FinishedPart]) -> dict[str, Any]:
     """Puts every part's files into `folder`; returns the manifest's list of them."""
     files: dict[str, Any] = {}
     for one in finished:

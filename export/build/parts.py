@@ -22,8 +22,8 @@ from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.mahalanobis import GuardedRouter
 from export.build import layout, part_store, publish
-from export.build.part_store import Record
-from export.build.plan import OPENVINO, Part, Spec
+from export.build.part_store import PartRecord
+from export.build.plan import OPENVINO, BuildSpec, Part
 from export.engines import aoti, entry, supernet
 from export.engines.oracle import Oracle
 from export.engines.tensorrt import engine
@@ -48,11 +48,11 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Job:
+class PartJob:
     """A part being made: `folder` becomes part of the bundle, `report` says (stage, share done)."""
 
     part: Part
-    spec: Spec
+    spec: BuildSpec
     folder: Path
     report: Report
     source: Path | None = None  # the files of the part that it needs
@@ -64,23 +64,23 @@ class Job:
         return path
 
 
-def stage(argument: tuple[Part, Spec, Path | None], report: Report) -> Record:
-    """Makes a part and stages it, whole or not at all; returns its record. The path is its `Job.source`."""
+def stage(argument: tuple[Part, BuildSpec, Path | None], report: Report) -> PartRecord:
+    """Makes a part and stages it whole, or not at all; returns its record. The path is `PartJob.source`."""
     part, spec, source = argument
     start = time.monotonic()
     with publish.publishing(layout.stage_folder(spec.out, part.key), part.disk) as folder:
-        made = make(Job(part, spec, folder, report, source))
+        made = make(PartJob(part, spec, folder, report, source))
         report("hash", 0.95)
         files = publish.describe(folder)
         seconds = time.monotonic() - start
-        record = Record(part.name, part.key, part.shown_on, seconds, files, made.facts, made.measures)
+        record = PartRecord(part.name, part.key, part.shown_on, seconds, files, made.facts, made.measures)
         part_store.finish(folder, record)
     return record
 
 
-def make(job: Job) -> Made:
+def make(job: PartJob) -> Made:
     """Makes one part. Raises whatever keeps it from being published."""
-    makers: dict[str, Callable[[Job, Checkpoint], Made]] = {
+    makers: dict[str, Callable[[PartJob, Checkpoint], Made]] = {
         "expert": _expert,
         "encoder": _encoder,
         "prompt_encoder": _prompt_encoder,
@@ -97,7 +97,7 @@ def make(job: Job) -> Made:
     return makers[job.part.kind](job, Checkpoint.open(job.spec.checkpoint))
 
 
-def _expert(job: Job, checkpoint: Checkpoint) -> Made:
+def _expert(job: PartJob, checkpoint: Checkpoint) -> Made:
     name = job.part.item
     job.report("load", 0.02)
     unet = checkpoint.expert(name)
@@ -120,7 +120,7 @@ def _expert(job: Job, checkpoint: Checkpoint) -> Made:
     return Made(facts, measures)
 
 
-def _openvino(job: Job, checkpoint: Checkpoint) -> Made:
+def _openvino(job: PartJob, checkpoint: Checkpoint) -> Made:
     """What OpenVINO may compute an expert in on this class of processor; no file."""
     job.report("load", 0.02)
     assert job.source is not None, "it is shown on its expert's graphs"
@@ -147,7 +147,7 @@ def _openvino(job: Job, checkpoint: Checkpoint) -> Made:
     return Made(facts, measures)
 
 
-def _aoti(job: Job, checkpoint: Checkpoint) -> Made:
+def _aoti(job: PartJob, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.02)
     wanted = entry.wanted("aoti", checkpoint.latent_size, job.spec.precision)
     oracle = _oracle(checkpoint, job.part.item, wanted)
@@ -161,7 +161,7 @@ def _aoti(job: Job, checkpoint: Checkpoint) -> Made:
     return Made(wanted, {"engine": error, "autocast": oracle.autocast})
 
 
-def _tensorrt(job: Job, checkpoint: Checkpoint) -> Made:
+def _tensorrt(job: PartJob, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.02)
     assert job.source is not None, "a plan is built from its expert's graphs"
     wanted = entry.wanted("tensorrt", checkpoint.latent_size, job.spec.precision)
@@ -173,7 +173,7 @@ def _tensorrt(job: Job, checkpoint: Checkpoint) -> Made:
     return Made(wanted, measures)
 
 
-def _supernet(job: Job, checkpoint: Checkpoint) -> Made:
+def _supernet(job: PartJob, checkpoint: Checkpoint) -> Made:
     wanted = entry.wanted(SUPERNET, checkpoint.latent_size, job.spec.precision)
     calls, autocast = [], {}
     for name in job.spec.codes:
@@ -242,7 +242,7 @@ def _macs(checkpoint: Checkpoint, name: str) -> int:
     return int(cost.dense if name == DENSE else cost.of(checkpoint.architectures[int(name)]))
 
 
-def _encoder(job: Job, checkpoint: Checkpoint) -> Made:
+def _encoder(job: PartJob, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.05)
     encoder = checkpoint.text_encoder()
     weights.round_to_half(encoder)
@@ -251,7 +251,7 @@ def _encoder(job: Job, checkpoint: Checkpoint) -> Made:
     return _shared(job, graph.EncoderGraph(encoder), signature, {"input_ids": encoder.config.vocab_size})
 
 
-def _prompt_encoder(job: Job, checkpoint: Checkpoint) -> Made:
+def _prompt_encoder(job: PartJob, checkpoint: Checkpoint) -> Made:
     """The encoder that the router alone reads, its tokenizer beside it."""
     job.report("load", 0.05)
     encoder = checkpoint.prompt_encoder()
@@ -268,7 +268,7 @@ def _prompt_encoder(job: Job, checkpoint: Checkpoint) -> Made:
     return Made(dict(encoder.frame), made.measures)
 
 
-def _decoder(job: Job, checkpoint: Checkpoint) -> Made:
+def _decoder(job: PartJob, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.05)
     vae = checkpoint.vae().eval()
     job.report("colours", 0.1)
@@ -282,7 +282,7 @@ def _decoder(job: Job, checkpoint: Checkpoint) -> Made:
     return Made({"preview": found.rows}, {**made.measures, "colours explained": found.explained})
 
 
-def _router(job: Job, checkpoint: Checkpoint) -> Made:
+def _router(job: PartJob, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.05)
     router = checkpoint.router()
     length = checkpoint.routed_frame["length"]
@@ -307,7 +307,7 @@ def _router(job: Job, checkpoint: Checkpoint) -> Made:
 
 
 def _shared(
-    job: Job, module: nn.Module, signature: Signature, largest: dict[str, int], inline: bool = False
+    job: PartJob, module: nn.Module, signature: Signature, largest: dict[str, int], inline: bool = False
 ) -> Made:
     feeds = ladder.cases(signature, largest)
     wanted = ladder.outputs(module.eval(), feeds)
@@ -316,7 +316,7 @@ def _shared(
 
 
 def _graph(
-    job: Job,
+    job: PartJob,
     module: nn.Module,
     signature: Signature,
     folder: Path,
@@ -330,13 +330,13 @@ def _graph(
 
 
 def _equals(
-    job: Job, folder: Path, signature: Signature, feeds: list[ladder.Feed], wanted: list[ladder.Array]
+    job: PartJob, folder: Path, signature: Signature, feeds: list[ladder.Feed], wanted: list[ladder.Array]
 ) -> float:
     job.report("ONNX = PyTorch", 0.7)
     return ladder.graph_equals_module(folder, signature, feeds, wanted, job.spec.threads)
 
 
-def _tokenizer(job: Job, checkpoint: Checkpoint) -> Made:
+def _tokenizer(job: PartJob, checkpoint: Checkpoint) -> Made:
     folder = job.place("tokenizer")
     shutil.copyfile(checkpoint.tokenizer_file(), folder / "tokenizer.json")
     job.report("characters", 0.1)
@@ -344,7 +344,7 @@ def _tokenizer(job: Job, checkpoint: Checkpoint) -> Made:
     return Made(dict(checkpoint.tokenizer), {})
 
 
-def _schedule(job: Job, checkpoint: Checkpoint) -> Made:
+def _schedule(job: PartJob, checkpoint: Checkpoint) -> Made:
     job.report("probe", 0.1)
     table = schedules.probe(job.part.item, checkpoint.scheduler_config())
     folder = job.place("schedules")

@@ -51,7 +51,7 @@ _BASE_MEMORY = 900 << 20
 
 
 @dataclass(frozen=True)
-class Spec:
+class BuildSpec:
     """A build as the user asked for it, every word of it checked."""
 
     checkpoint: Path
@@ -148,7 +148,7 @@ def check_pipeline(checkpoint: Checkpoint) -> None:
     clock.check(checkpoint.unet_config, f"{checkpoint.path}/unet/config.json")
 
 
-def parts(checkpoint: Checkpoint, spec: Spec) -> list[Part]:
+def parts(checkpoint: Checkpoint, spec: BuildSpec) -> list[Part]:
     """Everything the bundle is made of: first what no bundle can do without, so that its failure shows
     early, and last what is small, so that the processes end together.
     """
@@ -255,7 +255,7 @@ def _expert(checkpoint: Checkpoint, name: str, common: Mapping[str, Any]) -> Par
     return Part(f"experts/{name}", "expert", key, components, _onnxruntime(), memory, 2 * size, 12.0)
 
 
-def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: Spec) -> Part:
+def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: BuildSpec) -> Part:
     """An expert compiled for this machine; compilers hold the weights several times over."""
     wanted = entry.wanted(kind, checkpoint.latent_size, spec.precision)
     weights = (expert.memory - _BASE_MEMORY) // 3
@@ -272,7 +272,7 @@ def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: Spec) -> Pa
     )
 
 
-def _supernet(experts: list[Part], checkpoint: Checkpoint, spec: Spec) -> Part:
+def _supernet(experts: list[Part], checkpoint: Checkpoint, spec: BuildSpec) -> Part:
     """The dense UNet under gates, compiled once. Raises RefusedError where experts are no slices of it."""
     supernet.check_slices(checkpoint, spec.codes)
     one = _compiled(experts[0], SUPERNET, checkpoint, spec)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 
-class Work(Protocol):
+class WorkItem(Protocol):
     """A part of the whole; `effort` is its weight."""
 
     @property
@@ -27,7 +27,7 @@ class Work(Protocol):
 class BuildProgress:
     """A context manager around the making of `parts`."""
 
-    def __init__(self, console: Console, parts: Sequence[Work]) -> None:
+    def __init__(self, console: Console, parts: Sequence[WorkItem]) -> None:
         self._console = console
         self._efforts = {part.name: part.effort for part in parts}
         self._shares = dict.fromkeys(self._efforts, 0.0)

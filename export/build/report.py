@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from export.build import layout, plan, publish
-from export.build.part_store import Record
-from export.build.plan import Spec
+from export.build.part_store import PartRecord
+from export.build.plan import BuildSpec
 from export.environment import command, machine
-from export.profile.width_advice import Forecast
+from export.profile.width_advice import WidthForecast
 from runtime.machine import processor
 
 # The rungs of the parity ladder, by the names under which `export.build.parts` and `export.parity.image`
@@ -41,34 +41,34 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Result:
+class BuildResult:
     """How a build ended: records of the parts that are in the bundle, and what was said of the others.
 
     `published` is false where the bundle there was right already. `forecasts`: by code, where a profile was
     given.
     """
 
-    spec: Spec
-    records: Mapping[str, Record]
+    spec: BuildSpec
+    records: Mapping[str, PartRecord]
     failures: Mapping[str, Failure]
     reused: frozenset[str]
     notes: tuple[str, ...]
     dense_macs: int
     seconds: float
     published: bool
-    forecasts: Mapping[str, Forecast] = field(default_factory=dict)
+    forecasts: Mapping[str, WidthForecast] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
         return 1 if self.failures else 0
 
 
-def rows(result: Result) -> list[tuple[str, ...]]:
+def rows(result: BuildResult) -> list[tuple[str, ...]]:
     """One row of text per code, under `COLUMNS`."""
     return [_row(result, code) for code in result.spec.codes]
 
 
-def _row(result: Result, code: str) -> tuple[str, ...]:
+def _row(result: BuildResult, code: str) -> tuple[str, ...]:
     name, image = f"experts/{code}", f"images/{code}"
     earned = f"earned/{plan.OPENVINO}/{processor.vectors()}/{code}"
     record = result.records.get(name)
@@ -105,7 +105,7 @@ def _error(value: float) -> str:
     return f"{mantissa}e{int(exponent)}" if value else "0"
 
 
-def table(result: Result) -> Table:
+def table(result: BuildResult) -> Table:
     """The closing table, at most `WIDTH` wide but for its last column."""
     drawn = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name in COLUMNS[:-1]:
@@ -116,7 +116,7 @@ def table(result: Result) -> Table:
     return drawn
 
 
-def closing(result: Result) -> list[str]:
+def closing(result: BuildResult) -> list[str]:
     """What to say below the table."""
     failures = [f"{name}: {failure}" for name, failure in result.failures.items()]
     state = "is published" if result.published else "is up to date"
@@ -126,7 +126,7 @@ def closing(result: Result) -> list[str]:
     return [*failures, *notes, f"{result.spec.out} {state}{rest}"]
 
 
-def _slowed(result: Result) -> list[str]:
+def _slowed(result: BuildResult) -> list[str]:
     """Which experts an engine computes in float32 because less did not pass, with both errors."""
     return [
         f"{name} stays in float32: {record.facts['precision']} errs by "
@@ -136,7 +136,7 @@ def _slowed(result: Result) -> list[str]:
     ]
 
 
-def _compiled(result: Result) -> list[str]:
+def _compiled(result: BuildResult) -> list[str]:
     """What was compiled, how large it is and how far it errs beside PyTorch's autocast."""
     return [
         f"{name}: {record.facts['precision']}, {_scaled(record.size)}B, errs by "
@@ -147,7 +147,7 @@ def _compiled(result: Result) -> list[str]:
     ]
 
 
-def summary(result: Result) -> dict[str, Any]:
+def summary(result: BuildResult) -> dict[str, Any]:
     """The report as one JSON object; `parts` are the records that a later build takes parts again by."""
     return {
         "bundle": str(result.spec.out),
@@ -166,13 +166,13 @@ def summary(result: Result) -> dict[str, Any]:
     }
 
 
-def _numbers(result: Result, code: str) -> dict[str, Any]:
+def _numbers(result: BuildResult, code: str) -> dict[str, Any]:
     record = result.records.get(f"experts/{code}")
     facts = record.facts if record else {}
     return {"code": code, "parameters": facts.get("parameters"), "macs": facts.get("macs")}
 
 
-def environment(spec: Spec) -> dict[str, Any]:
+def environment(spec: BuildSpec) -> dict[str, Any]:
     """What the numbers depend on besides the bundle."""
     return {
         "command": command(),
@@ -184,7 +184,7 @@ def environment(spec: Spec) -> dict[str, Any]:
     }
 
 
-def write(result: Result) -> None:
+def write(result: BuildResult) -> None:
     """Writes report.json and report.md to `<out>.report`, whole or not at all."""
     with publish.publishing(layout.report_folder(result.spec.out), 1 << 20) as folder:
         text = json.dumps(summary(result), indent=1, ensure_ascii=False)
@@ -192,7 +192,7 @@ def write(result: Result) -> None:
         (folder / "report.md").write_text(markdown(result), encoding="utf-8")
 
 
-def markdown(result: Result) -> str:
+def markdown(result: BuildResult) -> str:
     """The closing table and the environment, for people."""
     lines = [
         f"# Build of {result.spec.out.name}",

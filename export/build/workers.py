@@ -34,7 +34,7 @@ Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Task(Generic[T]):
+class WorkerTask(Generic[T]):
     """A call in a process of its own: `work(argument, report)`, at a cost of `memory` bytes."""
 
     name: str
@@ -55,7 +55,7 @@ class Outcome(Generic[T]):
 
 @dataclass
 class _Running:
-    task: Task[Any]
+    task: WorkerTask[Any]
     process: BaseProcess
     pipe: Connection
     stage: str = "start"
@@ -70,7 +70,7 @@ def warm() -> None:
 
 
 def run(
-    tasks: Sequence[Task[T]],
+    tasks: Sequence[WorkerTask[T]],
     *,
     jobs: int,
     threads: int,
@@ -100,14 +100,16 @@ def run(
             one.process.join()
 
 
-def _next(waiting: list[Task[T]], running: list[_Running], jobs: int, memory: int) -> Task[T] | None:
+def _next(
+    waiting: list[WorkerTask[T]], running: list[_Running], jobs: int, memory: int
+) -> WorkerTask[T] | None:
     free = memory - sum(one.task.memory for one in running)
     if len(running) >= jobs:
         return None
     return next((task for task in waiting if task.memory <= free or not running), None)
 
 
-def _start(task: Task[Any], threads: int) -> _Running:
+def _start(task: WorkerTask[Any], threads: int) -> _Running:
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(theirs, task, threads), name=task.name)
@@ -116,7 +118,7 @@ def _start(task: Task[Any], threads: int) -> _Running:
     return _Running(task, process, ours)
 
 
-def _child(pipe: Connection, task: Task[Any], threads: int) -> None:
+def _child(pipe: Connection, task: WorkerTask[Any], threads: int) -> None:
     threading.Thread(target=_die_with_build, args=(pipe,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch

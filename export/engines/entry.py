@@ -10,7 +10,7 @@ from typing import Any
 
 from export.errors import RefusedError, UsageError, nearest
 from runtime.bundle.compiled import PRECISIONS, SUPERNET, identity
-from runtime.bundle.schema import Compiled, Gates, Model, Range
+from runtime.bundle.schema import Compiled, Model, Range, SupernetGates
 from runtime.engines import nvidia, target
 from runtime.files.verified import FileEntry
 
@@ -58,7 +58,7 @@ def complete(
     file: str,
     model: Mapping[str, str],
     files: Mapping[str, Mapping[str, Any]],
-    gates: Gates,
+    gates: SupernetGates,
 ) -> dict[str, Any]:
     """The manifest's entry for a compiled `file`; `model` and `files` are what the manifest says of them, and
     `gates` the expert's code.

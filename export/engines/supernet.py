@@ -48,7 +48,7 @@ def gated(checkpoint: Checkpoint) -> GatedUNet:
 
 
 @dataclass(frozen=True)
-class Call:
+class SupernetCase:
     """Inputs with their `gates` [B, G]; which expert each row follows, and what that gives [B, C, H, W]."""
 
     feed: ladder.Feed
@@ -56,20 +56,24 @@ class Call:
     wanted: ladder.Array
 
 
-def alone(name: str, code: Architecture, feed: ladder.Feed, wanted: ladder.Array) -> Call:
+def alone(name: str, code: Architecture, feed: ladder.Feed, wanted: ladder.Array) -> SupernetCase:
     """A call whose rows all follow one code."""
-    return Call({**feed, "gates": gates_of(code, len(wanted))}, len(wanted) * (name,), wanted)
+    return SupernetCase({**feed, "gates": gates_of(code, len(wanted))}, len(wanted) * (name,), wanted)
 
 
-def mixed(calls: Sequence[Call]) -> Call:
+def mixed(calls: Sequence[SupernetCase]) -> SupernetCase:
     """One call of the rows of all."""
     feed = {name: torch.cat([call.feed[name] for call in calls]) for name in calls[0].feed}
     experts = tuple(name for call in calls for name in call.experts)
-    return Call(feed, experts, np.concatenate([call.wanted for call in calls]))
+    return SupernetCase(feed, experts, np.concatenate([call.wanted for call in calls]))
 
 
 def rows_beside_autocast(
-    path: Path, wanted: Mapping[str, Any], calls: Sequence[Call], autocast: Mapping[str, float], threads: int
+    path: Path,
+    wanted: Mapping[str, Any],
+    calls: Sequence[SupernetCase],
+    autocast: Mapping[str, float],
+    threads: int,
 ) -> float:
     """Rung 3, row by row: each is held to its own expert and that one's `autocast` error.
 

@@ -13,9 +13,9 @@ from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from export.build import layout, part_store, publish
-from export.build.part_store import Record
+from export.build.part_store import PartRecord
 from export.build.parts import Report
-from export.build.plan import Part, Spec
+from export.build.plan import BuildSpec, Part
 from export.graphs import weights
 from export.parity import ladder, tolerances
 from export.tables import schedules
@@ -23,19 +23,19 @@ from runtime import Pipeline
 from runtime.bundle.reader import Bundle
 
 
-def stage(argument: tuple[Part, Spec, Path], report: Report) -> Record:
+def stage(argument: tuple[Part, BuildSpec, Path], report: Report) -> PartRecord:
     """Runs the rung for one expert of the bundle at the given place, and stages its record."""
     part, spec, bundle = argument
     start = time.monotonic()
     with publish.publishing(layout.stage_folder(spec.out, part.key), part.disk) as folder:
         error = compare(bundle, part.item, spec, report)
         seconds = time.monotonic() - start
-        record = Record(part.name, part.key, part.shown_on, seconds, measures={"image": error})
+        record = PartRecord(part.name, part.key, part.shown_on, seconds, measures={"image": error})
         part_store.finish(folder, record)
     return record
 
 
-def compare(bundle: Path, name: str, spec: Spec, report: Report) -> float:
+def compare(bundle: Path, name: str, spec: BuildSpec, report: Report) -> float:
     """The share of pixel values that differ for one expert. Raises ParityError, OutputError."""
     manifest = Bundle.open(bundle).manifest
     side = _side(manifest.latent)
@@ -64,7 +64,7 @@ def _side(latent: Any) -> int:
     return side
 
 
-def _diffusers(spec: Spec, name: str, solver: str, latents: ladder.Array, scale: int) -> ladder.Array:
+def _diffusers(spec: BuildSpec, name: str, solver: str, latents: ladder.Array, scale: int) -> ladder.Array:
     """The image as uint8 [H, W, 3], from the same weights, rounded alike."""
     checkpoint = Checkpoint.open(spec.checkpoint)
     modules = {

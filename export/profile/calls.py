@@ -19,18 +19,18 @@ from aptp.space.macs import example_inputs
 
 
 @dataclass(frozen=True)
-class Call:
+class TracedCall:
     """The arguments of one call of a module, flat: tensors among them lie on the meta device."""
 
     leaves: tuple[Any, ...]
     tree: pytree.TreeSpec
 
     @classmethod
-    def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TracedCall:
         leaves, tree = pytree.tree_flatten((args, kwargs))
         return cls(tuple(leaves), tree)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Call:
+    def __deepcopy__(self, memo: dict[int, Any]) -> TracedCall:
         return self  # a copied module is called alike
 
     @property
@@ -46,15 +46,17 @@ class Call:
         return args, kwargs
 
 
-def record(unet: UNet2DConditionModel, rows: int, height: int, width: int, tokens: int) -> dict[str, Call]:
+def record(
+    unet: UNet2DConditionModel, rows: int, height: int, width: int, tokens: int
+) -> dict[str, TracedCall]:
     """The call of every module that one call of ``unet``, which lies on the meta device, passes through: by
     path, in order, ``unet``'s own under "".
     """
-    calls: dict[str, Call] = {}
+    calls: dict[str, TracedCall] = {}
 
     def note(path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            calls[path] = Call.of(args, kwargs)
+            calls[path] = TracedCall.of(args, kwargs)
 
         return hook
 
@@ -74,7 +76,7 @@ def record(unet: UNet2DConditionModel, rows: int, height: int, width: int, token
 class Replay(nn.Module):
     """``layer`` called as in ``call``, with other tensors."""
 
-    def __init__(self, layer: nn.Module, call: Call) -> None:
+    def __init__(self, layer: nn.Module, call: TracedCall) -> None:
         super().__init__()
         self.layer = layer
         self._call = call
@@ -94,7 +96,7 @@ class Replay(nn.Module):
 class Joined(Replay):
     """A resnet of an up block. It takes the residual stream, of ``channels``, and the skip tensor apart."""
 
-    def __init__(self, layer: nn.Module, call: Call, channels: int) -> None:
+    def __init__(self, layer: nn.Module, call: TracedCall, channels: int) -> None:
         super().__init__(layer, call)
         self.channels = channels
 
@@ -114,10 +116,10 @@ class Joined(Replay):
         return super().forward(torch.cat([stream, skip], dim=1), *rest)
 
 
-class Residual(Replay):
+class ResidualCall(Replay):
     """A sublayer of a transformer block: its norm before it, the sum with its input behind it."""
 
-    def __init__(self, layer: nn.Module, call: Call, norm: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, call: TracedCall, norm: nn.Module) -> None:
         super().__init__(layer, call)
         self.norm = norm
 

@@ -27,7 +27,7 @@ ENGINES = ("auto", "cpu", "openvino", "aoti")
 Run = Callable[[], object]
 
 
-class Engine(Protocol):
+class PieceEngine(Protocol):
     """``name`` and ``precision`` as the profile will say them."""
 
     @property
@@ -40,7 +40,7 @@ class Engine(Protocol):
         """A call of ``module`` on ``tensors``. ``folder`` is empty, and must stay until the last call."""
 
 
-def choose(name: str, precision: str, threads: int) -> Engine:
+def choose(name: str, precision: str, threads: int) -> PieceEngine:
     """The engine called ``name``. Raises UsageError for an unknown one, RefusedError where this
     machine does not have it.
     """

@@ -24,8 +24,8 @@ from export.build.progress import BuildProgress
 from export.environment import command, machine
 from export.errors import UsageError
 from export.profile import wholes
-from export.profile.calls import Call, Replay, record
-from export.profile.engines import Engine, Run
+from export.profile.calls import Replay, TracedCall, record
+from export.profile.engines import PieceEngine, Run
 from export.profile.pieces import Piece, cut, inputs
 from export.profile.subject import Subject
 from export.profile.timing import Patience, Timed, in_turns, pace
@@ -38,7 +38,7 @@ Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Task:
+class ProgressTask:
     """A line of the progress display. ``effort``: a forecast, in seconds."""
 
     name: str
@@ -50,17 +50,17 @@ class Measurement:
     """``subject`` under ``engine``, with widths in so many ``divisions``, into the file ``out``."""
 
     subject: Subject
-    engine: Engine
+    engine: PieceEngine
     threads: int
     divisions: int
     patience: Patience
     out: Path
 
-    def tasks(self, profile: Profile) -> list[Task]:
+    def tasks(self, profile: Profile) -> list[ProgressTask]:
         """What ``profile`` lacks, with what it may take if it runs at the machine's present pace."""
         rate = pace() / self.subject.rows  # calls' MACs are those of one row
         tasks = [
-            Task(
+            ProgressTask(
                 piece.name,
                 sum(
                     OPENING + self.patience.forecast(piece.macs * kept / piece.gates / rate)
@@ -71,7 +71,7 @@ class Measurement:
         ]
         if not profile.complete:
             each = OPENING * len(self._pieces) + self.patience.forecast(self._cost.dense / rate)
-            tasks.append(Task(WHOLES, each * len(wholes.architectures(self._cost))))
+            tasks.append(ProgressTask(WHOLES, each * len(wholes.architectures(self._cost))))
         return tasks
 
     def found(self) -> Profile:
@@ -166,7 +166,7 @@ class Measurement:
         )
 
     @cached_property
-    def _calls(self) -> Mapping[str, Call]:
+    def _calls(self) -> Mapping[str, TracedCall]:
         subject = self.subject
         return record(subject.unet(), subject.rows, *subject.latent, subject.tokens)
 

@@ -24,7 +24,7 @@ from aptp.space.groups import Kind, Space, WidthGroup, inside
 from aptp.space.profile import FIXED
 from export.errors import RefusedError
 from export.graphs import weights
-from export.profile.calls import Call, Joined, Replay, Residual
+from export.profile.calls import Joined, Replay, ResidualCall, TracedCall
 
 NORMS = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}
 
@@ -102,7 +102,7 @@ def inputs(form: Replay) -> list[Tensor]:
 
 
 def cut(
-    unet: UNet2DConditionModel, space: Space, calls: Mapping[str, Call], macs: Mapping[str, int]
+    unet: UNet2DConditionModel, space: Space, calls: Mapping[str, TracedCall], macs: Mapping[str, int]
 ) -> list[Piece]:
     """The pieces of ``unet``, in the order in which its call reaches them. ``calls``: as recorded;
     ``macs``: of one call, by module. Raises RefusedError.
@@ -116,14 +116,14 @@ def cut(
 
 
 def _gated(
-    unet: UNet2DConditionModel, space: Space, calls: Mapping[str, Call], macs: Mapping[str, int]
+    unet: UNet2DConditionModel, space: Space, calls: Mapping[str, TracedCall], macs: Mapping[str, int]
 ) -> Iterator[Piece]:
     for group in space.widths:
         path = group.module
         layer, call = unet.get_submodule(path), calls[path]
         form: Replay
         if group.kind is not Kind.RESNET:
-            form = Residual(layer, call, unet.get_submodule(_norm(unet, path)))
+            form = ResidualCall(layer, call, unet.get_submodule(_norm(unet, path)))
         elif path.startswith("up_blocks."):
             form = Joined(layer, call, _stream(unet, path, calls))
         else:
@@ -132,7 +132,7 @@ def _gated(
 
 
 def _ungated(
-    unet: UNet2DConditionModel, space: Space, calls: Mapping[str, Call], macs: Mapping[str, int]
+    unet: UNet2DConditionModel, space: Space, calls: Mapping[str, TracedCall], macs: Mapping[str, int]
 ) -> Iterator[Piece]:
     """Transformers without their blocks; then the largest modules that hold nothing measured elsewhere."""
     taken = [group.module for group in space.widths]
@@ -160,7 +160,7 @@ def _norm(unet: UNet2DConditionModel, path: str) -> str:
     return f"{block}.{NORMS[name]}"
 
 
-def _stream(unet: UNet2DConditionModel, path: str, calls: Mapping[str, Call]) -> int:
+def _stream(unet: UNet2DConditionModel, path: str, calls: Mapping[str, TracedCall]) -> int:
     """Channels of the residual stream before a resnet of an up block; the skip tensor has the others."""
     block, _, index = path.rpartition(".resnets.")
     if index == "0":

@@ -13,7 +13,7 @@ from aptp.model.sliced import SlicedUNet, config_of
 from aptp.space.architecture import Architecture, full
 from aptp.space.cost import LinearCost
 from aptp.space.draw import draw
-from export.profile.calls import Call, Replay
+from export.profile.calls import Replay, TracedCall
 from export.profile.pieces import filled
 
 SHARE = 0.6  # of the dense MACs
@@ -28,7 +28,7 @@ def architectures(cost: LinearCost) -> tuple[Architecture, ...]:
         return (dense,)
 
 
-def build(config: Mapping[str, Any], architecture: Architecture, call: Call) -> Replay:
+def build(config: Mapping[str, Any], architecture: Architecture, call: TracedCall) -> Replay:
     """The dense UNet of ``config``, sliced, with random weights; called as in ``call``."""
     dense = {name: value for name, value in config.items() if not name.startswith("_")}
     with torch.device("meta"):

@@ -43,7 +43,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class WidthForecast:
     """What an expert costs by a profile: ``seconds`` a call, ``share`` of dense, and what would make it
     faster.
     """
@@ -61,14 +61,14 @@ class Forecast:
         return f"{said}; {len(self.advice)} widths to align or pad, {saved:.3g} ms in all: {first}, the most"
 
 
-def forecasts(profile: Profile, checkpoint: Checkpoint, codes: Sequence[str]) -> dict[str, Forecast]:
+def forecasts(profile: Profile, checkpoint: Checkpoint, codes: Sequence[str]) -> dict[str, WidthForecast]:
     """By code. Raises TableError where ``profile`` is of another UNet, size or text length."""
     cost = table_cost(profile, checkpoint.space, *checkpoint.latent_size, checkpoint.tokenizer["length"])
     found = {}
     for code in codes:
         architecture = full(cost.space) if code == DENSE else checkpoint.architectures[int(code)]
         seconds = cost.of(architecture)
-        found[code] = Forecast(seconds, seconds / cost.dense, tuple(advise(profile, architecture)))
+        found[code] = WidthForecast(seconds, seconds / cost.dense, tuple(advise(profile, architecture)))
     return found
 
 

@@ -65,7 +65,7 @@ class Table:
         return self.data[start : start + self.rows[steps - 1]]
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One row before packing: `p` over the last states, `c` over the last outputs, both of the row's own
     window; `e` of its own state and output is the estimate.
     """
@@ -96,7 +96,7 @@ def probe(solver: str, config: Mapping[str, Any], max_steps: int = MAX_STEPS) ->
     """
     if solver not in SOLVERS:
         raise UsageError(f"unknown solver {solver!r}; {nearest(solver, SOLVERS)}")
-    blocks: list[list[Row]] = []
+    blocks: list[list[TableRow]] = []
     scales: list[float] = []
     failure = "no step count works"
     for steps in range(1, max_steps + 1):
@@ -150,7 +150,7 @@ def replay(block: Array, start: Array, model: Callable[[Array, int], Array]) -> 
     return states[0]
 
 
-def _block(solver: str, config: Mapping[str, Any], steps: int) -> tuple[list[Row], float]:
+def _block(solver: str, config: Mapping[str, Any], steps: int) -> tuple[list[TableRow], float]:
     """All rows for one step count, and the scale of the start noise."""
     made = scheduler(solver, config, steps)
     count = len(made.timesteps)
@@ -168,7 +168,7 @@ def _block(solver: str, config: Mapping[str, Any], steps: int) -> tuple[list[Row
     factors = [_factor(state, sample) for state, sample in zip(states, scaled, strict=False)]
     p, c = zip(*_recurrence(states), strict=True)
     e = x0_prediction.coefficients(made, factors)
-    rows = [Row(*row) for row in zip(made.timesteps.tolist(), factors, p, c, e, strict=True)]
+    rows = [TableRow(*row) for row in zip(made.timesteps.tolist(), factors, p, c, e, strict=True)]
     return rows, float(made.init_noise_sigma)
 
 
@@ -230,7 +230,7 @@ def _solve(matrix: Array, target: Array) -> Array:
     return np.linalg.lstsq(matrix, target, rcond=None)[0]
 
 
-def _pack(solver: str, blocks: list[list[Row]], scales: list[float]) -> Table:
+def _pack(solver: str, blocks: list[list[TableRow]], scales: list[float]) -> Table:
     window = max(len(row.p) for block in blocks for row in block)
     data = [
         np.concatenate(

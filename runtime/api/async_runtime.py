@@ -14,14 +14,14 @@ from runtime.service.events import Event, Finished
 from runtime.service.generated import Generated
 from runtime.service.job import Wish
 from runtime.service.order import Asked
-from runtime.service.runtime_core import Host, limits
+from runtime.service.runtime_core import RuntimeCore, limits
 from runtime.service.status import Status
 
 
 class Runtime:
     """An opened bundle that serves any number of tasks. Leaving it as a context manager closes it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: RuntimeCore) -> None:
         self._host = host
 
     @classmethod
@@ -53,7 +53,7 @@ class Runtime:
         opener = partial(
             Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
         )
-        host = Host(bundle, opener, lambda models: limits(models, max_running, max_queued), memory)
+        host = RuntimeCore(bundle, opener, lambda models: limits(models, max_running, max_queued), memory)
         try:
             if warm:
                 host.warm()
@@ -138,7 +138,7 @@ class Runtime:
 class Stream(AsyncIterator[Event]):
     """The events of one request, the last of them `Finished`. Leaving it early cancels the request."""
 
-    def __init__(self, host: Host, prompt: str, asked: Asked, wish: Wish) -> None:
+    def __init__(self, host: RuntimeCore, prompt: str, asked: Asked, wish: Wish) -> None:
         self._loop = asyncio.get_running_loop()
         self._told: asyncio.Queue[Event | RuntimeFailure] = asyncio.Queue()
         self._host, self._ended = host, False

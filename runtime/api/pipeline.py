@@ -14,15 +14,15 @@ from runtime.api import diffusers_api
 from runtime.bundle.reader import Bundle
 from runtime.errors import RuntimeFailure, UsageError
 from runtime.models.models import Models
-from runtime.models.router import Route
+from runtime.models.router import RouterOutput
 from runtime.request.settings import check_latents, check_seeds
-from runtime.scheduling.scheduler import Limits
+from runtime.scheduling.scheduler import QueueLimits
 from runtime.scheduling.ticket import Ticket
 from runtime.service.events import Event, Finished, Step
 from runtime.service.generated import Generated
 from runtime.service.job import Job, Wish
 from runtime.service.order import Asked, settings_of, take
-from runtime.service.runtime_core import Host, limits
+from runtime.service.runtime_core import RuntimeCore, limits
 from runtime.text.tokenizer import check_prompt
 
 Float32 = npt.NDArray[np.float32]
@@ -33,7 +33,7 @@ OnImage = Callable[[int, Generated | RuntimeFailure], None]  # the image's index
 class Pipeline:
     """An opened bundle. A context manager: leaving it closes the engines."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: RuntimeCore) -> None:
         self.host = host
 
     @classmethod
@@ -62,7 +62,9 @@ class Pipeline:
         opener = partial(
             Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
         )
-        return cls(Host(bundle, opener, lambda models: _limits(models, max_running, max_queued), memory))
+        return cls(
+            RuntimeCore(bundle, opener, lambda models: _limits(models, max_running, max_queued), memory)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +92,7 @@ class Pipeline:
         """The bundle's graphs, for whoever runs or times them one by one."""
         return self.host.models
 
-    def route(self, prompts: str | Sequence[str]) -> list[Route]:
+    def route(self, prompts: str | Sequence[str]) -> list[RouterOutput]:
         """The code and margin of each prompt. Raises `UsageError`, `EngineFailure`."""
         return [self.models.route(prompt) for prompt in _listed(prompts)]
 
@@ -215,7 +217,7 @@ class _Party:
 
     def __init__(
         self,
-        host: Host,
+        host: RuntimeCore,
         wish: Wish,
         on_step: Callable[[int, Step], object],
         on_image: OnImage | None = None,
@@ -258,9 +260,9 @@ class _Party:
             self._on_image(index, outcome)
 
 
-def _limits(models: Models, running: int | None, queued: int | None) -> Limits:
+def _limits(models: Models, running: int | None, queued: int | None) -> QueueLimits:
     found = limits(models, running, queued)
-    return Limits(found.running, None) if queued is None else found
+    return QueueLimits(found.running, None) if queued is None else found
 
 
 def _listed(prompts: str | Sequence[str]) -> list[str]:

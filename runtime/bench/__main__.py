@@ -7,8 +7,8 @@ from pathlib import Path
 
 from runtime.bench import charts, report
 from runtime.bench.options import parse
-from runtime.bench.results import Findings
-from runtime.bench.study import OutOfTime, Study
+from runtime.bench.results import Results
+from runtime.bench.study import Benchmark, OutOfTime
 from runtime.cli.parser import run
 from runtime.cli.progress import Progress
 from runtime.errors import RuntimeFailure, UsageError
@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.charts:
         charts.check()
     _check_target(asked.out, asked.overwrite)
-    findings = Findings(asked.about, facts.environment())
+    findings = Results(asked.about, facts.environment())
     try:
         with Progress() as progress:
-            Study(asked.spec, asked.bundle, findings, progress).run()
+            Benchmark(asked.spec, asked.bundle, findings, progress).run()
     except KeyboardInterrupt:
         findings.end = INTERRUPTED
     except OutOfTime:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _finish(findings, asked.out, draw=asked.charts, as_json=asked.json)
 
 
-def _finish(findings: Findings, out: Path, *, draw: bool, as_json: bool) -> int:
+def _finish(findings: Results, out: Path, *, draw: bool, as_json: bool) -> int:
     if not findings:
         raise KeyboardInterrupt
     document = report.document(findings)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from runtime.bench.memory_groups import Rival
+from runtime.bench.memory_groups import Competitor
 from runtime.bench.peers import PEERS, PeerProcess
-from runtime.bench.results import Comparison, Entry, Findings, NotRun, PeerLoad
-from runtime.bench.spec import Contender, Spec
+from runtime.bench.results import Comparison, Entry, NotRun, PeerLoad, Results
+from runtime.bench.spec import BenchSpec, Contender
 from runtime.bench.workload import PROMPT, Float32, Workload, check_output, distance
 from runtime.bundle.schema import DENSE
 from runtime.errors import EngineFailure, PeerFailure, RuntimeFailure
@@ -23,11 +23,16 @@ from runtime.timing.turns import OnRound, Turns, Work
 LARGEST_ERROR = 0.25
 
 
-class Contest:
+class ComparisonRun:
     """A context manager: the rivals' runtimes and processes are open inside it."""
 
     def __init__(
-        self, rivals: tuple[Rival, ...], spec: Spec, findings: Findings, folder: Path, on_round: OnRound
+        self,
+        rivals: tuple[Competitor, ...],
+        spec: BenchSpec,
+        findings: Results,
+        folder: Path,
+        on_round: OnRound,
     ) -> None:
         self._rivals, self._spec, self._findings = rivals, spec, findings
         self._folder, self._on_round = folder, on_round
@@ -36,7 +41,7 @@ class Contest:
         self._references: dict[str, Float32] = {}
         self._stack = ExitStack()
 
-    def __enter__(self) -> "Contest":
+    def __enter__(self) -> "ComparisonRun":
         with ExitStack() as stack:
             for rival in self._rivals:
                 if rival.contender and (engine := rival.contender.engine) not in self._workloads:
@@ -77,12 +82,14 @@ class Contest:
         series = {entry.name: entry.series for entry in comparison.entries}
         Turns(works, series).take(self._spec.effort, self._on_round)
 
-    def _levels(self, rival: Rival) -> tuple[str, ...]:
+    def _levels(self, rival: Competitor) -> tuple[str, ...]:
         if rival.contender:
             return ("step", "loop", "image") if rival.contender.steps is None else ("image",)
         return PEERS[rival.name].levels if rival.name in self._peers else ()
 
-    def _refuse(self, comparison: Comparison, entry: Entry, rival: Rival, failure: RuntimeFailure) -> None:
+    def _refuse(
+        self, comparison: Comparison, entry: Entry, rival: Competitor, failure: RuntimeFailure
+    ) -> None:
         if rival.contender:
             entry.series.failure = str(failure)
             return
@@ -105,12 +112,12 @@ class Contest:
             return None
         return bundle.model(bundle.manifest.experts[DENSE].model)[0]
 
-    def _prepare(self, comparison: Comparison, entry: Entry, rival: Rival) -> Work:
+    def _prepare(self, comparison: Comparison, entry: Entry, rival: Competitor) -> Work:
         if comparison.level == "step":
             return self._step(entry, rival, comparison.rows)
         return self._loop(entry, rival) if comparison.level == "loop" else self._image(entry, rival)
 
-    def _step(self, entry: Entry, rival: Rival, rows: int) -> Work:
+    def _step(self, entry: Entry, rival: Competitor, rows: int) -> Work:
         if contender := rival.contender:
             workload = self._workloads[contender.engine]
             call = workload.step(contender.expert, rows)
@@ -124,7 +131,7 @@ class Contest:
         entry.error = self._error(peer.output(), DENSE, rival.name)
         return peer.step
 
-    def _loop(self, entry: Entry, rival: Rival) -> Work:
+    def _loop(self, entry: Entry, rival: Competitor) -> Work:
         assert rival.contender is not None
         workload = self._workloads[rival.contender.engine]
         call = workload.loop(rival.contender.expert)
@@ -132,7 +139,7 @@ class Contest:
         entry.macs = self._macs(rival.contender.expert, workload.calls)
         return workload.timed(call)
 
-    def _image(self, entry: Entry, rival: Rival) -> Work:
+    def _image(self, entry: Entry, rival: Competitor) -> Work:
         if contender := rival.contender:
             workload = self._paced(contender)
             call = workload.image(contender.expert)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runtime.bench.spec import Contender, Spec
+from runtime.bench.spec import BenchSpec, Contender
 from runtime.bundle.schema import DENSE, Manifest
 from runtime.engines.choice import fitting
 from runtime.machine.memory import half_of_memory
@@ -15,7 +15,7 @@ PEER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class Competitor:
     """A contender of ours, or a peer where that is None. `size`: the bytes that it is taken to hold."""
 
     name: str
@@ -23,7 +23,7 @@ class Rival:
     contender: Contender | None = None
 
 
-def line_ups(spec: Spec, manifest: Manifest) -> list[tuple[Rival, ...]]:
+def line_ups(spec: BenchSpec, manifest: Manifest) -> list[tuple[Competitor, ...]]:
     """Everyone in groups that fit into the memory for engines, at least two to a group.
 
     An expert that is larger than the budget together with the first is still compared: see `does_not_fit`.
@@ -37,21 +37,21 @@ def line_ups(spec: Spec, manifest: Manifest) -> list[tuple[Rival, ...]]:
     return [tuple(group) for group in groups]
 
 
-def does_not_fit(group: tuple[Rival, ...], spec: Spec) -> bool:
+def does_not_fit(group: tuple[Competitor, ...], spec: BenchSpec) -> bool:
     """Whether engines of the group will push each other out of memory."""
     ours = [rival.size for rival in group if rival.contender]
     return len(ours) > 1 and sum(ours) > _budget(spec)
 
 
-def rivals(spec: Spec, manifest: Manifest) -> Iterator[Rival]:
+def rivals(spec: BenchSpec, manifest: Manifest) -> Iterator[Competitor]:
     """Every contender and peer, in the order in which tables show them."""
     for contender in spec.contenders:
-        yield Rival(contender.name, _size(contender, manifest), contender)
+        yield Competitor(contender.name, _size(contender, manifest), contender)
     if spec.peers and "image" in spec.levels and (fewer := fewer_steps(spec, manifest)):
-        yield Rival(fewer.name, 0, fewer)  # the engine is dense's own
+        yield Competitor(fewer.name, 0, fewer)  # the engine is dense's own
     largest = max(expert.parameters for expert in manifest.experts.values())
     for name in spec.peers:
-        yield Rival(name, PEER * FLOAT32 * largest)
+        yield Competitor(name, PEER * FLOAT32 * largest)
 
 
 def files(contender: Contender, manifest: Manifest) -> list[str]:
@@ -68,7 +68,7 @@ def _size(contender: Contender, manifest: Manifest) -> int:
     return FLOAT32 * expert.parameters
 
 
-def fewer_steps(spec: Spec, manifest: Manifest) -> Contender | None:
+def fewer_steps(spec: BenchSpec, manifest: Manifest) -> Contender | None:
     """The dense model in so few steps that an image costs what the experts' images do on average.
 
     None where dense is not among the contenders, or nothing else is.
@@ -81,5 +81,5 @@ def fewer_steps(spec: Spec, manifest: Manifest) -> Contender | None:
     return Contender(f"{DENSE} in {steps} steps", DENSE, spec.engines[0], steps)
 
 
-def _budget(spec: Spec) -> int:
+def _budget(spec: BenchSpec) -> int:
     return spec.memory or half_of_memory()

@@ -15,7 +15,7 @@ from functools import partial
 from runtime.api.pipeline import Pipeline
 from runtime.bundle.schema import DENSE, Manifest
 from runtime.errors import CodeUnavailable, RuntimeFailure
-from runtime.models.router import Route, wanted
+from runtime.models.router import RouterOutput, wanted
 from runtime.request.settings import Settings
 from runtime.service.events import Event, Finished
 from runtime.service.generated import Generated
@@ -118,7 +118,7 @@ def _hear(
 
 
 @dataclass(slots=True)
-class Mixture:
+class MixturePasses:
     """Passes in turns: `mixed[i]` and `alone[i]` are neighbours in time.
 
     `macs` are the mean cost of an image's UNet row, mixed and alone; `control` is the expert alone.
@@ -134,16 +134,20 @@ class Mixture:
     alone: list[Pass] = field(default_factory=list)
 
 
-def prepare(loop: ClosedLoop, manifest: Manifest, prompts: Sequence[str], engine: str, batch: int) -> Mixture:
+def prepare(
+    loop: ClosedLoop, manifest: Manifest, prompts: Sequence[str], engine: str, batch: int
+) -> MixturePasses:
     """Find the control, by routing every prompt once. Raises `CodeUnavailable`, `EngineFailure`."""
     costs = [manifest.experts[loop.expert_of(prompt)].macs for prompt in prompts]
     mean = sum(costs) / len(costs)
     control = nearest_cost(manifest, mean)
     macs = {"mixed": mean, "alone": float(manifest.experts[control].macs)}
-    return Mixture(engine, len(prompts), loop.running, batch, control, macs)
+    return MixturePasses(engine, len(prompts), loop.running, batch, control, macs)
 
 
-def run(loop: ClosedLoop, mixture: Mixture, prompts: Sequence[str], rounds: int, on_round: OnRound) -> None:
+def run(
+    loop: ClosedLoop, mixture: MixturePasses, prompts: Sequence[str], rounds: int, on_round: OnRound
+) -> None:
     """One pass of each that is not counted, then `rounds` in turns. What is there at an interrupt stays."""
     loop.take(prompts)
     loop.take(prompts, mixture.control)
@@ -160,7 +164,7 @@ def nearest_cost(manifest: Manifest, macs: float) -> str:
     return min(sorted(manifest.experts), key=lambda name: abs(manifest.experts[name].macs - macs))
 
 
-def expert_for(manifest: Manifest, route: Route) -> str:
+def expert_for(manifest: Manifest, route: RouterOutput) -> str:
     """The expert that serves a prompt, or the fallback. Raises `CodeUnavailable`."""
     name, _ = wanted(manifest.router, route)
     expert = name if name in manifest.experts else manifest.router.fallback

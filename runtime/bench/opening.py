@@ -13,11 +13,11 @@ from pathlib import Path
 
 from runtime.bench.building import build_seconds
 from runtime.bench.memory_groups import files
-from runtime.bench.spec import Contender, Spec
+from runtime.bench.spec import BenchSpec, Contender
 from runtime.bench.workload import Clock, Workload
 from runtime.errors import EngineFailure, RuntimeFailure
 from runtime.machine import process_memory
-from runtime.machine.process_memory import Memory
+from runtime.machine.process_memory import ProcessMemory
 from runtime.models.cache import default_folder
 
 
@@ -42,10 +42,10 @@ class Opening:
     again: float
     again_call: float
     unpacked: bool
-    memory: dict[str, Memory | None]
+    memory: dict[str, ProcessMemory | None]
 
 
-def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) -> Opening:
+def measure(spec: BenchSpec, contender: Contender, clock: Clock = time.perf_counter) -> Opening:
     """Measure in this process. Raises as opening and running an engine do."""
     folder = spec.cache or default_folder()
     before, start = _entries(folder), clock()
@@ -83,7 +83,7 @@ def measure(spec: Spec, contender: Contender, clock: Clock = time.perf_counter) 
     )
 
 
-def measure_apart(spec: Spec, contender: Contender) -> list[Opening]:
+def measure_apart(spec: BenchSpec, contender: Contender) -> list[Opening]:
     """As `measure`, in a fresh process. Two openings where the first one had to fill the cache."""
     opening = _in_child(spec, contender)
     return [opening, _in_child(spec, contender)] if opening.unpacked else [opening]
@@ -93,7 +93,7 @@ def _entries(folder: Path) -> set[str]:
     return {path.name for path in (folder / "serve").glob("*")}
 
 
-def _in_child(spec: Spec, contender: Contender) -> Opening:
+def _in_child(spec: BenchSpec, contender: Contender) -> Opening:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_serve, args=(theirs, spec, contender), daemon=True)
@@ -116,7 +116,7 @@ def _in_child(spec: Spec, contender: Contender) -> Opening:
     return answer
 
 
-def _serve(connection: Connection, spec: Spec, contender: Contender) -> None:
+def _serve(connection: Connection, spec: BenchSpec, contender: Contender) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends this one
     try:
         connection.send(measure(spec, contender))

@@ -16,7 +16,7 @@ from runtime.bench.peers import PEERS
 from runtime.bench.spec import (
     ENGINES,
     LEVELS,
-    Spec,
+    BenchSpec,
     absent_engines,
     choose,
     choose_engines,
@@ -39,10 +39,10 @@ DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BenchCommand:
     """A command line that can be carried out. `about`: what the report says of it."""
 
-    spec: Spec
+    spec: BenchSpec
     bundle: Bundle
     about: dict[str, Any]
     out: Path
@@ -51,14 +51,14 @@ class Asked:
     json: bool
 
 
-def parse(arguments: Sequence[str] | None = None) -> Asked:
+def parse(arguments: Sequence[str] | None = None) -> BenchCommand:
     """Read the command line, and open the bundle. Raises `UsageError`, and as `Bundle.open` does."""
     options = _parser().parse_args(arguments)
     bundle = Bundle.open(options.bundle)
     spec = _spec(options, bundle)
     out = Path(options.out) if options.out else bundle.root.with_name(f"{bundle.root.name}.bench")
     about = _about(spec, bundle, sys.argv[1:] if arguments is None else arguments)
-    return Asked(spec, bundle, about, out, options.overwrite, not options.no_charts, options.json)
+    return BenchCommand(spec, bundle, about, out, options.overwrite, not options.no_charts, options.json)
 
 
 def _parser() -> Parser:
@@ -117,7 +117,7 @@ def _add_output(group: Group) -> None:
     group.add_argument("--json", action="store_true", help="print the report as JSON on standard output")
 
 
-def _spec(options: Namespace, bundle: Bundle) -> Spec:
+def _spec(options: Namespace, bundle: Bundle) -> BenchSpec:
     manifest = bundle.manifest
     settings = resolve(
         manifest, solver=options.solver, steps=options.steps, guidance=options.guidance, size=options.size
@@ -136,7 +136,7 @@ def _spec(options: Namespace, bundle: Bundle) -> Spec:
         raise UsageError(f"--minutes {options.minutes}: give a number above 0")
     batch = options.batch or default_batch(max(expert.macs for expert in manifest.experts.values()))
     peers = choose(options.peers, tuple(PEERS), "--peers") if options.peers not in (None, "all") else ()
-    return Spec(
+    return BenchSpec(
         bundle=Path(options.bundle),
         engines=choose_engines(options.engine, manifest),
         absent=absent_engines(options.engine, manifest),
@@ -194,7 +194,7 @@ def _pythons(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _about(spec: Spec, bundle: Bundle, arguments: Sequence[str]) -> dict[str, Any]:
+def _about(spec: BenchSpec, bundle: Bundle, arguments: Sequence[str]) -> dict[str, Any]:
     source = bundle.manifest.source
     return {
         "command": shlex.join(["python", "-m", "runtime.bench", *arguments]),

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from runtime.bench.spec import Spec
+from runtime.bench.spec import BenchSpec
 from runtime.bench.workload import Float32, Inputs
 from runtime.errors import PeerFailure
 
@@ -54,7 +54,7 @@ PEERS: Mapping[str, Peer] = {
 class PeerProcess:
     """A running peer that has loaded the model. A context manager: leaving it ends the process."""
 
-    def __init__(self, name: str, spec: Spec, graph: Path | None, folder: Path) -> None:
+    def __init__(self, name: str, spec: BenchSpec, graph: Path | None, folder: Path) -> None:
         """`graph` is the dense expert's portable one, if there is one; arrays go through `folder`.
 
         Raises `PeerFailure`.
@@ -104,7 +104,7 @@ class PeerProcess:
         output: Float32 = np.load(path)
         return output
 
-    def image(self, spec: Spec, prompt: str, rows: int) -> float:
+    def image(self, spec: BenchSpec, prompt: str, rows: int) -> float:
         """Prompt to pixels, in as many UNet steps as `rows`: the seconds. Raises `PeerFailure`."""
         settings = spec.settings
         found = self._ask(

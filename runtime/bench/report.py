@@ -11,9 +11,9 @@ from typing import Any
 
 from runtime.bench import charts, markdown
 from runtime.bench.arrivals import Arrivals
-from runtime.bench.mixture import Mixture, Pass
+from runtime.bench.mixture import MixturePasses, Pass
 from runtime.bench.peak import Peak
-from runtime.bench.results import Comparison, Entry, Findings
+from runtime.bench.results import Comparison, Entry, Results
 from runtime.errors import OutputFailure
 from runtime.service.work_stats import KINDS
 from runtime.timing.statistics import median_of, speed_up, summarize
@@ -24,7 +24,7 @@ FORMAT, VERSION = "aptp-bench", 1
 Document = dict[str, Any]
 
 
-def document(findings: Findings) -> Document:
+def document(findings: Results) -> Document:
     """The findings, and beside the raw samples what follows from them."""
     plain = findings.plain()
     plain["peak"]["macs_per_second"] = findings.peak.rate
@@ -66,7 +66,7 @@ def _entry(entry: Entry, comparison: Comparison, peak: Peak) -> Document:
     return found
 
 
-def _mixture(mixture: Mixture) -> Document:
+def _mixture(mixture: MixturePasses) -> Document:
     """`ratio`: the mixture's images per second over the control's. `at_equal_cost`: the same of MACs."""
     rounds = list(zip(mixture.mixed, mixture.alone, strict=False))
     ratio = median_of([alone.seconds / mixed.seconds for mixed, alone in rounds])

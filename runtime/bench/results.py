@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from runtime.bench.arrivals import Arrivals
-from runtime.bench.mixture import Mixture
+from runtime.bench.mixture import MixturePasses
 from runtime.bench.opening import Opening
 from runtime.bench.peak import Peak
-from runtime.machine.process_memory import Memory
+from runtime.machine.process_memory import ProcessMemory
 from runtime.timing.turns import Series
 
 
@@ -43,7 +43,7 @@ class PeerLoad:
     name: str
     seconds: float
     versions: dict[str, str]
-    memory: Memory | None = None
+    memory: ProcessMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class NotRun:
 
 
 @dataclass(slots=True)
-class Findings:
+class Results:
     """Everything. `about`: what was asked for; `moments`: the machine before and after.
 
     `end` says how the run ended, and `failed` that it went no further.
@@ -69,7 +69,7 @@ class Findings:
     openings: list[Opening] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     peers: list[PeerLoad] = field(default_factory=list)
-    mixture: Mixture | None = None
+    mixture: MixturePasses | None = None
     arrivals: list[Arrivals] = field(default_factory=list)
     not_run: list[NotRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

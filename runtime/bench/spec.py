@@ -30,7 +30,7 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class BenchSpec:
     """One benchmark. The first contender is the one that ratios are quoted against.
 
     Engines that are `absent` are listed as not run, each with its reason. `rows` are the batch rows of the

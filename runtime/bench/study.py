@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 from runtime.bench import mixture
 from runtime.bench.arrivals import OpenLoop
-from runtime.bench.comparison import Contest
+from runtime.bench.comparison import ComparisonRun
 from runtime.bench.memory_groups import does_not_fit, line_ups
 from runtime.bench.mixture import ClosedLoop
 from runtime.bench.opening import measure_apart
-from runtime.bench.results import Comparison, Entry, Findings, NotRun
-from runtime.bench.spec import Spec, precisions
+from runtime.bench.results import Comparison, Entry, NotRun, Results
+from runtime.bench.spec import BenchSpec, precisions
 from runtime.bench.workload import Clock, Workload
 from runtime.bundle.reader import Bundle
 from runtime.cli.progress import Progress
@@ -28,14 +28,14 @@ class OutOfTime(Exception):
     """The minutes that a study was given are over. What it measured in them stands."""
 
 
-class Study:
+class Benchmark:
     """What `spec` asks for, into `findings`."""
 
     def __init__(
         self,
-        spec: Spec,
+        spec: BenchSpec,
         bundle: Bundle,
-        findings: Findings,
+        findings: Results,
         progress: Progress,
         clock: Clock = time.monotonic,
     ) -> None:
@@ -97,10 +97,10 @@ class Study:
                         "with --memory"
                     )
                 self._progress.begin("opening " + ", ".join(rival.name for rival in group))
-                with Contest(group, self._spec, self._findings, Path(folder), self._round) as contest:
+                with ComparisonRun(group, self._spec, self._findings, Path(folder), self._round) as contest:
                     self._levels(contest, levels)
 
-    def _levels(self, contest: Contest, levels: Sequence[str]) -> None:
+    def _levels(self, contest: ComparisonRun, levels: Sequence[str]) -> None:
         for level in levels:
             for rows in self._spec.rows if level == "step" else (1,):
                 self._progress.begin(f"{level}, {rows} row{'s' * (rows > 1)}" if level == "step" else level)

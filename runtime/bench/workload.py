@@ -16,10 +16,10 @@ from runtime.diffusion.denoising import Request
 from runtime.diffusion.noise import normal
 from runtime.diffusion.schedule import Trajectory
 from runtime.engines.engine import Engine
-from runtime.engines.shape_bucket import Bucket
+from runtime.engines.shape_bucket import ShapeBucket
 from runtime.errors import EngineFailure
 from runtime.request.settings import Settings
-from runtime.service.batch import Call
+from runtime.service.batch import Batch
 from runtime.service.order import code_of
 from runtime.timing.turns import Work
 
@@ -40,7 +40,7 @@ class Workload:
         self.shape = (manifest.latent.channels, settings.height // scale, settings.width // scale)
         self.course = runtime.models.course(settings.solver, settings.steps)
         self._numbers = count()
-        self._engines: dict[Bucket, Engine] = {}
+        self._engines: dict[ShapeBucket, Engine] = {}
 
     def engine(self, expert: str, rows: int) -> Engine:
         """The engine for UNet calls of `rows` rows, opened if it is not, whatever memory it takes."""
@@ -96,7 +96,7 @@ class Workload:
 
         def run() -> Float32:
             request = self.request(PROMPT, expert, seed=0)
-            engine, call = self.engine(expert, request.rows), Call([request])
+            engine, call = self.engine(expert, request.rows), Batch([request])
             while not request.ended:
                 call.run(engine)
             return request.result()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from runtime.bundle.schema import DENSE, Compiled, Expert, Gates, Model, Range
+from runtime.bundle.schema import DENSE, Compiled, Expert, Model, Range, SupernetGates
 from runtime.errors import ManifestError
 from runtime.files.strict_json import Fields, as_integer
 from runtime.files.verified import FileEntry, check_path
@@ -24,7 +24,7 @@ _GATES = 1 << 14
 
 
 def identity(
-    entry: Compiled, model: Model, files: Mapping[str, FileEntry], gates: Gates | None = None
+    entry: Compiled, model: Model, files: Mapping[str, FileEntry], gates: SupernetGates | None = None
 ) -> str:
     """What the entry's `identity` has to be: the SHA-256 of everything that decides what the file computes.
 
@@ -56,11 +56,14 @@ def parse(fields: Fields) -> Compiled:
     return entry
 
 
-def parse_gates(fields: Fields) -> Gates:
+def parse_gates(fields: Fields) -> SupernetGates:
     """A code. Raises `ManifestError`."""
-    gates = Gates(fields.integer("count", 1, _GATES), fields.text("bits"))
+    gates = SupernetGates(fields.integer("count", 1, _GATES), fields.text("bits"))
     digits = -(-gates.count // 4)
-    if not re.fullmatch(f"[0-9a-f]{{{digits}}}", gates.bits) or Gates.of(map(bool, gates.kept)) != gates:
+    if (
+        not re.fullmatch(f"[0-9a-f]{{{digits}}}", gates.bits)
+        or SupernetGates.of(map(bool, gates.kept)) != gates
+    ):
         raise fields.error("bits", f"must be {gates.count} bits in {digits} hexadecimal digits, then 0")
     fields.close()
     return gates

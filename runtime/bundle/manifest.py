@@ -13,6 +13,7 @@ from runtime.bundle import compiled
 from runtime.bundle.schema import (
     DENSE,
     GUIDANCE,
+    BundleSource,
     Conditioning,
     Decoder,
     Defaults,
@@ -22,11 +23,10 @@ from runtime.bundle.schema import (
     Latent,
     Manifest,
     Model,
+    OutOfDistribution,
     RouterEntry,
     Schedule,
-    Source,
     TokenizerEntry,
-    Unfamiliar,
 )
 from runtime.errors import ManifestError, nearest
 from runtime.files.strict_json import Fields, as_integer, as_number, as_text, check_surrogates, decode
@@ -86,8 +86,8 @@ def _minor(version: str) -> int:
     return int(match[2])
 
 
-def _source(fields: Fields) -> Source:
-    source = Source(fields.text("name"), fields.digest("checkpoint"), fields.flag("trained"))
+def _source(fields: Fields) -> BundleSource:
+    source = BundleSource(fields.text("name"), fields.digest("checkpoint"), fields.flag("trained"))
     fields.close()
     return source
 
@@ -204,8 +204,8 @@ def _router(fields: Fields) -> RouterEntry:
     return router
 
 
-def _unfamiliar(fields: Fields) -> Unfamiliar:
-    unfamiliar = Unfamiliar(fields.number("beyond"), fields.text("expert"))
+def _unfamiliar(fields: Fields) -> OutOfDistribution:
+    unfamiliar = OutOfDistribution(fields.number("beyond"), fields.text("expert"))
     if unfamiliar.beyond <= 0:
         raise fields.error("beyond", "must be above 0")
     fields.close()

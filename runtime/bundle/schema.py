@@ -11,7 +11,7 @@ GUIDANCE = 1000.0  # the most that a request may ask for
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class BundleSource:
     """Where the weights come from; `trained` is false for random ones."""
 
     name: str
@@ -67,14 +67,14 @@ class Range(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Gates:
+class SupernetGates:
     """A code as the supernet takes it: `count` gates, four to a hexadecimal digit, highest bit first."""
 
     count: int
     bits: str
 
     @classmethod
-    def of(cls, kept: Iterable[bool]) -> "Gates":
+    def of(cls, kept: Iterable[bool]) -> "SupernetGates":
         """The gates that are kept, 0 in what the last digit has left over."""
         text = "".join(str(int(one)) for one in kept)
         digits = -(-len(text) // 4)
@@ -137,7 +137,7 @@ class Conditioning:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfamiliar:
+class OutOfDistribution:
     """Prompts whose distance from those of the training is above `beyond` go to `expert`."""
 
     beyond: float
@@ -156,7 +156,7 @@ class RouterEntry:
     codes: int
     tie: float
     fallback: str | None
-    unfamiliar: Unfamiliar | None = None
+    unfamiliar: OutOfDistribution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class Expert:
     macs: int
     earned: tuple[Earned, ...] = ()
     compiled: tuple[Compiled, ...] = ()
-    gates: Gates | None = None
+    gates: SupernetGates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ class Manifest:
 
     version: str
     producer: Mapping[str, str]
-    source: Source
+    source: BundleSource
     defaults: Defaults
     latent: Latent
     encoders: Mapping[str, EncoderEntry]

@@ -30,7 +30,7 @@ class Row(NamedTuple):
     estimate: tuple[float, float]
 
 
-class Course(NamedTuple):
+class SolverSteps(NamedTuple):
     """The rows of one solver at one step count, and what the start noise is multiplied by."""
 
     rows: tuple[Row, ...]
@@ -47,7 +47,7 @@ class Solver:
         self._table = np.frombuffer(data, dtype="<f4").reshape(-1, width)
         if not np.isfinite(self._table).all():
             raise ManifestError(f"{schedule.table}: holds a value that is not finite")
-        self._courses: dict[int, Course] = {}
+        self._courses: dict[int, SolverSteps] = {}
 
     @classmethod
     def load(cls, bundle: Bundle, name: str) -> "Solver":
@@ -55,13 +55,13 @@ class Solver:
         schedule = bundle.manifest.schedules[name]
         return cls(name, schedule, bundle.read(schedule.table))
 
-    def course(self, steps: int) -> Course:
+    def course(self, steps: int) -> SolverSteps:
         """The rows for `steps` steps. Raises `UsageError` where the solver does not offer them."""
         if steps not in self._courses:
             self._courses[steps] = self._read(steps)
         return self._courses[steps]
 
-    def _read(self, steps: int) -> Course:
+    def _read(self, steps: int) -> SolverSteps:
         rows, window = self.schedule.rows, self.schedule.window
         if not 1 <= steps <= len(rows) or not rows[steps - 1]:
             offered = _ranges([n for n, count in enumerate(rows, start=1) if count])
@@ -74,7 +74,7 @@ class Solver:
                 raise ManifestError(
                     f"{self.schedule.table}: row {index} for {steps} steps reads before the first row"
                 )
-        return Course(course, self.schedule.noise_scale[steps - 1], window)
+        return SolverSteps(course, self.schedule.noise_scale[steps - 1], window)
 
 
 def _row(values: Sequence[float], window: int) -> Row:
@@ -101,7 +101,7 @@ class Trajectory:
     States and outputs of the last steps live in rings as long as the window asks, and are never copied.
     """
 
-    def __init__(self, course: Course, noise: Float32) -> None:
+    def __init__(self, course: SolverSteps, noise: Float32) -> None:
         self.course, self.position = course, 0
         # One state more than the window: the next one is summed up while all of the window is still read.
         self._states = np.empty((course.window + 1, *noise.shape), np.float32)

@@ -103,12 +103,12 @@ def open_model(
     overrides: Mapping[str, int] | None = None,
     precision: str = "float32",
     threads: int | None = None,
-) -> "Model":
+) -> "OpenVinoGraph":
     """Open `graph` with the dimensions named in `overrides` pinned: `batch`, `height`, `width`.
 
     `precision` is `float32` or `bfloat16`: what products compute in. Raises `EngineFailure`.
     """
-    return Model(compiled(graph, overrides or {}, settings(precision, threads)), graph)
+    return OpenVinoGraph(compiled(graph, overrides or {}, settings(precision, threads)), graph)
 
 
 def settings(precision: str, threads: int | None = None) -> dict[str, str]:
@@ -141,7 +141,7 @@ def _pinned(item: Any, overrides: Mapping[str, int]) -> Any:
     return shape
 
 
-class Model(Graph):
+class OpenVinoGraph(Graph):
     """A graph that OpenVINO opened; one call at a time."""
 
     def __init__(self, compiled: Any, path: Path) -> None:

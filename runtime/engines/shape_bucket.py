@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Bucket(NamedTuple):
+class ShapeBucket(NamedTuple):
     """A model and the shapes it is opened for. `rows` 0 leaves the batch open."""
 
     model: str

@@ -7,7 +7,7 @@ PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ProcessMemory:
     """Bytes of one process: in memory, of those private (no file behind them), and the most there ever was.
 
     Mapped weights are in `resident` and not in `private`: the system may share them, or take them back.
@@ -18,12 +18,12 @@ class Memory:
     peak: int
 
 
-def read(process: int | str = "self", proc: Path = PROC) -> Memory | None:
+def read(process: int | str = "self", proc: Path = PROC) -> ProcessMemory | None:
     """The memory of a process, or None where the system does not tell."""
     try:
         rollup = _fields((proc / str(process) / "smaps_rollup").read_text())
         status = _fields((proc / str(process) / "status").read_text())
-        return Memory(rollup["Rss"], rollup["Anonymous"], status["VmHWM"])
+        return ProcessMemory(rollup["Rss"], rollup["Anonymous"], status["VmHWM"])
     except (OSError, KeyError):
         return None
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.bundle.schema import Expert
-from runtime.diffusion.schedule import Course
+from runtime.diffusion.schedule import SolverSteps
 from runtime.engines.engine import Graph
 from runtime.errors import EngineFailure
 from runtime.models.sessions import Sessions
@@ -32,7 +32,7 @@ class Clock:
         self._width: int | None = None
         self._lock = threading.Lock()
 
-    def __call__(self, plan: Sequence[str], course: Course) -> Float32:
+    def __call__(self, plan: Sequence[str], course: SolverSteps) -> Float32:
         """The time embeddings [rows, E] of a course, each by the expert that the plan names for its row.
 
         Raises `EngineFailure`, and what opening a graph raises.

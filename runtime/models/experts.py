@@ -12,7 +12,7 @@ from runtime.engines.choice import ON_GRAPHS, PROVIDER_OF, fitting
 from runtime.engines.engine import Engine, GraphEngine
 from runtime.engines.providers import ON_GPU
 from runtime.engines.session import BoundEngine, Session
-from runtime.engines.shape_bucket import Bucket
+from runtime.engines.shape_bucket import ShapeBucket
 from runtime.errors import EngineFailure, UsageError
 from runtime.files.verified import FileEntry
 from runtime.models.sessions import Sessions
@@ -51,7 +51,7 @@ class Experts:
         assert gates is not None, "where there is a supernet, the manifest has every expert's gates"
         return {"gates": np.array([gates.kept], np.float32)}
 
-    def open(self, bucket: Bucket) -> Engine:
+    def open(self, bucket: ShapeBucket) -> Engine:
         """The engine for a bucket. Raises as `Sessions` does, and `UsageError` for what it does not take."""
         if self._engine in ON_GRAPHS:
             return self._graph(bucket)
@@ -77,7 +77,7 @@ class Experts:
         most = min(self._compiled(name).profile["batch"].most for name in self._manifest.experts)
         return max(1, min(batch, most // 2))
 
-    def cost(self, bucket: Bucket) -> int:
+    def cost(self, bucket: ShapeBucket) -> int:
         """Bytes that the engine's weights are expected to hold."""
         files = self._manifest.files
         if self._engine not in ON_GRAPHS:
@@ -89,13 +89,13 @@ class Experts:
         held = openvino.HELD[precision.of(expert, self._engine, self._asked)]
         return int(held / 2 * files[expert.model.weights].size)
 
-    def key(self, expert: str, rows: int, height: int, width: int) -> Bucket:
+    def key(self, expert: str, rows: int, height: int, width: int) -> ShapeBucket:
         """What an engine for the call is specialised to: a compiled one serves all that its profile takes."""
         if self._engine in ON_GRAPHS:
-            return Bucket(expert, rows, height, width)
-        return Bucket(self.engine_of(expert), 0, 0, 0)
+            return ShapeBucket(expert, rows, height, width)
+        return ShapeBucket(self.engine_of(expert), 0, 0, 0)
 
-    def _graph(self, bucket: Bucket) -> Engine:
+    def _graph(self, bucket: ShapeBucket) -> Engine:
         expert = self._manifest.experts[bucket.model]
         sides = {"height": bucket.height, "width": bucket.width}
         graph = self._sessions.open_on(

@@ -8,18 +8,18 @@ import numpy.typing as npt
 
 from runtime.bundle.reader import Bundle
 from runtime.diffusion.denoising import Request, constant_plan
-from runtime.diffusion.schedule import Course, Solver, Trajectory
+from runtime.diffusion.schedule import Solver, SolverSteps, Trajectory
 from runtime.engines import precision as precisions
 from runtime.engines.choice import choose, provider_beside
 from runtime.engines.engine import Engine, Graph
-from runtime.engines.shape_bucket import Bucket
+from runtime.engines.shape_bucket import ShapeBucket
 from runtime.errors import EngineFailure, UsageError
 from runtime.machine.memory import half_of_memory
 from runtime.models.cache import Cache
 from runtime.models.clock import Clock
 from runtime.models.encoder import Encoder
 from runtime.models.experts import Experts, memory_of
-from runtime.models.router import Route, Router
+from runtime.models.router import Router, RouterOutput
 from runtime.models.sessions import Sessions
 from runtime.request.settings import check_limit
 from runtime.scheduling.capacity import Capacity
@@ -104,7 +104,7 @@ class Models:
         """Whether prompts are routed on an encoder that conditions nothing."""
         return self._manifest.router.encoder not in self._inputs.values()
 
-    def route(self, prompt: str) -> Route:
+    def route(self, prompt: str) -> RouterOutput:
         """The code that a prompt goes to."""
         return self._router(self._encoders[self._manifest.router.encoder](prompt))
 
@@ -121,7 +121,7 @@ class Models:
         for encoder in self._encoders.values():
             encoder.forget()
 
-    def course(self, solver: str, steps: int) -> Course:
+    def course(self, solver: str, steps: int) -> SolverSteps:
         """The rows of a solver. Raises `UsageError` where it does not offer `steps`."""
         if solver not in self._solvers:
             self._solvers[solver] = Solver.load(self.bundle, solver)
@@ -137,21 +137,21 @@ class Models:
         plan = constant_plan(expert, len(trajectory.course.rows))
         return Request(plan, trajectory, self.clock(plan, trajectory.course), wanted, unwanted, guidance)
 
-    def bucket(self, expert: str, rows: int, height: int, width: int) -> Bucket:
+    def bucket(self, expert: str, rows: int, height: int, width: int) -> ShapeBucket:
         """What the engine for calls of `rows` rows a request is specialised to. Raises `UsageError`."""
         self.experts.check(expert, rows, height, width)
         # An engine per group size would hold the weights once more each: with batching, one serves all.
         return self.experts.key(expert, rows if self.batch == 1 else 0, height, width)
 
-    def decoder_bucket(self, height: int, width: int) -> Bucket:
+    def decoder_bucket(self, height: int, width: int) -> ShapeBucket:
         """What the decoder of latents [C, height, width] is specialised to: one image a call."""
-        return Bucket(DECODER, 1, height, width)
+        return ShapeBucket(DECODER, 1, height, width)
 
-    def open_engine(self, bucket: Bucket) -> Engine:
+    def open_engine(self, bucket: ShapeBucket) -> Engine:
         """The engine for an expert's bucket. Raises as `Sessions` does."""
         return self.experts.open(bucket)
 
-    def open_decoder(self, bucket: Bucket) -> Graph:
+    def open_decoder(self, bucket: ShapeBucket) -> Graph:
         """The decoder, in float32: it runs once per image, and low precision shows as banding."""
         graph = self._sessions.open(
             self._manifest.decoder.model,
@@ -172,7 +172,7 @@ class Models:
             raise EngineFailure(f"decoder: gave an image of shape {image.shape} instead of {expected}")
         return image, time.perf_counter() - start
 
-    def cost(self, bucket: Bucket) -> int:
+    def cost(self, bucket: ShapeBucket) -> int:
         """Bytes that the weights of an engine are expected to hold."""
         if bucket.model != DECODER:
             return self.experts.cost(bucket)

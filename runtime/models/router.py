@@ -11,7 +11,7 @@ from runtime.models.encoder import Encoding
 from runtime.models.sessions import Sessions
 
 
-class Route(NamedTuple):
+class RouterOutput(NamedTuple):
     """A code, and by how much its similarity beats that of every other (None if there is no other).
 
     `distance`: how far the prompt lies from those of the training (about 1: like them); None where the bundle
@@ -33,7 +33,7 @@ class Router:
         for output in self._outputs:
             self._session.require(["embedding", "attention_mask"], output)
 
-    def __call__(self, encoding: Encoding) -> Route:
+    def __call__(self, encoding: Encoding) -> RouterOutput:
         """Route an encoded prompt. Raises `EngineFailure` for outputs that are no numbers."""
         similarity, *distance = self._session.run_all(
             self._outputs, {"embedding": encoding.embedding, "attention_mask": encoding.mask}
@@ -49,16 +49,16 @@ class Router:
         return route._replace(distance=float(distance[0][0]))
 
 
-def choose(similarity: npt.NDArray[np.float32], tie: float) -> Route:
+def choose(similarity: npt.NDArray[np.float32], tie: float) -> RouterOutput:
     """The lowest code whose similarity [codes] lies within `tie` of the best."""
     best = similarity.max()
     code = int(np.flatnonzero(best - similarity <= tie)[0])
     # Of the best, not of the winner of a tie: a tie's margin is tiny, never negative.
     others = np.delete(similarity, similarity.argmax())
-    return Route(code, float(best - others.max()) if others.size else None)
+    return RouterOutput(code, float(best - others.max()) if others.size else None)
 
 
-def wanted(entry: RouterEntry, route: Route) -> tuple[str, bool]:
+def wanted(entry: RouterEntry, route: RouterOutput) -> tuple[str, bool]:
     """Whose a prompt is: the expert of its code, or (true) that of prompts unlike those of the training."""
     unfamiliar = entry.unfamiliar
     if unfamiliar and route.distance is not None and route.distance > unfamiliar.beyond:

@@ -23,7 +23,7 @@ class Stay:
     ran: float = 0.0
 
 
-class Memory:
+class MemoryBudget:
     """The engines' bookkeeping. `cost` gives the bytes that one is expected to hold."""
 
     def __init__(self, budget: int, cost: Callable[[Key], int]) -> None:

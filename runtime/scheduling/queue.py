@@ -5,7 +5,7 @@ import math
 from typing import Generic
 
 from runtime.errors import QueueFull
-from runtime.scheduling.ticket import State, T, Ticket
+from runtime.scheduling.ticket import T, Ticket, TicketState
 
 
 class Queue(Generic[T]):
@@ -43,21 +43,23 @@ class Queue(Generic[T]):
         """The next one to start. It has left the queue."""
         while self._heap:
             _, ticket = heapq.heappop(self._heap)
-            if ticket.state is State.QUEUED:
+            if ticket.state is TicketState.QUEUED:
                 self._waiting -= 1
                 return ticket
         return None
 
     def leave(self, ticket: Ticket[T]) -> None:
         """Count one out that was cancelled or has expired; its place in line is cleared when it is due."""
-        assert ticket.state is State.QUEUED
+        assert ticket.state is TicketState.QUEUED
         self._waiting -= 1
         if len(self._heap) > 2 * self._waiting + 16:  # those gone do not pile up
             self._heap = [
-                entry for entry in self._heap if entry[1].state is State.QUEUED and entry[1] is not ticket
+                entry
+                for entry in self._heap
+                if entry[1].state is TicketState.QUEUED and entry[1] is not ticket
             ]
             heapq.heapify(self._heap)
 
     def tickets(self) -> list[Ticket[T]]:
         """All that wait, in no order."""
-        return [ticket for _, ticket in self._heap if ticket.state is State.QUEUED]
+        return [ticket for _, ticket in self._heap if ticket.state is TicketState.QUEUED]

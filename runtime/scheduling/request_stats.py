@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from runtime.scheduling.ticket import End
+from runtime.scheduling.ticket import TicketEnd
 
 _SMOOTHING = 0.2
 
 
 @dataclass(slots=True)
-class Counts:
+class RequestStats:
     """Requests so far, by how they ended. `pace`: seconds between two that finish, while there is work."""
 
     admitted: int = 0
@@ -20,7 +20,7 @@ class Counts:
     pace: float = 1.0
     _last: float | None = field(default=None)
 
-    def add(self, end: End) -> None:
+    def add(self, end: TicketEnd) -> None:
         """Count a request that ended."""
         setattr(self, end.value, getattr(self, end.value) + 1)
 

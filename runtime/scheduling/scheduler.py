@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple
 
-from runtime.scheduling.memory import Memory
+from runtime.scheduling.memory import MemoryBudget
 from runtime.scheduling.queue import Queue
-from runtime.scheduling.request_stats import Counts
-from runtime.scheduling.ticket import End, Key, State, T, Ticket
+from runtime.scheduling.request_stats import RequestStats
+from runtime.scheduling.ticket import Key, T, Ticket, TicketEnd, TicketState
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QueueLimits:
     """`running` requests share calls and `queued` ones wait (None: any number).
 
     `patience`: how often a group that could be fuller is passed over for younger ones. `advantage`: seconds
@@ -35,14 +35,14 @@ class Limits:
     advantage: float = 10.0
 
 
-class Opening(NamedTuple):
+class EngineOpening(NamedTuple):
     """An engine to be opened; `victims` are to be let go first."""
 
     key: Key
     victims: Sequence[Key]
 
 
-class Group(NamedTuple, Generic[T]):
+class CallGroup(NamedTuple, Generic[T]):
     """Requests that share the next call on an engine."""
 
     key: Key
@@ -52,13 +52,13 @@ class Group(NamedTuple, Generic[T]):
 class Scheduler(Generic[T]):
     """Decides for requests of one machine. `capacity` says how many may share a call on an engine."""
 
-    def __init__(self, limits: Limits, memory: Memory, capacity: Callable[[Key], int]) -> None:
-        self.limits, self.memory, self.counts = limits, memory, Counts()
+    def __init__(self, limits: QueueLimits, memory: MemoryBudget, capacity: Callable[[Key], int]) -> None:
+        self.limits, self.memory, self.counts = limits, memory, RequestStats()
         self.queue: Queue[T] = Queue(limits.queued, limits.advantage)
         self._capacity = capacity
         self._running: list[Ticket[T]] = []  # by rank
         self._preparing: Ticket[T] | None = None
-        self._group: Group[T] | None = None
+        self._group: CallGroup[T] | None = None
         self._leaving: frozenset[Key] = frozenset()
         self._settled = False  # every engine that is needed, or will be, is known to be in memory
         self._skipped: dict[Key, int] = {}  # how often an engine's group was passed over for a younger one
@@ -84,12 +84,12 @@ class Scheduler(Generic[T]):
 
     def cancel(self, ticket: Ticket[T]) -> bool:
         """End a request that its owner takes back; False where it has ended already."""
-        return self._end(ticket, End.CANCELLED)
+        return self._end(ticket, TicketEnd.CANCELLED)
 
     def expire(self, now: float) -> list[Ticket[T]]:
         """End the requests whose deadline has come; gives them."""
         late = [ticket for ticket in self.tickets() if ticket.deadline is not None and ticket.deadline <= now]
-        return [ticket for ticket in late if self._end(ticket, End.EXPIRED)]
+        return [ticket for ticket in late if self._end(ticket, TicketEnd.EXPIRED)]
 
     @property
     def next_deadline(self) -> float | None:
@@ -108,7 +108,7 @@ class Scheduler(Generic[T]):
             return None
         ticket = self.queue.pop()
         if ticket is not None:
-            ticket.state, self._preparing = State.PREPARING, ticket
+            ticket.state, self._preparing = TicketState.PREPARING, ticket
             insort(self._running, ticket, key=lambda each: each.rank)
         return ticket
 
@@ -116,14 +116,14 @@ class Scheduler(Generic[T]):
         """Note that a request is prepared, or cannot be; False where it has ended meanwhile."""
         assert ticket is self._preparing
         self._preparing = None
-        if ticket.state is State.ENDED:
+        if ticket.state is TicketState.ENDED:
             return False
         if failed:
-            return self._end(ticket, End.FAILED)
-        ticket.state, self._settled = State.RUNNING, False
+            return self._end(ticket, TicketEnd.FAILED)
+        ticket.state, self._settled = TicketState.RUNNING, False
         return True
 
-    def next_opening(self) -> Opening | None:
+    def next_opening(self) -> EngineOpening | None:
         """The engine to be opened now: the first that is needed, or will be, and can be given room."""
         self._leaving = frozenset()
         if self._settled or self.memory.opening is not None:
@@ -146,7 +146,7 @@ class Scheduler(Generic[T]):
     def not_opened(self, key: Key) -> list[Ticket[T]]:
         """Note that an engine cannot be opened: whoever needs it now ends; gives them."""
         self.memory.failed(key)
-        return [t for t in self._ready() if t.task.need == key and self._end(t, End.FAILED)]
+        return [t for t in self._ready() if t.task.need == key and self._end(t, TicketEnd.FAILED)]
 
     def evict(self, unwanted: Callable[[Key], bool]) -> list[Key]:
         """Give up engines that are not in use; gives their keys."""
@@ -158,14 +158,14 @@ class Scheduler(Generic[T]):
         self._settled = False
         return keys
 
-    def next_call(self) -> Group[T] | None:
+    def next_call(self) -> CallGroup[T] | None:
         """Who takes part in the call to be made now."""
         if self._group is not None:
             return None
         heads = self._heads()
         if heads:
             key = self._choose(heads)
-            self._group = Group(key, heads[key])
+            self._group = CallGroup(key, heads[key])
             served = heads[key][0].rank
             self._skipped = {
                 other: self._skipped.get(other, 0) + (head[0].rank < served)
@@ -180,7 +180,7 @@ class Scheduler(Generic[T]):
         key, tickets = self._group
         self._group = None
         self.memory.ran(key, seconds)
-        end = End.FAILED if failed else End.FINISHED
+        end = TicketEnd.FAILED if failed else TicketEnd.FINISHED
         ended = [ticket for ticket in tickets if (failed or ticket.task.ended) and self._end(ticket, end)]
         # Whoever has ended needs nothing; whoever goes on to another engine might need one that is not there.
         self._settled &= all(ticket.end or ticket.task.need == key for ticket in tickets)
@@ -189,13 +189,13 @@ class Scheduler(Generic[T]):
         return ended
 
     def _ready(self) -> list[Ticket[T]]:
-        return [ticket for ticket in self._running if ticket.state is State.RUNNING]
+        return [ticket for ticket in self._running if ticket.state is TicketState.RUNNING]
 
     def _heads(self) -> dict[Key, list[Ticket[T]]]:
         """Of each engine in memory, the first who need it: as many as share a call."""
         heads: dict[Key, list[Ticket[T]]] = {}
         for ticket in self._running:
-            if ticket.state is State.RUNNING:
+            if ticket.state is TicketState.RUNNING:
                 key = ticket.task.need
                 if key in self.memory and key not in self._leaving:
                     group = heads.setdefault(key, [])
@@ -210,7 +210,7 @@ class Scheduler(Generic[T]):
             return min(late, key=lambda key: heads[key][0].rank)
         return min(heads, key=lambda key: (-len(heads[key]) / self._capacity(key), heads[key][0].rank))
 
-    def _open(self, key: Key, needs: dict[Key, None], *, ahead: bool) -> Opening | None:
+    def _open(self, key: Key, needs: dict[Key, None], *, ahead: bool) -> EngineOpening | None:
         victims = self.memory.victims(key, needs, ahead=ahead)
         if victims is None:
             return None
@@ -220,15 +220,15 @@ class Scheduler(Generic[T]):
         for victim in victims:
             self.memory.evict(victim)
         self.memory.start(key)
-        return Opening(key, victims)
+        return EngineOpening(key, victims)
 
-    def _end(self, ticket: Ticket[T], end: End) -> bool:
-        if ticket.state is State.ENDED:
+    def _end(self, ticket: Ticket[T], end: TicketEnd) -> bool:
+        if ticket.state is TicketState.ENDED:
             return False
-        if ticket.state is State.QUEUED:
+        if ticket.state is TicketState.QUEUED:
             self.queue.leave(ticket)
         else:
             self._running.remove(ticket)
-        ticket.state, ticket.end = State.ENDED, end
+        ticket.state, ticket.end = TicketState.ENDED, end
         self.counts.add(end)
         return True

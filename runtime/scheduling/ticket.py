@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 Key = Hashable  # an engine specialised to what it serves: whoever needs the same key can share a call
 
 
-class Task(Protocol):
+class SchedulerTask(Protocol):
     """Work that takes one call after another on engines."""
 
     @property
@@ -27,7 +27,7 @@ class Task(Protocol):
         ...
 
 
-class State(Enum):
+class TicketState(Enum):
     """Where a request is on its way."""
 
     QUEUED = "queued"
@@ -36,7 +36,7 @@ class State(Enum):
     ENDED = "ended"
 
 
-class End(Enum):
+class TicketEnd(Enum):
     """How a request ended."""
 
     FINISHED = "finished"
@@ -45,7 +45,7 @@ class End(Enum):
     EXPIRED = "expired"
 
 
-T = TypeVar("T", bound=Task)
+T = TypeVar("T", bound=SchedulerTask)
 
 
 @dataclass(eq=False, slots=True)
@@ -55,5 +55,5 @@ class Ticket(Generic[T]):
     task: T
     rank: tuple[float, int]
     deadline: float | None = None
-    state: State = field(default=State.QUEUED)
-    end: End | None = field(default=None)
+    state: TicketState = field(default=TicketState.QUEUED)
+    end: TicketEnd | None = field(default=None)

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime.serve import reply
-from runtime.serve.backend import Backend, Stream
+from runtime.serve.backend import Backend, BackendStream
 from runtime.serve.backend_state import Upstream
 from runtime.serve.client import JSON, read_json, while_connected
 from runtime.serve.event_stream import EventStream
-from runtime.serve.limits import Limits
-from runtime.serve.metrics import Course, Metrics
+from runtime.serve.limits import ClientLimits
+from runtime.serve.metrics import Metrics, RequestTimer
 from runtime.serve.problem import FieldError
 from runtime.serve.request_body import Generation, parse
 from runtime.service.events import Finished
@@ -26,7 +26,9 @@ from runtime.service.generated import Generated
 class Admission:
     """Lets requests into the runtime. `deadline`: seconds for those that name none, or None."""
 
-    def __init__(self, upstream: Upstream, metrics: Metrics, limits: Limits, deadline: float | None) -> None:
+    def __init__(
+        self, upstream: Upstream, metrics: Metrics, limits: ClientLimits, deadline: float | None
+    ) -> None:
         self._upstream, self._metrics = upstream, metrics
         self._limits, self._deadline = limits, deadline
 
@@ -60,16 +62,16 @@ class Admission:
         return Response(body, headers={"x-aptp-code": reply.code_of(images[0].choice)}, media_type=JSON)
 
     @asynccontextmanager
-    async def _admitted(self, runtime: Backend, asked: Generation) -> AsyncIterator[Sequence[Stream]]:
+    async def _admitted(self, runtime: Backend, asked: Generation) -> AsyncIterator[Sequence[BackendStream]]:
         async with AsyncExitStack() as stack:
-            streams: list[Stream] = []
+            streams: list[BackendStream] = []
             for index in range(asked.n):
                 stream = runtime.stream(asked.prompt, **asked.arguments(index, self._deadline))
                 streams.append(await stack.enter_async_context(stream))
             yield streams
 
 
-async def _all_finished(streams: Sequence[Stream], courses: Sequence[Course]) -> list[Generated]:
+async def _all_finished(streams: Sequence[BackendStream], courses: Sequence[RequestTimer]) -> list[Generated]:
     """The images in order. Raises the first failure, after the other streams were let go."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -82,7 +84,7 @@ async def _all_finished(streams: Sequence[Stream], courses: Sequence[Course]) ->
     return [task.result() for task in tasks]
 
 
-async def _finished(stream: Stream, course: Course) -> Generated:
+async def _finished(stream: BackendStream, course: RequestTimer) -> Generated:
     async for event in stream:
         course.note(event)
         if isinstance(event, Finished):

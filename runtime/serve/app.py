@@ -14,11 +14,11 @@ from runtime.serve.metrics import Metrics
 from runtime.serve.model_list import Catalogue
 from runtime.serve.operations import Operations
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from runtime.serve.problem import HANDLERS
 
 
-def build(upstream: Upstream, version: str, policy: Policy, page: Page) -> Starlette:
+def build(upstream: Upstream, version: str, policy: ClientPolicy, page: Page) -> Starlette:
     """The routes in front of an upstream."""
     metrics = Metrics(upstream)
     admission = Admission(upstream, metrics, policy.limits, policy.deadline)
@@ -42,7 +42,7 @@ def build(upstream: Upstream, version: str, policy: Policy, page: Page) -> Starl
     return app
 
 
-def _around(metrics: Metrics, policy: Policy) -> list[Middleware]:
+def _around(metrics: Metrics, policy: ClientPolicy) -> list[Middleware]:
     """The outermost first: what a token's lack or another site's page is told is observed as well."""
     around = [Middleware(Observation, metrics=metrics)]
     if policy.origins:

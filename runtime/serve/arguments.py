@@ -15,30 +15,30 @@ from runtime.errors import UsageError
 from runtime.request.settings import check_limit
 from runtime.serve.authentication import read_token
 from runtime.serve.log import FORMATS
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ServeOptions:
     """A command line that can be carried out. `runtime`: what `Runtime.open` takes besides the bundle."""
 
     bundle: str
     runtime: dict[str, Any]
     host: str
     port: int
-    policy: Policy
+    policy: ClientPolicy
     drain: float
     log_format: str
     cold: bool
 
 
-def parse(arguments: Sequence[str] | None = None) -> Options:
+def parse(arguments: Sequence[str] | None = None) -> ServeOptions:
     """Read the command line, and the token's file. Raises `UsageError`."""
     options = _parser().parse_args(arguments)
     for name in ("batch", "memory", "threads", "max_running"):
         check_limit(getattr(options, name), f"--{name.replace('_', '-')}")
     names = ("engine", "precision", "cache", "batch", "memory", "threads", "max_running", "max_queued")
-    return Options(
+    return ServeOptions(
         bundle=options.bundle,
         runtime={name: getattr(options, name) for name in names},
         host=options.host,
@@ -50,12 +50,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
 
 
-def _policy(options: Namespace) -> Policy:
+def _policy(options: Namespace) -> ClientPolicy:
     for origin in options.cors:
         if origin != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]{1,253}", origin):
             raise UsageError(f"--cors {origin!r}: give an origin such as https://example.org, or *")
     token = None if options.token_file is None else read_token(Path(options.token_file))
-    return Policy(token, tuple(options.cors), options.deadline)
+    return ClientPolicy(token, tuple(options.cors), options.deadline)
 
 
 def _parser() -> Parser:

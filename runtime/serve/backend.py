@@ -19,7 +19,7 @@ class Opened(Protocol):
     def digest(self) -> str: ...
 
 
-class Stream(Protocol):
+class BackendStream(Protocol):
     """The events of one admitted request. Leaving it cancels what has not ended."""
 
     def __aiter__(self) -> AsyncIterator[Event]: ...
@@ -54,7 +54,7 @@ class Backend(Protocol):
         code: int | Literal["dense"] | None,
         priority: int,
         deadline: float | None,
-    ) -> Stream:
+    ) -> BackendStream:
         """Admit a request at once, or raise why not."""
 
     def status(self) -> Status: ...

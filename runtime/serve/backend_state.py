@@ -11,7 +11,7 @@ from runtime.serve.backend import Backend
 from runtime.serve.log import LOGGER
 
 
-class State(Enum):
+class ServingState(Enum):
     """Where an upstream is in its life. It goes forward only."""
 
     OPENING = "opening"
@@ -29,7 +29,7 @@ class Upstream:
     def __init__(self, opener: Callable[[], Backend]) -> None:
         self._opener = opener
         self._runtime: Backend | None = None
-        self.state = State.OPENING
+        self.state = ServingState.OPENING
         self.since = 0
         self.reloads = {"done": 0, "refused": 0}
 
@@ -43,7 +43,7 @@ class Upstream:
     @property
     def serving(self) -> Backend:
         """The runtime for a new request. Raises `Closed`, while it drains as well."""
-        if self.state is State.DRAINING:
+        if self.state is ServingState.DRAINING:
             raise Closed("the server is draining and takes no more requests; ask another one")
         return self.runtime
 
@@ -66,8 +66,8 @@ class Upstream:
         await runtime.__aenter__()
         self._runtime = runtime
         self.since = int(time.time())
-        if self.state is State.OPENING:
-            self.state = State.SERVING
+        if self.state is ServingState.OPENING:
+            self.state = ServingState.SERVING
         LOGGER.info("serving", extra={"facts": self._version(runtime)})
 
     async def reload(self) -> None:
@@ -89,7 +89,7 @@ class Upstream:
 
     async def drain(self, seconds: float) -> None:
         """Let nothing more in, and wait for what is under way."""
-        self.state = State.DRAINING
+        self.state = ServingState.DRAINING
         if self._runtime is None:
             return
         LOGGER.info("draining", extra={"facts": {"seconds": seconds}})
@@ -98,7 +98,7 @@ class Upstream:
 
     async def close(self) -> None:
         """End what is left, and free the engines."""
-        self.state = State.CLOSED
+        self.state = ServingState.CLOSED
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
             await runtime.__aexit__(None, None, None)

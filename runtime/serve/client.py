@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
-from runtime.serve.limits import Limits
+from runtime.serve.limits import ClientLimits
 from runtime.serve.problem import Problem
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ T = TypeVar("T")
 JSON = "application/json"
 
 
-async def read_json(request: Request, limits: Limits) -> bytes:
+async def read_json(request: Request, limits: ClientLimits) -> bytes:
     """The request's body. Raises `Problem` for another type than JSON, too many bytes, or too slow a client.
 
     A page of another site can make a browser send text without asking this server, but not JSON.

@@ -13,14 +13,16 @@ from starlette.types import ASGIApp
 from runtime import Runtime
 from runtime.serve import log
 from runtime.serve.app import build
-from runtime.serve.arguments import Options, parse
+from runtime.serve.arguments import ServeOptions, parse
 from runtime.serve.backend import Backend
 from runtime.serve.backend_state import Upstream
 from runtime.serve.lifecycle import Lifecycle, listen, server
 from runtime.serve.page import Page
 
 
-def main(arguments: Sequence[str] | None = None, opener: Callable[[Options], Backend] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, opener: Callable[[ServeOptions], Backend] | None = None
+) -> int:
     """Serve until a signal ends it, and give the exit code. `opener` opens a runtime. Raises `UsageError`."""
     options = parse(arguments)
     log.configure(options.log_format)
@@ -32,12 +34,12 @@ def main(arguments: Sequence[str] | None = None, opener: Callable[[Options], Bac
         return asyncio.run(_serve(options, upstream, app, listener))
 
 
-async def _serve(options: Options, upstream: Upstream, app: ASGIApp, listener: socket.socket) -> int:
+async def _serve(options: ServeOptions, upstream: Upstream, app: ASGIApp, listener: socket.socket) -> int:
     front = server(app, options.policy.limits)
     return await Lifecycle(upstream, front, options.drain).run(listener)
 
 
-def _open(options: Options) -> Backend:
+def _open(options: ServeOptions) -> Backend:
     return cast("Backend", Runtime.open(options.bundle, warm=not options.cold, **options.runtime))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from runtime.serve.limits import Limits
+from runtime.serve.limits import ClientLimits
 from runtime.serve.problem import SERVER, Problem
 
 
@@ -42,7 +42,7 @@ class Timer:
 class Connection(H11Protocol):
     """A connection under `limits`."""
 
-    def __init__(self, *args: Any, limits: Limits, **options: Any) -> None:
+    def __init__(self, *args: Any, limits: ClientLimits, **options: Any) -> None:
         super().__init__(*args, **options)
         self._limits = limits
         self._head = Timer(self._head_is_late)

@@ -12,10 +12,10 @@ from starlette.types import Receive, Scope, Send
 from runtime.bundle.schema import Manifest
 from runtime.errors import RuntimeFailure
 from runtime.serve import reply
-from runtime.serve.backend import Stream
+from runtime.serve.backend import BackendStream
 from runtime.serve.client import while_connected
 from runtime.serve.log import LOGGER
-from runtime.serve.metrics import Course
+from runtime.serve.metrics import RequestTimer
 from runtime.serve.problem import Problem
 from runtime.serve.request_body import Generation
 from runtime.service.events import Event, Finished, Queued, Started, Step
@@ -30,7 +30,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, stream: Stream, asked: Generation, manifest: Manifest, course: Course, beat: float
+        self, stream: BackendStream, asked: Generation, manifest: Manifest, course: RequestTimer, beat: float
     ) -> None:
         self.status_code, self.background = 200, None
         self.init_headers(_HEADERS)
@@ -49,7 +49,7 @@ class EventStream(Response):
             finally:
                 facts.update(self._course.facts)
 
-    async def _tell(self, stream: Stream, send: Send, request_id: str, facts: dict[str, Any]) -> None:
+    async def _tell(self, stream: BackendStream, send: Send, request_id: str, facts: dict[str, Any]) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
             async with aclosing(_beating(stream, self._beat)) as events:
@@ -107,7 +107,7 @@ def _chunk(body: bytes) -> dict[str, Any]:
     return {"type": "http.response.body", "body": body, "more_body": True}
 
 
-async def _beating(stream: Stream, beat: float) -> AsyncGenerator[Event | None, None]:
+async def _beating(stream: BackendStream, beat: float) -> AsyncGenerator[Event | None, None]:
     """The stream's events, and None whenever there was none for `beat` seconds."""
     events = aiter(stream)
     coming = asyncio.ensure_future(_next(events))

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from runtime.errors import RuntimeFailure, UsageError
 from runtime.serve.backend_state import Upstream
 from runtime.serve.connection import Connection
-from runtime.serve.limits import Limits
+from runtime.serve.limits import ClientLimits
 from runtime.serve.log import LOGGER
 
 FORCED = 2.0  # seconds
@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def server(app: ASGIApp, limits: Limits) -> Server:
+def server(app: ASGIApp, limits: ClientLimits) -> Server:
     """A server for one process, under `limits`, that logs nothing by itself but warnings."""
     config = uvicorn.Config(
         app,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClientLimits:
     """Seconds and bytes; past any of them the connection is closed, with a reply where one can be sent.
 
     `head`: from a request's first byte (for the first one, from the connection) to the end of its head;
@@ -24,4 +24,4 @@ class Limits:
     leaving: int = 10  # after a drain, for replies that are being read
 
 
-LIMITS = Limits()
+LIMITS = ClientLimits()

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from runtime.errors import Closed
-from runtime.serve.backend_state import State, Upstream
+from runtime.serve.backend_state import ServingState, Upstream
 from runtime.serve.reply import code_of
 from runtime.service.events import Event, Finished, Started
 from runtime.service.status import Status
@@ -45,9 +45,9 @@ class Metrics:
         self._replies.labels(method, route, str(status)).inc()
         self._http.labels(route).observe(seconds)
 
-    def course(self) -> "Course":
+    def course(self) -> "RequestTimer":
         """That of a request that is admitted now."""
-        return Course(self._queue, self._run)
+        return RequestTimer(self._queue, self._run)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format. Reads files of the process: not for the event loop."""
@@ -55,7 +55,7 @@ class Metrics:
 
 
 @dataclass(slots=True)
-class Course:
+class RequestTimer:
     """How long one request waited and ran. `facts`: what the log says of it."""
 
     _queue: Histogram
@@ -91,7 +91,7 @@ class RuntimeMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Ask the runtime, once."""
         upstream = self._upstream
-        yield _gauge("aptp_ready", "1 while requests are let in", int(upstream.state is State.SERVING))
+        yield _gauge("aptp_ready", "1 while requests are let in", int(upstream.state is ServingState.SERVING))
         reloads = CounterMetricFamily("aptp_reloads", "Bundles opened anew, or refused", labels=["outcome"])
         for outcome, count in upstream.reloads.items():
             reloads.add_metric([outcome], count)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from runtime.bundle.schema import DENSE, GUIDANCE, Manifest
 from runtime.serve.backend_state import Upstream
-from runtime.serve.limits import Limits
+from runtime.serve.limits import ClientLimits
 from runtime.serve.problem import Problem
 from runtime.serve.reply import json_reply, share
 from runtime.serve.request_body import IMAGES, MODEL
@@ -19,7 +19,7 @@ NAME = "aptp"
 class Catalogue:
     """A server's models, and what it says of itself. Of the bundle that serves new requests."""
 
-    def __init__(self, upstream: Upstream, version: str, limits: Limits) -> None:
+    def __init__(self, upstream: Upstream, version: str, limits: ClientLimits) -> None:
         self._upstream, self._version, self._limits = upstream, version, limits
 
     async def models(self, _: Request) -> Response:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.serve.limits import LIMITS, Limits
+from runtime.serve.limits import LIMITS, ClientLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class ClientPolicy:
     """`token`: what clients have to send; `origins`: sites whose pages may ask; `deadline`: in seconds."""
 
     token: str | None = None
     origins: Sequence[str] = ()
     deadline: float | None = None
-    limits: Limits = LIMITS
+    limits: ClientLimits = LIMITS

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from runtime.bundle.schema import DENSE, Manifest
 from runtime.images.encoding import describe, encode, encode_pixels
-from runtime.service.generated import Choice, Generated
+from runtime.service.generated import Generated, RoutingDecision
 
 # OpenAI's events have to tell these. Nothing is counted in tokens here, and images have no transparent parts.
 _USAGE = {
@@ -33,7 +33,7 @@ def share(name: str, manifest: Manifest) -> float | None:
     return round(manifest.share(name), 4) if name in manifest.experts else None
 
 
-def code_of(choice: Choice) -> str:
+def code_of(choice: RoutingDecision) -> str:
     """The code's name as the wire has it."""
     return DENSE if choice.code is None else str(choice.code)
 
@@ -45,7 +45,7 @@ def size_of(size: tuple[int, int] | None, manifest: Manifest) -> str:
     return f"{width}x{height}"
 
 
-def started(choice: Choice, manifest: Manifest) -> dict[str, Any]:
+def started(choice: RoutingDecision, manifest: Manifest) -> dict[str, Any]:
     """Who makes the image, as an event tells it."""
     return {
         "expert": choice.expert,

@@ -23,7 +23,7 @@ def default_batch(macs: int) -> int:
     return TOGETHER if macs < SMALL else 1
 
 
-class Call:
+class Batch:
     """A group of requests and the arrays of its UNet calls: while it stays, only latents are rewritten."""
 
     def __init__(self, requests: Sequence[Request]) -> None:

@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from typing import Any, Generic
 
 from runtime.errors import Cancelled, Closed, DeadlineExceeded, EngineFailure, RuntimeFailure
-from runtime.scheduling.scheduler import Group, Opening, Scheduler
-from runtime.scheduling.ticket import End, Key, Ticket
+from runtime.scheduling.scheduler import CallGroup, EngineOpening, Scheduler
+from runtime.scheduling.ticket import Key, Ticket, TicketEnd
 from runtime.service.work import Handler, W
-from runtime.service.worker_thread import Lane
+from runtime.service.worker_thread import WorkerThread
 
 log = logging.getLogger("runtime")
 
 Clock = Callable[[], float]
 
 
-class Service(Generic[W]):
+class Dispatcher(Generic[W]):
     """Runs what a scheduler decides. `handler` does the work; `clock` gives seconds that never jump."""
 
     def __init__(self, scheduler: Scheduler[W], handler: Handler[W], clock: Clock = time.monotonic) -> None:
@@ -33,9 +33,9 @@ class Service(Generic[W]):
         self._engines: dict[Key, Any] = {}
         self._retired: list[Callable[[Key], bool]] = []
         self.closing = self._stopped = False
-        self._preparing: Lane[Ticket[W]] = Lane("prepare", self._prepare)
-        self._opening: Lane[Opening] = Lane("open", self._open)
-        self._calling: Lane[Group[W]] = Lane("call", self._call)
+        self._preparing: WorkerThread[Ticket[W]] = WorkerThread("prepare", self._prepare)
+        self._opening: WorkerThread[EngineOpening] = WorkerThread("open", self._open)
+        self._calling: WorkerThread[CallGroup[W]] = WorkerThread("call", self._call)
         self._watch = threading.Thread(target=self._watch_deadlines, name="aptp-watch", daemon=True)
         self._started = False
 
@@ -144,7 +144,7 @@ class Service(Generic[W]):
         if alive and caught:
             self._tell([ticket])
 
-    def _open(self, opening: Opening) -> None:
+    def _open(self, opening: EngineOpening) -> None:
         for victim in opening.victims:
             self._let_go(victim)
         start, engine = self._clock(), None
@@ -163,7 +163,7 @@ class Service(Generic[W]):
         self._tell(failed)
         self._let_go_of_retired()
 
-    def _call(self, group: Group[W]) -> None:
+    def _call(self, group: CallGroup[W]) -> None:
         start = self._clock()
         with self._caught("running") as caught:
             self._handler.call(group.key, self._engines[group.key], [t.task for t in group.tickets])
@@ -212,7 +212,7 @@ class Service(Generic[W]):
     def _tell(self, tickets: Iterable[Ticket[W]]) -> None:
         for ticket in tickets:
             task = ticket.task
-            if ticket.end is End.FINISHED:
+            if ticket.end is TicketEnd.FINISHED:
                 task.tell(task.finished())
             else:
                 assert task.failure is not None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from runtime.service.generated import Choice, Generated
+from runtime.service.generated import Generated, RoutingDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Queued:
 class Started:
     """Its prompt is encoded and routed."""
 
-    choice: Choice
+    choice: RoutingDecision
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -18,20 +18,20 @@ from runtime.engines.engine import Engine
 from runtime.errors import CodeUnavailable
 from runtime.models.models import Models
 from runtime.models.router import wanted
-from runtime.service.batch import Call
-from runtime.service.generated import Choice, Generated, to_pixels
+from runtime.service.batch import Batch
+from runtime.service.generated import Generated, RoutingDecision, to_pixels
 from runtime.service.health import Health
-from runtime.service.job import Job, Place
+from runtime.service.job import EngineKey, Job
 from runtime.service.order import Order, unavailable
-from runtime.service.work_stats import DECODING, ENCODING, OPENING, ROUTING, UNET, Tally
+from runtime.service.work_stats import DECODING, ENCODING, OPENING, ROUTING, UNET, WorkStats
 
 
-class Crew:
+class Executor:
     """Works on whichever models a job was given. `health`: how its calls went; `tally`: what they came to."""
 
     def __init__(self, health: Health, clock: Callable[[], float] = time.monotonic) -> None:
-        self.health, self.tally, self._clock = health, Tally(), clock
-        self._calls: dict[Place, Call] = {}
+        self.health, self.tally, self._clock = health, WorkStats(), clock
+        self._calls: dict[EngineKey, Batch] = {}
 
     def prepare(self, job: Job) -> None:
         """Encode, route, and draw the start noise."""
@@ -51,7 +51,7 @@ class Crew:
         job.begin(choice, request, (dropped, unread))
         job.seconds += time.perf_counter() - start
 
-    def open(self, key: Place) -> Any:
+    def open(self, key: EngineKey) -> Any:
         """The engine, or the decoder's session."""
         with self.tally.timing(OPENING):
             if key.decodes:
@@ -59,7 +59,7 @@ class Crew:
             with self._noting(key):
                 return key.models.open_engine(key.bucket)
 
-    def call(self, key: Place, engine: Any, jobs: Sequence[Job]) -> None:
+    def call(self, key: EngineKey, engine: Any, jobs: Sequence[Job]) -> None:
         """A step of all jobs in one UNet call, or the decoding of one."""
         if key.decodes:
             with self.tally.timing(DECODING):
@@ -71,16 +71,16 @@ class Crew:
             self._step(key, engine, jobs)
         self.health.worked(_patient(key))
 
-    def close(self, key: Place, engine: Any) -> None:
+    def close(self, key: EngineKey, engine: Any) -> None:
         """Forget what was kept for an engine."""
         self._calls.pop(key, None)
 
-    def _step(self, key: Place, engine: Engine, jobs: Sequence[Job]) -> None:
+    def _step(self, key: EngineKey, engine: Engine, jobs: Sequence[Job]) -> None:
         requests = [job.request for job in jobs if job.request is not None]
         experts = [request.expert for request in requests]
         call = self._calls.get(key)
         if call is None or call.requests != requests:
-            call = self._calls[key] = Call(requests)
+            call = self._calls[key] = Batch(requests)
         before = self.tally.seconds[UNET]
         with self.tally.timing(UNET):
             call.run(engine)
@@ -89,18 +89,18 @@ class Crew:
         key.models.capacity.called(key.bucket, len(requests), len(call.sample), seconds)
 
     @contextmanager
-    def _noting(self, key: Place) -> Iterator[None]:
+    def _noting(self, key: EngineKey) -> Iterator[None]:
         try:
             yield
         except Exception:
             self.health.failed(_patient(key), self._clock())
             raise
 
-    def _choose(self, job: Job) -> Choice:
+    def _choose(self, job: Job) -> RoutingDecision:
         models, expert = job.models, job.order.expert
         if expert is not None:
             self._refuse_quarantined(job, expert)
-            return Choice(expert, None if expert == DENSE else int(expert), None, False)
+            return RoutingDecision(expert, None if expert == DENSE else int(expert), None, False)
         route, manifest = models.route(job.order.prompt), models.bundle.manifest
         name, unfamiliar = wanted(manifest.router, route)
         serving: str | None = name
@@ -110,7 +110,7 @@ class Crew:
             self._refuse_quarantined(job, name)
             raise unavailable(models.bundle, name, " and no fallback")
         self._refuse_quarantined(job, serving)
-        return Choice(serving, route.code, route.margin, serving != name, route.distance, unfamiliar)
+        return RoutingDecision(serving, route.code, route.margin, serving != name, route.distance, unfamiliar)
 
     def _refuse_quarantined(self, job: Job, expert: str) -> None:
         if self.is_quarantined(job.models, expert):
@@ -124,7 +124,7 @@ class Crew:
         return self.health.quarantined((models, models.experts.engine_of(expert)), self._clock())
 
 
-def _patient(key: Place) -> tuple[Models, str]:
+def _patient(key: EngineKey) -> tuple[Models, str]:
     """Whose health it is: an expert's, whatever its engines are specialised to."""
     return key.models, key.bucket.model
 

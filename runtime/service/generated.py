@@ -12,7 +12,7 @@ BLANK = 2  # an image whose values span no more than this, of 255, shows nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RoutingDecision:
     """Who makes an image: `code` is None for `dense`, `margin` None where the router was not asked.
 
     `fell_back`: the bundle lacks the expert that should have. `distance`: how far the prompt lies from those
@@ -44,7 +44,7 @@ class Generated:
 
     pixels: npt.NDArray[np.uint8]
     prompt: str
-    choice: Choice
+    choice: RoutingDecision
     seed: int | None
     settings: Settings
     dropped_tokens: int

@@ -6,21 +6,21 @@ from typing import NamedTuple
 
 from runtime.diffusion.denoising import Request
 from runtime.diffusion.preview import moments, picture
-from runtime.engines.shape_bucket import Bucket
+from runtime.engines.shape_bucket import ShapeBucket
 from runtime.errors import RuntimeFailure
 from runtime.models.models import DECODER, Models
 from runtime.service.events import Event, Finished, Queued, Started, Step
-from runtime.service.generated import Choice, Generated
+from runtime.service.generated import Generated, RoutingDecision
 from runtime.service.order import Order
 
 Listener = Callable[[Event | RuntimeFailure], None]
 
 
-class Place(NamedTuple):
+class EngineKey(NamedTuple):
     """An engine of one opened bundle. Two versions of a bundle share none."""
 
     models: Models
-    bucket: Bucket
+    bucket: ShapeBucket
 
     @property
     def decodes(self) -> bool:
@@ -55,25 +55,25 @@ class Job:
     models: Models
     listener: Listener
     wish: Wish = field(default_factory=Wish)
-    choice: Choice | None = None
+    choice: RoutingDecision | None = None
     request: Request | None = None
     dropped: tuple[int, int] = (0, 0)  # tokens of the prompt, and of the negative one
-    places: tuple[Place, ...] = ()  # of each row of the schedule, then of the decoder
+    places: tuple[EngineKey, ...] = ()  # of each row of the schedule, then of the decoder
     image: Generated | None = None
     failure: RuntimeFailure | None = None
     seconds: float = field(default=0.0)
     _shown: frozenset[int] = field(default=frozenset())  # after how many rows
     _told: bool = field(default=False)
 
-    def begin(self, choice: Choice, request: Request, dropped: tuple[int, int]) -> None:
+    def begin(self, choice: RoutingDecision, request: Request, dropped: tuple[int, int]) -> None:
         """Make it ready for its first call. Raises `UsageError` for a size that the expert's engine lacks."""
         self.choice, self.request, self.dropped = choice, request, dropped
         _, height, width = self.order.shape
         of_expert = {
-            name: Place(self.models, self.models.bucket(name, request.rows, height, width))
+            name: EngineKey(self.models, self.models.bucket(name, request.rows, height, width))
             for name in dict.fromkeys(request.plan)
         }
-        decoder = Place(self.models, self.models.decoder_bucket(height, width))
+        decoder = EngineKey(self.models, self.models.decoder_bucket(height, width))
         self._shown = moments(self.wish.previews, len(request.plan))
         self.places = (*(of_expert[name] for name in request.plan), decoder)
 
@@ -84,12 +84,12 @@ class Job:
         return self.request.trajectory.position
 
     @property
-    def need(self) -> Place:
+    def need(self) -> EngineKey:
         """The engine of the next call."""
         return self.places[self.position]
 
     @property
-    def upcoming(self) -> Place | None:
+    def upcoming(self) -> EngineKey | None:
         """The engine after that, where it is another."""
         need = self.need
         return next((place for place in self.places[self.position :] if place is not need), None)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import DENSE
-from runtime.diffusion.schedule import Course
+from runtime.diffusion.schedule import SolverSteps
 from runtime.errors import CodeUnavailable, UsageError, nearest
 from runtime.models.models import Models
 from runtime.request.settings import Settings, check_code, check_latents, check_seeds, latents_size, resolve
@@ -41,7 +41,7 @@ class Order:
 
     prompt: str
     settings: Settings
-    course: Course
+    course: SolverSteps
     shape: tuple[int, int, int]  # of latents, [C, H, W]
     expert: str | None
     seed: int | None

@@ -11,32 +11,32 @@ from typing import Literal
 from runtime.errors import RuntimeFailure
 from runtime.models.models import Models
 from runtime.request.settings import check_deadline, check_limit, check_previews, check_priority
-from runtime.scheduling.memory import Memory
-from runtime.scheduling.scheduler import Limits, Scheduler
+from runtime.scheduling.memory import MemoryBudget
+from runtime.scheduling.scheduler import QueueLimits, Scheduler
 from runtime.scheduling.ticket import Key, Ticket
-from runtime.service.dispatcher import Service
+from runtime.service.dispatcher import Dispatcher
 from runtime.service.events import Event, Finished
-from runtime.service.executor import Crew
+from runtime.service.executor import Executor
 from runtime.service.health import Health
-from runtime.service.job import Job, Listener, Place, Wish
+from runtime.service.job import EngineKey, Job, Listener, Wish
 from runtime.service.order import Asked, code_of, take
 from runtime.service.status import ExpertStatus, Status
 
 Opener = Callable[[str | Path], Models]
 
 
-class Host:
+class RuntimeCore:
     """Serves from `models`; `reload` changes them. Any thread may call anything."""
 
     def __init__(
-        self, path: str | Path, opener: Opener, limits: Callable[[Models], Limits], memory: int | None
+        self, path: str | Path, opener: Opener, limits: Callable[[Models], QueueLimits], memory: int | None
     ) -> None:
         self._path, self._opener, self._asked_memory = path, opener, memory
         self.models = opener(path)
         self.limits = limits(self.models)
-        accounts = Memory(self.models.budget(memory), _cost)
-        self.crew = Crew(Health())
-        self.service: Service[Job] = Service(Scheduler(self.limits, accounts, _capacity), self.crew)
+        accounts = MemoryBudget(self.models.budget(memory), _cost)
+        self.crew = Executor(Health())
+        self.service: Dispatcher[Job] = Dispatcher(Scheduler(self.limits, accounts, _capacity), self.crew)
         self._lock = threading.Lock()
         self._jobs: Counter[Models] = Counter()
 
@@ -109,7 +109,7 @@ class Host:
                 return
             del self._jobs[retired]
         self.crew.health.forget(lambda patient: patient[0] is retired)
-        self.service.retire(lambda key: isinstance(key, Place) and key.models is retired)
+        self.service.retire(lambda key: isinstance(key, EngineKey) and key.models is retired)
 
     def _status(self, scheduler: Scheduler[Job]) -> Status:
         counts, memory, tally = scheduler.counts, scheduler.memory, self.crew.tally
@@ -150,7 +150,7 @@ class Host:
         )
 
 
-def limits(models: Models, running: int | None, queued: int | None) -> Limits:
+def limits(models: Models, running: int | None, queued: int | None) -> QueueLimits:
     """What is asked. None: room for a full call of every expert, and for four times as many that wait.
 
     Raises `UsageError`.
@@ -160,14 +160,14 @@ def limits(models: Models, running: int | None, queued: int | None) -> Limits:
         check_limit(queued, "max_queued")
     if running is None:
         running = max(4, models.batch * len(models.bundle.manifest.experts))
-    return Limits(running, 4 * running if queued is None else queued)
+    return QueueLimits(running, 4 * running if queued is None else queued)
 
 
-def _state(models: Models, name: str, memory: Memory) -> Literal["absent", "opening", "resident"]:
+def _state(models: Models, name: str, memory: MemoryBudget) -> Literal["absent", "opening", "resident"]:
     engine = models.experts.engine_of(name)
 
     def is_its_own(key: Key | None) -> bool:
-        return isinstance(key, Place) and key.models is models and key.bucket.model == engine
+        return isinstance(key, EngineKey) and key.models is models and key.bucket.model == engine
 
     if any(map(is_its_own, memory)):
         return "resident"
@@ -175,10 +175,10 @@ def _state(models: Models, name: str, memory: Memory) -> Literal["absent", "open
 
 
 def _capacity(key: Key) -> int:
-    assert isinstance(key, Place)
+    assert isinstance(key, EngineKey)
     return 1 if key.decodes else key.models.capacity.of(key.bucket, key.models.batch)
 
 
 def _cost(key: Key) -> int:
-    assert isinstance(key, Place)
+    assert isinstance(key, EngineKey)
     return key.models.cost(key.bucket)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from runtime.errors import RuntimeFailure
-from runtime.scheduling.ticket import Task
+from runtime.scheduling.ticket import SchedulerTask
 from runtime.service.events import Event
 
 
-class Work(Task, Protocol):
+class Work(SchedulerTask, Protocol):
     """A task that tells how it goes. `failure` is why it ended without a result."""
 
     failure: RuntimeFailure | None

@@ -14,7 +14,7 @@ KINDS = (UNET, OPENING, ROUTING, ENCODING, DECODING)
 
 
 @dataclass(slots=True)
-class Work:
+class ExpertWork:
     """One expert's images, and its UNet calls: how many, their rows, and their seconds."""
 
     images: int = 0
@@ -24,14 +24,14 @@ class Work:
 
 
 @dataclass(slots=True)
-class Tally:
+class WorkStats:
     """Every expert's work, and the seconds of each kind of work, some of which may go on at the same time.
 
     `last_call` is the latest call's expert, and how many requests shared it.
     """
 
     clock: Callable[[], float] = time.perf_counter
-    experts: defaultdict[str, Work] = field(default_factory=lambda: defaultdict(Work))
+    experts: defaultdict[str, ExpertWork] = field(default_factory=lambda: defaultdict(ExpertWork))
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(KINDS, 0.0))
     last_call: tuple[str, int] | None = None
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 W = TypeVar("W")
 
 
-class Lane(Generic[W]):
+class WorkerThread(Generic[W]):
     """Does what it is given, in order. `work` must not raise."""
 
     def __init__(self, name: str, work: Callable[[W], None]) -> None:

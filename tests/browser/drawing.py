@@ -6,7 +6,7 @@ from typing import Protocol
 
 from runtime.request.settings import Settings
 from runtime.service.events import Event, Finished, Queued, Started, Step
-from runtime.service.generated import Choice, Generated
+from runtime.service.generated import Generated, RoutingDecision
 from tests.browser import pictures
 
 
@@ -40,7 +40,7 @@ class Wish:
     prompt: str
     seed: int
     settings: Settings
-    choice: Choice
+    choice: RoutingDecision
     previews: int
 
 

@@ -12,7 +12,7 @@ from runtime.bundle.schema import DENSE
 from runtime.errors import Closed, CodeUnavailable, EngineFailure, QueueFull
 from runtime.request.settings import resolve
 from runtime.serve.problem import FieldError
-from runtime.service.generated import Choice
+from runtime.service.generated import RoutingDecision
 from runtime.service.status import ExpertStatus, Status
 from tests.browser.bundle import MACS, Opened, manifest
 from tests.browser.drawing import Drawing, Trouble, Wish
@@ -38,7 +38,7 @@ class Studio:
         self._opened = threading.Event()
         if opened:
             self.open()
-        self._choice = Choice(ROUTED, int(ROUTED), 0.0123, False)
+        self._choice = RoutingDecision(ROUTED, int(ROUTED), 0.0123, False)
         self._refusals: deque[Exception] = deque()
         self._troubles: deque[Trouble] = deque()
         self._level = EVERYTHING
@@ -142,7 +142,7 @@ class Studio:
         settings = resolve(self.bundle.manifest, **{name: asked[name] for name in names})
         choice = self._choice
         if (code := asked["code"]) is not None:
-            choice = Choice(str(code), None if code == DENSE else code, None, False)
+            choice = RoutingDecision(str(code), None if code == DENSE else code, None, False)
         trouble = self._troubles.popleft() if self._troubles else None
         return Drawing(self, Wish(prompt, asked["seed"], settings, choice, asked["previews"]), trouble)
 

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runtime.serve.app import Policy, build
+from runtime.serve.app import build
+from runtime.serve.policy import ClientPolicy
 from runtime.serve.backend_state import Upstream
 from runtime.serve.lifecycle import Server, listen, server
 from runtime.serve.page import Page
@@ -18,7 +19,7 @@ WAIT = 20  # seconds after which a test gives up
 @contextmanager
 def serving(studio: Studio, token: str | None = None) -> Iterator[str]:
     """The page and what it asks for, with `studio` behind it; gives the origin."""
-    upstream, policy = Upstream(studio.opener), Policy(token=token)
+    upstream, policy = Upstream(studio.opener), ClientPolicy(token=token)
     front = server(build(upstream, "1.2.3", policy, Page()), policy.limits)
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=asyncio.run, args=(_serve(upstream, front, listener),))

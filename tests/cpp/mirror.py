@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import QueueFull
-from runtime.scheduling.memory import Memory
-from runtime.scheduling.scheduler import Group, Limits, Opening, Scheduler
+from runtime.scheduling.memory import MemoryBudget
+from runtime.scheduling.scheduler import CallGroup, EngineOpening, QueueLimits, Scheduler
 from runtime.scheduling.ticket import Key, Ticket
 from tests.runtime.scheduling.world import Errand
 
@@ -36,9 +36,11 @@ class Mirror(Scheduler[Errand]):
     """Decides as `Scheduler` does. `compared` counts the decisions that C++ made alike."""
 
     def __init__(
-        self, peer: Peer, limits: Limits, budget: int, cost: dict[str, int], batch: dict[str, int]
+        self, peer: Peer, limits: QueueLimits, budget: int, cost: dict[str, int], batch: dict[str, int]
     ) -> None:
-        super().__init__(limits, Memory(budget, lambda key: cost[str(key)]), lambda key: batch[str(key)])
+        super().__init__(
+            limits, MemoryBudget(budget, lambda key: cost[str(key)]), lambda key: batch[str(key)]
+        )
         self._peer, self.compared = peer, 0
         self._numbers: dict[Ticket[Errand], int] = {}
         peer.ask(
@@ -110,7 +112,7 @@ class Mirror(Scheduler[Errand]):
         self._compare(alive, "prepared", ticket=self._numbers[ticket], failed=failed)
         return alive
 
-    def next_opening(self) -> Opening | None:
+    def next_opening(self) -> EngineOpening | None:
         opening = super().next_opening()
         mine = None if opening is None else {"key": opening.key, "victims": list(opening.victims)}
         self._compare(mine, "next_opening")
@@ -131,7 +133,7 @@ class Mirror(Scheduler[Errand]):
         self._compare(gone, "evict", keys=keys)
         return gone
 
-    def next_call(self) -> Group[Errand] | None:
+    def next_call(self) -> CallGroup[Errand] | None:
         group = super().next_call()
         mine = group and {"key": group.key, "tickets": [self._numbers[ticket] for ticket in group.tickets]}
         self._compare(mine, "next_call")

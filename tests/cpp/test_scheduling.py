@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.scheduling.capacity import Capacity
-from runtime.scheduling.scheduler import Limits
+from runtime.scheduling.scheduler import QueueLimits
 from tests.cpp.mirror import Mirror, Peer
 from tests.runtime.scheduling.world import Errand, World
 
@@ -25,7 +25,7 @@ class Shared(World):
     """A world whose engines differ in size, and take different times; its decisions are compared."""
 
     def __init__(self, peer: Peer, rng: random.Random) -> None:
-        limits = Limits(
+        limits = QueueLimits(
             rng.randint(1, 12), rng.choice([None, 0, 1, 5]), rng.randint(0, 6), rng.choice([0.5, 10.0])
         )
         bad = {rng.randint(1, 60) for _ in range(rng.choice([0, 0, 4]))}

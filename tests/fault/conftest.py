@@ -13,8 +13,8 @@ from runtime import Runtime
 from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
-from runtime.service.dispatcher import Service
+from runtime.serve.policy import ClientPolicy
+from runtime.service.dispatcher import Dispatcher
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import listening
 from tests.runtime.service.staging import Errand, Stage
@@ -24,11 +24,11 @@ PATIENCE = 60  # seconds after which a test gives up
 
 
 @pytest.fixture
-def made() -> Iterator[Callable[..., Service[Errand]]]:
+def made() -> Iterator[Callable[..., Dispatcher[Errand]]]:
     """Makes services whose work the test plays, and closes them."""
-    opened: list[Service[Errand]] = []
+    opened: list[Dispatcher[Errand]] = []
 
-    def make(stage: Stage, **options: Any) -> Service[Errand]:
+    def make(stage: Stage, **options: Any) -> Dispatcher[Errand]:
         opened.append(staged(stage, **options))
         return opened[-1]
 
@@ -79,8 +79,8 @@ def served(bundle_path: Path, cache_path: Path) -> Callable[..., Any]:
         upstream = Upstream(
             lambda: Runtime.open(bundle_path, engine="cpu", cache=cache_path, threads=1, **options)  # type: ignore[arg-type,return-value]
         )
-        app = build(upstream, "0", Policy(), Page())
-        with listening(app, Policy(), upstream) as site:
+        app = build(upstream, "0", ClientPolicy(), Page())
+        with listening(app, ClientPolicy(), upstream) as site:
             runtime: Any = upstream.runtime
             try:
                 yield Served(site.port, runtime)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from runtime.errors import QueueFull
-from runtime.service.dispatcher import Service
-from runtime.service.worker_thread import Lane
+from runtime.service.dispatcher import Dispatcher
+from runtime.service.worker_thread import WorkerThread
 from tests.runtime.service.staging import Errand, Gate, Stage
 
 CALL = 0.02  # seconds
@@ -53,8 +53,8 @@ class Control:
     def __init__(self) -> None:
         self.calls: list[float] = []
         self._over = False
-        self._calling: Lane[bool] = Lane("control-call", self._call)
-        self._preparing: Lane[bool] = Lane("control-prepare", self._calling.give)
+        self._calling: WorkerThread[bool] = WorkerThread("control-call", self._call)
+        self._preparing: WorkerThread[bool] = WorkerThread("control-prepare", self._calling.give)
 
     @contextmanager
     def running(self) -> Iterator["Control"]:
@@ -83,7 +83,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def storm(one: Service[Errand], seconds: float) -> tuple[list[Timed], list[float], int]:
+def storm(one: Dispatcher[Errand], seconds: float) -> tuple[list[Timed], list[float], int]:
     """Poisson arrivals: those let in, the seconds that each refusal took, and how many were sent."""
     rng, accepted, refusals, sent = random.Random(0), list[Timed](), list[float](), 0
     due = start = time.perf_counter()

@@ -17,7 +17,7 @@ from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
 from runtime.serve.limits import LIMITS
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import Site, listening
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 from tests.runtime.serve.test_connection import PATH, asking, replace_sizes
@@ -39,7 +39,10 @@ def fake(bundle_path: object) -> FakeRuntime:
 
 @pytest.fixture
 def site(fake: FakeRuntime) -> Iterator[Site]:
-    policy, upstream = Policy(limits=replace(LIMITS, body=SECONDS, write=SECONDS)), Upstream(lambda: fake)
+    policy, upstream = (
+        ClientPolicy(limits=replace(LIMITS, body=SECONDS, write=SECONDS)),
+        Upstream(lambda: fake),
+    )
     with listening(build(upstream, "0", policy, Page()), policy, upstream) as found:
         yield found
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from runtime.scheduling.memory import Memory
-from runtime.scheduling.scheduler import Limits, Scheduler
-from runtime.service.dispatcher import Service
+from runtime.scheduling.memory import MemoryBudget
+from runtime.scheduling.scheduler import QueueLimits, Scheduler
+from runtime.service.dispatcher import Dispatcher
 from tests.runtime.service.staging import Errand
 
 WATCHDOG = 60  # seconds
@@ -65,8 +65,8 @@ class Strict:
 )
 def test_one_engine_is_opened_used_and_let_go_by_many(threads: int, times: int) -> None:
     strict = Strict()
-    one: Service[Errand] = Service(
-        Scheduler(Limits(4, None), Memory(1, lambda key: 1), lambda key: 2), strict
+    one: Dispatcher[Errand] = Dispatcher(
+        Scheduler(QueueLimits(4, None), MemoryBudget(1, lambda key: 1), lambda key: 2), strict
     )
     ends: list[Any] = []
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.models.models import Models
-from runtime.scheduling.memory import Memory
-from runtime.scheduling.scheduler import Limits, Scheduler
-from runtime.service.executor import Crew
+from runtime.scheduling.memory import MemoryBudget
+from runtime.scheduling.scheduler import QueueLimits, Scheduler
+from runtime.service.executor import Executor
 from runtime.service.generated import Generated
 from runtime.service.health import Health
 from runtime.service.job import Job
@@ -15,10 +15,10 @@ from runtime.service.order import Asked, take
 
 def generate(models: Models, prompts: Sequence[str], **asked: Any) -> list[Generated]:
     """The image of every prompt, image i with seed i."""
-    crew, engines = Crew(Health()), dict[Any, Any]()
-    memory = Memory(1 << 40, lambda key: key.models.cost(key.bucket))
+    crew, engines = Executor(Health()), dict[Any, Any]()
+    memory = MemoryBudget(1 << 40, lambda key: key.models.cost(key.bucket))
     scheduler: Scheduler[Job] = Scheduler(
-        Limits(len(prompts), None), memory, lambda key: 1 if key.decodes else models.batch
+        QueueLimits(len(prompts), None), memory, lambda key: 1 if key.decodes else models.batch
     )
     orders = [take(models, prompt, Asked(seed=seed, **asked)) for seed, prompt in enumerate(prompts)]
     jobs = [Job(order, models, lambda event: None) for order in orders]

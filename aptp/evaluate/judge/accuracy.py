@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from aptp.data.sample import Source
+from aptp.data.sample import SampleSource
 from aptp.data.scenes.compose import Layout, Mark
 from aptp.data.scenes.scene import TIERS
 from aptp.data.scenes.source import Scenes
@@ -25,7 +25,7 @@ GOALS = {"letters": 0.97, "word": 0.97}
 UNSEEN = 1  # the seed of what the judge is measured on; it learns from others
 
 
-def examinations(count: int, seed: int = UNSEEN) -> dict[str, Source]:
+def examinations(count: int, seed: int = UNSEEN) -> dict[str, SampleSource]:
     """What to measure on: held-out captions with the vocabulary's words and with strings drawn anew, and
     jumbles.
     """
@@ -38,7 +38,7 @@ def examinations(count: int, seed: int = UNSEEN) -> dict[str, Source]:
     }
 
 
-def accuracy(judge: Judge, source: Source, count: int) -> dict[str, Rate]:
+def accuracy(judge: Judge, source: SampleSource, count: int) -> dict[str, Rate]:
     """The share of questions answered right over the first ``count`` pictures of ``source``.
 
     ``things``: pictures with exactly the things that are there. ``shape``, ``colour``, ``size``: of things.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from aptp.data.sample import Sample, Source
+from aptp.data.sample import Sample, SampleSource
 from aptp.data.scenes.compose import MARGIN, WORD_ROWS, Layout, Mark
 from aptp.data.scenes.letters import ends
 from aptp.data.scenes.render import LETTER_HEIGHT, render
@@ -47,7 +47,7 @@ class Lessons:
 
     def __init__(self, *, seed: int = 0) -> None:
         words = strings(Random(f"strings {seed}"), STRINGS)
-        self._halves: tuple[Source, Source] = (
+        self._halves: tuple[SampleSource, SampleSource] = (
             Scenes("train", seed=seed, shares=SHARES, words=words),
             Jumbles(words, seed=seed),
         )

@@ -42,10 +42,14 @@ class JudgeNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.near = nn.Sequential(nn.PixelUnshuffle(CELL), _convolution(3 * CELL**2, FINE), Residual(FINE))
-        self.far = nn.Sequential(_convolution(FINE, COARSE, stride=2), Residual(COARSE), Residual(COARSE))
+        self.near = nn.Sequential(
+            nn.PixelUnshuffle(CELL), _convolution(3 * CELL**2, FINE), ResidualBlock(FINE)
+        )
+        self.far = nn.Sequential(
+            _convolution(FINE, COARSE, stride=2), ResidualBlock(COARSE), ResidualBlock(COARSE)
+        )
         self.back = nn.Conv2d(COARSE, FINE, 1)
-        self.cells = nn.Sequential(nn.SiLU(), Residual(FINE))
+        self.cells = nn.Sequential(nn.SiLU(), ResidualBlock(FINE))
         self.thing = nn.Conv2d(FINE, 1 + sum(THING.values()), 1)
         self.line = nn.Conv2d(FINE, 1, 1)
         self.columns = nn.Sequential(
@@ -82,7 +86,7 @@ class JudgeNetwork(nn.Module):
         return guesses.reshape(-1, GRID * READS, BLANK + 1).float()
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3 × 3 convolutions beside the identity."""
 
     def __init__(self, width: int) -> None:

@@ -20,7 +20,7 @@ _GIB = 1 << 30
 
 
 @dataclass(frozen=True)
-class Forecast:
+class BuildForecast:
     """What a build will take: bytes of GPU memory at the least, and seconds, None before anything was built
     here.
     """
@@ -53,7 +53,7 @@ class Shop:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def forecast(self, weights: int, nodes: int) -> Forecast:
+    def forecast(self, weights: int, nodes: int) -> BuildForecast:
         """For a graph of so many bytes of weights and so many nodes.
 
         Memory: the weights twice, once in the network and once in the plan; activations come on top, and are
@@ -62,7 +62,7 @@ class Shop:
         """
         last = self._builds()[-1:]
         seconds = [one["seconds"] / one["nodes"] * nodes for one in last]
-        return Forecast(2 * weights, seconds[0] if seconds else None)
+        return BuildForecast(2 * weights, seconds[0] if seconds else None)
 
     def remember(self, nodes: int, seconds: float) -> None:
         """Notes a build that ended well; to be called in its turn."""

@@ -14,10 +14,10 @@ import pytest
 from aptp.analyse import __main__ as command
 from aptp.analyse import study
 from aptp.checkpoint.reader import Checkpoint
-from aptp.checkpoint.record import Unfamiliar
+from aptp.checkpoint.record import OutOfDistributionRule
 from aptp.checkpoint.writer import write_guarded
 from aptp.cli import run
-from aptp.model.mahalanobis import Familiarity
+from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood.threshold import measure
 from tests.checkpoints import mini_checkpoint
 
@@ -118,9 +118,15 @@ def test_the_numbers_fit_each_other(mini: Path, report: tuple[str, Mapping[str, 
 def test_a_checkpoint_s_own_limit_is_the_one_that_counts(mini: Path, tmp_path: Path) -> None:
     width = Checkpoint.open(mini).router().predictor.in_features
     write_guarded(
-        Checkpoint.open(mini), tmp_path / "guarded", Familiarity(width, 1), Unfamiliar(1.25, "1"), {}
+        Checkpoint.open(mini),
+        tmp_path / "guarded",
+        MahalanobisDetector(width, 1),
+        OutOfDistributionRule(1.25, "1"),
+        {},
     )
-    looked = study.Study(Checkpoint.open(tmp_path / "guarded"), study.Options(count=100, pictures=0), {})
+    looked = study.RouterStudy(
+        Checkpoint.open(tmp_path / "guarded"), study.StudyOptions(count=100, pictures=0), {}
+    )
     found = looked.findings({})
     assert (found.limit, found.sets[0].beyond) == (1.25, 0)
     assert "prompts go to expert 1" in found.limit_of

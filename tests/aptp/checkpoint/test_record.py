@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aptp.checkpoint.integrity import FileEntry
-from aptp.checkpoint.record import CodeRecord, Record, Unfamiliar, parse
+from aptp.checkpoint.record import CodeRecord, OutOfDistributionRule, Record, parse
 from aptp.errors import CheckpointError
 
 RECORD = Record(
@@ -34,7 +34,7 @@ def changed(**fields: Any) -> bytes:
 
 def test_round_trip() -> None:
     assert parse(RECORD.to_json()) == RECORD
-    guarded = replace(RECORD, unfamiliar=Unfamiliar(1.5, "dense"))
+    guarded = replace(RECORD, unfamiliar=OutOfDistributionRule(1.5, "dense"))
     assert parse(guarded.to_json()) == guarded
     assert b"unfamiliar" not in RECORD.to_json()
 

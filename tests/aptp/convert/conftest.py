@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aptp.convert.conversion import Source
+from aptp.convert.conversion import ConversionSource
 from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import build_pipeline, read_pipeline
 from tests.checkpoints import MINI
@@ -15,17 +15,17 @@ from tests.published import write_published
 
 
 @pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+def source(tmp_path_factory: pytest.TempPathFactory) -> ConversionSource:
     """Not to be changed."""
     root = tmp_path_factory.mktemp("convert")
     build_pipeline(MINI, 0, torch.float16).save_pretrained(root / "pipeline")
     unet = read_pipeline(root / "pipeline", torch.float32).unet
     mpnet = write_encoder(root / "mpnet")
     suited = averages(read_prompt_encoder(mpnet), ["a red circle", "two dogs", "the word hello"])
-    return Source(write_published(root / "published", unet, suited), root / "pipeline", mpnet)
+    return ConversionSource(write_published(root / "published", unet, suited), root / "pipeline", mpnet)
 
 
 @pytest.fixture
-def copy(source: Source, tmp_path: Path) -> Path:
+def copy(source: ConversionSource, tmp_path: Path) -> Path:
     """A copy of the published folder to change."""
     return Path(shutil.copytree(source.root, tmp_path / "published"))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.convert.conversion import ROW_0, Source, convert
+from aptp.convert.conversion import ROW_0, ConversionSource, convert
 from aptp.errors import UsageError
 from aptp.model.slicer import scattered_state
 from aptp.pipeline import read_pipeline
@@ -23,7 +23,7 @@ PROMPTS = ["a red circle", "two dogs", "", "a photo of the word hello", "the sma
 
 
 @pytest.fixture(scope="module")
-def converted(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def converted(source: ConversionSource, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     out = tmp_path_factory.mktemp("converted") / "out"
     made = convert(source, out)
     assert [one.folder for one in made] == ["arch0", "arch1", "arch2"]
@@ -36,7 +36,7 @@ def weights_of(root: Path, code: int) -> Path:
     return root / f"arch{code}" / "checkpoint-30000" / "unet" / WEIGHTS
 
 
-def test_experts_are_the_published_ones(source: Source, converted: Checkpoint) -> None:
+def test_experts_are_the_published_ones(source: ConversionSource, converted: Checkpoint) -> None:
     converted.verify()
     for code, found in enumerate(converted.architectures):
         vector = torch.load(source.root / f"arch{code}" / "arch_vector.pt", weights_only=True)[0]
@@ -47,7 +47,7 @@ def test_experts_are_the_published_ones(source: Source, converted: Checkpoint) -
         assert all(torch.equal(state[name], stored[name]) for name in stored)
 
 
-def test_what_the_index_says(source: Source, converted: Checkpoint) -> None:
+def test_what_the_index_says(source: ConversionSource, converted: Checkpoint) -> None:
     record, cost = converted.record, converted.cost()
     assert (record.router, record.prompt_encoder) == ("gated", "prompt_encoder")
     assert record.trained
@@ -62,7 +62,7 @@ def test_what_the_index_says(source: Source, converted: Checkpoint) -> None:
 
 
 def test_full_weights_are_cut_by_their_code(
-    source: Source, converted: Checkpoint, copy: Path, tmp_path: Path
+    source: ConversionSource, converted: Checkpoint, copy: Path, tmp_path: Path
 ) -> None:
     dense = read_pipeline(source.pipeline, torch.float32).unet.state_dict()
     path = weights_of(copy, 1)
@@ -74,26 +74,28 @@ def test_full_weights_are_cut_by_their_code(
     assert all(torch.equal(state[name], sliced[name]) for name in sliced)
 
 
-def test_folders_may_have_any_number(source: Source, copy: Path, tmp_path: Path) -> None:
+def test_folders_may_have_any_number(source: ConversionSource, copy: Path, tmp_path: Path) -> None:
     (copy / "arch0").rename(copy / "arch7")
     made = convert(replace(source, root=copy), tmp_path / "out")
     assert [one.folder for one in made] == ["arch7", "arch1", "arch2"]
 
 
-def test_the_last_checkpoint_counts(source: Source, copy: Path, tmp_path: Path) -> None:
+def test_the_last_checkpoint_counts(source: ConversionSource, copy: Path, tmp_path: Path) -> None:
     older = copy / "arch0" / "checkpoint-9000"
     older.mkdir()
     (older / WEIGHTS).write_bytes(b"not to be read")
     convert(replace(source, root=copy), tmp_path / "out")
 
 
-def test_unknown_routing(source: Source) -> None:
+def test_unknown_routing(source: ConversionSource) -> None:
     with pytest.raises(UsageError, match="no 'row0'; there is noise-free and row-0; did you mean 'row-0'"):
         replace(source, routing="row0")
 
 
 @pytest.mark.parametrize("routing", ["noise-free", ROW_0])
-def test_prompts_go_where_the_published_rule_sends_them(source: Source, tmp_path: Path, routing: str) -> None:
+def test_prompts_go_where_the_published_rule_sends_them(
+    source: ConversionSource, tmp_path: Path, routing: str
+) -> None:
     convert(replace(source, routing=routing), tmp_path / "out")
     made = Checkpoint.open(tmp_path / "out")
     encoder, router = made.prompt_encoder(), made.router()

@@ -9,7 +9,7 @@ import torch
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.convert import __main__ as command_line
-from aptp.convert.conversion import Source
+from aptp.convert.conversion import ConversionSource
 from aptp.errors import UsageError
 from aptp.evaluate.routing import routes
 from aptp.model.prompt_encoder import read_prompt_encoder
@@ -24,7 +24,7 @@ from tests.published import write_published
 PROMPTS = ["a red circle", "two dogs", "", "a photo of the word hello", "the small blue star on a white ring"]
 
 
-def words(source: Source, out: Path, *more: str) -> list[str]:
+def words(source: ConversionSource, out: Path, *more: str) -> list[str]:
     named = {"--from": source.root, "--pipeline": source.pipeline, "--prompt-encoder": source.prompt_encoder}
     return [*(str(word) for pair in named.items() for word in pair), "--out", str(out), *more]
 
@@ -35,7 +35,10 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_what_it_says(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: ConversionSource,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(monkeypatch, *words(source, tmp_path / "out", "--routing", "row-0")) == 0
     said = capsys.readouterr().err
@@ -45,7 +48,9 @@ def test_what_it_says(
     assert Checkpoint.open(tmp_path / "out").record.provenance["routing"] == "row-0"
 
 
-def test_a_routing_that_is_none(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_routing_that_is_none(
+    source: ConversionSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UsageError, match="there is noise-free and row-0"):
         run(monkeypatch, *words(source, tmp_path / "out", "--routing", "noisy"))
 
@@ -58,7 +63,7 @@ def test_published_experts_are_built_and_served(tmp_path: Path) -> None:
     mpnet = write_encoder(tmp_path / "mpnet")
     suited = averages(read_prompt_encoder(mpnet), PROMPTS[:2])
     folder = write_published(tmp_path / "published", unet, suited)
-    source = Source(folder, tmp_path / "pipeline", mpnet)
+    source = ConversionSource(folder, tmp_path / "pipeline", mpnet)
     out = tmp_path / "converted"
     subprocess.run([sys.executable, "-m", "aptp.convert", *words(source, out)], check=True, timeout=300)
     assert build.main(command(out, tmp_path / "bundle")) == 0

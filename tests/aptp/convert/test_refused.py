@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from aptp.convert.conversion import Source, convert
+from aptp.convert.conversion import ConversionSource, convert
 from aptp.convert.tensors import MOST_BYTES
 from aptp.errors import CheckpointError, UsageError
 from aptp.pipeline import read_pipeline
@@ -136,14 +136,16 @@ VECTOR = "arch1/arch_vector.pt"
         (put(f"arch1/{UNET}", b"\x80\x04."), "cannot be read as safetensors"),
     ],
 )
-def test_what_is_refused(source: Source, copy: Path, tmp_path: Path, damage: Any, message: str) -> None:
+def test_what_is_refused(
+    source: ConversionSource, copy: Path, tmp_path: Path, damage: Any, message: str
+) -> None:
     damage(copy)
     with pytest.raises(CheckpointError, match=message):
         convert(replace(source, root=copy), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_some_tensors_full_and_some_sliced(source: Source, copy: Path, tmp_path: Path) -> None:
+def test_some_tensors_full_and_some_sliced(source: ConversionSource, copy: Path, tmp_path: Path) -> None:
     dense = read_pipeline(source.pipeline, torch.float32).unet.state_dict()
 
     def mix(state: dict[str, Tensor]) -> None:
@@ -155,7 +157,7 @@ def test_some_tensors_full_and_some_sliced(source: Source, copy: Path, tmp_path:
         convert(replace(source, root=copy), tmp_path / "out")
 
 
-def test_cut_tensors_that_were_never_loaded(source: Source, copy: Path, tmp_path: Path) -> None:
+def test_cut_tensors_that_were_never_loaded(source: ConversionSource, copy: Path, tmp_path: Path) -> None:
     dense = read_pipeline(source.pipeline, torch.float32).unet.state_dict()
 
     def forget(state: dict[str, Tensor]) -> None:
@@ -168,13 +170,13 @@ def test_cut_tensors_that_were_never_loaded(source: Source, copy: Path, tmp_path
         convert(replace(source, root=copy), tmp_path / "out")
 
 
-def test_an_encoder_of_another_width(source: Source, tmp_path: Path) -> None:
+def test_an_encoder_of_another_width(source: ConversionSource, tmp_path: Path) -> None:
     other = write_encoder(tmp_path / "wide", hidden_size=32)
     with pytest.raises(CheckpointError, match="gives embeddings of 32; the predictor in .* reads 24"):
         convert(replace(source, prompt_encoder=other), tmp_path / "out")
 
 
-def test_a_folder_that_is_taken(source: Source, tmp_path: Path) -> None:
+def test_a_folder_that_is_taken(source: ConversionSource, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="already exists"):
         convert(source, tmp_path)

@@ -13,7 +13,7 @@ from aptp.errors import CheckpointError, IntegrityError, StorageError, UsageErro
 from aptp.evaluate.__main__ import main
 from aptp.evaluate.evaluation import Evaluation
 from aptp.evaluate.models_under_test import Subjects
-from aptp.evaluate.sampling import Settings
+from aptp.evaluate.sampling import SamplingOptions
 
 SUBJECTS = ("dense", "mixed", "render")
 
@@ -105,7 +105,7 @@ def test_bad_options(folder, tmp_path, options, message):
 def test_a_checkpoint_of_another_size_is_refused(folder, judge):
     checkpoint = Checkpoint.open(folder)
     checkpoint.record = replace(checkpoint.record, size=(512, 512))
-    subjects = Subjects(checkpoint, Settings())
+    subjects = Subjects(checkpoint, SamplingOptions())
     with pytest.raises(CheckpointError, match="draws 512x512 pixels; the judge reads scenes of 64x64"):
         Evaluation(subjects, judge, ["dense"], [], [])
 

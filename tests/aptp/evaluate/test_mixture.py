@@ -2,9 +2,9 @@
 
 import pytest
 
-from aptp.evaluate.mixture import Mixture, target
+from aptp.evaluate.mixture import RoutedMixture, target
 
-ROUTED = Mixture([0, 1, 1], [0.5, 0.8], {"single": [1, 2]}, {"1 thing": [1, 2]}, 0, 0.6)
+ROUTED = RoutedMixture([0, 1, 1], [0.5, 0.8], {"single": [1, 2]}, {"1 thing": [1, 2]}, 0, 0.6)
 STAGE_1 = {"made_by": "aptp.train", "method": {"budget": 0.6}, "from": {"made_by": "aptp.pretrain"}}
 
 

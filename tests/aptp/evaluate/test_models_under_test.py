@@ -8,13 +8,13 @@ import pytest
 from aptp.checkpoint.reader import Checkpoint
 from aptp.errors import CheckpointError, UsageError
 from aptp.evaluate.models_under_test import Subjects
-from aptp.evaluate.sampling import Settings
+from aptp.evaluate.sampling import SamplingOptions
 from aptp.evaluate.scoring import held_out
 
 
 @pytest.fixture(scope="module")
 def subjects(checkpoint):
-    return Subjects(checkpoint, Settings(steps=1))
+    return Subjects(checkpoint, SamplingOptions(steps=1))
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +60,11 @@ def test_reconstructions_are_the_vae_s(subjects, samples):
 def test_pictures_have_the_size_of_the_checkpoint(folder, samples):
     checkpoint = Checkpoint.open(folder)
     checkpoint.record = replace(checkpoint.record, size=(32, 48))
-    assert Subjects(checkpoint, Settings(steps=1)).draw("0", samples[:2]).shape == (2, 32, 48, 3)
+    assert Subjects(checkpoint, SamplingOptions(steps=1)).draw("0", samples[:2]).shape == (2, 32, 48, 3)
 
 
 def test_a_pipeline_of_another_kind_is_refused(folder):
     checkpoint = Checkpoint.open(folder)
     checkpoint.__dict__["pipeline"] = "StableDiffusionXLPipeline"
     with pytest.raises(CheckpointError, match="is a StableDiffusionXLPipeline"):
-        Subjects(checkpoint, Settings())
+        Subjects(checkpoint, SamplingOptions())

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from aptp.evaluate.models_under_test import Subjects
-from aptp.evaluate.sampling import Settings, sample, start_noise
+from aptp.evaluate.sampling import SamplingOptions, sample, start_noise
 
 CAPTIONS = ["a red circle", "two blue stars", "the word moon in pink letters"]
-QUICK = Settings(steps=2)
+QUICK = SamplingOptions(steps=2)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from aptp.errors import StorageError, UsageError
 from aptp.evaluate.__main__ import main
-from aptp.evaluate.mixture import Mixture
+from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.unscored import UNJUDGED, Survey
 from tests.aptp.data.datasets import coco, picture, put
 
@@ -65,6 +65,6 @@ def test_a_judge_has_nothing_to_do_here(folder, data, tmp_path):
 
 def test_a_report_that_cannot_be_written(tmp_path):
     (tmp_path / "report.json").mkdir()
-    survey = Survey({}, [], [], Mixture([0], [0.5], {}, {}, 0), {})
+    survey = Survey({}, [], [], RoutedMixture([0], [0.5], {}, {}, 0), {})
     with pytest.raises(StorageError, match="the report cannot be written"):
         survey.save(tmp_path)

@@ -16,18 +16,18 @@ from aptp.data.scenes.source import Scenes
 from aptp.errors import UsageError
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.routing import routes
-from aptp.evaluate.sampling import Settings
+from aptp.evaluate.sampling import SamplingOptions
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.stage import RECIPE, finetune
-from aptp.finetune.weights import Weights
+from aptp.finetune.weights import ExpertLossWeights
 from aptp.pipeline import read_pipeline
 from aptp.trainer import metrics_log
-from aptp.trainer.loop import Leg
+from aptp.trainer.loop import RunOptions
 from tests.aptp.trainer.toys import drawn
 from tests.encoders import give_encoder
 
 SHORT = replace(RECIPE, steps=3, batch=8, warmup=1, decay=1, rate=1e-3)
-PLAIN = Leg(precision="no")
+PLAIN = RunOptions(precision="no")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, leg=PLAIN, name="out"):
         codes,
         data="scenes",
         recipe=recipe,
-        weights=Weights(),
+        weights=ExpertLossWeights(),
         leg=leg,
         folder=tmp_path / f"{name}.run",
     )
@@ -53,7 +53,7 @@ def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, leg=PLAIN, name="out"):
 def learner(source, codes=(0, 1)):
     experts = {code: source.expert(str(code)) for code in codes}
     pipeline = read_pipeline(source.path, torch.float32)
-    return ExpertLearner(pipeline, source.router(), experts, Weights())
+    return ExpertLearner(pipeline, source.router(), experts, ExpertLossWeights())
 
 
 def weights_of(checkpoint, name):
@@ -136,12 +136,12 @@ def test_prompts_are_routed_by_the_checkpoints_own_encoder(source, tmp_path):
         read_pipeline(own.path, torch.float32),
         own.router(),
         {0: own.expert("0")},
-        Weights(),
+        ExpertLossWeights(),
         own.prompt_encoder(),
     )
     _, codes = whole._read(batch, drawn(16))
     assert codes.tolist() == routes(own.router(), own.prompt_encoder(), batch.captions)
-    assert codes.tolist() == Subjects(own, Settings()).codes(batch.captions)
+    assert codes.tolist() == Subjects(own, SamplingOptions()).codes(batch.captions)
     assert set(codes.tolist()) == {0, 1}
 
 
@@ -164,7 +164,7 @@ def test_a_batch_without_a_prompt_for_the_expert_teaches_nothing_and_breaks_noth
 def test_an_expert_that_keeps_everything_starts_at_its_teacher(tmp_path):
     create(tmp_path / "full", preset="tiny", budgets=(1.0,))
     full = learner(Checkpoint.open(tmp_path / "full"), (0,))
-    full._weights = Weights(diffusion=0.0)
+    full._weights = ExpertLossWeights(diffusion=0.0)
     with torch.no_grad():
         loss = full(next(batches(Scenes(), 4)), 0, drawn(4))["loss"]
     assert loss.item() == pytest.approx(0, abs=1e-9)
@@ -192,7 +192,7 @@ def test_unknown_data_is_refused_by_name(source, tmp_path):
             (0,),
             data="scene",
             recipe=SHORT,
-            weights=Weights(),
+            weights=ExpertLossWeights(),
             leg=PLAIN,
             folder=tmp_path / "run",
         )

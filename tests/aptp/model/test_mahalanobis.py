@@ -2,7 +2,7 @@
 
 import torch
 
-from aptp.model.mahalanobis import Familiarity, GuardedRouter
+from aptp.model.mahalanobis import GuardedRouter, MahalanobisDetector
 from aptp.model.router import Router
 
 WIDTH, CLUSTERS = 5, 3
@@ -12,8 +12,8 @@ def drawn(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-def familiarity() -> Familiarity:
-    made = Familiarity(WIDTH, CLUSTERS)
+def familiarity() -> MahalanobisDetector:
+    made = MahalanobisDetector(WIDTH, CLUSTERS)
     made.load_state_dict({"centres": drawn(CLUSTERS, WIDTH), "whiten": drawn(CLUSTERS, WIDTH, WIDTH)})
     return made
 

@@ -15,7 +15,7 @@ from aptp.checkpoint.reader import Checkpoint
 from aptp.cli import run
 from aptp.data.named import open_source
 from aptp.errors import CheckpointError, UsageError
-from aptp.model.mahalanobis import Familiarity
+from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood import __main__ as command
 from aptp.ood.prompts import Reader
 from aptp.ood.threshold import distances, measure
@@ -159,17 +159,17 @@ def test_the_bundle_tells_the_distances_of_the_checkpoint(
 def test_a_distance_that_differs_is_caught(
     guarded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = plan.Spec(guarded, tmp_path / "b", ("0",), ("ddim",), (), None, tmp_path, 1, 1, 1 << 30)
+    spec = plan.BuildSpec(guarded, tmp_path / "b", ("0",), ("ddim",), (), None, tmp_path, 1, 1, 1 << 30)
     checkpoint = Checkpoint.open(guarded)
     (router,) = [part for part in plan.parts(checkpoint, spec) if part.kind == "router"]
     real = parts.parity.outputs
 
     def other(module: torch.nn.Module, feeds: list[parts.parity.Feed]) -> list[parts.parity.Array]:
-        scale = 1.001 if isinstance(module, Familiarity) else 1.0
+        scale = 1.001 if isinstance(module, MahalanobisDetector) else 1.0
         return [scale * output for output in real(module, feeds)]
 
     monkeypatch.setattr(parts.parity, "outputs", other)
-    job = parts.Job(router, spec, tmp_path, lambda stage, share: None, None)
+    job = parts.PartJob(router, spec, tmp_path, lambda stage, share: None, None)
     with pytest.raises(ParityError, match="ONNX = PyTorch"):
         parts.make(job)
 

@@ -13,7 +13,7 @@ from aptp.pipeline import read_pipeline
 from aptp.pretrain import codec, denoiser, pipeline, text
 from aptp.pretrain.pipeline import pretrain
 from aptp.trainer import provenance
-from aptp.trainer.loop import Leg
+from aptp.trainer.loop import RunOptions
 
 UNET = replace(denoiser.RECIPE, steps=3, batch=2)
 
@@ -30,9 +30,9 @@ def files(folder):
 
 
 def test_legs_of_one_step_make_the_same_pipeline_as_one(tmp_path):
-    assert pretrain("tiny", tmp_path / "one", tmp_path / "one.run", Leg(), UNET)
+    assert pretrain("tiny", tmp_path / "one", tmp_path / "one.run", RunOptions(), UNET)
     legs = 1
-    while not pretrain("tiny", tmp_path / "many", tmp_path / "many.run", Leg(minutes=0), UNET):
+    while not pretrain("tiny", tmp_path / "many", tmp_path / "many.run", RunOptions(minutes=0), UNET):
         assert not (tmp_path / "many").exists()
         legs += 1
     assert legs == 7 - 2  # a stage's last step and the next stage's first share a leg
@@ -42,7 +42,7 @@ def test_legs_of_one_step_make_the_same_pipeline_as_one(tmp_path):
 
 
 def test_the_pipeline_draws_finite_pictures_of_its_size(tmp_path):
-    pretrain("tiny", tmp_path / "made", tmp_path / "run", Leg(), UNET)
+    pretrain("tiny", tmp_path / "made", tmp_path / "run", RunOptions(), UNET)
     made = read_pipeline(tmp_path / "made", torch.float32)
     made.set_progress_bar_config(disable=True)
     assert made.vae.config.scaling_factor != 0.18215
@@ -52,7 +52,7 @@ def test_the_pipeline_draws_finite_pictures_of_its_size(tmp_path):
 
 
 def test_latents_have_unit_scale(tmp_path):
-    pretrain("tiny", tmp_path / "made", tmp_path / "run", Leg(), UNET)
+    pretrain("tiny", tmp_path / "made", tmp_path / "run", RunOptions(), UNET)
     vae = read_pipeline(tmp_path / "made", torch.float32).vae
     images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     latents = vae.encode(images).latent_dist.mean * vae.config.scaling_factor
@@ -62,11 +62,11 @@ def test_latents_have_unit_scale(tmp_path):
 @pytest.mark.parametrize("preset", ["sd21", "tinny"])
 def test_other_presets_are_refused_by_name(tmp_path, preset):
     with pytest.raises(UsageError, match=f"'{preset}'"):
-        pretrain(preset, tmp_path / "made", tmp_path / "run", Leg(), UNET)
+        pretrain(preset, tmp_path / "made", tmp_path / "run", RunOptions(), UNET)
 
 
 def test_an_occupied_target_is_refused_before_hours_are_spent(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="already exists"):
-        pretrain("tiny", tmp_path, tmp_path / "run", Leg(), UNET)
+        pretrain("tiny", tmp_path, tmp_path / "run", RunOptions(), UNET)
     assert not (tmp_path / "run").exists()

@@ -12,7 +12,7 @@ from aptp.presets import PRESETS as PIPELINES
 from aptp.space.cost import LinearCost, mac_cost
 from aptp.space.discover import discover
 from aptp.space.groups import Space
-from aptp.train.gate_policy import Policy
+from aptp.train.gate_policy import GatePolicy
 from aptp.train.method import PRESETS, Method
 from tests.geometries import GEOMETRIES
 
@@ -42,8 +42,8 @@ def theirs(**changes: Any) -> Method:
     return replace(PRESETS["paper"], **{"codes": 4, **changes})
 
 
-def policy(method: Method, seed: int = 0) -> Policy:
-    return Policy(small()[0], method, torch.zeros(WIDTH), 1.0, seed)
+def policy(method: Method, seed: int = 0) -> GatePolicy:
+    return GatePolicy(small()[0], method, torch.zeros(WIDTH), 1.0, seed)
 
 
 def prompts(count: int, seed: int = 0) -> Tensor:
@@ -55,7 +55,7 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def spread_codes(policy: Policy, seed: int = 1) -> Policy:
+def spread_codes(policy: GatePolicy, seed: int = 1) -> GatePolicy:
     """The same policy with codes that are pruned, each in its own way."""
     with torch.no_grad():
         offset = policy.method.offset

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aptp.errors import TrainingError
 from aptp.train.budget import Budget
-from aptp.train.gate_policy import Choice, Policy
+from aptp.train.gate_policy import CodeChoice, GatePolicy
 from aptp.train.losses import budget_loss, deviation_loss, gain_loss
 from aptp.train.method import TRANSPORTS, Method
 from tests.aptp.train.spaces import ours, policy, prompts, rng, small, spread_codes, theirs
@@ -17,14 +17,14 @@ from tests.aptp.trainer.toys import drawn
 PREDICTOR = ("predictor.weight", "predictor.bias")
 
 
-def reached(policy: Policy, loss: Tensor) -> set[str]:
+def reached(policy: GatePolicy, loss: Tensor) -> set[str]:
     """The parameters that ``loss`` would move."""
     found = torch.autograd.grad(loss, list(policy.parameters()), allow_unused=True, retain_graph=True)
     named = zip(dict(policy.named_parameters()), found, strict=True)
     return {name for name, gradient in named if gradient is not None and gradient.any()}
 
 
-def chosen(method: Method, step: int = 10**6, seed: int = 0) -> tuple[Policy, Choice]:
+def chosen(method: Method, step: int = 10**6, seed: int = 0) -> tuple[GatePolicy, CodeChoice]:
     made = spread_codes(policy(method))
     return made, made(prompts(16), step < method.warm_up, drawn(16, seed))
 
@@ -120,7 +120,7 @@ def harm(gates: Tensor) -> Tensor:
     return 0.01 * ((1 - gates) * need).square().sum(1)
 
 
-def learned(method: Method, steps: int) -> tuple[Policy, Budget]:
+def learned(method: Method, steps: int) -> tuple[GatePolicy, Budget]:
     """Half of the prompts miss gates eleven times as much as the other half."""
     _, cost = small()
     made, budget = policy(method), Budget(cost, method.budget)

@@ -12,10 +12,10 @@ from aptp.data.batches import Batch, batches
 from aptp.data.scenes.source import Scenes
 from aptp.pipeline import read_pipeline
 from aptp.space.discover import discover
-from aptp.train.gate_policy import Policy
+from aptp.train.gate_policy import GatePolicy
 from aptp.train.learner import CodeLearner
 from aptp.train.losses import gain_loss
-from aptp.train.method import Method, Weights
+from aptp.train.method import Method, RouterLossWeights
 from aptp.train.stage import costs
 from tests.aptp.train.spaces import ours, spread_codes, theirs
 from tests.aptp.trainer.toys import drawn
@@ -35,7 +35,7 @@ def learner(dense: Path, method: Method, *, pruned: bool = True, recompute: bool
     if recompute:
         pipeline.unet.enable_gradient_checkpointing()
     space = discover(pipeline.unet)
-    policy = Policy(space, method, torch.zeros(pipeline.text_encoder.config.hidden_size), 1.0, 0)
+    policy = GatePolicy(space, method, torch.zeros(pipeline.text_encoder.config.hidden_size), 1.0, 0)
     _, budget = costs(pipeline, space, (32, 32), method)
     return CodeLearner(pipeline, spread_codes(policy) if pruned else policy, budget)
 
@@ -71,7 +71,7 @@ def test_only_the_policy_is_trained(dense: Path, batch: Batch) -> None:
 def test_without_a_task_gradient_only_the_contrastive_loss_moves_the_predictor(
     dense: Path, batch: Batch
 ) -> None:
-    silent = Weights(contrast=0.0)
+    silent = RouterLossWeights(contrast=0.0)
     for task_gradient in (True, False):
         made = learner(dense, ours(task_gradient=task_gradient, weights=silent))
         found = gradients(made, made(batch, LATE, drawn(4)))

@@ -11,7 +11,7 @@ from aptp.train import __main__ as command
 from aptp.train import stage
 from aptp.train.method import PRESETS, RECIPES
 from aptp.train.router_fit import Usage
-from aptp.train.stage import Task
+from aptp.train.stage import RouterTask
 
 FOUND = Usage(use=(0.5, 0.5), costs=(0.4, 0.8), budget=0.6, agreement=1.0)
 
@@ -21,7 +21,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the stage was asked for; it does nothing."""
     seen: dict[str, Any] = {"answer": FOUND}
 
-    def train(task: Task, out: Path, folder: Path, leg: Any, **options: Any) -> Usage | None:
+    def train(task: RouterTask, out: Path, folder: Path, leg: Any, **options: Any) -> Usage | None:
         seen.update(task=task, out=out, folder=folder, leg=leg, **options)
         return seen["answer"]
 
@@ -40,7 +40,7 @@ def test_defaults(
     asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch) == 0
-    assert asked["task"] == Task(Path("dense"), "scenes", PRESETS["tiny"], RECIPES["tiny"])
+    assert asked["task"] == RouterTask(Path("dense"), "scenes", PRESETS["tiny"], RECIPES["tiny"])
     assert (asked["out"], asked["folder"]) == (Path("made"), Path("made.run"))
     said = capsys.readouterr().err
     assert "0.6000 of dense MACs" in said

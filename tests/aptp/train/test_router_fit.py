@@ -10,7 +10,7 @@ from aptp.model.gates import GatedUNet
 from aptp.model.router import Router
 from aptp.model.sliced import gates_of, slice_unet
 from aptp.space.discover import discover
-from aptp.train.gate_policy import Policy
+from aptp.train.gate_policy import GatePolicy
 from aptp.train.method import Method
 from aptp.train.router_fit import Deployment, deploy, served_routes, usage
 from tests.aptp.train.spaces import ours, policy, prompts, rng, small, spread_codes, theirs
@@ -20,7 +20,7 @@ from tests.geometries import make_inputs, make_unet
 SEEN = 4096
 
 
-def trained(method: Method) -> Policy:
+def trained(method: Method) -> GatePolicy:
     """A policy as training might leave it: pruned codes, a predictor with a preference."""
     made = spread_codes(policy(method))
     with torch.no_grad():

@@ -6,14 +6,14 @@ from torch import Tensor
 
 from aptp.model.gate_space import GateSpace
 from aptp.space.groups import Space
-from aptp.train.gumbel_sigmoid import Gates
+from aptp.train.gumbel_sigmoid import SampledGates
 from aptp.train.similarity import Similarity
 from tests.aptp.train.spaces import rng, small
 
 
-def gates(count: int) -> Gates:
+def gates(count: int) -> SampledGates:
     soft = torch.rand(count, small()[0].size, generator=rng())
-    return Gates(soft, (soft > 0.5).float())
+    return SampledGates(soft, (soft > 0.5).float())
 
 
 def normalised(space: Space, widths: Tensor, depths: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ def test_the_linear_space() -> None:
 @pytest.mark.parametrize("linear", [True, False])
 def test_each_group_counts_once_whatever_its_size(linear: bool) -> None:
     space, _ = small()
-    everything = Gates(*[torch.ones(1, space.size)] * 2)
+    everything = SampledGates(*[torch.ones(1, space.size)] * 2)
     vector = Similarity(space, linear=linear).codes(everything)[0]
     shares = [vector[columns].square().sum().item() for _, columns in space.columns()]
     depths = vector[space.width_gates :].square()

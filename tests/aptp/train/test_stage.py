@@ -21,16 +21,16 @@ from aptp.space.table import TableCost, table_cost
 from aptp.train import stage
 from aptp.train.method import RECIPES
 from aptp.train.router_fit import Usage
-from aptp.train.stage import Task, train
+from aptp.train.stage import RouterTask, train
 from aptp.trainer import metrics_log
-from aptp.trainer.loop import Leg
+from aptp.trainer.loop import RunOptions
 from tests.aptp.train.spaces import ours, theirs
 from tests.encoders import WIDTH, write_encoder
 from tests.profiles import SETTING, profile
 
 SHORT = replace(RECIPES["tiny"], steps=4, batch=4, warmup=1, decay=1)
-PLAIN = Leg(precision="no")
-TASK = Task(Path(), "scenes", ours(warm_up=1), SHORT, guidance=3.0)
+PLAIN = RunOptions(precision="no")
+TASK = RouterTask(Path(), "scenes", ours(warm_up=1), SHORT, guidance=3.0)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(stage, name, count)
 
 
-def result(task: Task, folder: Path, leg: Leg = PLAIN, name: str = "out") -> Usage | None:
+def result(task: RouterTask, folder: Path, leg: RunOptions = PLAIN, name: str = "out") -> Usage | None:
     return train(task, folder / name, folder / f"{name}.run", leg)
 
 

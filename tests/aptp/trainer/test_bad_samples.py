@@ -9,7 +9,7 @@ from aptp.data.batches import Batch
 from aptp.data.named import open_source
 from aptp.trainer import metrics_log
 from aptp.trainer.bad_samples import Skips
-from aptp.trainer.loop import Leg, Training
+from aptp.trainer.loop import RunOptions, Training
 from tests.aptp.data.datasets import NOT_A_PICTURE, folder, put
 from tests.aptp.trainer.toys import RECIPE, Brightness
 
@@ -52,7 +52,7 @@ def test_a_run_through_one_percent_of_broken_rows(tmp_path, capsys, workers):
     for i in BROKEN:
         put(root / f"some/{i:03d}.jpg", NOT_A_PICTURE)
     source = open_source(f"folder:{root}", size=(2, 2))
-    recipe, leg = replace(RECIPE, steps=49), Leg(precision="no", workers=workers)
+    recipe, leg = replace(RECIPE, steps=49), RunOptions(precision="no", workers=workers)
     training = Training(Brightness(), source, recipe, tmp_path / "run", leg, identity={"data": source.about})
     assert training.run("toy")
     told = [line["skipped"] for line in metrics_log.read(tmp_path / "run")]

@@ -11,10 +11,10 @@ import torch
 
 from aptp.errors import IntegrityError, TrainingError, UsageError
 from aptp.trainer import metrics_log
-from aptp.trainer.loop import Leg, Training
+from aptp.trainer.loop import RunOptions, Training
 from tests.aptp.trainer.toys import RECIPE, Brightness, Exploding, Noise
 
-PLAIN = Leg(precision="no")
+PLAIN = RunOptions(precision="no")
 
 
 def start(folder, learner=None, recipe=RECIPE, leg=PLAIN, **options):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 from aptp.trainer import metrics_log, provenance
-from aptp.trainer.loop import Leg, Training
+from aptp.trainer.loop import RunOptions, Training
 from tests.aptp.trainer.toys import RECIPE, Brightness, Noise
 
 
 def test_an_account_adds_up_the_legs(tmp_path):
     for _ in range(RECIPE.steps):
-        Training(Brightness(), Noise(), RECIPE, tmp_path, Leg(minutes=0, precision="no")).run("toy")
+        Training(Brightness(), Noise(), RECIPE, tmp_path, RunOptions(minutes=0, precision="no")).run("toy")
     told = provenance.account(tmp_path, RECIPE)
     assert told["recipe"]["steps"] == RECIPE.steps
     spent = [line["seconds"] for line in metrics_log.read(tmp_path)]

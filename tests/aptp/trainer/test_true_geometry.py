@@ -36,7 +36,7 @@ def stage_1():
     from aptp.space.cost import mac_cost
     from aptp.space.discover import discover
     from aptp.train.budget import Budget
-    from aptp.train.gate_policy import Policy
+    from aptp.train.gate_policy import GatePolicy
     from aptp.train.learner import CodeLearner
     from aptp.train.method import PRESETS as METHODS
 
@@ -45,7 +45,7 @@ def stage_1():
     space = discover(pipeline.unet)
     cost = mac_cost(dict(pipeline.unet.config), space, SIDE // 8, SIDE // 8, 77)
     method = METHODS["tiny"]
-    policy = Policy(space, method, torch.zeros(1024), 1.0, 0)
+    policy = GatePolicy(space, method, torch.zeros(1024), 1.0, 0)
     return CodeLearner(pipeline, policy, Budget(cost, method.budget))
 
 
@@ -53,7 +53,7 @@ def stage_2():
     import torch
 
     from aptp.finetune.learner import ExpertLearner
-    from aptp.finetune.weights import Weights
+    from aptp.finetune.weights import ExpertLossWeights
     from aptp.model.router import Router
     from aptp.model.sliced import slice_unet
     from aptp.pipeline import build_pipeline
@@ -67,7 +67,7 @@ def stage_2():
     cost = mac_cost(dict(pipeline.unet.config), space, SIDE // 8, SIDE // 8, 77)
     expert = slice_unet(pipeline.unet, draw(cost, 0.6, np.random.default_rng(0)))
     expert.enable_gradient_checkpointing()
-    return ExpertLearner(pipeline, Router(1024, space.size, 1), {0: expert}, Weights())
+    return ExpertLearner(pipeline, Router(1024, space.size, 1), {0: expert}, ExpertLossWeights())
 
 
 def train(stage):

@@ -204,7 +204,7 @@ def test_a_precision_that_the_processor_has_not(mini, tmp_path, machine):
 
 
 def spec_of(mini, out, precision=None):
-    return plan.Spec(mini, out, ("0",), ("ddim",), ("openvino",), precision, None, 1, 1, 1 << 30)
+    return plan.BuildSpec(mini, out, ("0",), ("ddim",), ("openvino",), precision, None, 1, 1, 1 << 30)
 
 
 def part_of(spec):
@@ -226,7 +226,7 @@ def test_openvino_in_float32_is_pytorch_and_leaves_no_file(mini, tmp_path_factor
     spec, folder = spec_of(mini, tmp_path / "b", "float32"), tmp_path / "part"
     folder.mkdir()
     source = build_mini(tmp_path_factory)
-    made = parts.make(parts.Job(part_of(spec), spec, folder, lambda stage, share: None, source))
+    made = parts.make(parts.PartJob(part_of(spec), spec, folder, lambda stage, share: None, source))
     assert 0 < made.measures["engine"] <= 1e-4
     assert made.facts["passed"] is False
     assert made.facts["processor"] == processor.vectors()

@@ -10,7 +10,7 @@ import pytest
 
 from export.build.lock import locked
 from export.errors import LockedError
-from runtime.files import lock
+from export.build import lock
 
 HOLD = """
 import pathlib, sys

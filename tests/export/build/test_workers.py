@@ -9,7 +9,7 @@ import time
 import pytest
 
 from export.build import workers
-from export.build.workers import Task
+from export.build.workers import WorkerTask
 from export.errors import CrashError, ParityError, PartError
 
 
@@ -46,13 +46,13 @@ def run(tasks, **options):
 
 
 def test_results_and_stages_arrive():
-    outcomes, seen = run([Task("a", succeed, 2, 1), Task("b", succeed, 3, 1)])
+    outcomes, seen = run([WorkerTask("a", succeed, 2, 1), WorkerTask("b", succeed, 3, 1)])
     assert (outcomes["a"].result, outcomes["b"].result) == (4, 6)
     assert ("a", "half", 0.5) in seen
 
 
 def test_errors_of_ours_arrive_as_they_are_and_others_as_text():
-    outcomes, _ = run([Task("typed", fail_typed, None, 1), Task("other", fail, "luck", 1)])
+    outcomes, _ = run([WorkerTask("typed", fail_typed, None, 1), WorkerTask("other", fail, "luck", 1)])
     typed, other = outcomes["typed"].error, outcomes["other"].error
     assert isinstance(typed, ParityError)
     assert (typed.rung, typed.error, typed.tolerance) == ("onnx", 2.0, 1.0)
@@ -63,7 +63,7 @@ def test_errors_of_ours_arrive_as_they_are_and_others_as_text():
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
 def test_a_crash_costs_one_part_and_names_its_signal(number):
-    outcomes, _ = run([Task("crash", die, number, 1), Task("other", succeed, 1, 1)])
+    outcomes, _ = run([WorkerTask("crash", die, number, 1), WorkerTask("other", succeed, 1, 1)])
     assert isinstance(outcomes["crash"].error, CrashError)
     assert number.name in str(outcomes["crash"].error)
     assert outcomes["crash"].stage == "crashing"
@@ -72,11 +72,11 @@ def test_a_crash_costs_one_part_and_names_its_signal(number):
 
 @pytest.mark.parametrize("limit", [{"memory": 10}, {"jobs": 1}])
 def test_what_does_not_fit_waits(limit):
-    outcomes, _ = run([Task("a", overlap, None, 8), Task("b", overlap, None, 8)], **limit)
+    outcomes, _ = run([WorkerTask("a", overlap, None, 8), WorkerTask("b", overlap, None, 8)], **limit)
     (_, first_end), (second_start, _) = sorted(outcome.result for outcome in outcomes.values())
     assert first_end <= second_start
 
 
 def test_a_part_larger_than_the_budget_runs_alone():
-    outcomes, _ = run([Task("large", succeed, 1, 1000)], memory=10)
+    outcomes, _ = run([WorkerTask("large", succeed, 1, 1000)], memory=10)
     assert outcomes["large"].result == 2

@@ -126,9 +126,9 @@ def test_a_part_is_compiled_from_the_rounded_expert_and_told_as_wanted(mini, tmp
 
     monkeypatch.setattr(aoti, "write_package", write)
     monkeypatch.setitem(sessions.OPENERS, "aoti", lambda *rest: SimpleNamespace(run=run))
-    spec = plan.Spec(mini, tmp_path / "b", ("0",), ("ddim",), ("aoti",), None, None, 1, 1, 1 << 30)
+    spec = plan.BuildSpec(mini, tmp_path / "b", ("0",), ("ddim",), ("aoti",), None, None, 1, 1, 1 << 30)
     part = next(part for part in plan.parts(Checkpoint.open(mini), spec) if part.kind == "aoti")
-    job = parts.Job(part, spec, tmp_path, lambda stage, share: None)
+    job = parts.PartJob(part, spec, tmp_path, lambda stage, share: None)
     result = parts.make(job)
     assert result.facts == WANTED
     assert result.measures["engine"] == 0 < result.measures["autocast"]
@@ -140,7 +140,7 @@ def test_a_part_is_compiled_from_the_rounded_expert_and_told_as_wanted(mini, tmp
 
 def test_a_key_counts_everything_that_a_compiled_engine_is_made_for(mini, tmp_path, monkeypatch):
     def key(precision=None):
-        spec = plan.Spec(mini, tmp_path, ("0",), ("ddim",), ("aoti",), precision, None, 1, 1, 1 << 30)
+        spec = plan.BuildSpec(mini, tmp_path, ("0",), ("ddim",), ("aoti",), precision, None, 1, 1, 1 << 30)
         return next(part.key for part in plan.parts(Checkpoint.open(mini), spec) if part.kind == "aoti")
 
     keys = [key(), key("float32")]

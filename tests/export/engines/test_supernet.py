@@ -13,12 +13,12 @@ import torch
 from aptp.checkpoint.reader import Checkpoint
 from export.build import __main__ as build
 from export.build import manifest_body, parts, plan
-from export.build.part_store import Record
+from export.build.part_store import PartRecord
 from export.engines import aoti
 from export.errors import ParityError, RefusedError
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
-from runtime.bundle.schema import Gates
+from runtime.bundle.schema import SupernetGates
 from runtime.engines import target
 from runtime.models import sessions
 from tests.checkpoints import change_weight, command
@@ -32,11 +32,11 @@ def machine(monkeypatch):
     monkeypatch.setattr(target, "facts", lambda device: dict(FACTS))
 
 
-def spec_of(checkpoint: Path, out: Path, codes: tuple[str, ...] = CODES) -> plan.Spec:
-    return plan.Spec(checkpoint, out, codes, ("ddim",), ("supernet",), None, None, 1, 1, 1 << 30)
+def spec_of(checkpoint: Path, out: Path, codes: tuple[str, ...] = CODES) -> plan.BuildSpec:
+    return plan.BuildSpec(checkpoint, out, codes, ("ddim",), ("supernet",), None, None, 1, 1, 1 << 30)
 
 
-def part_of(spec: plan.Spec) -> plan.Part:
+def part_of(spec: plan.BuildSpec) -> plan.Part:
     return next(
         part for part in plan.parts(Checkpoint.open(spec.checkpoint), spec) if part.kind == "supernet"
     )
@@ -84,7 +84,7 @@ def calls(monkeypatch):
         monkeypatch.setattr(aoti, "write_package", write)
         monkeypatch.setitem(sessions.OPENERS, "supernet", lambda *rest: SimpleNamespace(run=engine))
         spec = spec_of(mini, folder)
-        result = parts.make(parts.Job(part_of(spec), spec, folder, lambda stage, share: None))
+        result = parts.make(parts.PartJob(part_of(spec), spec, folder, lambda stage, share: None))
         assert made["rows"] == 2
         return result, run
 
@@ -120,15 +120,15 @@ def test_every_expert_names_the_one_file_under_its_own_code(mini):
         "profile": {axis: [1, 2, 4] for axis in ("batch", "height", "width")},
         "target": FACTS,
     }
-    supernet = Record("compiled/supernet", "", "", files={"supernet/aoti.pt2": {}}, facts=facts)
-    records = {name: Record(name, "a" * 64, "", files=graph) for name in ("experts/0", "experts/1")}
+    supernet = PartRecord("compiled/supernet", "", "", files={"supernet/aoti.pt2": {}}, facts=facts)
+    records = {name: PartRecord(name, "a" * 64, "", files=graph) for name in ("experts/0", "experts/1")}
     records[supernet.name] = supernet
     experts = [manifest_body.expert(checkpoint, name, records) for name in "01"]
     (one,), (other,) = [expert["compiled"] for expert in experts]
     assert one["file"] == other["file"] == "supernet/aoti.pt2"
     assert one["identity"] != other["identity"]
     for expert, code in zip(experts, checkpoint.architectures, strict=True):
-        assert Gates(**expert["gates"]).kept == tuple(code.keep)
+        assert SupernetGates(**expert["gates"]).kept == tuple(code.keep)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from aptp.checkpoint.reader import Checkpoint
-from export.build.plan import Spec
+from export.build.plan import BuildSpec
 from export.errors import OutputError, ParityError
 from export.graphs import expert
 from export.parity import image, ladder
@@ -53,7 +53,7 @@ def test_a_slice_that_is_no_number_is_caught(climb):
 
 @pytest.fixture
 def spec(mini, tmp_path):
-    return Spec(mini, tmp_path / "b", ("0",), ("ddim",), (), None, tmp_path / "cache", 1, 1, 1 << 30)
+    return BuildSpec(mini, tmp_path / "b", ("0",), ("ddim",), (), None, tmp_path / "cache", 1, 1, 1 << 30)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from export.errors import ExportError, RefusedError, UsageError
-from export.profile.calls import Call, Replay
+from export.profile.calls import Replay, TracedCall
 from export.profile.engines import Aoti, OnnxRuntime, OpenVino, choose
 from export.profile.pieces import filled, inputs
 from runtime.engines import openvino
@@ -29,7 +29,7 @@ def piece():
             return torch.tanh(self.conv(hidden))
 
     with torch.device("meta"):
-        form = Replay(Layer(), Call.of((torch.empty(2, 4, 8, 8), torch.empty(2, 5)), {}))
+        form = Replay(Layer(), TracedCall.of((torch.empty(2, 4, 8, 8), torch.empty(2, 5)), {}))
     return filled(form)
 
 

@@ -14,7 +14,7 @@ from aptp.space.discover import discover
 from aptp.space.macs import module_macs
 from aptp.space.profile import FIXED
 from export.errors import RefusedError
-from export.profile.calls import Joined, Residual, record
+from export.profile.calls import Joined, ResidualCall, record
 from export.profile.pieces import cut, inputs
 from tests.geometries import GEOMETRIES, make_unet
 
@@ -79,9 +79,9 @@ def test_forms_compute_what_the_unet_computes_there():
     hidden, context = torch.randn(2, 64, 16), torch.randn(2, TOKENS, 12)
     layer = unet.get_submodule(block)
     forms = [
-        Residual(layer.attn1, calls[f"{block}.attn1"], layer.norm1),
-        Residual(layer.attn2, calls[f"{block}.attn2"], layer.norm2),
-        Residual(layer.ff, calls[f"{block}.ff"], layer.norm3),
+        ResidualCall(layer.attn1, calls[f"{block}.attn1"], layer.norm1),
+        ResidualCall(layer.attn2, calls[f"{block}.attn2"], layer.norm2),
+        ResidualCall(layer.ff, calls[f"{block}.ff"], layer.norm3),
     ]
     with torch.no_grad():
         wanted = layer(hidden, encoder_hidden_states=context)

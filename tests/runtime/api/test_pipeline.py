@@ -15,7 +15,7 @@ from runtime.diffusion.noise import normal
 from runtime.engines.session import Session
 from runtime.errors import CodeUnavailable, EngineFailure, IntegrityError, RuntimeFailure, UsageError
 from runtime.service.events import Finished, Queued, Started, Step
-from runtime.service.generated import Choice
+from runtime.service.generated import RoutingDecision
 from runtime.service.order import Asked
 from runtime.service.runtime_core import Wish
 from tests.bundles import CHANNELS, PREVIEW, SOLVERS, WORDS, edit, relist, write_bundle
@@ -297,7 +297,7 @@ def test_a_code_without_an_expert_falls_back(one: Path, runtime: Pipeline, tmp_p
         for image, route in zip(images, runtime.route(PROMPTS), strict=True):
             there = str(route.code) in opened.bundle.manifest.experts
             expert = str(route.code) if there else "dense"
-            assert image.choice == Choice(expert, route.code, route.margin, not there)
+            assert image.choice == RoutingDecision(expert, route.code, route.margin, not there)
             again = opened.generate(image.prompt, seed=image.seed or 0, code="dense")
             assert (images_of(again) == images_of([image])) is not there
 

@@ -8,26 +8,26 @@ import pytest
 
 from runtime import Pipeline
 from runtime.bench.arrivals import Arrivals
-from runtime.bench.mixture import Mixture, Pass
+from runtime.bench.mixture import MixturePasses, Pass
 from runtime.bench.opening import Opening
 from runtime.bench.peak import Peak
-from runtime.bench.results import Comparison, Entry, Findings, NotRun, PeerLoad
-from runtime.bench.spec import Spec
+from runtime.bench.results import Comparison, Entry, NotRun, PeerLoad, Results
+from runtime.bench.spec import BenchSpec
 from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
-from runtime.machine.process_memory import Memory
+from runtime.machine.process_memory import ProcessMemory
 from runtime.request.settings import resolve
 from runtime.timing import turns
 from runtime.timing.turns import Effort, Series
 
-SpecOf = Callable[..., Spec]
+SpecOf = Callable[..., BenchSpec]
 
 
 @pytest.fixture
 def spec_of(bundle_path: Path, cache_path: Path, bundle: Bundle) -> SpecOf:
     """A quick spec with dense and two experts, and whatever else is said."""
 
-    def make(**changes: Any) -> Spec:
+    def make(**changes: Any) -> BenchSpec:
         plain: dict[str, Any] = {
             "bundle": bundle_path,
             "engines": ("cpu",),
@@ -37,7 +37,7 @@ def spec_of(bundle_path: Path, cache_path: Path, bundle: Bundle) -> SpecOf:
             "cache": cache_path,
             "threads": 1,
         }
-        return Spec(**{**plain, **changes})
+        return BenchSpec(**{**plain, **changes})
 
     return make
 
@@ -57,8 +57,8 @@ def samples(*seconds: float) -> Series:
     return Series([9.0], list(seconds), settled=True)
 
 
-def held(private: int) -> Memory:
-    return Memory(resident=2 * private, private=private, peak=3 * private)
+def held(private: int) -> ProcessMemory:
+    return ProcessMemory(resident=2 * private, private=private, peak=3 * private)
 
 
 def one_pass(seconds: float, calls: int) -> Pass:
@@ -68,7 +68,7 @@ def one_pass(seconds: float, calls: int) -> Pass:
 
 
 @pytest.fixture
-def findings() -> Findings:
+def findings() -> Results:
     """One of everything: dense at 2 s, an expert of half its MACs at 1.25 s, a peer at 4 s, a failure."""
     about = {"command": "python -m runtime.bench", "manifest": "ab" * 32, "source": "tiny", "trained": False}
     about |= {"height": 64, "width": 48, "steps": 25, "solver": "ddim", "guidance": 7.5}
@@ -95,7 +95,7 @@ def findings() -> Findings:
         "again": 1.5,
         "again_call": 2.5,
     }
-    return Findings(
+    return Results(
         about,
         {"processor": "A processor", "packages": {"numpy": "2"}},
         moments={"before": {"load": 0.1}, "after": {"load": 0.2}},
@@ -107,7 +107,7 @@ def findings() -> Findings:
         ],
         comparisons=[step, more],
         peers=[PeerLoad("openvino", 12.0, {"openvino": "2026.4"}, held(2**30))],
-        mixture=Mixture(
+        mixture=MixturePasses(
             *("cpu", 2, 8, 1, "1", {"mixed": 6e8, "alone": 5e8}),
             mixed=[one_pass(2.0, 10), one_pass(4.0, 10)],
             alone=[one_pass(1.0, 5), one_pass(2.0, 5)],

@@ -3,11 +3,11 @@ import sys
 import pytest
 
 from runtime.bench import charts, report
-from runtime.bench.results import Findings
+from runtime.bench.results import Results
 from runtime.errors import EnvironmentMismatch
 
 
-def test_what_there_is_no_number_for_is_not_drawn(findings: Findings) -> None:
+def test_what_there_is_no_number_for_is_not_drawn(findings: Results) -> None:
     findings.mixture = None
     del findings.comparisons[1]  # one number of rows is no curve
     assert set(charts.draw(report.document(findings))) == {charts.LATENCY}
@@ -16,7 +16,7 @@ def test_what_there_is_no_number_for_is_not_drawn(findings: Findings) -> None:
 
 
 def test_the_ideal_line_goes_from_the_origin_through_the_first(
-    findings: Findings, monkeypatch: pytest.MonkeyPatch
+    findings: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = []
     monkeypatch.setattr(charts, "_png", lambda figure: figures.append(figure) or b"")

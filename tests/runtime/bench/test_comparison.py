@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from runtime.bench import comparison
-from runtime.bench.comparison import LARGEST_ERROR, Contest
+from runtime.bench.comparison import LARGEST_ERROR, ComparisonRun
 from runtime.bench.memory_groups import line_ups
 from runtime.bench.peers import PEERS
-from runtime.bench.results import Entry, Findings
-from runtime.bench.spec import Spec
+from runtime.bench.results import Entry, Results
+from runtime.bench.spec import BenchSpec
 from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
 from runtime.engines.engine import GraphEngine
@@ -21,7 +21,7 @@ from runtime.engines.session import open_session
 from runtime.errors import PeerFailure
 from tests.runtime.bench.conftest import SpecOf
 
-Compare = Callable[[Spec, str], list[Entry]]
+Compare = Callable[[BenchSpec, str], list[Entry]]
 
 pytestmark = pytest.mark.usefixtures("short_windows")
 
@@ -31,7 +31,7 @@ class FakePeer:
 
     scale, seconds, versions, process = 1.0, 0.5, {"numpy": "2"}, 1 << 30
 
-    def __init__(self, name: str, spec: Spec, graph: Path | None, folder: Path) -> None:
+    def __init__(self, name: str, spec: BenchSpec, graph: Path | None, folder: Path) -> None:
         self.name = name
         assert (graph is not None) == PEERS[name].graph
         assert graph is None or graph.is_file()
@@ -53,21 +53,21 @@ class FakePeer:
     def output(self) -> Any:
         return np.float32(self.scale) * self.result
 
-    def image(self, spec: Spec, prompt: str, rows: int) -> float:
+    def image(self, spec: BenchSpec, prompt: str, rows: int) -> float:
         assert rows == 2
         return 3.0
 
 
 @pytest.fixture
-def findings() -> Findings:
-    return Findings({}, {})
+def findings() -> Results:
+    return Results({}, {})
 
 
 @pytest.fixture
-def compare(bundle: Bundle, findings: Findings, tmp_path: Path) -> Compare:
-    def run(spec: Spec, level: str, rows: int = 1) -> list[Entry]:
+def compare(bundle: Bundle, findings: Results, tmp_path: Path) -> Compare:
+    def run(spec: BenchSpec, level: str, rows: int = 1) -> list[Entry]:
         (group,) = line_ups(spec, bundle.manifest)
-        with Contest(group, spec, findings, tmp_path, lambda *_: None) as open_contest:
+        with ComparisonRun(group, spec, findings, tmp_path, lambda *_: None) as open_contest:
             open_contest.compare(level, rows)
         return findings.comparisons[-1].entries
 
@@ -96,7 +96,7 @@ def test_macs_are_those_of_all_rows_and_known_at_the_default_size(
 
 
 def test_a_peer_takes_turns_at_what_it_serves(
-    spec_of: SpecOf, compare: Compare, findings: Findings, monkeypatch: pytest.MonkeyPatch
+    spec_of: SpecOf, compare: Compare, findings: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "PeerProcess", FakePeer)
     spec = spec_of(experts=("dense",), peers=("openvino",))
@@ -119,7 +119,7 @@ def test_fewer_steps_are_for_images_alone(spec_of: SpecOf, compare: Compare, mon
 
 
 def test_a_peer_that_computes_something_else_gets_no_timing(
-    spec_of: SpecOf, compare: Compare, findings: Findings, monkeypatch: pytest.MonkeyPatch
+    spec_of: SpecOf, compare: Compare, findings: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakePeer, "scale", 1 + 1.1 * LARGEST_ERROR)
     monkeypatch.setattr(comparison, "PeerProcess", FakePeer)
@@ -131,7 +131,7 @@ def test_a_peer_that_computes_something_else_gets_no_timing(
 
 
 def test_a_peer_that_does_not_load_is_listed(
-    spec_of: SpecOf, compare: Compare, findings: Findings, monkeypatch: pytest.MonkeyPatch
+    spec_of: SpecOf, compare: Compare, findings: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise PeerFailure("optimum: optimum is not installed")
@@ -144,7 +144,7 @@ def test_a_peer_that_does_not_load_is_listed(
 
 
 def test_the_first_is_not_measured_again_for_nobody(
-    spec_of: SpecOf, compare: Compare, findings: Findings, monkeypatch: pytest.MonkeyPatch
+    spec_of: SpecOf, compare: Compare, findings: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "PeerProcess", FakePeer)
     compare(spec_of(experts=("dense", "0")), "image")
@@ -154,7 +154,7 @@ def test_the_first_is_not_measured_again_for_nobody(
 
 @pytest.mark.parametrize("broken", [np.nan, 0.0])
 def test_an_expert_with_a_broken_output_gets_no_timing(
-    spec_of: SpecOf, compare: Compare, findings: Findings, monkeypatch: pytest.MonkeyPatch, broken: float
+    spec_of: SpecOf, compare: Compare, findings: Results, monkeypatch: pytest.MonkeyPatch, broken: float
 ) -> None:
     monkeypatch.setattr(GraphEngine, "run", lambda self, sample, *_: np.full_like(sample, broken))
     entries = compare(spec_of(), "step")
@@ -164,20 +164,20 @@ def test_an_expert_with_a_broken_output_gets_no_timing(
 
 
 def test_each_level_opens_engines_of_its_own(
-    spec_of: SpecOf, bundle: Bundle, findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec_of: SpecOf, bundle: Bundle, findings: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[Workload] = []
     close = Workload.close
     monkeypatch.setattr(Workload, "close", lambda self: closed.append(self) or close(self))
     (group,) = line_ups(spec_of(), bundle.manifest)
-    with Contest(group, spec_of(), findings, tmp_path, lambda *_: None) as open_contest:
+    with ComparisonRun(group, spec_of(), findings, tmp_path, lambda *_: None) as open_contest:
         open_contest.compare("step", 1)
         open_contest.compare("loop", 1)
     assert len(closed) == 2
 
 
 def test_memory_of_a_peer_is_read_at_the_end(
-    spec_of: SpecOf, compare: Compare, findings: Findings, monkeypatch: pytest.MonkeyPatch
+    spec_of: SpecOf, compare: Compare, findings: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "PeerProcess", FakePeer)
     monkeypatch.setattr(comparison, "memory", SimpleNamespace(read=lambda process: ("memory of", process)))

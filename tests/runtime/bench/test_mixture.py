@@ -6,11 +6,11 @@ import pytest
 
 from runtime import Pipeline
 from runtime.bench import mixture
-from runtime.bench.mixture import ClosedLoop, Mixture, expert_for, nearest_cost, prepare
+from runtime.bench.mixture import ClosedLoop, MixturePasses, expert_for, nearest_cost, prepare
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Manifest
 from runtime.errors import CodeUnavailable, EngineFailure
-from runtime.models.router import Route
+from runtime.models.router import RouterOutput
 from runtime.request.settings import resolve
 from runtime.service.work_stats import KINDS
 
@@ -123,7 +123,7 @@ def test_passes_take_turns_after_one_of_each(monkeypatch: pytest.MonkeyPatch, lo
         return mixture.Pass(seconds=float(len(order)))
 
     monkeypatch.setattr(loop, "take", take)
-    found = Mixture("cpu", 1, 2, 1, "1", {"mixed": 1.0, "alone": 1.0})
+    found = MixturePasses("cpu", 1, 2, 1, "1", {"mixed": 1.0, "alone": 1.0})
     mixture.run(loop, found, PROMPTS, 2, lambda *_: None)
     assert order == [None, "1"] * 3
     assert [one.seconds for one in found.mixed + found.alone] == [3.0, 5.0, 4.0, 6.0]
@@ -131,8 +131,8 @@ def test_passes_take_turns_after_one_of_each(monkeypatch: pytest.MonkeyPatch, lo
 
 def test_a_code_without_an_expert_goes_to_the_fallback_or_is_refused(bundle: Bundle) -> None:
     manifest = priced(bundle, e0=10)
-    assert expert_for(manifest, Route(0, None)) == "0"
+    assert expert_for(manifest, RouterOutput(0, None)) == "0"
     with pytest.raises(CodeUnavailable, match="routed to expert 3"):
-        expert_for(manifest, Route(3, None))
+        expert_for(manifest, RouterOutput(3, None))
     router = replace(manifest.router, fallback="dense")
-    assert expert_for(replace(manifest, router=router), Route(3, None)) == "dense"
+    assert expert_for(replace(manifest, router=router), RouterOutput(3, None)) == "dense"

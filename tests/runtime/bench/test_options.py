@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.bench.options import Asked, parse
+from runtime.bench.options import BenchCommand, parse
 from runtime.bench.peers import PEERS
 from runtime.bench.spec import ENGINES, LEVELS
 from runtime.errors import NotABundle, UsageError
@@ -21,7 +21,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(bundle: Path, *words: object) -> Asked:
+def asked(bundle: Path, *words: object) -> BenchCommand:
     return parse(["--bundle", str(bundle), "--engine", "cpu", *map(str, words)])
 
 

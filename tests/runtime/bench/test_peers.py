@@ -8,7 +8,7 @@ import pytest
 
 from runtime.bench import peers
 from runtime.bench.peers import PEERS, Peer, PeerProcess
-from runtime.bench.spec import Spec
+from runtime.bench.spec import BenchSpec
 from runtime.bench.workload import Inputs
 from runtime.errors import PeerFailure
 from runtime.machine import process_memory
@@ -18,12 +18,12 @@ Open = Callable[[str], PeerProcess]
 
 
 @pytest.fixture
-def spec(spec_of: SpecOf, tmp_path: Path) -> Spec:
+def spec(spec_of: SpecOf, tmp_path: Path) -> BenchSpec:
     return spec_of(checkpoint=tmp_path)
 
 
 @pytest.fixture
-def opened(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+def opened(spec: BenchSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Opens the toy of a kind; it is closed after the test."""
     running: list[PeerProcess] = []
     monkeypatch.setattr(peers, "MODULE", "tests.runtime.bench.toys")
@@ -52,11 +52,11 @@ def test_a_peer_takes_steps_and_tells_what_came_out(opened: Open, inputs: Inputs
     assert peer.seconds >= 0
 
 
-def test_an_image_is_timed(opened: Open, spec: Spec) -> None:
+def test_an_image_is_timed(opened: Open, spec: BenchSpec) -> None:
     assert opened("good").image(spec, "a red circle", 3) >= 0
 
 
-def test_a_blank_image_is_not(opened: Open, spec: Spec) -> None:
+def test_a_blank_image_is_not(opened: Open, spec: BenchSpec) -> None:
     with pytest.raises(PeerFailure, match="toy: not timed, its image is blank"):
         opened("blank").image(spec, "a red circle", 3)
 
@@ -108,7 +108,7 @@ def test_an_interpreter_that_is_not_there(spec_of: SpecOf, tmp_path: Path) -> No
 
 
 def test_outside_the_source_tree_there_are_none(
-    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: BenchSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peers, "ROOT", tmp_path)
     with pytest.raises(PeerFailure, match="come with the source tree"):

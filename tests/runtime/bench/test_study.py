@@ -10,8 +10,8 @@ from runtime.bench import __main__ as bench
 from runtime.bench import study
 from runtime.bench.opening import Opening
 from runtime.bench.peak import Peak
-from runtime.bench.results import Findings
-from runtime.bench.study import OutOfTime, Study
+from runtime.bench.results import Results
+from runtime.bench.study import Benchmark, OutOfTime
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure, RuntimeFailure, UsageError
 from runtime.timing.turns import Effort
@@ -42,9 +42,9 @@ def no_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Peak, "measure", measure)
 
 
-def measured(spec_of: SpecOf, bundle: Bundle, **changes: Any) -> tuple[Findings, list[str]]:
-    findings, progress = Findings({}, {}), Quiet()
-    Study(spec_of(**changes), bundle, findings, progress).run()  # type: ignore[arg-type]
+def measured(spec_of: SpecOf, bundle: Bundle, **changes: Any) -> tuple[Results, list[str]]:
+    findings, progress = Results({}, {}), Quiet()
+    Benchmark(spec_of(**changes), bundle, findings, progress).run()  # type: ignore[arg-type]
     return findings, progress.told
 
 
@@ -102,18 +102,18 @@ def test_the_machine_is_looked_at_again_after_an_interrupt(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "measure_apart", interrupt)
-    findings = Findings({}, {})
+    findings = Results({}, {})
     with pytest.raises(KeyboardInterrupt):
-        Study(spec_of(), bundle, findings, Quiet()).run()  # type: ignore[arg-type]
+        Benchmark(spec_of(), bundle, findings, Quiet()).run()  # type: ignore[arg-type]
     assert "after" in findings.moments
 
 
 def test_when_the_minutes_are_over_no_round_begins(spec_of: SpecOf, bundle: Bundle) -> None:
     seconds = iter([0.0, 30.0, 59.0, *[61.0] * 9])
-    findings = Findings({}, {})
+    findings = Results({}, {})
     spec = spec_of(levels=("step",), minutes=1.0, effort=Effort(9, 0))
     with pytest.raises(OutOfTime):
-        Study(spec, bundle, findings, Quiet(), lambda: next(seconds)).run()  # type: ignore[arg-type]
+        Benchmark(spec, bundle, findings, Quiet(), lambda: next(seconds)).run()  # type: ignore[arg-type]
     (step,) = findings.comparisons
     assert len(step.entries[0].series.warm_up) == 3
     assert "after" in findings.moments
@@ -152,7 +152,7 @@ def test_an_interrupt_leaves_a_report(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Study, "_parts", interrupt)
+    monkeypatch.setattr(Benchmark, "_parts", interrupt)
     words = ["--levels", "step,parts", "--codes", "0", "--rows", "1", "--no-charts"]
     assert bench.main(arguments(bundle_path, cache_path, tmp_path / "out", *words)) == 130
     report = json.loads((tmp_path / "out/report.json").read_text())
@@ -167,7 +167,7 @@ def test_an_interrupt_before_the_first_number_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Study, "run", interrupt)
+    monkeypatch.setattr(Benchmark, "run", interrupt)
     with pytest.raises(KeyboardInterrupt):
         bench.main(arguments(bundle_path, cache_path, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
@@ -176,10 +176,10 @@ def test_an_interrupt_before_the_first_number_leaves_nothing(
 def test_a_failure_in_between_keeps_what_there_is(
     bundle_path: Path, cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Study) -> None:
+    def fail(self: Benchmark) -> None:
         raise RuntimeFailure("the disk is gone")
 
-    monkeypatch.setattr(Study, "_parts", fail)
+    monkeypatch.setattr(Benchmark, "_parts", fail)
     words = ["--levels", "step,parts", "--codes", "0", "--rows", "1", "--no-charts"]
     assert bench.main(arguments(bundle_path, cache_path, tmp_path / "out", *words)) == 1
     assert json.loads((tmp_path / "out/report.json").read_text())["end"] == "stopped: the disk is gone"
@@ -188,10 +188,10 @@ def test_a_failure_in_between_keeps_what_there_is(
 def test_a_failure_before_anything_is_raised(
     bundle_path: Path, cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Study) -> None:
+    def fail(self: Benchmark) -> None:
         raise RuntimeFailure("no clock")
 
-    monkeypatch.setattr(Study, "run", fail)
+    monkeypatch.setattr(Benchmark, "run", fail)
     with pytest.raises(RuntimeFailure, match="no clock"):
         bench.main(arguments(bundle_path, cache_path, tmp_path / "out"))
 

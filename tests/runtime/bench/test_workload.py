@@ -8,7 +8,7 @@ import pytest
 from runtime import Pipeline
 from runtime.bench.workload import PROMPT, Workload, check_output, distance
 from runtime.bundle.reader import Bundle
-from runtime.engines.shape_bucket import Bucket
+from runtime.engines.shape_bucket import ShapeBucket
 from runtime.errors import EngineFailure
 from runtime.request.settings import resolve
 from tests.bundles import edit, write_bundle
@@ -32,7 +32,7 @@ def test_a_loop_is_an_image_without_its_decoder(workload: Workload, runtime: Pip
     latents = workload.loop("1")()
     settings = workload.settings
     (image,) = runtime.generate(PROMPT, code=1, steps=2, seed=0)
-    decoded, _ = runtime.models.decode(runtime.models.open_decoder(Bucket("decoder", 1, 8, 8)), latents)
+    decoded, _ = runtime.models.decode(runtime.models.open_decoder(ShapeBucket("decoder", 1, 8, 8)), latents)
     assert np.abs(image.pixels - 255 * (decoded.transpose(1, 2, 0) / 2 + 0.5).clip(0, 1)).max() <= 0.51
     assert settings.steps == 2
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Decoder
 from runtime.diffusion.preview import moments, picture
-from runtime.diffusion.schedule import Course, Row, Trajectory
+from runtime.diffusion.schedule import Row, SolverSteps, Trajectory
 from tests.bundles import CHANNELS, PREVIEW
 
 PAGE = Path(__file__).parents[3] / "docs" / "BUNDLE.md"
@@ -30,7 +30,7 @@ def test_moments_are_evenly_spaced_and_never_the_last(count: int, rows: int) -> 
 def walked(state: np.ndarray, output: np.ndarray, estimate: tuple[float, float]) -> Trajectory:
     """A trajectory one row along its way."""
     row = Row(0.0, 1.0, ((0, 0.5),), (), estimate)
-    trajectory = Trajectory(Course((row, row), 1.0, 1), state)
+    trajectory = Trajectory(SolverSteps((row, row), 1.0, 1), state)
     trajectory.advance(output)
     return trajectory
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Schedule
-from runtime.diffusion.schedule import Course, Row, Solver, Trajectory
+from runtime.diffusion.schedule import Row, Solver, SolverSteps, Trajectory
 from runtime.errors import ManifestError, UsageError
 from tests.bundles import SOLVERS, STEPS
 
@@ -83,7 +83,7 @@ def test_every_step_count_of_a_bundle(bundle: Bundle, name: str) -> None:
 def test_guidance_is_rounded_operation_by_operation() -> None:
     rng = np.random.default_rng(0)
     noise, conditional, negative = (rng.normal(size=SHAPE).astype(np.float32) for _ in range(3))
-    course = Course((Row(0.0, 1.0, ((0, 0.7),), ((0, -0.3),), (1.0, 0.5)),), 1.0, 1)
+    course = SolverSteps((Row(0.0, 1.0, ((0, 0.7),), ((0, -0.3),), (1.0, 0.5)),), 1.0, 1)
     trajectory = Trajectory(course, noise)
     trajectory.advance(conditional, negative, 7.5)
     guided = negative + np.float32(7.5) * (conditional - negative)
@@ -95,7 +95,9 @@ def test_guidance_is_rounded_operation_by_operation() -> None:
 
 def test_the_callers_arrays_are_left_alone() -> None:
     noise = np.ones(SHAPE, np.float32)
-    trajectory = Trajectory(Course((Row(0.0, 1.0, ((0, 0.5),), ((0, 0.5),), (0.0, 1.0)),), 2.0, 1), noise)
+    trajectory = Trajectory(
+        SolverSteps((Row(0.0, 1.0, ((0, 0.5),), ((0, 0.5),), (0.0, 1.0)),), 2.0, 1), noise
+    )
     output = np.full(SHAPE, 3, np.float32)
     trajectory.advance(output)
     output.fill(np.nan)

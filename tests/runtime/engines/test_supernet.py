@@ -11,7 +11,7 @@ import torch
 from runtime import Pipeline
 from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
-from runtime.bundle.schema import Gates
+from runtime.bundle.schema import SupernetGates
 from runtime.engines import choice, target
 from runtime.engines.aoti import AotiEngine
 from runtime.errors import ManifestError
@@ -34,13 +34,13 @@ def bundle_path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("text", ["1", "0110", "10000", "0000000011"])
 def test_gates_are_written_and_read(text: str) -> None:
-    gates = Gates.of(one == "1" for one in text)
+    gates = SupernetGates.of(one == "1" for one in text)
     assert (gates.count, len(gates.bits)) == (len(text), -(-len(text) // 4))
     assert "".join(map(str, gates.kept)) == text
 
 
 def test_the_first_gate_is_the_highest_bit() -> None:
-    assert Gates.of([True, False, False, True, True]) == Gates(5, "98")
+    assert SupernetGates.of([True, False, False, True, True]) == SupernetGates(5, "98")
 
 
 def test_every_expert_has_its_code(bundle_path: Path) -> None:

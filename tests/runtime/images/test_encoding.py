@@ -10,14 +10,16 @@ from PIL import Image
 from runtime.errors import EngineFailure, OutputFailure
 from runtime.images.encoding import describe, grid, save_grid, save_png
 from runtime.request.settings import Settings
-from runtime.service.generated import Choice, Generated, to_pixels
+from runtime.service.generated import Generated, RoutingDecision, to_pixels
 
 SETTINGS = Settings("ddim", 4, 2.5, 16, 16, "")
 
 
-def generated(prompt: str = "a red circle", side: int = 16, choice: Choice | None = None) -> Generated:
+def generated(
+    prompt: str = "a red circle", side: int = 16, choice: RoutingDecision | None = None
+) -> Generated:
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    return Generated(pixels, prompt, choice or Choice("2", 2, 0.125, False), 7, SETTINGS, 0, 0, 12.5)
+    return Generated(pixels, prompt, choice or RoutingDecision("2", 2, 0.125, False), 7, SETTINGS, 0, 0, 12.5)
 
 
 def test_a_png_carries_its_settings(tmp_path: Path) -> None:
@@ -94,10 +96,10 @@ def test_small_pictures_are_enlarged_and_large_ones_are_not() -> None:
 
 def test_a_grid_of_every_kind_of_choice() -> None:
     choices = [
-        Choice("dense", 31, 0.001, True),
-        Choice("dense", None, None, False),
-        Choice("dense", 1, 0.5, True),
-        Choice("0", 0, None, False),
+        RoutingDecision("dense", 31, 0.001, True),
+        RoutingDecision("dense", None, None, False),
+        RoutingDecision("dense", 1, 0.5, True),
+        RoutingDecision("0", 0, None, False),
     ]
     sheets = [grid([generated(choice=choice)]) for choice in choices]
     assert len({sheet.tobytes() for sheet in sheets}) == 4
@@ -121,4 +123,4 @@ def test_pixels_must_be_finite(value: float) -> None:
 def test_blank(span: int, blank: bool) -> None:
     pixels = np.full((4, 4, 3), 100, np.uint8)
     pixels[0, 0, 0] += span
-    assert Generated(pixels, "", Choice("0", 0, 1.0, False), 0, SETTINGS, 0, 0, 1.0).blank is blank
+    assert Generated(pixels, "", RoutingDecision("0", 0, 1.0, False), 0, SETTINGS, 0, 0, 1.0).blank is blank

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runtime.machine import process_memory
-from runtime.machine.process_memory import Memory
+from runtime.machine.process_memory import ProcessMemory
 
 
 def test_a_large_array_is_private_memory() -> None:
@@ -22,7 +22,9 @@ def test_kilobytes_are_bytes(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7/smaps_rollup").write_text("00-ff ---p 00:00 [rollup]\nRss: 30 kB\nAnonymous:  20 kB\n")
     (tmp_path / "7/status").write_text("Name:\tpython\nVmHWM:\t   40 kB\nThreads:\t3\n")
-    assert process_memory.read(7, tmp_path) == Memory(resident=30 * 1024, private=20 * 1024, peak=40 * 1024)
+    assert process_memory.read(7, tmp_path) == ProcessMemory(
+        resident=30 * 1024, private=20 * 1024, peak=40 * 1024
+    )
 
 
 def test_what_the_system_does_not_tell_is_none(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from runtime.bundle.reader import Bundle
-from runtime.diffusion.schedule import Course, Row
+from runtime.diffusion.schedule import Row, SolverSteps
 from runtime.engines.session import Session, open_session
 from runtime.errors import EngineFailure
 from runtime.models import clock as module
@@ -20,8 +20,8 @@ from tests.bundles import CHANNELS, relist
 TIMESTEPS = (998.5, 431.25, 0.5)
 
 
-def course(*timesteps: float) -> Course:
-    return Course(tuple(Row(time, 1.0, (), (), (0.0, 0.0)) for time in timesteps), 1.0, 1)
+def course(*timesteps: float) -> SolverSteps:
+    return SolverSteps(tuple(Row(time, 1.0, (), (), (0.0, 0.0)) for time in timesteps), 1.0, 1)
 
 
 def clock_of(bundle: Bundle, cache: Path) -> Clock:

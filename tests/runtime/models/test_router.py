@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from runtime import Pipeline
-from runtime.bundle.schema import Unfamiliar
+from runtime.bundle.schema import OutOfDistribution
 from runtime.errors import EngineFailure
-from runtime.models.router import Route, Router, choose, wanted
+from runtime.models.router import Router, RouterOutput, choose, wanted
 from tests.bundles import edit
 
 TIE = 1e-5
 
 
-def route(*similarity: float) -> Route:
+def route(*similarity: float) -> RouterOutput:
     return choose(np.array(similarity, np.float32), TIE)
 
 
@@ -41,7 +41,7 @@ def test_a_chain_of_ties_is_measured_from_the_best() -> None:
 
 
 def test_a_single_code_has_no_margin() -> None:
-    assert route(0.5) == Route(0, None)
+    assert route(0.5) == RouterOutput(0, None)
 
 
 def test_a_route_depends_on_the_prompt_alone(runtime: Pipeline) -> None:
@@ -86,9 +86,9 @@ def test_distances_are_those_of_the_prompt(guarded: Pipeline) -> None:
 
 @pytest.mark.parametrize(("distance", "whose"), [(None, "1"), (2.0, "1"), (2.5, "dense")])
 def test_only_what_lies_beyond_is_sent_away(runtime: Pipeline, distance: float, whose: str) -> None:
-    entry = replace(runtime.bundle.manifest.router, unfamiliar=Unfamiliar(2.0, "dense"))
-    assert wanted(entry, Route(1, 0.5, distance)) == (whose, whose == "dense")
-    assert wanted(runtime.bundle.manifest.router, Route(1, 0.5, distance)) == ("1", False)
+    entry = replace(runtime.bundle.manifest.router, unfamiliar=OutOfDistribution(2.0, "dense"))
+    assert wanted(entry, RouterOutput(1, 0.5, distance)) == (whose, whose == "dense")
+    assert wanted(runtime.bundle.manifest.router, RouterOutput(1, 0.5, distance)) == ("1", False)
 
 
 @pytest.mark.parametrize("value", [[np.nan], [np.inf], [0.0, 0.0]])

@@ -1,10 +1,10 @@
 """Who stays in memory: ten bytes a letter, a budget of twenty unless said otherwise."""
 
-from runtime.scheduling.memory import TURN, Memory
+from runtime.scheduling.memory import TURN, MemoryBudget
 
 
-def memory(*resident: str, budget: int = 20) -> Memory:
-    made = Memory(budget, lambda key: 10)
+def memory(*resident: str, budget: int = 20) -> MemoryBudget:
+    made = MemoryBudget(budget, lambda key: 10)
     for key in resident:
         made.start(key)
         made.opened(key, 1.0)
@@ -36,7 +36,7 @@ def test_the_busy_stay_until_their_turn_is_over() -> None:
 
 
 def test_who_opened_in_no_time_runs_before_it_goes() -> None:
-    full = Memory(10, lambda key: 10)
+    full = MemoryBudget(10, lambda key: 10)
     full.start("a")
     full.opened("a", 0.0)
     assert full.victims("b", {"a", "b"}, ahead=False) is None
@@ -52,7 +52,7 @@ def test_nobody_busy_goes_for_what_is_needed_later() -> None:
 
 
 def test_as_many_go_as_are_in_the_way() -> None:
-    large = Memory(30, lambda key: 30 if key == "large" else 10)
+    large = MemoryBudget(30, lambda key: 30 if key == "large" else 10)
     for key in "abc":
         large.start(key)
         large.opened(key, 1.0)

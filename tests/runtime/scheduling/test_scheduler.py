@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import QueueFull
-from runtime.scheduling.memory import Memory
-from runtime.scheduling.scheduler import Limits, Scheduler
+from runtime.scheduling.memory import MemoryBudget
+from runtime.scheduling.scheduler import QueueLimits, Scheduler
 from runtime.scheduling.ticket import Ticket
 from tests.runtime.scheduling.world import Errand, World
 
-PLENTY = Limits(running=100, queued=None)
+PLENTY = QueueLimits(running=100, queued=None)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def test_every_request_ends_exactly_once(
     wanted: list[Arrival], running: int, queued: int | None, engines: int, batch: int, bad: set[int]
 ) -> None:
     world = World(
-        Limits(running, queued),
+        QueueLimits(running, queued),
         budget=10 * engines,
         batch=batch,
         fails=lambda what, key, number: number in bad,
@@ -96,7 +96,7 @@ def test_every_request_ends_exactly_once(
 def test_younger_groups_go_first_so_often_at_most(
     plans: list[tuple[str, int, int]], patience: int, batch: int
 ) -> None:
-    world = World(Limits(100, None, patience), batch=batch, opening=0.0)
+    world = World(QueueLimits(100, None, patience), batch=batch, opening=0.0)
     for engine, steps, when in plans:
         world.at(float(when), lambda engine=engine, steps=steps: world.admit(Errand(engine * steps)))
     waits: dict[Any, int] = {}
@@ -132,7 +132,7 @@ def test_who_shares_a_call() -> None:
 
 def test_full_groups_go_first() -> None:
     world = World(PLENTY, opening=0.0)
-    world.scheduler.limits = Limits(100, None, patience=3)
+    world.scheduler.limits = QueueLimits(100, None, patience=3)
     lone, others = Errand("a" * 3), [Errand("b" * 9) for _ in range(3)]
     for errand in (lone, *others):
         world.admit(errand)
@@ -152,7 +152,7 @@ def test_the_oldest_goes_first_where_calls_are_not_shared() -> None:
 
 
 def test_priority_is_worth_its_advantage_and_no_more() -> None:
-    world = World(Limits(1, None, advantage=10.0), batch=1)
+    world = World(QueueLimits(1, None, advantage=10.0), batch=1)
     first = Errand("a" * 40)
     world.admit(first)
     early, late = Errand("a"), Errand("a")
@@ -167,14 +167,14 @@ def test_priority_is_worth_its_advantage_and_no_more() -> None:
 
 
 def test_what_does_not_fit_is_refused_and_counted() -> None:
-    world = World(Limits(1, 2))
+    world = World(QueueLimits(1, 2))
     tickets = [world.admit(Errand("a")) for _ in range(5)]
     assert [ticket is None for ticket in tickets] == [False] * 3 + [True] * 2
     assert world.scheduler.counts.rejected == 2
 
 
 def test_a_refusal_says_when_to_come_again() -> None:
-    scheduler: Scheduler[Errand] = Scheduler(Limits(1, 0), Memory(1, lambda key: 1), lambda key: 1)
+    scheduler: Scheduler[Errand] = Scheduler(QueueLimits(1, 0), MemoryBudget(1, lambda key: 1), lambda key: 1)
     scheduler.admit(Errand("a"), now=0.0)
     with pytest.raises(QueueFull, match="try again in 1 s") as caught:
         scheduler.admit(Errand("a"), now=0.0)
@@ -182,7 +182,7 @@ def test_a_refusal_says_when_to_come_again() -> None:
 
 
 def test_a_place_is_free_as_soon_as_its_request_was_cancelled() -> None:
-    world = World(Limits(1, 0))
+    world = World(QueueLimits(1, 0))
     ticket = world.admit(Errand("aaaa"))
     assert isinstance(ticket, Ticket)
     world.run(until=6.0)
@@ -196,7 +196,7 @@ def test_a_place_is_free_as_soon_as_its_request_was_cancelled() -> None:
 
 
 def test_what_waits_longer_than_its_deadline_is_never_begun() -> None:
-    world = World(Limits(1, 5), batch=1)
+    world = World(QueueLimits(1, 5), batch=1)
     world.admit(Errand("a" * 30))
     late = Errand("b")
     world.admit(late, seconds=3.0)
@@ -207,7 +207,7 @@ def test_what_waits_longer_than_its_deadline_is_never_begun() -> None:
 
 
 def test_next_deadline_is_the_first() -> None:
-    world = World(Limits(1, 5))
+    world = World(QueueLimits(1, 5))
     assert world.scheduler.next_deadline is None
     for seconds in (None, 9.0, 4.0):
         world.admit(Errand("a"), seconds=seconds)
@@ -242,7 +242,7 @@ def test_a_failed_opening_ends_only_those_who_need_it() -> None:
 
 def test_half_the_memory_costs_less_than_a_fifth() -> None:
     def makespan(budget: int) -> float:
-        world = World(Limits(64, None), budget=budget, batch=8, opening=8.0)
+        world = World(QueueLimits(64, None), budget=budget, batch=8, opening=8.0)
         for number in range(128):
             world.admit(Errand("abcd"[number % 4] * 25))
         world.run()

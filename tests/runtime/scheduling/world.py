@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.errors import QueueFull
-from runtime.scheduling.memory import Memory
-from runtime.scheduling.scheduler import Group, Limits, Opening, Scheduler
-from runtime.scheduling.ticket import Key, State, Ticket
+from runtime.scheduling.memory import MemoryBudget
+from runtime.scheduling.scheduler import CallGroup, EngineOpening, QueueLimits, Scheduler
+from runtime.scheduling.ticket import Key, Ticket, TicketState
 
 
 @dataclass(eq=False)
@@ -38,7 +38,7 @@ class Errand:
 class World:
     """Lanes that each take their time. `fails(what, key, number)` says which of their works go wrong."""
 
-    limits: Limits
+    limits: QueueLimits
     budget: int = 1000
     batch: int = 3
     cost: int = 10
@@ -47,7 +47,7 @@ class World:
     fails: Callable[[str, Any, int], bool] = lambda what, key, number: False
 
     def __post_init__(self) -> None:
-        memory = Memory(self.budget, lambda key: self.cost)
+        memory = MemoryBudget(self.budget, lambda key: self.cost)
         self.scheduler: Scheduler[Errand] = Scheduler(self.limits, memory, lambda key: self.batch)
         self.now, self._events, self._number = 0.0, list[Any](), 0
         self.calls: list[tuple[float, Key, tuple[Errand, ...]]] = []
@@ -85,7 +85,7 @@ class World:
             self.calls.append((self.now, group.key, tuple(ticket.task for ticket in group.tickets)))
             assert group.key in self.scheduler.memory, "a call needs its engine in memory"
             assert 1 <= len(group.tickets) <= self.batch
-            assert all(t.task.need == group.key and t.state is State.RUNNING for t in group.tickets)
+            assert all(t.task.need == group.key and t.state is TicketState.RUNNING for t in group.tickets)
             self.at(self.now + self.call, lambda: self.called(group))
 
     def prepared(self, ticket: Ticket[Errand]) -> None:
@@ -93,13 +93,13 @@ class World:
         if self.scheduler.prepared(ticket, failed=failed) and failed:
             self.note([ticket], "failed")
 
-    def opened(self, opening: Opening) -> None:
+    def opened(self, opening: EngineOpening) -> None:
         if self.fails("open", opening.key, len(self.calls)):
             self.note(self.scheduler.not_opened(opening.key), "failed")
         else:
             self.scheduler.opened(opening.key, self.opening)
 
-    def called(self, group: Group[Errand]) -> None:
+    def called(self, group: CallGroup[Errand]) -> None:
         assert group.key in self.scheduler.memory, "a busy engine is never given up"
         failed = self.fails("call", group.key, len(self.calls))
         if not failed:

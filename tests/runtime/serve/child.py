@@ -12,7 +12,7 @@ from typing import Any
 
 from runtime.bundle.reader import Bundle
 from runtime.cli.parser import run
-from runtime.serve.arguments import Options
+from runtime.serve.arguments import ServeOptions
 from runtime.serve.command import main
 from runtime.service.events import Event, Finished, Queued, Started
 from tests.runtime.serve.fake_runtime import FakeRuntime, choice_of, draw, image_of
@@ -25,7 +25,7 @@ class Runtime(FakeRuntime):
             await asyncio.Event().wait()
 
 
-def open_fake(options: Options) -> FakeRuntime:
+def open_fake(options: ServeOptions) -> FakeRuntime:
     if fifo := options.runtime["cache"]:
         Path(fifo).read_bytes()
     runtime = Runtime(Bundle.open(options.bundle), wait_or_draw)

@@ -15,7 +15,7 @@ from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
 from runtime.serve.lifecycle import Server, listen, server
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 
 VERSION = "1.2.3"
@@ -55,7 +55,7 @@ def upstream(fake: FakeRuntime) -> Upstream:
 
 
 @contextmanager
-def opened(upstream: Upstream, policy: Policy, page: Page) -> Iterator[TestClient]:
+def opened(upstream: Upstream, policy: ClientPolicy, page: Page) -> Iterator[TestClient]:
     """A client of the routes, in front of an open upstream."""
     with TestClient(build(upstream, VERSION, policy, page), raise_server_exceptions=False) as client:
         assert client.portal is not None
@@ -65,12 +65,12 @@ def opened(upstream: Upstream, policy: Policy, page: Page) -> Iterator[TestClien
 
 @pytest.fixture
 def client(upstream: Upstream, page: Page) -> Iterator[TestClient]:
-    with opened(upstream, Policy(), page) as found:
+    with opened(upstream, ClientPolicy(), page) as found:
         yield found
 
 
 @contextmanager
-def listening(app: Starlette, policy: Policy, upstream: Upstream) -> Iterator[Site]:
+def listening(app: Starlette, policy: ClientPolicy, upstream: Upstream) -> Iterator[Site]:
     """The application behind real uvicorn, in a thread."""
     started = threading.Event()
 
@@ -96,14 +96,14 @@ def listening(app: Starlette, policy: Policy, upstream: Upstream) -> Iterator[Si
 
 
 @pytest.fixture
-def listen_with(upstream: Upstream, page: Page) -> Callable[[Policy], AbstractContextManager[Site]]:
-    def start(policy: Policy) -> AbstractContextManager[Site]:
+def listen_with(upstream: Upstream, page: Page) -> Callable[[ClientPolicy], AbstractContextManager[Site]]:
+    def start(policy: ClientPolicy) -> AbstractContextManager[Site]:
         return listening(build(upstream, VERSION, policy, page), policy, upstream)
 
     return start
 
 
 @pytest.fixture
-def site(listen_with: Callable[[Policy], AbstractContextManager[Site]]) -> Iterator[Site]:
-    with listen_with(Policy()) as found:
+def site(listen_with: Callable[[ClientPolicy], AbstractContextManager[Site]]) -> Iterator[Site]:
+    with listen_with(ClientPolicy()) as found:
         yield found

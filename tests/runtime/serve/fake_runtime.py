@@ -13,7 +13,7 @@ from runtime.bundle.reader import Bundle
 from runtime.errors import Closed, RuntimeFailure
 from runtime.request.settings import Settings, check_code, resolve
 from runtime.service.events import Event, Finished, Queued, Started, Step
-from runtime.service.generated import Choice, Generated
+from runtime.service.generated import Generated, RoutingDecision
 
 WAIT = 20  # seconds after which a test gives up
 
@@ -202,10 +202,10 @@ def failing(error: Exception) -> Script:
     return script
 
 
-def choice_of(asked: dict[str, Any]) -> Choice:
+def choice_of(asked: dict[str, Any]) -> RoutingDecision:
     code = 2 if asked["code"] is None else asked["code"]
     margin = 0.25 if asked["code"] is None else None
-    return Choice(str(code), None if code == "dense" else code, margin, False)
+    return RoutingDecision(str(code), None if code == "dense" else code, margin, False)
 
 
 def image_of(runtime: FakeRuntime, asked: dict[str, Any]) -> Generated:

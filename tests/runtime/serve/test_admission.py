@@ -17,7 +17,7 @@ from runtime.errors import Closed, CodeUnavailable, DeadlineExceeded, EngineFail
 from runtime.serve import reply
 from runtime.serve.backend_state import Upstream
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import opened
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing, image_of
 
@@ -146,7 +146,7 @@ def test_what_is_unforeseen_tells_an_id_and_no_more(client: TestClient, fake: Fa
 def test_the_server_has_a_deadline_for_who_names_none(
     upstream: Upstream, page: Page, fake: FakeRuntime
 ) -> None:
-    with opened(upstream, Policy(deadline=45.0), page) as client:
+    with opened(upstream, ClientPolicy(deadline=45.0), page) as client:
         ask(client)
         ask(client, deadline=3)
     assert [asked["deadline"] for asked in fake.asked] == [45.0, 3.0]

@@ -6,9 +6,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from runtime.bundle.reader import Bundle
-from runtime.serve.backend_state import State, Upstream
+from runtime.serve.backend_state import ServingState, Upstream
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import VERSION, opened
 from tests.runtime.serve.fake_runtime import ExpertStatus, FakeRuntime
@@ -65,8 +65,8 @@ def test_readiness_tells_what_is_degraded(client: TestClient, fake: FakeRuntime)
 
 def test_before_the_bundle_is_open_only_the_process_is_there(page: Page, fake: FakeRuntime) -> None:
     upstream = Upstream(lambda: fake)
-    with opened(upstream, Policy(), page) as client:
-        upstream._runtime, upstream.state = None, State.OPENING
+    with opened(upstream, ClientPolicy(), page) as client:
+        upstream._runtime, upstream.state = None, ServingState.OPENING
         assert client.get("/healthz").status_code == 200
         assert (client.get("/readyz").status_code, client.get("/readyz").json()["reasons"]) == (
             503,
@@ -108,12 +108,12 @@ def test_a_path_without_that_method(client: TestClient) -> None:
 
 def test_other_sites_may_ask_only_where_they_are_named(upstream: Upstream, page: Page) -> None:
     asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
-    with opened(upstream, Policy(), page) as client:
+    with opened(upstream, ClientPolicy(), page) as client:
         assert (
             "access-control-allow-origin"
             not in client.options("/v1/images/generations", headers=asked).headers
         )
-    with opened(upstream, Policy(origins=("https://a.example",), token="t" * 16), page) as client:
+    with opened(upstream, ClientPolicy(origins=("https://a.example",), token="t" * 16), page) as client:
         reply = client.options("/v1/images/generations", headers=asked)
         assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "https://a.example")
         other = client.options("/v1/images/generations", headers=asked | {"origin": "https://b.example"})

@@ -9,7 +9,7 @@ from runtime.errors import UsageError
 from runtime.serve.authentication import read_token
 from runtime.serve.backend_state import Upstream
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import opened
 
 TOKEN = "correct-horse-battery"
@@ -19,7 +19,7 @@ OPEN = ("/", "/page/main.js", "/healthz", "/readyz", "/openapi.json")
 
 @pytest.fixture
 def guarded(upstream: Upstream, page: Page):
-    with opened(upstream, Policy(token=TOKEN), page) as client:
+    with opened(upstream, ClientPolicy(token=TOKEN), page) as client:
         yield client
 
 

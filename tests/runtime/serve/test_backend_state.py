@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from runtime.errors import Closed, NotABundle
-from runtime.serve.backend_state import State, Upstream
+from runtime.serve.backend_state import ServingState, Upstream
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 
 
@@ -31,12 +31,12 @@ def test_opening_does_not_hold_up_the_loop(fake: FakeRuntime, slow: SlowOpener) 
         upstream = Upstream(slow)
         opening = asyncio.create_task(upstream.open())
         await asyncio.sleep(0)
-        assert upstream.state is State.OPENING
+        assert upstream.state is ServingState.OPENING
         with pytest.raises(Closed, match="opening"):
             _ = upstream.runtime
         slow.go_on.set()
         await opening
-        assert upstream.state is State.SERVING
+        assert upstream.state is ServingState.SERVING
         assert upstream.runtime is fake
 
     asyncio.run(scene())
@@ -54,7 +54,7 @@ def test_what_is_opened_too_late_is_closed_again(fake: FakeRuntime, slow: SlowOp
         with pytest.raises(asyncio.CancelledError):
             await opening
         assert fake.closed.is_set()
-        assert upstream.state is State.OPENING
+        assert upstream.state is ServingState.OPENING
 
     asyncio.run(scene())
 
@@ -71,7 +71,7 @@ def test_a_reload_that_fails_changes_nothing(fake: FakeRuntime, error: Exception
         fake.reload = refuse  # type: ignore[method-assign]
         await upstream.reload()
         assert upstream.reloads == {"done": 0, "refused": 1}
-        assert (upstream.state, upstream.runtime) == (State.SERVING, fake)
+        assert (upstream.state, upstream.runtime) == (ServingState.SERVING, fake)
 
     asyncio.run(scene())
 

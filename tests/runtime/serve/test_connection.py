@@ -13,11 +13,11 @@ import pytest
 
 from runtime.serve.connection import Connection
 from runtime.serve.limits import LIMITS
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import Site
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime, draw_at_gate
 
-Listen = Callable[[Policy], AbstractContextManager[Site]]
+Listen = Callable[[ClientPolicy], AbstractContextManager[Site]]
 
 PATH = "/v1/images/generations"
 
@@ -56,8 +56,8 @@ def is_served(site: Site) -> bool:
     return status == 200
 
 
-def limited(**limits: float) -> Policy:
-    return Policy(limits=replace(LIMITS, **limits))  # type: ignore[arg-type]
+def limited(**limits: float) -> ClientPolicy:
+    return ClientPolicy(limits=replace(LIMITS, **limits))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -15,7 +15,7 @@ from runtime.errors import EngineFailure
 from runtime.serve.backend_state import Upstream
 from runtime.serve.limits import LIMITS
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import opened
 from tests.runtime.serve.fake_runtime import FakeRuntime, draw_at_gate, failing, image_of
 
@@ -104,7 +104,7 @@ def test_what_is_unforeseen_ends_the_stream_as_well(client: TestClient, fake: Fa
 
 def test_silence_is_broken_by_a_comment(upstream: Upstream, page: Page, fake: FakeRuntime) -> None:
     fake.script = draw_at_gate
-    policy = Policy(limits=replace(LIMITS, beat=0.01))
+    policy = ClientPolicy(limits=replace(LIMITS, beat=0.01))
     with (
         opened(upstream, policy, page) as client,
         client.stream("POST", PATH, json={"prompt": "", "stream": True}) as reply,

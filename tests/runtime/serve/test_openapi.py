@@ -16,7 +16,7 @@ from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
 from runtime.serve.openapi import document
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from runtime.serve.request_body import FIELDS, IMAGES, PREVIEWS, Generation, parse
 from tests.runtime.serve.conftest import VERSION
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing
@@ -43,7 +43,7 @@ def test_it_is_served_in_this_version(client: TestClient) -> None:
 
 
 def test_every_route_is_in_it_and_no_other(upstream: Upstream, page: Page) -> None:
-    app: Starlette = build(upstream, VERSION, Policy(), page)
+    app: Starlette = build(upstream, VERSION, ClientPolicy(), page)
     routes = {
         (f"{route.path}/{{path}}", "get") if isinstance(route, Mount) else (route.path, method.lower())  # type: ignore[attr-defined]
         for route in app.routes

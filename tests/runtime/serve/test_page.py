@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from runtime.serve.backend_state import Upstream
 from runtime.serve.page import Page
-from runtime.serve.policy import Policy
+from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import opened
 
 
@@ -38,7 +38,7 @@ def test_nothing_outside_the_folder_is_served(client: TestClient, name: str) -> 
 
 
 def test_a_server_without_its_page_is_a_server_still(upstream: Upstream, tmp_path: Path) -> None:
-    with opened(upstream, Policy(), Page(tmp_path / "nothing")) as client:
+    with opened(upstream, ClientPolicy(), Page(tmp_path / "nothing")) as client:
         assert [client.get(path).status_code for path in ("/", "/page/main.js", "/healthz")] == [
             404,
             404,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.errors import RuntimeFailure
-from runtime.scheduling.memory import Memory
-from runtime.scheduling.scheduler import Limits, Scheduler
+from runtime.scheduling.memory import MemoryBudget
+from runtime.scheduling.scheduler import QueueLimits, Scheduler
 from runtime.scheduling.ticket import Ticket
-from runtime.service.dispatcher import Service
+from runtime.service.dispatcher import Dispatcher
 
 PATIENCE = 10.0  # seconds that a test waits for what should take none
 
@@ -126,11 +126,11 @@ class Gate:
 
 def service(
     stage: Stage, running: int = 4, queued: int | None = None, batch: int = 4, engines: int = 4
-) -> Service[Errand]:
+) -> Dispatcher[Errand]:
     """Memory holds so many `engines`."""
-    memory = Memory(engines, lambda key: 1)
-    scheduler: Scheduler[Errand] = Scheduler(Limits(running, queued), memory, lambda key: batch)
-    return Service(scheduler, stage)
+    memory = MemoryBudget(engines, lambda key: 1)
+    scheduler: Scheduler[Errand] = Scheduler(QueueLimits(running, queued), memory, lambda key: batch)
+    return Dispatcher(scheduler, stage)
 
 
 def eventually(true: Callable[[], bool]) -> None:
@@ -141,5 +141,5 @@ def eventually(true: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def submit_all(one: Service[Errand], errands: Sequence[Errand]) -> list[Ticket[Errand]]:
+def submit_all(one: Dispatcher[Errand], errands: Sequence[Errand]) -> list[Ticket[Errand]]:
     return [one.submit(errand) for errand in errands]

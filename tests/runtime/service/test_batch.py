@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.diffusion.denoising import Request, constant_plan
-from runtime.diffusion.schedule import Course, Row, Trajectory
+from runtime.diffusion.schedule import Row, SolverSteps, Trajectory
 from runtime.errors import EngineFailure
-from runtime.service.batch import SMALL, Call, default_batch
+from runtime.service.batch import SMALL, Batch, default_batch
 
 
 class FakeEngine:
@@ -37,7 +37,9 @@ class Spec:
         rng = np.random.default_rng(self.seed)
         prompt, negative = ({"prompt": rng.normal(size=(1, 3, 2)).astype(np.float32)} for _ in range(2))
         rows = tuple(self._row(index) for index in range(self.steps))
-        trajectory = Trajectory(Course(rows, 1.0, self.window), rng.normal(size=(2, 4, 4)).astype(np.float32))
+        trajectory = Trajectory(
+            SolverSteps(rows, 1.0, self.window), rng.normal(size=(2, 4, 4)).astype(np.float32)
+        )
         plan, table = constant_plan("0", self.steps), rng.normal(size=(self.steps, 3)).astype(np.float32)
         unwanted = None if self.guidance == 1 else negative
         return Request(plan, trajectory, table, prompt, unwanted, self.guidance)
@@ -60,7 +62,7 @@ specs = st.builds(
 def alone(spec: Spec) -> bytes:
     request = spec.request()
     while not request.ended:
-        Call([request]).run(FakeEngine())
+        Batch([request]).run(FakeEngine())
     return request.result().tobytes()
 
 
@@ -69,13 +71,13 @@ def alone(spec: Spec) -> bytes:
 def test_a_request_in_any_company_has_the_bytes_it_has_alone(wanted: list[Spec], random: Any) -> None:
     requests = [spec.request() for spec in wanted]
     while under_way := [request for request in requests if not request.ended]:
-        Call(random.sample(under_way, random.randint(1, len(under_way)))).run(FakeEngine())
+        Batch(random.sample(under_way, random.randint(1, len(under_way)))).run(FakeEngine())
     assert [request.result().tobytes() for request in requests] == [alone(spec) for spec in wanted]
 
 
 def test_a_call_can_be_made_again_while_its_requests_stay_together() -> None:
     requests = [Spec(3, 2, guidance, seed).request() for seed, guidance in enumerate([2.0, 1.0])]
-    call = Call(requests)
+    call = Batch(requests)
     for _ in range(3):
         call.run(FakeEngine())
     assert [r.result().tobytes() for r in requests] == [alone(Spec(3, 2, 2.0, 0)), alone(Spec(3, 2, 1.0, 1))]
@@ -83,7 +85,7 @@ def test_a_call_can_be_made_again_while_its_requests_stay_together() -> None:
 
 def test_its_time_is_shared() -> None:
     requests = [Spec(1, 1, 1.0, seed).request() for seed in range(3)]
-    Call(requests).run(FakeEngine())
+    Batch(requests).run(FakeEngine())
     assert requests[0].seconds == requests[1].seconds == requests[2].seconds > 0
 
 
@@ -94,7 +96,7 @@ class Wrong:
 
 def test_an_output_of_another_shape() -> None:
     with pytest.raises(EngineFailure, match=r"expert '0': gave \(2, 1, 4, 4\) for \(2, 2, 4, 4\)"):
-        Call([Spec(1, 1, 2.0, 0).request()]).run(Wrong())
+        Batch([Spec(1, 1, 2.0, 0).request()]).run(Wrong())
 
 
 def test_latents_that_are_not_finite_are_no_result() -> None:

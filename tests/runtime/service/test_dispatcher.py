@@ -10,10 +10,10 @@ import pytest
 
 from runtime.errors import Cancelled, Closed, DeadlineExceeded, EngineFailure, IntegrityError, QueueFull
 from runtime.scheduling.ticket import Ticket
-from runtime.service.dispatcher import Service
+from runtime.service.dispatcher import Dispatcher
 from tests.runtime.service.staging import Errand, Gate, Stage, eventually, service, submit_all
 
-Made = list[Service[Errand]]
+Made = list[Dispatcher[Errand]]
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def made() -> Iterator[Any]:
     """Makes services, and closes them."""
     opened: Made = []
 
-    def make(stage: Stage, **options: Any) -> Service[Errand]:
+    def make(stage: Stage, **options: Any) -> Dispatcher[Errand]:
         opened.append(service(stage, **options))
         return opened[-1]
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from export.engines.tensorrt.builder_cache import Forecast, Shop
+from export.engines.tensorrt.builder_cache import BuildForecast, Shop
 
 TARGET = {"device": "cuda", "architecture": "sm90", "tensorrt": "10.13.3.9", "driver": "13.0"}
 
@@ -23,10 +23,10 @@ def test_timings_are_of_one_architecture_and_one_release(tmp_path):
 
 def test_a_forecast_is_of_the_last_build_by_its_nodes(tmp_path):
     shop = Shop(tmp_path, TARGET)
-    assert shop.forecast(3 << 30, 100) == Forecast(6 << 30, None)
+    assert shop.forecast(3 << 30, 100) == BuildForecast(6 << 30, None)
     shop.remember(100, 900.0)
     shop.remember(200, 60.0)
-    assert Shop(tmp_path, TARGET).forecast(1 << 30, 300) == Forecast(2 << 30, 90.0)
+    assert Shop(tmp_path, TARGET).forecast(1 << 30, 300) == BuildForecast(2 << 30, 90.0)
 
 
 @pytest.mark.parametrize("text", ["", "[{", "\xff"])
@@ -37,8 +37,10 @@ def test_a_record_that_was_cut_off_forecasts_nothing(tmp_path, text):
 
 
 def test_how_a_forecast_reads():
-    assert str(Forecast(3 << 30, 61.7)) == "at least 3.0 GiB of GPU memory, about 62 s"
-    assert str(Forecast(1 << 29, None)) == "at least 0.5 GiB of GPU memory, no plan was built here before"
+    assert str(BuildForecast(3 << 30, 61.7)) == "at least 3.0 GiB of GPU memory, about 62 s"
+    assert (
+        str(BuildForecast(1 << 29, None)) == "at least 0.5 GiB of GPU memory, no plan was built here before"
+    )
 
 
 def test_builds_take_turns(tmp_path):

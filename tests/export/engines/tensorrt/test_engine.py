@@ -89,13 +89,13 @@ def make(machine, tensorrt, mini, tmp_path, tmp_path_factory, monkeypatch):
 
         monkeypatch.setitem(sessions.OPENERS, "tensorrt", lambda *rest: SimpleNamespace(run=run))
         cache = tmp_path / "cache"
-        spec = plan.Spec(
+        spec = plan.BuildSpec(
             mini, tmp_path / "b", ("0",), ("ddim",), ("tensorrt",), precision, cache, 1, 1, 1 << 30
         )
         part = next(part for part in plan.parts(Checkpoint.open(mini), spec) if part.kind == "tensorrt")
         folder = layout.stage_folder(spec.out, ".0.tmp")
         folder.mkdir(parents=True)
-        return parts.make(parts.Job(part, spec, folder, lambda stage, share: stages.append(stage), built))
+        return parts.make(parts.PartJob(part, spec, folder, lambda stage, share: stages.append(stage), built))
 
     stages: list[str] = []
     call.stages, call.folder = stages, layout.stage_folder(tmp_path / "b", ".0.tmp")
