@@ -163,13 +163,13 @@ def test_a_distance_that_differs_is_caught(
     spec = plan.BuildSpec(guarded, tmp_path / "b", ("0",), ("ddim",), (), None, tmp_path, 1, 1, 1 << 30)
     checkpoint = Checkpoint.open(guarded)
     (router,) = [part for part in plan.parts(checkpoint, spec) if part.kind == "router"]
-    real = parts.parity.outputs
+    real = parts.ladder.outputs
 
-    def other(module: torch.nn.Module, feeds: list[parts.parity.Feed]) -> list[parts.parity.Array]:
+    def other(module: torch.nn.Module, feeds: list[parts.ladder.Feed]) -> list[parts.ladder.Array]:
         scale = 1.001 if isinstance(module, MahalanobisDetector) else 1.0
         return [scale * output for output in real(module, feeds)]
 
-    monkeypatch.setattr(parts.parity, "outputs", other)
+    monkeypatch.setattr(parts.ladder, "outputs", other)
     job = parts.PartJob(router, spec, tmp_path, lambda stage, share: None, None)
     with pytest.raises(ParityError, match="ONNX = PyTorch"):
         parts.make(job)

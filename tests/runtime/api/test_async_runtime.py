@@ -126,8 +126,6 @@ def test_admission_is_decided_in_the_call(serve: Any) -> None:
     async def use(served: Runtime) -> None:
         with pytest.raises(UsageError, match="steps 0"):
             served.stream("red", GenerationParams(steps=0))
-        with pytest.raises(UsageError, match=r"'step' is none of .* \(did you mean 'steps'"):
-            served.stream("red", step=3)  # type: ignore[call-arg]
         with pytest.raises(UsageError, match="priority 2: give -1, 0 or 1"):
             served.stream("red", options=RequestOptions(priority=2))
         with pytest.raises(UsageError, match="deadline 0: give a number of seconds above 0"):

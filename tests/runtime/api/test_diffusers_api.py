@@ -65,7 +65,7 @@ def test_a_torch_generator_gives_its_seed_and_one_warning(runtime: Pipeline) -> 
 def test_latents_of_torch_and_numpy(runtime: Pipeline, given: Any) -> None:
     noise = normal(7, (1, CHANNELS, 8, 8))
     (image,) = runtime("red", latents=given(noise), output_type="np").details
-    (wanted,) = runtime.generate("red", GenerationParams(latents=noise))
+    (wanted,) = runtime.generate("red", GenerationParams(latents=noise[0]))
     assert image.pixels.tobytes() == wanted.pixels.tobytes()
 
 

@@ -34,7 +34,7 @@ def names(folder: Path) -> list[str]:
 
 def test_images_json_and_grid(generate: Generate, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
-        generate("--seed", "3", "--steps", "2", "--size", "16x24", "--grid", "--json", "A red circle!", "")
+        generate("--seed", "3", "--steps", "2", "--size", "24x16", "--grid", "--json", "A red circle!", "")
         == 0
     )
     captured = capsys.readouterr()
@@ -180,8 +180,8 @@ def test_warnings(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixtur
         (["--steps", "99", "red"], "steps 99: solver 'ddim' offers 1 to 10"),
         (["--guidance", "x", "red"], "--guidance: 'x' is not a number"),
         (["--guidance", "nan", "red"], "guidance nan"),
-        (["--size", "16", "red"], "--size: '16': give height and width in pixels"),
-        (["--size", "15x16", "red"], "height 15: give a multiple of 8"),
+        (["--size", "16", "red"], "--size: '16': give WIDTHxHEIGHT in pixels"),
+        (["--size", "15x16", "red"], "width 15: give a multiple of 8"),
         (["--code", "7", "red"], "code 7: give an integer from 0 to 3"),
         (["--code", "dens", "red"], "--code: 'dens' is not an integer"),
         (["--seed", "-1", "red"], "seed -1"),
@@ -255,7 +255,7 @@ def test_a_damaged_bundle_makes_nothing(copy_path: Path, tmp_path: Path) -> None
 def process(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, which writes no file longer than `limit` bytes."""
     bound = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))" if limit else ""
-    code = f"import resource; {bound}\nfrom runtime import cli, generate\ncli.run(generate.main)"
+    code = f"import resource; {bound}\nfrom runtime.cli.parser import run\nfrom runtime.generate.__main__ import main\nrun(main)"
     command = [sys.executable, *(["-c", code] if limit else ["-m", "runtime.generate"]), *arguments]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(cwd)}
     return subprocess.run(

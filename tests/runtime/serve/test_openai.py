@@ -12,6 +12,8 @@ from openai.types.image_gen_partial_image_event import ImageGenPartialImageEvent
 from PIL import Image
 
 from runtime.errors import EngineFailure, QueueFull
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams
 from tests.runtime.serve.conftest import Site
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing, image_of
 
@@ -84,9 +86,9 @@ def test_it_tries_again_when_it_is_told_to(library: openai.OpenAI, fake: FakeRun
     refusals = [QueueFull("full", 0.1)]
     stream = fake.stream
 
-    def once_full(prompt: str, **options: object):
+    def once_full(prompt: str, params: GenerationParams, options: RequestOptions):
         fake.refusal = refusals.pop() if refusals else None
-        return stream(prompt, **options)
+        return stream(prompt, params, options)
 
     fake.stream = once_full  # type: ignore[method-assign]
     reply = library.with_options(max_retries=1).images.generate(prompt="x")
