@@ -276,3 +276,9 @@ def quoted() -> list[str]:
 def test_errors_that_are_explained_exist(message: str) -> None:
     literal = [re.escape(part) for part in message.split("…")]
     assert any(re.search(".*".join(literal), text, re.DOTALL) for text in messages())
+
+
+def test_citation_is_of_this_version() -> None:
+    from aptp.version import __version__
+
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
