@@ -26,7 +26,7 @@ from runtime.bench.workload import Inputs, Workload
 from runtime.engines import openvino, precision
 from runtime.engines.providers import configure, onnxruntime
 from runtime.models.cache import Cache
-from runtime.request.settings import resolve
+from runtime.request.params import GenerationParams
 
 # By the engines' names for operators; what is in no other class is named itself.
 CLASSES = {
@@ -62,7 +62,7 @@ def main() -> None:
     options = _parser().parse_args()
     codes = options.codes.split(",")
     with Pipeline.open(options.bundle, engine="cpu") as runtime, tempfile.TemporaryDirectory() as scratch:
-        workload = Workload(runtime, resolve(runtime.bundle.manifest))
+        workload = Workload(runtime, GenerationParams().resolve(runtime.bundle.manifest))
         experts = {name: runtime.bundle.manifest.experts[name] for name in codes}
         graphs = {
             name: ENGINES[options.engine](

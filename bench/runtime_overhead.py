@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from bench.report import save, spread
-from runtime.diffusion.denoising import Request, constant_plan
 from runtime.diffusion.schedule import Row, SolverSteps, Trajectory
 from runtime.scheduling.memory import MemoryBudget
 from runtime.scheduling.scheduler import QueueLimits, Scheduler
 from runtime.service.batch import Batch
+from runtime.service.denoising import Denoising
 from runtime.service.dispatcher import Dispatcher
 
 SHAPE = (4, 64, 64)
@@ -44,7 +44,7 @@ class NoEngine:
         return self.output[: len(sample)]
 
 
-def course(window: int) -> SolverSteps:
+def solver_steps(window: int) -> SolverSteps:
     rows = []
     for index in range(STEPS):
         terms = tuple((back, 0.5) for back in range(min(window, index + 1)))
@@ -53,18 +53,18 @@ def course(window: int) -> SolverSteps:
     return SolverSteps(tuple(rows), 1.0, window)
 
 
-def request(window: int, guidance: float, expert: str = "0") -> Request:
+def denoising(window: int, guidance: float) -> Denoising:
     prompt = {"encoder_hidden_states": np.zeros(PROMPT, np.float32)}
-    trajectory = Trajectory(course(window), np.ones(SHAPE, np.float32))
+    trajectory = Trajectory(solver_steps(window), np.ones(SHAPE, np.float32))
     clock = np.zeros((STEPS, EMBEDDING), np.float32)
     negative = None if guidance == 1.0 else prompt
-    return Request(constant_plan(expert, STEPS), trajectory, clock, prompt, negative, guidance)
+    return Denoising("0", trajectory, clock, prompt, negative, guidance)
 
 
 def steps(window: int, guidance: float, batch: int) -> float:
     """Microseconds per request and step: latents gathered, and a step of the schedule for each."""
-    requests = [request(window, guidance) for _ in range(batch)]
-    engine, call = NoEngine(batch * requests[0].rows), Batch(requests)
+    images = [denoising(window, guidance) for _ in range(batch)]
+    engine, call = NoEngine(batch * images[0].rows), Batch(images)
     start = time.perf_counter()
     for _ in range(STEPS):
         call.run(engine)

@@ -25,12 +25,12 @@ from bench.report import save, spread
 from runtime import Pipeline
 from runtime.bench.mixture import ClosedLoop
 from runtime.models.models import Models
-from runtime.request.settings import resolve
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams, code_of
 from runtime.service.batch import Batch
 from runtime.service.executor import Executor
 from runtime.service.health import Health
-from runtime.service.job import EngineKey, Job
-from runtime.service.order import Asked, code_of, take
+from runtime.service.request import EngineKey, Request
 from runtime.service.work_stats import DECODING, UNET
 
 RUNNING = 64
@@ -47,7 +47,7 @@ class FlatOut:
     """Engines without a scheduler."""
 
     def __init__(self, models: Models, guidance: float) -> None:
-        self._models, self._crew, self._guidance = models, Executor(Health()), guidance
+        self._models, self._executor, self._guidance = models, Executor(Health()), guidance
         self._engines: dict[EngineKey, object] = {}
         self._calls = 0.0
 
@@ -57,33 +57,33 @@ class FlatOut:
         for seed, prompt in enumerate(prompts):
             by_expert[str(self._models.route(prompt).code)].append((seed, prompt))
         self._models.forget_prompts()
-        self._calls, before = 0.0, self._crew.tally.seconds[DECODING]
+        self._calls, before = 0.0, self._executor.stats.seconds[DECODING]
         start, batch = time.perf_counter(), self._models.batch
         for expert, theirs in sorted(by_expert.items()):
             for first in range(0, len(theirs), batch):
-                self._group([self._job(*each, expert) for each in theirs[first : first + batch]])
+                self._group([self._request(*each, expert) for each in theirs[first : first + batch]])
         seconds = time.perf_counter() - start
-        return Took(seconds, self._calls + self._crew.tally.seconds[DECODING] - before)
+        return Took(seconds, self._calls + self._executor.stats.seconds[DECODING] - before)
 
-    def _job(self, seed: int, prompt: str, expert: str) -> Job:
-        asked = Asked(seed=seed, guidance=self._guidance, code=code_of(expert))
-        job = Job(take(self._models, prompt, asked), self._models, lambda event: None)
-        self._crew.prepare(job)
-        return job
+    def _request(self, seed: int, prompt: str, expert: str) -> Request:
+        params = GenerationParams(seed=seed, guidance=self._guidance, code=code_of(expert))
+        request = Request.checked(self._models, prompt, params, RequestOptions(), lambda event: None)
+        self._executor.prepare(request)
+        return request
 
-    def _group(self, jobs: Sequence[Job]) -> None:
-        requests = [job.request for job in jobs if job.request is not None]
-        call, engine = Batch(requests), self._engine(jobs[0].need)
+    def _group(self, requests: Sequence[Request]) -> None:
+        images = [request.denoising for request in requests if request.denoising is not None]
+        batch, engine = Batch(images), self._engine(requests[0].need)
         start = time.perf_counter()
-        while not requests[0].ended:
-            call.run(engine)  # type: ignore[arg-type]
+        while not images[0].ended:
+            batch.run(engine)  # type: ignore[arg-type]
         self._calls += time.perf_counter() - start
-        for job in jobs:
-            self._crew.call(job.need, self._engine(job.need), [job])
+        for request in requests:
+            self._executor.call(request.need, self._engine(request.need), [request])
 
     def _engine(self, place: EngineKey) -> object:
         if place not in self._engines:
-            self._engines[place] = self._crew.open(place)
+            self._engines[place] = self._executor.open(place)
         return self._engines[place]
 
 
@@ -108,8 +108,8 @@ def main() -> None:
         tight = stack.enter_context(
             Pipeline.open(options.bundle, max_running=RUNNING, memory=half(opened.models))
         )
-        settings = resolve(opened.bundle.manifest, guidance=options.guidance)
-        loops = [ClosedLoop(each, settings, RUNNING) for each in (opened, tight)]
+        params = GenerationParams(guidance=options.guidance).resolve(opened.bundle.manifest)
+        loops = [ClosedLoop(each, params, RUNNING) for each in (opened, tight)]
         flat = FlatOut(opened.models, options.guidance)
         ways: dict[str, Callable[[], Took]] = {
             "flat out": lambda: flat.take(prompts),

@@ -21,7 +21,7 @@ from runtime.engines import openvino
 from runtime.engines.engine import Graph
 from runtime.engines.session import open_session
 from runtime.models.cache import Cache
-from runtime.request.settings import resolve
+from runtime.request.params import GenerationParams
 from runtime.timing.turns import Effort, Series, Turns, Work
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     with Pipeline.open(options.bundle, engine="cpu", cache=options.cache) as runtime:
         bundle = runtime.bundle
-        inputs = Workload(runtime, resolve(bundle.manifest)).served(options.code, 1)
+        inputs = Workload(runtime, GenerationParams().resolve(bundle.manifest)).served(options.code, 1)
     graph = Cache(options.cache).serving_graph(bundle, bundle.manifest.experts[options.code].model)
     series = measure(graph, inputs, options.engine, options.rounds)
     rows = table({name: found.samples for name, found in series.items()})

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runtime.api.async_runtime import Runtime
     from runtime.api.pipeline import Pipeline
+    from runtime.request.options import RequestOptions
+    from runtime.request.params import GenerationParams
     from runtime.service.generated import Generated
 
-__all__ = ["Generated", "Pipeline", "Runtime"]
+__all__ = ["Generated", "GenerationParams", "Pipeline", "RequestOptions", "Runtime"]
 
 _MODULES = {
     "Generated": "runtime.service.generated",
+    "GenerationParams": "runtime.request.params",
     "Pipeline": "runtime.api.pipeline",
+    "RequestOptions": "runtime.request.options",
     "Runtime": "runtime.api.async_runtime",
 }
 

@@ -11,7 +11,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
-from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.reader import Checkpoint
 from export.build import layout, part_store, publish
 from export.build.part_store import PartRecord
 from export.build.parts import Report
@@ -21,6 +21,7 @@ from export.parity import ladder, tolerances
 from export.tables import schedules
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
+from runtime.request.params import GenerationParams, code_of
 
 
 def stage(argument: tuple[Part, BuildSpec, Path], report: Report) -> PartRecord:
@@ -48,11 +49,13 @@ def compare(bundle: Path, name: str, spec: BuildSpec, report: Report) -> float:
     with Pipeline.open(bundle, engine="cpu", cache=spec.cache, threads=spec.threads) as runtime:
         (made,) = runtime.generate(
             tolerances.IMAGE_PROMPT,
-            negative_prompt=tolerances.IMAGE_NEGATIVE,
-            latents=latents[0],
-            steps=tolerances.IMAGE_STEPS,
-            guidance=tolerances.IMAGE_GUIDANCE,
-            code="dense" if name == DENSE else int(name),
+            GenerationParams(
+                negative_prompt=tolerances.IMAGE_NEGATIVE,
+                latents=latents[0],
+                steps=tolerances.IMAGE_STEPS,
+                guidance=tolerances.IMAGE_GUIDANCE,
+                code=code_of(name),
+            ),
         )
     ladder.check_output(made.pixels.astype(np.float32), "runtime")
     return ladder.same_image(made.pixels, wanted)

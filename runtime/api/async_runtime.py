@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self
 
 from runtime.bundle.reader import Bundle
 from runtime.errors import Cancelled, RuntimeFailure
 from runtime.models.models import Models
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams
 from runtime.service.events import Event, Finished
 from runtime.service.generated import Generated
-from runtime.service.job import Wish
-from runtime.service.order import Asked
 from runtime.service.runtime_core import RuntimeCore, limits
 from runtime.service.status import Status
 
@@ -21,8 +22,8 @@ from runtime.service.status import Status
 class Runtime:
     """An opened bundle that serves any number of tasks. Leaving it as a context manager closes it."""
 
-    def __init__(self, host: RuntimeCore) -> None:
-        self._host = host
+    def __init__(self, core: RuntimeCore) -> None:
+        self._core = core
 
     @classmethod
     def open(
@@ -53,14 +54,14 @@ class Runtime:
         opener = partial(
             Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
         )
-        host = RuntimeCore(bundle, opener, lambda models: limits(models, max_running, max_queued), memory)
+        core = RuntimeCore(bundle, opener, lambda models: limits(models, max_running, max_queued), memory)
         try:
             if warm:
-                host.warm()
+                core.warm()
         except BaseException:
-            host.service.close()
+            core.dispatcher.close()
             raise
-        return cls(host)
+        return cls(core)
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,76 +74,72 @@ class Runtime:
     @property
     def bundle(self) -> Bundle:
         """The bundle that new requests are served from."""
-        return self._host.models.bundle
+        return self._core.models.bundle
 
     @property
     def engine(self) -> str:
         """What runs its UNets."""
-        return self._host.models.engine
+        return self._core.models.engine
 
     async def generate(
-        self, prompt: str, *, priority: int = 0, deadline: float | None = None, **asked: Unpack[Asked]
+        self, prompt: str, params: GenerationParams | None = None, options: RequestOptions | None = None
     ) -> Generated:
-        """The image of a prompt. Cancelling the task cancels the request.
+        """Make the image of a prompt. Cancelling the task cancels the request.
 
-        `priority` is -1, 0 or 1: one step is worth having come ten seconds earlier. `deadline` are seconds
-        from now, waiting included. What else may be `asked` is in `Asked`.
         Raises `UsageError`, `QueueFull`, `Closed`, `CodeUnavailable` at once; later `DeadlineExceeded`,
         `Closed`, `CodeUnavailable`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
         """
-        wish = Wish(priority=priority, seconds=deadline)
-        async with Stream(self._host, prompt, asked, wish) as events:
+        async with Stream(self._core, prompt, params, options) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     return event.image
         raise AssertionError("a request ends with its image or its failure")
 
     def stream(
-        self,
-        prompt: str,
-        *,
-        priority: int = 0,
-        deadline: float | None = None,
-        previews: int = 0,
-        **asked: Unpack[Asked],
+        self, prompt: str, params: GenerationParams | None = None, options: RequestOptions | None = None
     ) -> "Stream":
-        """The events of a request, which is let in or refused now.
+        """Let a request in now, or refuse it, and return its events, one for each step among them.
 
-        `previews` of the steps, evenly spaced and at most all but the last, show what the image will be, one
-        pixel per latent; none does where the bundle does not say how. Other arguments and errors are those
-        of `generate`.
+        The `previews` of `options` are evenly spaced over all steps but the last, one pixel per latent; there
+        is none where the bundle does not say how. Raises as `generate` does.
         """
-        wish = Wish(priority=priority, seconds=deadline, steps=True, previews=previews)
-        return Stream(self._host, prompt, asked, wish)
+        return Stream(self._core, prompt, params, replace(options or RequestOptions(), progress=True))
 
     def status(self) -> Status:
         """How it is doing now."""
-        return self._host.status()
+        return self._core.status()
 
     async def reload(self, bundle: str | Path | None = None) -> None:
         """Serve new requests from the bundle that is now at the path. Those under way end where they began.
 
         Raises what `open` raises, and serves on from the old one then.
         """
-        await asyncio.to_thread(self._host.reload, bundle)
+        await asyncio.to_thread(self._core.reload, bundle)
 
     async def drain(self, seconds: float | None = None) -> bool:
         """Let nothing more in, and wait for what is under way. False where `seconds` cut some of it off."""
-        return await asyncio.to_thread(self._host.service.drain, seconds)
+        return await asyncio.to_thread(self._core.dispatcher.drain, seconds)
 
     async def close(self) -> None:
         """End what is under way with `Closed`, and let go of the engines."""
-        await asyncio.to_thread(self._host.service.close)
+        await asyncio.to_thread(self._core.dispatcher.close)
 
 
 class Stream(AsyncIterator[Event]):
     """The events of one request, the last of them `Finished`. Leaving it early cancels the request."""
 
-    def __init__(self, host: RuntimeCore, prompt: str, asked: Asked, wish: Wish) -> None:
+    def __init__(
+        self,
+        core: RuntimeCore,
+        prompt: str,
+        params: GenerationParams | None,
+        options: RequestOptions | None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._told: asyncio.Queue[Event | RuntimeFailure] = asyncio.Queue()
-        self._host, self._ended = host, False
-        self._ticket = host.submit(prompt, asked, self._hear, wish)
+        self._core, self._ended = core, False
+        request = core.request(prompt, params or GenerationParams(), options or RequestOptions(), self._hear)
+        self._ticket = core.submit(request)
 
     async def __aenter__(self) -> Self:
         return self
@@ -165,11 +162,11 @@ class Stream(AsyncIterator[Event]):
         """Cancel the request, if it has not ended."""
         if not self._ended:
             self._ended = True
-            self._host.service.cancel(self._ticket)
+            self._core.dispatcher.cancel(self._ticket)
 
     def _hear(self, event: Event | RuntimeFailure) -> None:
         try:
             self._loop.call_soon_threadsafe(self._told.put_nowait, event)
         except RuntimeError:  # the loop was closed without closing this: nobody listens any more
             if not isinstance(event, Cancelled):
-                self._host.service.cancel(self._ticket)
+                self._core.dispatcher.cancel(self._ticket)

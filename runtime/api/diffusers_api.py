@@ -5,12 +5,13 @@ Takes nothing that it would not do: whatever changes latents on the way is refus
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import UsageError
+from runtime.request.params import check_seed
 from runtime.service.events import Step
 from runtime.service.generated import Generated
 
@@ -60,6 +61,31 @@ def repeated(prompt: str | Sequence[str], times: int) -> list[str]:
         raise UsageError(f"num_images_per_prompt {times!r}: give an integer of at least 1")
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     return [each for each in prompts for _ in range(times)]
+
+
+class Start(NamedTuple):
+    """What an image starts from: the noise of a seed, or latents, float32 [C, H, W], in its place."""
+
+    seed: int
+    latents: npt.NDArray[np.float32] | None
+
+
+def starts(latents: Any, seed: int | Sequence[int], count: int) -> list[Start]:
+    """Give each image its start. Raises `UsageError`.
+
+    Image i has seed `seed` + i, or the i-th of a sequence; `latents` are [C, H, W] for all, or [N, C, H, W].
+    """
+    seeds = [check_seed(each) for each in seed] if isinstance(seed, Sequence) else None
+    if seeds is not None and len(seeds) != count:
+        raise UsageError(f"{len(seeds)} seeds for {count} prompts: give one integer, or one seed per prompt")
+    if seeds is None:
+        first = check_seed(cast(int, seed))
+        seeds = list(range(first, first + count))
+    given = to_latents(latents)
+    if given is not None and given.ndim == 4 and len(given) != count:
+        raise UsageError(f"latents of shape {given.shape}: give [C, H, W], or [{count}, C, H, W]")
+    own = given is not None and given.ndim == 4
+    return [Start(each, given[i] if given is not None and own else given) for i, each in enumerate(seeds)]
 
 
 def seeds_of(

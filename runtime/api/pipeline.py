@@ -2,30 +2,27 @@
 
 import queue
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Self
 
 from runtime.api import diffusers_api
 from runtime.bundle.reader import Bundle
 from runtime.errors import RuntimeFailure, UsageError
 from runtime.models.models import Models
 from runtime.models.router import RouterOutput
-from runtime.request.settings import check_latents, check_seeds
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams
 from runtime.scheduling.scheduler import QueueLimits
 from runtime.scheduling.ticket import Ticket
 from runtime.service.events import Event, Finished, Step
 from runtime.service.generated import Generated
-from runtime.service.job import Job, Wish
-from runtime.service.order import Asked, settings_of, take
+from runtime.service.request import Request
 from runtime.service.runtime_core import RuntimeCore, limits
 from runtime.text.tokenizer import check_prompt
 
-Float32 = npt.NDArray[np.float32]
 OnStep = Callable[[int, int, int], None]  # the image's index, rows done, rows in all
 OnImage = Callable[[int, Generated | RuntimeFailure], None]  # the image's index, and what became of it
 
@@ -33,8 +30,8 @@ OnImage = Callable[[int, Generated | RuntimeFailure], None]  # the image's index
 class Pipeline:
     """An opened bundle. A context manager: leaving it closes the engines."""
 
-    def __init__(self, host: RuntimeCore) -> None:
-        self.host = host
+    def __init__(self, core: RuntimeCore) -> None:
+        self.core = core
 
     @classmethod
     def open(
@@ -76,21 +73,21 @@ class Pipeline:
 
     def close(self) -> None:
         """Close the engines."""
-        self.host.service.close()
+        self.core.dispatcher.close()
 
     def free(self) -> None:
         """Close the engines that are not in use. They open again when they are needed."""
-        self.host.service.evict(lambda key: True)
+        self.core.dispatcher.evict(lambda key: True)
 
     @property
     def bundle(self) -> Bundle:
         """The opened bundle."""
-        return self.host.models.bundle
+        return self.core.models.bundle
 
     @property
     def models(self) -> Models:
         """The bundle's graphs, for whoever runs or times them one by one."""
-        return self.host.models
+        return self.core.models
 
     def route(self, prompts: str | Sequence[str]) -> list[RouterOutput]:
         """The code and margin of each prompt. Raises `UsageError`, `EngineFailure`."""
@@ -99,42 +96,27 @@ class Pipeline:
     def generate(
         self,
         prompts: str | Sequence[str],
+        params: GenerationParams | Sequence[GenerationParams] | None = None,
         *,
-        negative_prompt: str = "",
-        seed: int | Sequence[int] = 0,
-        latents: Float32 | None = None,
-        steps: int | None = None,
-        guidance: float | None = None,
-        size: tuple[int, int] | None = None,
-        solver: str | None = None,
-        code: int | Literal["dense"] | None = None,
         on_step: OnStep | None = None,
         on_image: OnImage | None = None,
     ) -> list[Generated]:
-        """One image per prompt, in order.
+        """Make one image per prompt, in order.
 
-        Image i has seed `seed` + i, or the i-th of a sequence; `latents` float32 [C, H, W] or [N, C, H, W]
-        replace the noise. `size` is (height, width) in pixels. `code` overrides the router. None: default.
+        With one `params` for all, image i has its seed + i; a sequence gives each image its own.
         The failure of an image does not stop the others: `on_image` gets each image, or its failure, as soon
         as it is known, and the first failure is raised when all are through. Both are called in this thread.
         Raises `UsageError`, `CodeUnavailable`, `ManifestError`, `IntegrityError`, `CacheFailure`,
         `EngineFailure`, `Closed`.
         """
-        common = Asked(
-            negative_prompt=negative_prompt,
-            steps=steps,
-            guidance=guidance,
-            size=size,
-            solver=solver,
-            code=code,
-        )
 
         def tell(index: int, step: Step) -> None:
             if on_step:
                 on_step(index, step.done, step.total)
 
-        party = _Party(self.host, Wish(steps=on_step is not None), tell, on_image)
-        return self._make(party, _listed(prompts), common, seed, latents)
+        texts = _listed(prompts)
+        results = _CallResults(self.core, tell, on_image)
+        return results.make(texts, _each(params, len(texts)), RequestOptions(progress=on_step is not None))
 
     def __call__(
         self,
@@ -161,83 +143,61 @@ class Pipeline:
         """
         kind = diffusers_api.check_output_type(output_type)
         texts = _listed(diffusers_api.repeated(prompt, num_images_per_prompt))
-        common = Asked(
+        starts = diffusers_api.starts(latents, diffusers_api.seeds_of(seed, generator), len(texts))
+        params = GenerationParams(
             negative_prompt=negative_prompt,
             steps=num_inference_steps,
             guidance=guidance_scale,
-            size=self._size(height, width),
+            size=self._size(width, height),
         )
 
-        def tell(index: int, step: Step) -> None:
+        def tell(_: int, step: Step) -> None:
             if callback_on_step_end:
                 diffusers_api.tell(callback_on_step_end, self, step)
 
-        wanted = callback_on_step_end is not None
-        party = _Party(self.host, Wish(steps=wanted, latents=wanted), tell)
-        seeds = diffusers_api.seeds_of(seed, generator)
-        made = self._make(party, texts, common, seeds, diffusers_api.to_latents(latents))
+        told = callback_on_step_end is not None
+        each = [replace(params, seed=start.seed, latents=start.latents) for start in starts]
+        made = _CallResults(self.core, tell).make(texts, each, RequestOptions(progress=told, latents=told))
         return diffusers_api.to_output(made, kind)
 
-    def _make(
-        self,
-        party: "_Party",
-        texts: Sequence[str],
-        common: Asked,
-        seed: int | Sequence[int],
-        latents: Float32 | None,
-    ) -> list[Generated]:
-        seeds = check_seeds(seed, len(texts))
-        starts = self._starts(latents, common, len(texts))
-        asked = [Asked(**common, seed=s, latents=x) for s, x in zip(seeds, starts, strict=True)]
-        for text, each in zip(texts, asked, strict=True):
-            take(self.models, text, each)  # all are checked before the first is begun
-        return party.make(texts, asked)
-
-    def _size(self, height: int | None, width: int | None) -> tuple[int, int] | None:
-        if height is None and width is None:
+    def _size(self, width: int | None, height: int | None) -> tuple[int, int] | None:
+        if width is None and height is None:
             return None
         latent, scale = self.bundle.manifest.latent, self.bundle.manifest.decoder.scale
         return (
-            latent.height * scale if height is None else height,
             latent.width * scale if width is None else width,
+            latent.height * scale if height is None else height,
         )
 
-    def _starts(self, latents: Float32 | None, common: Asked, count: int) -> Sequence[Float32 | None]:
-        if latents is None:
-            return [None] * count
-        settings = settings_of(self.bundle, Asked(**common, latents=latents))
-        manifest = self.bundle.manifest
-        scale = manifest.decoder.scale
-        shape = manifest.latent.channels, settings.height // scale, settings.width // scale
-        return list(check_latents(latents, count, shape))
 
-
-class _Party:
+class _CallResults:
     """The images of one call: what became of each, as this thread hears of it."""
 
     def __init__(
-        self,
-        host: RuntimeCore,
-        wish: Wish,
-        on_step: Callable[[int, Step], object],
-        on_image: OnImage | None = None,
+        self, core: RuntimeCore, on_step: Callable[[int, Step], object], on_image: OnImage | None = None
     ) -> None:
-        self._host, self._on_step, self._on_image, self._wish = host, on_step, on_image, wish
+        self._core, self._on_step, self._on_image = core, on_step, on_image
         self._told: queue.SimpleQueue[tuple[int, Event | RuntimeFailure]] = queue.SimpleQueue()
         self._images: dict[int, Generated] = {}
         self._failures: dict[int, RuntimeFailure] = {}
 
-    def make(self, prompts: Sequence[str], asked: Sequence[Asked]) -> list[Generated]:
-        """All images in order. Raises the first failure, if there is one."""
-        tickets: list[Ticket[Job]] = []
+    def make(
+        self, prompts: Sequence[str], params: Sequence[GenerationParams], options: RequestOptions
+    ) -> list[Generated]:
+        """Make all images, in order. Raises the first failure, if there is one."""
+        requests = [  # all are checked before the first is begun
+            self._core.request(prompt, each, options, partial(self._hear, index))
+            for index, (prompt, each) in enumerate(zip(prompts, params, strict=True))
+        ]
+        tickets: list[Ticket[Request]] = []
         try:
-            for index, (prompt, each) in enumerate(zip(prompts, asked, strict=True)):
-                tickets.append(self._host.submit(prompt, each, partial(self._hear, index), self._wish))
+            for request in requests:
+                tickets.append(self._core.submit(request))
             while len(self._images) + len(self._failures) < len(prompts):
                 self._attend(*self._told.get())
         finally:  # an interrupt, or a callback that raised: nobody waits for the others
             for ticket in tickets:
-                self._host.service.cancel(ticket)
+                self._core.dispatcher.cancel(ticket)
         if self._failures:
             raise self._failures[min(self._failures)]
         return [image for _, image in sorted(self._images.items())]
@@ -263,6 +223,17 @@ class _Party:
 def _limits(models: Models, running: int | None, queued: int | None) -> QueueLimits:
     found = limits(models, running, queued)
     return QueueLimits(found.running, None) if queued is None else found
+
+
+def _each(
+    params: GenerationParams | Sequence[GenerationParams] | None, count: int
+) -> Sequence[GenerationParams]:
+    if isinstance(params, Sequence):
+        if len(params) != count:
+            raise UsageError(f"{len(params)} params for {count} prompts: give one, or one for each prompt")
+        return params
+    common = params or GenerationParams()
+    return [common.numbered(index) for index in range(count)]
 
 
 def _listed(prompts: str | Sequence[str]) -> list[str]:

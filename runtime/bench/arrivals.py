@@ -8,15 +8,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
 from runtime.api.pipeline import Pipeline
-from runtime.bench.mixture import asked_for, work_of
+from runtime.bench.mixture import work_of
 from runtime.errors import QueueFull, RuntimeFailure
-from runtime.request.settings import Settings
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams
 from runtime.service.events import Event, Finished, Started
 from runtime.service.work_stats import KINDS
 from runtime.timing.turns import OnRound
@@ -52,11 +53,11 @@ class OpenLoop:
     def __init__(
         self,
         runtime: Pipeline,
-        settings: Settings,
+        params: GenerationParams,
         clock: Clock = time.perf_counter,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._runtime, self._settings, self._clock, self._pause = runtime, settings, clock, pause
+        self._runtime, self._params, self._clock, self._pause = runtime, params, clock, pause
 
     def take(
         self, prompts: Sequence[str], rate: float, seconds: float, on_round: OnRound, seed: int = 0
@@ -70,11 +71,12 @@ class OpenLoop:
             on_round("round", int(due), int(seconds))
             self._pause(max(0.0, start + due - self._clock()))
             prompt = prompts[found.offered % len(prompts)]
-            asked = asked_for(self._settings, None, found.offered)
+            params = replace(self._params, seed=found.offered)
             found.offered += 1
             heard.expect()
             try:
-                self._runtime.host.submit(prompt, asked, partial(heard, self._clock()))
+                core, hear = self._runtime.core, partial(heard, self._clock())
+                core.submit(core.request(prompt, params, RequestOptions(), hear))
             except QueueFull:
                 heard.refused()
         heard.wait()

@@ -46,7 +46,7 @@ class ComparisonRun:
             for rival in self._rivals:
                 if rival.contender and (engine := rival.contender.engine) not in self._workloads:
                     runtime = stack.enter_context(self._spec.open(engine))
-                    self._workloads[engine] = Workload(runtime, self._spec.settings)
+                    self._workloads[engine] = Workload(runtime, self._spec.params)
             for rival in self._rivals:
                 if not rival.contender:
                     self._load(rival.name, stack)
@@ -146,7 +146,7 @@ class ComparisonRun:
             check_output(call(), rival.name)
             entry.macs = self._macs(contender.expert, workload.calls)
             return workload.timed(call)
-        peer, steps = self._peers[rival.name], len(self._any.course.rows)
+        peer, steps = self._peers[rival.name], len(self._any.solver_steps.rows)
         entry.macs = self._macs(DENSE, self._any.calls)
         peer.image(self._spec, PROMPT, steps)
         return lambda: peer.image(self._spec, PROMPT, steps)
@@ -155,7 +155,7 @@ class ComparisonRun:
         workload = self._workloads[contender.engine]
         if contender.steps is None:
             return workload
-        return Workload(workload.runtime, replace(self._spec.settings, steps=contender.steps))
+        return Workload(workload.runtime, replace(self._spec.params, steps=contender.steps))
 
     def _error(self, output: Float32, expert: str, where: str) -> float | None:
         """The distance to the first output of the same expert, which has none."""

@@ -77,7 +77,7 @@ def fewer_steps(spec: BenchSpec, manifest: Manifest) -> Contender | None:
     if DENSE not in spec.experts or not costs:
         return None
     share = sum(costs) / len(costs) / manifest.experts[DENSE].macs
-    steps = max(1, round(spec.settings.steps * share))
+    steps = max(1, round(spec.params.steps * share))
     return Contender(f"{DENSE} in {steps} steps", DENSE, spec.engines[0], steps)
 
 

@@ -9,17 +9,17 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from runtime.api.pipeline import Pipeline
 from runtime.bundle.schema import DENSE, Manifest
 from runtime.errors import CodeUnavailable, RuntimeFailure
 from runtime.models.router import RouterOutput, wanted
-from runtime.request.settings import Settings
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams, code_of
 from runtime.service.events import Event, Finished
 from runtime.service.generated import Generated
-from runtime.service.order import Asked, code_of
 from runtime.service.work_stats import KINDS
 from runtime.timing.turns import OnRound
 
@@ -46,9 +46,9 @@ class ClosedLoop:
     """The loop over one opened bundle, with `running` requests under way."""
 
     def __init__(
-        self, runtime: Pipeline, settings: Settings, running: int, clock: Clock = time.perf_counter
+        self, runtime: Pipeline, params: GenerationParams, running: int, clock: Clock = time.perf_counter
     ) -> None:
-        self._runtime, self._settings, self._clock = runtime, settings, clock
+        self._runtime, self._params, self._clock = runtime, params, clock
         self.running = running
 
     def expert_of(self, prompt: str) -> str:
@@ -72,8 +72,9 @@ class ClosedLoop:
             while waiting and len(taken) < self.running:
                 seed, prompt = waiting.pop()
                 taken[seed] = self._clock()
-                asked = asked_for(self._settings, expert, seed)
-                self._runtime.host.submit(prompt, asked, partial(_hear, told, seed))
+                params = replace(self._params, seed=seed, code=None if expert is None else code_of(expert))
+                core, hear = self._runtime.core, partial(_hear, told, seed)
+                core.submit(core.request(prompt, params, RequestOptions(), hear))
             seed, event = told.get()
             if isinstance(event, RuntimeFailure):
                 raise event
@@ -90,25 +91,12 @@ class ClosedLoop:
         return found
 
 
-def asked_for(settings: Settings, expert: str | None, seed: int) -> Asked:
-    """What a request asks for, to be made with `settings`, by `expert` where one is given."""
-    return Asked(
-        negative_prompt=settings.negative_prompt,
-        seed=seed,
-        steps=settings.steps,
-        guidance=settings.guidance,
-        size=(settings.height, settings.width),
-        solver=settings.solver,
-        code=None if expert is None else code_of(expert),
-    )
-
-
 def work_of(runtime: Pipeline) -> dict[str, float]:
     """The work so far: seconds of each kind, and the UNet's `calls` and their `rows`."""
-    tally = runtime.host.crew.tally
-    experts = list(tally.experts.values())  # a copy: work goes on in other threads
+    stats = runtime.core.executor.stats
+    experts = list(stats.experts.values())  # a copy: work goes on in other threads
     calls, rows = sum(each.calls for each in experts), sum(each.rows for each in experts)
-    return {**tally.seconds, "calls": calls, "rows": rows}
+    return {**stats.seconds, "calls": calls, "rows": rows}
 
 
 def _hear(

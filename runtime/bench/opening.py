@@ -51,7 +51,7 @@ def measure(spec: BenchSpec, contender: Contender, clock: Clock = time.perf_coun
     before, start = _entries(folder), clock()
     with spec.open(contender.engine) as runtime:
         opened = clock() - start
-        workload, rows = Workload(runtime, spec.settings, clock), spec.rows[0]
+        workload, rows = Workload(runtime, spec.params, clock), spec.rows[0]
         workload.inputs(rows)  # encodes the prompt, so that no call does
         held = {"before": process_memory.read()}
         first = workload.timed(lambda: workload.engine(contender.expert, rows))()

@@ -8,7 +8,7 @@ import sys
 from argparse import ArgumentTypeError, Namespace
 from argparse import _ArgumentGroup as Group  # argparse has no public name for it
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ from runtime.bench.spec import (
 )
 from runtime.bundle.manifest import MANIFEST
 from runtime.bundle.reader import Bundle
+from runtime.cli.numbers import check_limit
 from runtime.cli.parser import Parser
 from runtime.cli.prompts import read_prompts
+from runtime.cli.size import Size, read_size
 from runtime.diffusion.schedule import Solver
 from runtime.errors import UsageError
-from runtime.request.settings import check_limit, resolve
-from runtime.service.batch import default_batch
+from runtime.request.params import GenerationParams
+from runtime.scheduling.capacity import default_batch
 from runtime.text.tokenizer import check_prompt
 from runtime.timing.turns import Effort
 
@@ -102,7 +104,7 @@ def _add_effort(group: Group) -> None:
     group.add_argument("--minutes", type=float, help="stop then, and keep what was measured")
     group.add_argument("--steps", type=_integer, help="of loops and images (default: the bundle's)")
     group.add_argument("--guidance", type=float, help="default: the bundle's")
-    group.add_argument("--size", type=_size, metavar="HxW", help="pixels (default: the bundle's)")
+    group.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the bundle's)")
     group.add_argument("--solver", help="default: the bundle's")
     group.add_argument("--batch", type=_integer, help="images that may share a call")
     group.add_argument("--threads", type=_integer, help="of one call (default: the engine's choice)")
@@ -119,10 +121,11 @@ def _add_output(group: Group) -> None:
 
 def _spec(options: Namespace, bundle: Bundle) -> BenchSpec:
     manifest = bundle.manifest
-    settings = resolve(
-        manifest, solver=options.solver, steps=options.steps, guidance=options.guidance, size=options.size
+    asked = GenerationParams(
+        solver=options.solver, steps=options.steps, guidance=options.guidance, size=options.size
     )
-    Solver.load(bundle, settings.solver).course(settings.steps)  # refuses a step count that it does not offer
+    params = asked.resolve(manifest)
+    Solver.load(bundle, params.solver).steps(params.steps)  # refuses a step count that it does not offer
     for name in ("rounds", "running", "passes", "images", "batch", "threads", "memory"):
         check_limit(getattr(options, name), f"--{name}")
     if not 0 <= options.seconds < math.inf:
@@ -141,7 +144,7 @@ def _spec(options: Namespace, bundle: Bundle) -> BenchSpec:
         engines=choose_engines(options.engine, manifest),
         absent=absent_engines(options.engine, manifest),
         experts=choose_experts(options.codes, manifest),
-        settings=settings,
+        params=params,
         levels=choose(options.levels, LEVELS, "--levels") if options.levels else LEVELS,
         rows=choose_rows(options.rows, batch),
         effort=Effort(options.rounds, options.seconds),
@@ -205,7 +208,7 @@ def _about(spec: BenchSpec, bundle: Bundle, arguments: Sequence[str]) -> dict[st
         "experts": list(spec.experts),
         "rounds": spec.effort.rounds,
         "seconds": spec.effort.seconds,
-        **asdict(spec.settings),
+        **spec.params.recorded(),
     }
 
 
@@ -215,8 +218,8 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", text)
-    if not match:
-        raise ArgumentTypeError(f"{text!r}: give height and width in pixels, for example 512x512")
-    return int(match[1]), int(match[2])
+def _size(text: str) -> Size:
+    try:
+        return read_size(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r}: {error}") from error

@@ -106,15 +106,15 @@ class PeerProcess:
 
     def image(self, spec: BenchSpec, prompt: str, rows: int) -> float:
         """Prompt to pixels, in as many UNet steps as `rows`: the seconds. Raises `PeerFailure`."""
-        settings = spec.settings
+        params = spec.params
         found = self._ask(
             "image",
             prompt=prompt,
-            negative=settings.negative_prompt,
+            negative=params.negative_prompt,
             steps=rows,
-            guidance=settings.guidance,
-            height=settings.height,
-            width=settings.width,
+            guidance=params.guidance,
+            height=params.size.height,
+            width=params.size.width,
         )
         return float(found["seconds"])
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from runtime.api.pipeline import Pipeline
 from runtime.bundle.schema import DENSE, Manifest
+from runtime.cli.numbers import check_limit
 from runtime.engines import choice, precision
 from runtime.errors import UsageError, nearest
-from runtime.request.settings import Settings, check_limit
+from runtime.request.params import ResolvedParams
 from runtime.timing.turns import Effort
 
 ENGINES = choice.ENGINES
@@ -44,7 +45,7 @@ class BenchSpec:
     engines: tuple[str, ...]
     absent: Mapping[str, str] = field(default_factory=dict)
     experts: tuple[str, ...]
-    settings: Settings
+    params: ResolvedParams
     levels: tuple[str, ...] = LEVELS
     rows: tuple[int, ...] = (1,)
     effort: Effort = field(default_factory=Effort)

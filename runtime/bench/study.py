@@ -110,7 +110,7 @@ class Benchmark:
         spec, engine = self._spec, self._spec.engines[0]
         self._progress.begin("mixture: routing")
         with spec.open(engine) as runtime:
-            loop = ClosedLoop(runtime, spec.settings, spec.running)
+            loop = ClosedLoop(runtime, spec.params, spec.running)
             found = mixture.prepare(loop, self._manifest, spec.prompts, engine, runtime.models.batch)
             self._findings.mixture = found
             self._progress.begin(f"mixture: {len(spec.prompts)} prompts, against all on {found.control}")
@@ -119,8 +119,8 @@ class Benchmark:
     def _arrivals(self) -> None:
         spec = self._spec
         with spec.open(spec.engines[0], queued=QUEUED * spec.running) as runtime:
-            loop = OpenLoop(runtime, spec.settings)
-            runtime.host.warm()
+            loop = OpenLoop(runtime, spec.params)
+            runtime.core.warm()
             for rate in spec.rates:
                 self._progress.begin(f"{rate:g} images a second arrive")
                 arrivals = loop.take(spec.prompts, rate, spec.rate_seconds, self._round)
@@ -129,7 +129,7 @@ class Benchmark:
     def _parts(self) -> None:
         self._progress.begin("the parts around the UNet")
         with self._spec.open(self._spec.engines[0]) as runtime:
-            workload = Workload(runtime, self._spec.settings)
+            workload = Workload(runtime, self._spec.params)
             calls = workload.parts()
             comparison = Comparison("parts", 1, [Entry(name) for name in calls])
             self._findings.comparisons.append(comparison)

@@ -6,21 +6,22 @@ nonsense.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.api.pipeline import Pipeline
-from runtime.diffusion.denoising import Request
 from runtime.diffusion.noise import normal
 from runtime.diffusion.schedule import Trajectory
 from runtime.engines.engine import Engine
 from runtime.engines.shape_bucket import ShapeBucket
 from runtime.errors import EngineFailure
-from runtime.request.settings import Settings
+from runtime.request.params import ResolvedParams, code_of
 from runtime.service.batch import Batch
-from runtime.service.order import code_of
+from runtime.service.denoising import Denoising
+from runtime.service.executor import denoising_of
 from runtime.timing.turns import Work
 
 Float32 = npt.NDArray[np.float32]
@@ -31,14 +32,12 @@ PROMPT = "a large red circle left of a small blue square"
 
 
 class Workload:
-    """Everything on `runtime` that is timed, with `settings`."""
+    """Everything on `runtime` that is timed, with `params`."""
 
-    def __init__(self, runtime: Pipeline, settings: Settings, clock: Clock = time.perf_counter) -> None:
-        self.runtime, self.settings, self._clock = runtime, settings, clock
-        manifest = runtime.bundle.manifest
-        scale = manifest.decoder.scale
-        self.shape = (manifest.latent.channels, settings.height // scale, settings.width // scale)
-        self.course = runtime.models.course(settings.solver, settings.steps)
+    def __init__(self, runtime: Pipeline, params: ResolvedParams, clock: Clock = time.perf_counter) -> None:
+        self.runtime, self.params, self._clock = runtime, params, clock
+        self.shape = params.shape(runtime.bundle.manifest)
+        self.solver_steps = runtime.models.solver_steps(params.solver, params.steps)
         self._numbers = count()
         self._engines: dict[ShapeBucket, Engine] = {}
 
@@ -58,18 +57,18 @@ class Workload:
     @property
     def calls(self) -> int:
         """UNet rows that one image takes."""
-        return len(self.course.rows) * (1 if self.settings.guidance == 1.0 else 2)
+        return len(self.solver_steps.rows) * (1 if self.params.guidance == 1.0 else 2)
 
     @property
     def _half_way(self) -> int:
-        return len(self.course.rows) // 2
+        return len(self.solver_steps.rows) // 2
 
     def inputs(self, rows: int) -> Inputs:
         """What a UNet call of `rows` rows gets half-way through an image: noise, and a prompt's encoding.
 
         By the names of the portable graph; `served` are those of an expert's serving graph.
         """
-        timestep = self.course.rows[self._half_way].timestep
+        timestep = self.solver_steps.rows[self._half_way].timestep
         conditioning = self.runtime.models.condition(PROMPT)
         return {
             "sample": np.stack([normal(seed, self.shape) for seed in range(rows)]),
@@ -80,7 +79,7 @@ class Workload:
     def served(self, expert: str, rows: int) -> Inputs:
         """The same with the time embedding of the expert's clock in place of the timestep."""
         inputs, models = self.inputs(rows), self.runtime.models
-        table = models.clock([expert] * len(self.course.rows), self.course)
+        table = models.clock(expert, self.solver_steps)
         del inputs["timestep"]
         own = {**models.experts.conditioning(expert), "time_embedding": table[self._half_way][None]}
         return {**inputs, **{name: np.repeat(array, rows, axis=0) for name, array in own.items()}}
@@ -95,11 +94,11 @@ class Workload:
         """All steps of one image, from encoded prompt to final latents."""
 
         def run() -> Float32:
-            request = self.request(PROMPT, expert, seed=0)
-            engine, call = self.engine(expert, request.rows), Batch([request])
-            while not request.ended:
+            image = self.denoising(PROMPT, expert, seed=0)
+            engine, call = self.engine(expert, image.rows), Batch([image])
+            while not image.ended:
                 call.run(engine)
-            return request.result()
+            return image.result()
 
         return run
 
@@ -109,20 +108,12 @@ class Workload:
         Every call has a prompt of its own, which no encoder remembers. The negative one stays remembered, as
         it does while serving.
         """
-        settings = self.settings
+        params = replace(self.params, code=code_of(expert))
 
         def run() -> npt.NDArray[np.uint8]:
             prompt = self._fresh()
             self.runtime.route(prompt)
-            (image,) = self.runtime.generate(
-                prompt,
-                code=code_of(expert),
-                negative_prompt=settings.negative_prompt,
-                solver=settings.solver,
-                steps=settings.steps,
-                guidance=settings.guidance,
-                size=(settings.height, settings.width),
-            )
+            (image,) = self.runtime.generate(prompt, params)
             return image.pixels
 
         return run
@@ -139,11 +130,11 @@ class Workload:
         found["VAE decoder"] = lambda: models.decode(decoder, latents)
         return found
 
-    def request(self, prompt: str, expert: str, seed: int) -> Request:
-        """The request for one image by `expert`."""
-        trajectory = Trajectory(self.course, normal(seed, self.shape))
-        negative, guidance = self.settings.negative_prompt, self.settings.guidance
-        return self.runtime.models.request(expert, trajectory, prompt, negative, guidance)
+    def denoising(self, prompt: str, expert: str, seed: int) -> Denoising:
+        """Begin an image by `expert`."""
+        trajectory = Trajectory(self.solver_steps, normal(seed, self.shape))
+        prompts = prompt, self.params.negative_prompt
+        return denoising_of(self.runtime.models, expert, trajectory, prompts, self.params.guidance)
 
     def timed(self, call: Callable[[], object]) -> Work:
         """A call as work for `Turns`."""

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.bundle.schema import Decoder
+from runtime.diffusion.pixels import to_pixels
 from runtime.diffusion.schedule import Trajectory
-from runtime.service.generated import to_pixels
 
 
 def moments(count: int, rows: int) -> frozenset[int]:

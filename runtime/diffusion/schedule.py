@@ -39,7 +39,7 @@ class SolverSteps(NamedTuple):
 
 
 class Solver:
-    """One solver's table, from which the course for any offered step count is read."""
+    """One solver's table, from which the rows for any offered step count are read."""
 
     def __init__(self, name: str, schedule: Schedule, data: bytes) -> None:
         self.name, self.schedule = name, schedule
@@ -47,7 +47,7 @@ class Solver:
         self._table = np.frombuffer(data, dtype="<f4").reshape(-1, width)
         if not np.isfinite(self._table).all():
             raise ManifestError(f"{schedule.table}: holds a value that is not finite")
-        self._courses: dict[int, SolverSteps] = {}
+        self._read_already: dict[int, SolverSteps] = {}
 
     @classmethod
     def load(cls, bundle: Bundle, name: str) -> "Solver":
@@ -55,11 +55,11 @@ class Solver:
         schedule = bundle.manifest.schedules[name]
         return cls(name, schedule, bundle.read(schedule.table))
 
-    def course(self, steps: int) -> SolverSteps:
+    def steps(self, steps: int) -> SolverSteps:
         """The rows for `steps` steps. Raises `UsageError` where the solver does not offer them."""
-        if steps not in self._courses:
-            self._courses[steps] = self._read(steps)
-        return self._courses[steps]
+        if steps not in self._read_already:
+            self._read_already[steps] = self._read(steps)
+        return self._read_already[steps]
 
     def _read(self, steps: int) -> SolverSteps:
         rows, window = self.schedule.rows, self.schedule.window
@@ -68,13 +68,13 @@ class Solver:
             raise UsageError(f"steps {steps}: solver {self.name!r} offers {offered}; choose one of these")
         start = sum(rows[: steps - 1])
         block = self._table[start : start + rows[steps - 1]].tolist()
-        course = tuple(_row(values, window) for values in block)
-        for index, row in enumerate(course):
+        found = tuple(_row(values, window) for values in block)
+        for index, row in enumerate(found):
             if any(back > index for back, _ in row.states + row.outputs):
                 raise ManifestError(
                     f"{self.schedule.table}: row {index} for {steps} steps reads before the first row"
                 )
-        return SolverSteps(course, self.schedule.noise_scale[steps - 1], window)
+        return SolverSteps(found, self.schedule.noise_scale[steps - 1], window)
 
 
 def _row(values: Sequence[float], window: int) -> Row:
@@ -96,29 +96,29 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 class Trajectory:
-    """One image's latents on their way along a course. `latents` is the current state, [C, H, W].
+    """One image's latents on their way along a solver's steps. `latents` is the current state, [C, H, W].
 
     States and outputs of the last steps live in rings as long as the window asks, and are never copied.
     """
 
-    def __init__(self, course: SolverSteps, noise: Float32) -> None:
-        self.course, self.position = course, 0
+    def __init__(self, steps: SolverSteps, noise: Float32) -> None:
+        self.steps, self.position = steps, 0
         # One state more than the window: the next one is summed up while all of the window is still read.
-        self._states = np.empty((course.window + 1, *noise.shape), np.float32)
-        self._outputs = np.empty((course.window, *noise.shape), np.float32)
+        self._states = np.empty((steps.window + 1, *noise.shape), np.float32)
+        self._outputs = np.empty((steps.window, *noise.shape), np.float32)
         self._term = np.empty(noise.shape, np.float32)
         self.latents: Float32 = self._states[0]
-        np.multiply(noise, np.float32(course.noise_scale), out=self.latents)
+        np.multiply(noise, np.float32(steps.noise_scale), out=self.latents)
 
     @property
     def row(self) -> Row:
         """The row whose UNet call comes next."""
-        return self.course.rows[self.position]
+        return self.steps.rows[self.position]
 
     @property
     def done(self) -> bool:
         """Whether every row has been walked."""
-        return self.position == len(self.course.rows)
+        return self.position == len(self.steps.rows)
 
     def write_input(self, out: Float32) -> None:
         """Write the UNet's next input, [C, H, W]."""
@@ -126,7 +126,7 @@ class Trajectory:
 
     def advance(self, output: Float32, negative: Float32 | None = None, guidance: float = 1.0) -> None:
         """Walk the next row with the UNet's output for the prompt, guided away from the negative one's."""
-        position, window = self.position, self.course.window
+        position, window = self.position, self.steps.window
         model = self._outputs[position % window]
         if negative is None:
             np.copyto(model, output)
@@ -134,7 +134,7 @@ class Trajectory:
             np.subtract(output, negative, out=model)
             np.multiply(model, guidance, out=model)
             np.add(negative, model, out=model)
-        row, total = self.course.rows[position], self._states[(position + 1) % (window + 1)]
+        row, total = self.steps.rows[position], self._states[(position + 1) % (window + 1)]
         terms = [(self._states[(position - back) % (window + 1)], value) for back, value in row.states]
         terms += [(self._outputs[(position - back) % window], value) for back, value in row.outputs]
         self._sum(terms, total)
@@ -142,10 +142,10 @@ class Trajectory:
 
     def estimate(self) -> Float32:
         """What the clean latents were last predicted to be, a new array [C, H, W]. A row has been walked."""
-        position, window = self.position - 1, self.course.window
+        position, window = self.position - 1, self.steps.window
         assert position >= 0, "an estimate needs a UNet's output"
         own = self._states[position % (window + 1)], self._outputs[position % window]
-        coefficients = self.course.rows[position].estimate
+        coefficients = self.steps.rows[position].estimate
         total = np.empty_like(self._term)
         self._sum([term for term in zip(own, coefficients, strict=True) if term[1] != 0], total)
         return total

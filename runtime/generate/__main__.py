@@ -10,10 +10,12 @@ from typing import Literal
 from runtime.api.pipeline import Pipeline
 from runtime.cli.parser import Parser, run
 from runtime.cli.prompts import read_prompts
+from runtime.cli.size import Size, read_size
 from runtime.engines.choice import ENGINES
 from runtime.engines.precision import PRECISIONS
 from runtime.errors import RuntimeFailure, UsageError
 from runtime.generate.album import Album
+from runtime.request.params import GenerationParams
 
 GRID = "grid.png"
 
@@ -57,7 +59,7 @@ def _parser() -> Parser:
     parser.add_argument("--seed", type=_integer, default=0, help="image i has seed SEED + i (default: 0)")
     parser.add_argument("--steps", type=_integer, help="default: the bundle's")
     parser.add_argument("--guidance", type=_number, help="1 switches it off (default: the bundle's)")
-    parser.add_argument("--size", type=_size, metavar="HxW", help="pixels (default: the bundle's)")
+    parser.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the bundle's)")
     parser.add_argument("--solver", help="default: the bundle's")
     parser.add_argument("--code", type=_code, metavar="K|dense", help="override the router")
     parser.add_argument("--negative-prompt", default="", metavar="TEXT", help="what to steer away from")
@@ -88,11 +90,11 @@ def _number(text: str) -> float:
         raise ArgumentTypeError(f"{text!r} is not a number") from None
 
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", text)
-    if not match:
-        raise ArgumentTypeError(f"{text!r}: give height and width in pixels, for example 512x512")
-    return int(match[1]), int(match[2])
+def _size(text: str) -> Size:
+    try:
+        return read_size(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r}: {error}") from error
 
 
 def _code(text: str) -> int | Literal["dense"]:
@@ -157,13 +159,15 @@ def _generate(options: Namespace, album: Album) -> None:
         try:
             runtime.generate(
                 album.prompts,
-                negative_prompt=options.negative_prompt,
-                seed=options.seed,
-                steps=options.steps,
-                guidance=options.guidance,
-                size=options.size,
-                solver=options.solver,
-                code=options.code,
+                GenerationParams(
+                    negative_prompt=options.negative_prompt,
+                    seed=options.seed,
+                    steps=options.steps,
+                    guidance=options.guidance,
+                    size=options.size,
+                    solver=options.solver,
+                    code=options.code,
+                ),
                 on_step=show,
                 on_image=album.add,
             )

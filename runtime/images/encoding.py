@@ -33,9 +33,8 @@ def describe(generated: Generated) -> dict[str, Any]:
     """What made an image, as plain values."""
     return {
         "prompt": generated.prompt,
-        "seed": generated.seed,
         **asdict(generated.choice),
-        **asdict(generated.settings),
+        **generated.params.recorded(),
         "dropped_tokens": generated.dropped_tokens,
         "negative_dropped_tokens": generated.negative_dropped_tokens,
         "blank": generated.blank,

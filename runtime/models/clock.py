@@ -1,12 +1,12 @@
 """The clock: the time embedding of each of a schedule's rows, computed in float32 outside the network.
 
 Engines that round the product of timestep and frequency take sines of wrong angles (docs/BUNDLE.md, "The
-clock"). A course's rows are one call, once per expert, so that a step looks its row up.
+clock"). The rows of a solver's steps are one call, once per expert, so that a step looks its row up.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -32,26 +32,20 @@ class Clock:
         self._width: int | None = None
         self._lock = threading.Lock()
 
-    def __call__(self, plan: Sequence[str], course: SolverSteps) -> Float32:
-        """The time embeddings [rows, E] of a course, each by the expert that the plan names for its row.
+    def __call__(self, expert: str, steps: SolverSteps) -> Float32:
+        """Return the time embeddings [rows, E] of a solver's steps by an expert.
 
         Raises `EngineFailure`, and what opening a graph raises.
         """
-        timesteps = tuple(row.timestep for row in course.rows)
-        with self._lock:
-            tables = {name: self._table(name, timesteps) for name in dict.fromkeys(plan)}
-        if len(tables) == 1:
-            return tables[plan[0]]
-        return np.stack([tables[name][index] for index, name in enumerate(plan)])
-
-    def _table(self, expert: str, timesteps: tuple[float, ...]) -> Float32:
+        timesteps = tuple(row.timestep for row in steps.rows)
         key = expert, timesteps
-        if key not in self._kept:
-            self._kept[key] = self._compute(expert, timesteps)
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = self._compute(expert, timesteps)
+                if len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
 
     def _compute(self, expert: str, timesteps: tuple[float, ...]) -> Float32:
         if expert not in self._graphs:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.bundle.reader import Bundle
-from runtime.diffusion.denoising import Request, constant_plan
-from runtime.diffusion.schedule import Solver, SolverSteps, Trajectory
+from runtime.cli.numbers import check_limit
+from runtime.diffusion.schedule import Solver, SolverSteps
 from runtime.engines import precision as precisions
 from runtime.engines.choice import choose, provider_beside
 from runtime.engines.engine import Engine, Graph
@@ -21,9 +21,7 @@ from runtime.models.encoder import Encoder
 from runtime.models.experts import Experts, memory_of
 from runtime.models.router import Router, RouterOutput
 from runtime.models.sessions import Sessions
-from runtime.request.settings import check_limit
-from runtime.scheduling.capacity import Capacity
-from runtime.service.batch import default_batch
+from runtime.scheduling.capacity import Capacity, default_batch
 
 Float32 = npt.NDArray[np.float32]
 
@@ -121,21 +119,11 @@ class Models:
         for encoder in self._encoders.values():
             encoder.forget()
 
-    def course(self, solver: str, steps: int) -> SolverSteps:
-        """The rows of a solver. Raises `UsageError` where it does not offer `steps`."""
+    def solver_steps(self, solver: str, steps: int) -> SolverSteps:
+        """Return the rows of a solver's schedule. Raises `UsageError` where it does not offer `steps`."""
         if solver not in self._solvers:
             self._solvers[solver] = Solver.load(self.bundle, solver)
-        return self._solvers[solver].course(steps)
-
-    def request(
-        self, expert: str, trajectory: Trajectory, prompt: str, negative: str, guidance: float
-    ) -> Request:
-        """The request for an image of `prompt` by an expert; `negative` is not read where guidance is 1."""
-        own = self.experts.conditioning(expert)
-        wanted = {**self.condition(prompt), **own}
-        unwanted = {**self.condition(negative), **own} if guidance != 1.0 else None
-        plan = constant_plan(expert, len(trajectory.course.rows))
-        return Request(plan, trajectory, self.clock(plan, trajectory.course), wanted, unwanted, guidance)
+        return self._solvers[solver].steps(steps)
 
     def bucket(self, expert: str, rows: int, height: int, width: int) -> ShapeBucket:
         """What the engine for calls of `rows` rows a request is specialised to. Raises `UsageError`."""

@@ -8,6 +8,19 @@ from runtime.scheduling.ticket import Key
 WORTH = 0.05
 SAMPLES = 8
 
+SMALL = 10**9  # MACs
+TOGETHER = 8
+
+
+def default_batch(macs: int) -> int:
+    """How many requests share a call where nobody says: 8 below 10^9 `macs`, else 1.
+
+    `macs` are those of one row at the default size, of the largest expert. On two cores, experts of 0.14 and
+    0.23 billion make images 1.1, 1.3 and 1.4 to 1.5 times as fast with 2, 4 and 8 to a call; those
+    of SD 2.1, a thousand times larger, gained 0 to 7 % with OpenVINO, which is not worth the waiting.
+    """
+    return TOGETHER if macs < SMALL else 1
+
 
 @dataclass(slots=True)
 class Pace:

@@ -18,7 +18,7 @@ from runtime.serve.event_stream import EventStream
 from runtime.serve.limits import ClientLimits
 from runtime.serve.metrics import Metrics, RequestTimer
 from runtime.serve.problem import FieldError
-from runtime.serve.request_body import Generation, parse
+from runtime.serve.request_body import ImagesRequest, parse
 from runtime.service.events import Finished
 from runtime.service.generated import Generated
 
@@ -40,53 +40,54 @@ class Admission:
             return self._streamed(runtime, asked)
         return await while_connected(request.receive, self._at_once(runtime, asked, request))
 
-    def _streamed(self, runtime: Backend, asked: Generation) -> Response:
+    def _streamed(self, runtime: Backend, asked: ImagesRequest) -> Response:
         manifest = runtime.bundle.manifest
-        steps = asked.steps or manifest.defaults.steps
-        if asked.partial_images > steps:
-            raise FieldError(
-                "partial_images", f"{asked.partial_images}: there are {steps} steps; ask for fewer"
-            )
-        stream = runtime.stream(asked.prompt, **asked.arguments(0, self._deadline))
-        return EventStream(stream, asked, manifest, self._metrics.course(), self._limits.beat)
+        steps, previews = asked.params.steps or manifest.defaults.steps, asked.options.previews
+        if previews > steps:
+            raise FieldError("partial_images", f"{previews}: there are {steps} steps; ask for fewer")
+        stream = runtime.stream(asked.prompt, asked.params, asked.within(self._deadline))
+        return EventStream(stream, asked, manifest, self._metrics.timer(), self._limits.beat)
 
-    async def _at_once(self, runtime: Backend, asked: Generation, request: Request) -> Response:
+    async def _at_once(self, runtime: Backend, asked: ImagesRequest, request: Request) -> Response:
         manifest = runtime.bundle.manifest  # that of this moment: a reload may come before the images
-        courses = [self._metrics.course() for _ in range(asked.n)]
+        timers = [self._metrics.timer() for _ in range(asked.n)]
         async with self._admitted(runtime, asked) as streams:
             try:
-                images = await _all_finished(streams, courses)
+                images = await _all_finished(streams, timers)
             finally:
-                request.state.facts.update(courses[0].facts)
+                request.state.facts.update(timers[0].facts)
         body = await asyncio.to_thread(reply.images, images, asked.output_format, manifest)
         return Response(body, headers={"x-aptp-code": reply.code_of(images[0].choice)}, media_type=JSON)
 
     @asynccontextmanager
-    async def _admitted(self, runtime: Backend, asked: Generation) -> AsyncIterator[Sequence[BackendStream]]:
+    async def _admitted(
+        self, runtime: Backend, asked: ImagesRequest
+    ) -> AsyncIterator[Sequence[BackendStream]]:
         async with AsyncExitStack() as stack:
             streams: list[BackendStream] = []
             for index in range(asked.n):
-                stream = runtime.stream(asked.prompt, **asked.arguments(index, self._deadline))
+                params = asked.params.numbered(index)
+                stream = runtime.stream(asked.prompt, params, asked.within(self._deadline))
                 streams.append(await stack.enter_async_context(stream))
             yield streams
 
 
-async def _all_finished(streams: Sequence[BackendStream], courses: Sequence[RequestTimer]) -> list[Generated]:
+async def _all_finished(streams: Sequence[BackendStream], timers: Sequence[RequestTimer]) -> list[Generated]:
     """The images in order. Raises the first failure, after the other streams were let go."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_finished(stream, course))
-                for stream, course in zip(streams, courses, strict=True)
+                group.create_task(_finished(stream, timer))
+                for stream, timer in zip(streams, timers, strict=True)
             ]
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
 
 
-async def _finished(stream: BackendStream, course: RequestTimer) -> Generated:
+async def _finished(stream: BackendStream, timer: RequestTimer) -> Generated:
     async for event in stream:
-        course.note(event)
+        timer.note(event)
         if isinstance(event, Finished):
             return event.image
     raise AssertionError("a stream ends with its image or a failure")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime.cli.numbers import check_limit
 from runtime.cli.parser import Parser
 from runtime.engines.choice import ENGINES
 from runtime.engines.precision import PRECISIONS
 from runtime.errors import UsageError
-from runtime.request.settings import check_limit
 from runtime.serve.authentication import read_token
 from runtime.serve.log import FORMATS
 from runtime.serve.policy import ClientPolicy

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 from runtime.bundle.schema import Manifest
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams
 from runtime.service.events import Event
 from runtime.service.status import Status
 
@@ -40,21 +42,7 @@ class Backend(Protocol):
     @property
     def engine(self) -> str: ...
 
-    def stream(
-        self,
-        prompt: str,
-        *,
-        previews: int,
-        negative_prompt: str,
-        seed: int,
-        steps: int | None,
-        guidance: float | None,
-        size: tuple[int, int] | None,
-        solver: str | None,
-        code: int | Literal["dense"] | None,
-        priority: int,
-        deadline: float | None,
-    ) -> BackendStream:
+    def stream(self, prompt: str, params: GenerationParams, options: RequestOptions) -> BackendStream:
         """Admit a request at once, or raise why not."""
 
     def status(self) -> Status: ...

@@ -17,7 +17,7 @@ from runtime.serve.client import while_connected
 from runtime.serve.log import LOGGER
 from runtime.serve.metrics import RequestTimer
 from runtime.serve.problem import Problem
-from runtime.serve.request_body import Generation
+from runtime.serve.request_body import ImagesRequest
 from runtime.service.events import Event, Finished, Queued, Started, Step
 
 ALIVE = b": alive\n\n"
@@ -30,12 +30,17 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, stream: BackendStream, asked: Generation, manifest: Manifest, course: RequestTimer, beat: float
+        self,
+        stream: BackendStream,
+        asked: ImagesRequest,
+        manifest: Manifest,
+        timer: RequestTimer,
+        beat: float,
     ) -> None:
         self.status_code, self.background = 200, None
         self.init_headers(_HEADERS)
         self._stream, self._asked, self._manifest = stream, asked, manifest
-        self._course, self._beat = course, beat
+        self._timer, self._beat = timer, beat
         self._previews = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +52,7 @@ class EventStream(Response):
             except ClientDisconnect:
                 facts["disconnected"] = True
             finally:
-                facts.update(self._course.facts)
+                facts.update(self._timer.facts)
 
     async def _tell(self, stream: BackendStream, send: Send, request_id: str, facts: dict[str, Any]) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -63,7 +68,7 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _told(self, event: Event) -> bytes:
-        self._course.note(event)
+        self._timer.note(event)
         match event:
             case Queued():
                 return _event("image_generation.queued", {"ahead": event.ahead})
@@ -82,7 +87,7 @@ class EventStream(Response):
 
     def _partial(self, event: Step) -> bytes:
         assert event.preview is not None, "a step without a preview is no partial image"
-        size = reply.size_of(self._asked.size, self._manifest)
+        size = reply.size_of(self._asked.params.size, self._manifest)
         seen = reply.partial(event.preview, self._previews, size)
         self._previews += 1
         step = _event("image_generation.step", _walked(event))

@@ -45,7 +45,7 @@ class Metrics:
         self._replies.labels(method, route, str(status)).inc()
         self._http.labels(route).observe(seconds)
 
-    def course(self) -> "RequestTimer":
+    def timer(self) -> "RequestTimer":
         """That of a request that is admitted now."""
         return RequestTimer(self._queue, self._run)
 

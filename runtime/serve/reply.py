@@ -15,6 +15,7 @@ from PIL import Image
 from starlette.responses import Response
 
 from runtime.bundle.schema import DENSE, Manifest
+from runtime.cli.size import Size
 from runtime.images.encoding import describe, encode, encode_pixels
 from runtime.service.generated import Generated, RoutingDecision
 
@@ -39,10 +40,9 @@ def code_of(choice: RoutingDecision) -> str:
 
 
 def size_of(size: tuple[int, int] | None, manifest: Manifest) -> str:
-    """(height, width), or the bundle's default, as WIDTHxHEIGHT."""
+    """Write (width, height), or the bundle's default, as WIDTHxHEIGHT."""
     latent, scale = manifest.latent, manifest.decoder.scale
-    height, width = size or (latent.height * scale, latent.width * scale)
-    return f"{width}x{height}"
+    return str(Size(*size) if size else Size(latent.width * scale, latent.height * scale))
 
 
 def started(choice: RoutingDecision, manifest: Manifest) -> dict[str, Any]:
@@ -120,4 +120,4 @@ def _about(generated: Generated, manifest: Manifest) -> dict[str, Any]:
 
 
 def _size(generated: Generated) -> str:
-    return f"{generated.settings.width}x{generated.settings.height}"
+    return str(generated.params.size)

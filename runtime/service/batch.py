@@ -5,54 +5,41 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runtime.diffusion.denoising import Request
 from runtime.engines.engine import Engine
 from runtime.errors import EngineFailure
-
-SMALL = 10**9
-TOGETHER = 8
-
-
-def default_batch(macs: int) -> int:
-    """How many requests share a call where nobody says: 8 below 10^9 `macs`, else 1.
-
-    `macs` are those of one row at the default size, of the largest expert. On two cores, experts of 0.14 and
-    0.23 billion make images 1.1, 1.3 and 1.4 to 1.5 times as fast with 2, 4 and 8 to a call; those
-    of SD 2.1, a thousand times larger, gained 0 to 7 % with OpenVINO, which is not worth the waiting.
-    """
-    return TOGETHER if macs < SMALL else 1
+from runtime.service.denoising import Denoising
 
 
 class Batch:
-    """A group of requests and the arrays of its UNet calls: while it stays, only latents are rewritten."""
+    """Images that share UNet calls, and the arrays of these: while they stay, only latents are rewritten."""
 
-    def __init__(self, requests: Sequence[Request]) -> None:
-        self.requests = requests
-        rows = sum(request.rows for request in requests)
-        self.sample = np.empty((rows, *requests[0].trajectory.latents.shape), np.float32)
-        self.time_embedding = np.empty((rows, requests[0].time_embedding.shape[1]), np.float32)
-        halves = [half for request in requests for half in request.halves]
+    def __init__(self, images: Sequence[Denoising]) -> None:
+        self.images = images
+        rows = sum(image.rows for image in images)
+        self.sample = np.empty((rows, *images[0].trajectory.latents.shape), np.float32)
+        self.time_embedding = np.empty((rows, images[0].time_embedding.shape[1]), np.float32)
+        halves = [half for image in images for half in image.halves]
         self.conditioning = {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
 
     def run(self, engine: Engine) -> None:
-        """One UNet call, and the step after it for every request. Raises `EngineFailure`."""
+        """Make one UNet call, and take the step after it for every image. Raises `EngineFailure`."""
         start = time.perf_counter()
         row = 0
-        for request in self.requests:
-            end = row + request.rows
-            request.write_input(self.sample[row:end])
-            self.time_embedding[row:end] = request.time_embedding[request.trajectory.position]
+        for image in self.images:
+            end = row + image.rows
+            image.write_input(self.sample[row:end])
+            self.time_embedding[row:end] = image.time_embedding[image.trajectory.position]
             row = end
         output = engine.run(self.sample, self.time_embedding, self.conditioning)
         if output.shape != self.sample.shape:
             raise EngineFailure(
-                f"expert {self.requests[0].expert!r}: gave {output.shape} for {self.sample.shape}"
+                f"expert {self.images[0].expert!r}: gave {output.shape} for {self.sample.shape}"
             )
         row = 0
-        for request in self.requests:
-            end = row + request.rows
-            request.advance(output[row:end])
+        for image in self.images:
+            end = row + image.rows
+            image.advance(output[row:end])
             row = end
-        share = (time.perf_counter() - start) / len(self.requests)
-        for request in self.requests:
-            request.seconds += share
+        share = (time.perf_counter() - start) / len(self.images)
+        for image in self.images:
+            image.seconds += share

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from runtime.errors import EngineFailure
-from runtime.request.settings import Settings
+from runtime.request.params import ResolvedParams
 
 BLANK = 2  # an image whose values span no more than this, of 255, shows nothing
 
@@ -37,29 +36,25 @@ class RoutingDecision:
 class Generated:
     """An image, uint8 [H, W, 3], and how it came to be.
 
-    `seed` is None where the caller gave latents. `dropped_tokens` counts the prompt's tokens that did not
-    fit, `negative_dropped_tokens` those of the negative prompt (0 without guidance: nothing reads it then).
-    `milliseconds` is this image's share of the work, without opening engines.
+    `params` are the request's, with the bundle's defaults. `dropped_tokens` counts the prompt's tokens that
+    did not fit, `negative_dropped_tokens` those of the negative prompt (0 without guidance: nothing reads it
+    then). `milliseconds` is this image's share of the work, without opening engines.
     """
 
     pixels: npt.NDArray[np.uint8]
     prompt: str
     choice: RoutingDecision
-    seed: int | None
-    settings: Settings
+    params: ResolvedParams
     dropped_tokens: int
     negative_dropped_tokens: int
     milliseconds: float
 
     @property
+    def seed(self) -> int | None:
+        """The seed of its start noise; None where the caller gave latents."""
+        return None if self.params.latents is not None else self.params.seed
+
+    @property
     def blank(self) -> bool:
         """Whether the image shows nothing, which is what broken engines most often return."""
         return int(np.ptp(self.pixels)) <= BLANK
-
-
-def to_pixels(decoded: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """The decoder's output [3, H, W] as uint8 [H, W, 3]. Raises `EngineFailure` where it is not finite."""
-    if not np.isfinite(decoded).all():
-        raise EngineFailure("decoder: gave an image that is not finite")
-    unit = np.clip(decoded / 2 + np.float32(0.5), 0, 1)
-    return np.ascontiguousarray(np.rint(unit * 255).astype(np.uint8).transpose(1, 2, 0))

@@ -1,4 +1,4 @@
-"""A bundle behind a service: takes orders, tells how it is doing, and goes on to another version of it."""
+"""A bundle behind a dispatcher: takes requests, tells how it is doing, goes on to another version of it."""
 
 import queue
 import threading
@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from runtime.cli.numbers import check_limit
 from runtime.errors import RuntimeFailure
 from runtime.models.models import Models
-from runtime.request.settings import check_deadline, check_limit, check_previews, check_priority
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams, code_of
 from runtime.scheduling.memory import MemoryBudget
 from runtime.scheduling.scheduler import QueueLimits, Scheduler
 from runtime.scheduling.ticket import Key, Ticket
@@ -18,8 +20,7 @@ from runtime.service.dispatcher import Dispatcher
 from runtime.service.events import Event, Finished
 from runtime.service.executor import Executor
 from runtime.service.health import Health
-from runtime.service.job import EngineKey, Job, Listener, Wish
-from runtime.service.order import Asked, code_of, take
+from runtime.service.request import EngineKey, Listener, Request
 from runtime.service.status import ExpertStatus, Status
 
 Opener = Callable[[str | Path], Models]
@@ -35,23 +36,27 @@ class RuntimeCore:
         self.models = opener(path)
         self.limits = limits(self.models)
         accounts = MemoryBudget(self.models.budget(memory), _cost)
-        self.crew = Executor(Health())
-        self.service: Dispatcher[Job] = Dispatcher(Scheduler(self.limits, accounts, _capacity), self.crew)
+        self.executor = Executor(Health())
+        scheduler: Scheduler[Request] = Scheduler(self.limits, accounts, _capacity)
+        self.dispatcher = Dispatcher(scheduler, self.executor)
         self._lock = threading.Lock()
-        self._jobs: Counter[Models] = Counter()
+        self._requests: Counter[Models] = Counter()
 
-    def submit(self, prompt: str, asked: Asked, listener: Listener, wish: Wish | None = None) -> Ticket[Job]:
-        """Let an order in. Raises `UsageError`, `QueueFull`, `Closed`, and what `take` raises."""
-        wish = wish or Wish()
-        check_priority(wish.priority)
-        check_deadline(wish.seconds)
-        check_previews(wish.previews)
+    def request(
+        self, prompt: str, params: GenerationParams, options: RequestOptions, listener: Listener
+    ) -> Request:
+        """Check a request for one image against the bundle of now. Raises as `Request.checked` does."""
+        return Request.checked(self.models, prompt, params, options, listener)
+
+    def submit(self, request: Request) -> Ticket[Request]:
+        """Let a checked request in. Raises `QueueFull`, `Closed`."""
+        models, listener = request.models, request.listener
+        request.listener = partial(self._hear, models, listener)
         with self._lock:
-            models = self.models
-            self._jobs[models] += 1
+            self._requests[models] += 1
         try:
-            job = Job(take(models, prompt, asked), models, partial(self._hear, models, listener), wish)
-            return self.service.submit(job, priority=wish.priority, seconds=wish.seconds)
+            options = request.options
+            return self.dispatcher.submit(request, priority=options.priority, seconds=options.deadline)
         except BaseException:
             self._left(models)
             raise
@@ -66,7 +71,8 @@ class RuntimeCore:
         steps = next(number for number, count in enumerate(rows, start=1) if count)
         for name in sorted(manifest.experts):
             told: queue.SimpleQueue[Event | RuntimeFailure] = queue.SimpleQueue()
-            self.submit("", Asked(code=code_of(name), steps=steps), told.put)
+            params = GenerationParams(code=code_of(name), steps=steps)
+            self.submit(self.request("", params, RequestOptions(), told.put))
             while not isinstance(event := told.get(), Finished):
                 if isinstance(event, RuntimeFailure):
                     raise event
@@ -82,12 +88,12 @@ class RuntimeCore:
         models.budget(self._asked_memory)
         with self._lock:
             retired, self.models, self._path = self.models, models, place
-            self._jobs[retired] += 0
+            self._requests[retired] += 0
         self._clear(retired)
 
     def status(self) -> Status:
         """How it is doing now."""
-        status: Status = self.service.look(self._status)
+        status: Status = self.dispatcher.look(self._status)
         return status
 
     def _hear(self, models: Models, listener: Listener, event: Event | RuntimeFailure) -> None:
@@ -97,28 +103,28 @@ class RuntimeCore:
 
     def _left(self, models: Models) -> None:
         with self._lock:
-            self._jobs[models] -= 1
-            last = not self._jobs[models] and models is not self.models
+            self._requests[models] -= 1
+            last = not self._requests[models] and models is not self.models
         if last:
             self._clear(models)
 
     def _clear(self, retired: Models) -> None:
         """Let go of a version that nobody uses any more."""
         with self._lock:
-            if self._jobs[retired] or retired is self.models:
+            if self._requests[retired] or retired is self.models:
                 return
-            del self._jobs[retired]
-        self.crew.health.forget(lambda patient: patient[0] is retired)
-        self.service.retire(lambda key: isinstance(key, EngineKey) and key.models is retired)
+            del self._requests[retired]
+        self.executor.health.forget(lambda patient: patient[0] is retired)
+        self.dispatcher.retire(lambda key: isinstance(key, EngineKey) and key.models is retired)
 
-    def _status(self, scheduler: Scheduler[Job]) -> Status:
-        counts, memory, tally = scheduler.counts, scheduler.memory, self.crew.tally
+    def _status(self, scheduler: Scheduler[Request]) -> Status:
+        counts, memory, stats = scheduler.counts, scheduler.memory, self.executor.stats
         return Status(
             queued=len(scheduler.queue),
             running=scheduler.running,
             max_queued=self.limits.queued,
             max_running=self.limits.running,
-            draining=self.service.closing,
+            draining=self.dispatcher.closing,
             admitted=counts.admitted,
             finished=counts.finished,
             failed=counts.failed,
@@ -131,17 +137,19 @@ class RuntimeCore:
             memory_used=memory.used,
             memory_budget=memory.budget,
             batch=self.models.batch,
-            last_call=tally.last_call,
+            last_call=stats.last_call,
         )
 
-    def _expert(self, name: str, scheduler: Scheduler[Job]) -> ExpertStatus:
-        models, work = self.models, self.crew.tally.experts[name]
+    def _expert(self, name: str, scheduler: Scheduler[Request]) -> ExpertStatus:
+        models, work = self.models, self.executor.stats.experts[name]
         running = Counter(
-            job.choice.expert for ticket in scheduler.tickets() if (job := ticket.task).choice is not None
+            request.choice.expert
+            for ticket in scheduler.tickets()
+            if (request := ticket.task).choice is not None
         )
         state = _state(models, name, scheduler.memory)
         return ExpertStatus(
-            "quarantined" if self.crew.is_quarantined(models, name) else state,
+            "quarantined" if self.executor.is_quarantined(models, name) else state,
             running[name],
             work.images,
             work.calls,

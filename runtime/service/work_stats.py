@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from runtime.diffusion.denoising import Request
+from runtime.service.denoising import Denoising
 
 UNET, OPENING, ROUTING = "in the UNet", "opening engines", "routing"
 ENCODING, DECODING = "encoding", "decoding"
@@ -44,11 +44,11 @@ class WorkStats:
         finally:
             self.seconds[kind] += self.clock() - start
 
-    def called(self, requests: Sequence[Request], experts: Sequence[str], seconds: float) -> None:
-        """Note a call that `requests` shared, each for its expert."""
-        for expert in dict.fromkeys(experts):
+    def called(self, images: Sequence[Denoising], seconds: float) -> None:
+        """Note a UNet call that `images` shared."""
+        for expert in {image.expert for image in images}:
             self.experts[expert].calls += 1
-        for request, expert in zip(requests, experts, strict=True):
-            self.experts[expert].rows += request.rows
-            self.experts[expert].seconds += seconds / len(requests)
-        self.last_call = experts[0], len(requests)
+        for image in images:
+            self.experts[image.expert].rows += image.rows
+            self.experts[image.expert].seconds += seconds / len(images)
+        self.last_call = images[0].expert, len(images)

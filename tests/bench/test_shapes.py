@@ -8,7 +8,7 @@ from runtime import Pipeline
 from runtime.bench.workload import Workload
 from runtime.engines.session import open_session
 from runtime.models.cache import Cache
-from runtime.request.settings import resolve
+from runtime.request.params import GenerationParams
 from runtime.timing import turns
 from tests.bundles import write_bundle
 
@@ -17,7 +17,7 @@ from tests.bundles import write_bundle
 def opened(tmp_path: Path) -> tuple[Path, Workload]:
     bundle = write_bundle(tmp_path / "bundle", experts=("0",))
     with Pipeline.open(bundle, engine="cpu", cache=tmp_path / "cache", threads=1) as runtime:
-        workload = Workload(runtime, resolve(runtime.bundle.manifest))
+        workload = Workload(runtime, GenerationParams().resolve(runtime.bundle.manifest))
         model = runtime.bundle.manifest.experts["0"].model
         return Cache(tmp_path / "cache").serving_graph(runtime.bundle, model), workload
 

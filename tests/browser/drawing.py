@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from runtime.request.settings import Settings
+from runtime.request.params import ResolvedParams
 from runtime.service.events import Event, Finished, Queued, Started, Step
 from runtime.service.generated import Generated, RoutingDecision
 from tests.browser import pictures
@@ -34,12 +34,11 @@ class Hand(Protocol):
 
 
 @dataclass(frozen=True)
-class Wish:
+class AskedFor:
     """What a request asks for, and who draws it."""
 
     prompt: str
-    seed: int
-    settings: Settings
+    params: ResolvedParams
     choice: RoutingDecision
     previews: int
 
@@ -47,17 +46,17 @@ class Wish:
 class Drawing:
     """The events of one request."""
 
-    def __init__(self, studio: Hand, wish: Wish, trouble: Trouble | None) -> None:
-        self._studio, self._wish, self._trouble = studio, wish, trouble
+    def __init__(self, studio: Hand, asked: AskedFor, trouble: Trouble | None) -> None:
+        self._studio, self._asked, self._trouble = studio, asked, trouble
         self._number = studio.begin()
         self._ended = False
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        studio, choice, total = self._studio, self._wish.choice, self._wish.settings.steps
+        studio, choice, total = self._studio, self._asked.choice, self._asked.params.steps
         yield Queued(studio.ahead)
         await studio.reach(0)
         yield Started(choice)
-        previews = self._wish.previews
+        previews = self._asked.previews
         marks = {round((i + 1) * total / (previews + 1)) for i in range(previews)} - {total}
         for done in range(1, total + 1):
             await studio.reach(done)
@@ -69,10 +68,8 @@ class Drawing:
             studio.call(choice.expert)
             yield Step(done, total, float(total - done), self._draw(done) if done in marks else None)
         self._end(choice.expert)
-        wish = self._wish
-        yield Finished(
-            Generated(self._draw(total), wish.prompt, choice, wish.seed, wish.settings, 0, 0, 217.4)
-        )
+        asked = self._asked
+        yield Finished(Generated(self._draw(total), asked.prompt, choice, asked.params, 0, 0, 217.4))
 
     async def __aenter__(self) -> "Drawing":
         return self
@@ -86,6 +83,5 @@ class Drawing:
         self._studio.end(self._number, expert, cancelled)
 
     def _draw(self, done: int) -> pictures.Pixels:
-        wish, settings = self._wish, self._wish.settings
-        size = settings.width, settings.height
-        return pictures.draw(wish.prompt, wish.seed, wish.choice.expert, done / settings.steps, size)
+        asked, params = self._asked, self._asked.params
+        return pictures.draw(asked.prompt, params.seed, asked.choice.expert, done / params.steps, params.size)

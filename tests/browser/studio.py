@@ -8,14 +8,14 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from runtime.bundle.schema import DENSE
 from runtime.errors import Closed, CodeUnavailable, EngineFailure, QueueFull
-from runtime.request.settings import resolve
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams
 from runtime.serve.problem import FieldError
 from runtime.service.generated import RoutingDecision
 from runtime.service.status import ExpertStatus, Status
 from tests.browser.bundle import MACS, Opened, manifest
-from tests.browser.drawing import Drawing, Trouble, Wish
+from tests.browser.drawing import AskedFor, Drawing, Trouble
 
 EVERYTHING = 10**9  # as far as anybody goes
 ROUTED = "2"  # where the router sends every prompt
@@ -132,19 +132,18 @@ class Studio:
                 last_call=self._last,
             )
 
-    def stream(self, prompt: str, **asked: Any) -> "Drawing":
+    def stream(self, prompt: str, params: GenerationParams, options: RequestOptions) -> "Drawing":
         """What the server asks for. Raises what was said to go wrong."""
         if self.draining:
             raise Closed("the studio is closing")
         if self._refusals:
             raise self._refusals.popleft()
-        names = ("solver", "steps", "guidance", "size", "negative_prompt")
-        settings = resolve(self.bundle.manifest, **{name: asked[name] for name in names})
+        resolved = params.resolve(self.bundle.manifest)
         choice = self._choice
-        if (code := asked["code"]) is not None:
-            choice = RoutingDecision(str(code), None if code == DENSE else code, None, False)
+        if (code := params.code) is not None:
+            choice = RoutingDecision(str(code), None if code == "dense" else code, None, False)
         trouble = self._troubles.popleft() if self._troubles else None
-        return Drawing(self, Wish(prompt, asked["seed"], settings, choice, asked["previews"]), trouble)
+        return Drawing(self, AskedFor(prompt, resolved, choice, options.previews), trouble)
 
     @property
     def ahead(self) -> int:

@@ -13,6 +13,7 @@ from PIL import Image
 from runtime import Pipeline
 from runtime.errors import RuntimeFailure
 from runtime.images.encoding import KEY, describe
+from runtime.request.params import GenerationParams
 from runtime.service.generated import Generated
 
 Asked = dict[str, Any]  # a prompt, and what the driver `draw` takes besides
@@ -65,13 +66,13 @@ def drawn_by_python(
         options = dict(asked)
         prompt = options.pop("prompt")
         if "height" in options:
-            options["size"] = options.pop("height"), options.pop("width")
+            options["size"] = options.pop("width"), options.pop("height")
         if "code" in options and options["code"] != "dense":
             options["code"] = int(options["code"])
         if "latents" in options:
             options["latents"] = np.fromfile(options["latents"], np.float32).reshape(options.pop("shape"))
         try:
-            return pipeline.generate([prompt], **options)[0]
+            return pipeline.generate([prompt], GenerationParams(**options))[0]
         except RuntimeFailure as failure:
             return failure
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from runtime.api.pipeline import Pipeline
+from runtime.request.params import GenerationParams
 
 INCLUDE = Path(__file__).parents[2] / "cpp" / "include"
 
@@ -22,7 +23,7 @@ def test_all_of_the_face(program: Callable[[str], Path], mini: Path, cache: Path
     told = json.loads(done.stdout)
     with Pipeline.open(mini, engine="cpu", cache=cache) as pipeline:
         manifest = pipeline.bundle.manifest
-        (made,) = pipeline.generate("a red circle", seed=7, code=1, guidance=2.0)
+        (made,) = pipeline.generate("a red circle", GenerationParams(seed=7, code=1, guidance=2.0))
         (route,) = pipeline.route("a red circle")
     latent = manifest.latent
     assert told["image"] == {

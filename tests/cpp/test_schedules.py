@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from runtime.bundle.reader import Bundle
 from runtime.diffusion.noise import normal
+from runtime.diffusion.pixels import to_pixels
 from runtime.diffusion.preview import picture
 from runtime.diffusion.schedule import Solver, Trajectory
 from runtime.errors import RuntimeFailure, UsageError
-from runtime.request.settings import check_code, resolve
-from runtime.service.generated import to_pixels
+from runtime.request.params import GenerationParams
 from tests.bundles import write_bundle
 from tests.cpp.answers import ask, disagreements, refusal
 
@@ -29,8 +29,8 @@ def model(values: Float32, row: int, stream: int) -> Float32:
 def walk(bundle: Bundle, asked: dict[str, Any]) -> dict[str, Any]:
     latent = bundle.manifest.latent
     noise = normal(asked["seed"], (latent.channels, latent.height, latent.width))
-    course = Solver.load(bundle, asked["solver"]).course(asked["steps"])
-    trajectory, timesteps = Trajectory(course, noise), []
+    steps = Solver.load(bundle, asked["solver"]).steps(asked["steps"])
+    trajectory, timesteps = Trajectory(steps, noise), []
     values = np.empty_like(noise)
     while not trajectory.done and (row := trajectory.position) < asked["row"]:
         timesteps.append(trajectory.row.timestep)
@@ -108,21 +108,20 @@ def test_requests_are_checked_alike(program: Callable[[str], Path], tmp_path: Pa
     manifest = Bundle.open(root).manifest
 
     def settle(asked: dict[str, Any]) -> dict[str, Any]:
-        manner = {name: asked[name] for name in ("solver", "steps", "guidance") if name in asked}
+        manner = {name: asked[name] for name in ("solver", "steps", "guidance", "code") if name in asked}
         scale = manifest.decoder.scale
         size = (
-            asked.get("height", manifest.latent.height * scale),
             asked.get("width", manifest.latent.width * scale),
+            asked.get("height", manifest.latent.height * scale),
         )
         try:
-            settings = resolve(manifest, size=size, **manner)
-            expert = check_code(asked.get("code"), manifest.router.codes)
+            params = GenerationParams(size=size, **manner).resolve(manifest)
         except UsageError as failure:
             return {"error": refusal(failure)["error"]}
-        if expert is not None and expert not in manifest.experts:
+        if params.expert is not None and params.expert not in manifest.experts:
             return {"error": "CodeUnavailable"}
         names = ("solver", "steps", "guidance", "height", "width")
-        return {**{name: getattr(settings, name) for name in names}, "expert": expert}
+        return {**{name: params.recorded()[name] for name in names}, "expert": params.expert}
 
     wanted = [settle(one) for one in ASKED]
     found = ask(program("settings"), map(json.dumps, ASKED), root)

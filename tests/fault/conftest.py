@@ -85,6 +85,6 @@ def served(bundle_path: Path, cache_path: Path) -> Callable[..., Any]:
             try:
                 yield Served(site.port, runtime)
             finally:
-                runtime._host.service.close()
+                runtime._core.dispatcher.close()
 
     return start

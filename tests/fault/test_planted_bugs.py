@@ -85,10 +85,10 @@ BUGS = {
         {"clock: Clock = time.monotonic": "clock: Clock = time.time"},
         "tests/fault/test_service_ends.py::test_the_time_of_day_is_nobodys_deadline",
     ),
-    "unknown names are dropped": Bug(
-        "runtime/service/order.py",
-        {"    check_names(asked)\n    bundle": "    bundle"},
-        "tests/runtime/api/test_async_runtime.py::test_admission_is_decided_in_the_call",
+    "all images have the seed of the first": Bug(
+        "runtime/request/params.py",
+        {"check_seed(self.seed) + index": "check_seed(self.seed)"},
+        "tests/runtime/api/test_pipeline.py::test_the_reply",
     ),
 }
 

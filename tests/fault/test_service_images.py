@@ -11,6 +11,7 @@ from runtime import Runtime
 from runtime.engines.engine import GraphEngine
 from runtime.errors import EngineFailure, QueueFull, UsageError
 from runtime.models.encoder import Encoder
+from runtime.request.params import Code, GenerationParams
 
 PROMPTS = ["red", "a blue circle", "", "large and small", "a square and a red circle"]
 HOSTILE = {
@@ -26,18 +27,19 @@ HOSTILE = {
 REFUSED = {"a megabyte": "a" * 2**20, "nul": "a\0b", "half a pair": "\ud83d", "bytes": b"red", "nobody": None}
 
 
-def mixed(rng: random.Random) -> dict[str, Any]:
+def mixed(rng: random.Random) -> tuple[str, GenerationParams]:
     """A request like no other."""
-    return {
-        "prompt": rng.choice(PROMPTS),
-        "negative_prompt": rng.choice(["", "small"]),
-        "seed": rng.randrange(2**64),
-        "steps": rng.randint(1, 10),
-        "guidance": rng.choice([1.0, 2.5, 7.0]),
-        "size": rng.choice([(16, 16), (8, 24), (32, 16)]),
-        "solver": rng.choice(["ddim", "plms"]),
-        "code": rng.choice([None, None, 0, 3, "dense"]),
-    }
+    codes: list[Code | None] = [None, None, 0, 3, "dense"]
+    params = GenerationParams(
+        negative_prompt=rng.choice(["", "small"]),
+        seed=rng.randrange(2**64),
+        steps=rng.randint(1, 10),
+        guidance=rng.choice([1.0, 2.5, 7.0]),
+        size=rng.choice([(16, 16), (24, 8), (16, 32)]),
+        solver=rng.choice(["ddim", "plms"]),
+        code=rng.choice(codes),
+    )
+    return rng.choice(PROMPTS), params
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -48,15 +50,16 @@ def test_an_image_does_not_depend_on_its_neighbours(serve: Any, batch: int, coun
     wanted = [mixed(rng) for _ in range(count)]
 
     async def leave(served: Runtime, index: int) -> None:
-        async with served.stream("red", seed=index, steps=10, code=index % 4) as events:  # type: ignore[arg-type]
+        params = GenerationParams(seed=index, steps=10, code=index % 4)
+        async with served.stream("red", params) as events:
             async for _ in events:
                 if rng.random() < 0.3:
                     return
 
     async def use(served: Runtime) -> None:
-        alone = [await served.generate(**each) for each in wanted]
+        alone = [await served.generate(*each) for each in wanted]
         leaving = [asyncio.create_task(leave(served, index)) for index in range(count)]
-        crowded = await asyncio.gather(*(served.generate(**each) for each in wanted))
+        crowded = await asyncio.gather(*(served.generate(*each) for each in wanted))
         await asyncio.gather(*leaving)
         for one, other in zip(alone, crowded, strict=True):
             assert one.pixels.tobytes() == other.pixels.tobytes()
@@ -71,7 +74,7 @@ def test_an_image_does_not_depend_on_its_neighbours(serve: Any, batch: int, coun
 @pytest.mark.parametrize("name", HOSTILE)
 def test_every_text_has_a_code(serve: Any, name: str) -> None:
     async def use(served: Runtime) -> Any:
-        return [await served.generate(HOSTILE[name], steps=1) for _ in range(2)]
+        return [await served.generate(HOSTILE[name], GenerationParams(steps=1)) for _ in range(2)]
 
     once, again = serve(use)
     assert once.choice == again.choice
@@ -86,7 +89,7 @@ def test_what_is_no_prompt_is_refused_before_anything_is_done(serve: Any, name: 
         with pytest.raises(UsageError):
             served.stream(REFUSED[name])
         with pytest.raises(UsageError):
-            served.stream("red", negative_prompt=REFUSED[name])
+            served.stream("red", GenerationParams(negative_prompt=REFUSED[name]))
         assert served.status().admitted == 0
 
     serve(use)
@@ -96,7 +99,7 @@ def test_what_is_no_prompt_is_refused_before_anything_is_done(serve: Any, name: 
 def test_a_code_that_there_is_not_is_refused(serve: Any, code: Any) -> None:
     async def use(served: Runtime) -> None:
         with pytest.raises(UsageError, match="code"):
-            served.stream("red", code=code)
+            served.stream("red", GenerationParams(code=code))
 
     serve(use)
 
@@ -105,7 +108,7 @@ def test_an_embedding_that_is_no_numbers_ends_its_request(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def use(served: Runtime) -> None:
-        encoder: Encoder = served._host.models._encoders["text"]
+        encoder: Encoder = served._core.models._encoders["text"]
         run = encoder._session.run
 
         def spoilt(output: str, inputs: Any) -> Any:
@@ -138,8 +141,8 @@ def test_no_memory_for_a_call_ends_that_request_and_no_other(
 
     async def use(served: Runtime) -> None:
         with pytest.raises(EngineFailure, match="1.2 times what there is"):
-            await served.generate("red", code=1)
-        again = await served.generate("red", code=1)
+            await served.generate("red", GenerationParams(code=1))
+        again = await served.generate("red", GenerationParams(code=1))
         assert again.choice.expert == "1"
         status = served.status()
         assert (status.failed, status.finished, status.running, status.queued) == (1, 1, 0, 0)
@@ -152,7 +155,9 @@ def test_engines_come_and_go_within_a_budget_that_holds_two(serve: Any) -> None:
 
     async def draw(served: Runtime) -> list[bytes]:
         codes = [0, 1, 2, 3, 0, 3, 1]
-        return [(await served.generate("red", code=code)).pixels.tobytes() for code in codes]
+        return [
+            (await served.generate("red", GenerationParams(code=code))).pixels.tobytes() for code in codes
+        ]
 
     async def tight(served: Runtime) -> tuple[list[bytes], int, int, list[str]]:
         images = await draw(served)
@@ -161,7 +166,7 @@ def test_engines_come_and_go_within_a_budget_that_holds_two(serve: Any) -> None:
         return images, status.memory_used, status.memory_budget, there
 
     async def costs(served: Runtime) -> tuple[int, int]:
-        models = served._host.models
+        models = served._core.models
         expert, decoder = models.bucket("0", 2, 8, 8), models.decoder_bucket(8, 8)
         return models.cost(expert), models.cost(decoder)
 
@@ -177,7 +182,7 @@ def test_the_very_many_are_refused_and_the_rest_served(serve: Any) -> None:
         made, refused = [], 0
         for index in range(500):
             try:
-                made.append(served.stream("red", seed=index, steps=2))
+                made.append(served.stream("red", GenerationParams(seed=index, steps=2)))
             except QueueFull:
                 refused += 1
             if index % 10 == 0:

@@ -14,6 +14,7 @@ from runtime import Runtime
 from runtime.engines.engine import GraphEngine
 from runtime.errors import Refused
 from runtime.models.models import Models
+from runtime.request.params import GenerationParams
 from tests.bundles import write_bundle
 
 WAIT = 20
@@ -53,8 +54,8 @@ def gate() -> Iterator[Gate]:
 
 def traces(served: Runtime) -> list["weakref.ref[Any]"]:
     """Of all that a version has in memory."""
-    host = served._host
-    return [weakref.ref(host.models), *(weakref.ref(engine) for engine in host.service._engines.values())]
+    core = served._core
+    return [weakref.ref(core.models), *(weakref.ref(engine) for engine in core.dispatcher._engines.values())]
 
 
 async def gone(traced: list["weakref.ref[Any]"]) -> bool:
@@ -71,17 +72,17 @@ def test_versions_change_under_load(serve: Any, versions: Path, reloads: int) ->
     """Four clients ask all the time; every third version is a bad one, and refused."""
 
     async def use(served: Runtime) -> None:
-        asked = {"prompt": "red", "steps": 10, "seed": 7, "code": 2}
-        one = (await served.generate(**asked)).pixels.tobytes()
+        asked = "red", GenerationParams(steps=10, seed=7, code=2)
+        one = (await served.generate(*asked)).pixels.tobytes()
         await served.reload(versions / "two")
-        two = (await served.generate(**asked)).pixels.tobytes()
+        two = (await served.generate(*asked)).pixels.tobytes()
         assert one != two
         serving, over, seen = {two}, asyncio.Event(), set[bytes]()
 
         async def ask() -> None:
             while not over.is_set():
                 before = set(serving)
-                image = (await served.generate(**asked)).pixels.tobytes()
+                image = (await served.generate(*asked)).pixels.tobytes()
                 assert image in before | serving
                 seen.add(image)
 
@@ -106,7 +107,7 @@ def test_versions_change_under_load(serve: Any, versions: Path, reloads: int) ->
         status = served.status()
         assert (status.failed, status.cancelled, status.rejected) == (0, 0, 0)
         assert status.admitted == status.finished
-        assert {key.models for key in served._host.service._engines} == {served._host.models}  # type: ignore[attr-defined]
+        assert {key.models for key in served._core.dispatcher._engines} == {served._core.models}  # type: ignore[attr-defined]
 
     serve(use, bundle=versions / "one")
 
@@ -131,7 +132,7 @@ def leave_at(gate: Gate, versions: Path) -> Any:
     """A request that is taken back while its version, retired meanwhile, works on it at the gate."""
 
     async def use(served: Runtime) -> None:
-        stream = served.stream("red", steps=10, code=0)
+        stream = served.stream("red", GenerationParams(steps=10, code=0))
         await gate.wait()
         old = traces(served)
         await served.reload(versions / "two")
@@ -139,7 +140,7 @@ def leave_at(gate: Gate, versions: Path) -> Any:
         del stream
         gate.let.set()
         assert await gone(old)  # with no other request to come
-        await served.generate("red", code=0)
-        assert {key.models for key in served._host.service._engines} == {served._host.models}  # type: ignore[attr-defined]
+        await served.generate("red", GenerationParams(code=0))
+        assert {key.models for key in served._core.dispatcher._engines} == {served._core.models}  # type: ignore[attr-defined]
 
     return use

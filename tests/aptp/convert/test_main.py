@@ -17,6 +17,7 @@ from aptp.pipeline import build_pipeline, read_pipeline
 from aptp.presets import PRESETS
 from export.build import __main__ as build
 from runtime import Pipeline
+from runtime.request.params import GenerationParams
 from tests.checkpoints import command
 from tests.encoders import averages, write_encoder
 from tests.published import write_published
@@ -73,6 +74,6 @@ def test_published_experts_are_built_and_served(tmp_path: Path) -> None:
     wanted = routes(checkpoint.router(), encoder, PROMPTS)
     assert set(wanted) == {0, 1}
     with Pipeline.open(tmp_path / "bundle", engine="cpu", cache=tmp_path / "cache") as runtime:
-        made = runtime.generate(PROMPTS, steps=2)
+        made = runtime.generate(PROMPTS, GenerationParams(steps=2))
     assert [image.choice.code for image in made] == wanted
     assert all(image.pixels.std() > 0 for image in made)

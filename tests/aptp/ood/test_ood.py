@@ -25,6 +25,7 @@ from export.build.build import Construction
 from export.errors import ParityError
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
+from runtime.request.params import GenerationParams
 from tests.checkpoints import build_mini, copy_bundle, mini_checkpoint, sign
 from tests.checkpoints import command as build_command
 from tests.encoders import give_encoder
@@ -149,7 +150,7 @@ def test_the_bundle_tells_the_distances_of_the_checkpoint(
     assert unfamiliar is not None
     with Pipeline.open(out, engine="cpu", cache=tmp_path / "cache") as runtime:
         routes = runtime.route(PROMPTS)
-        sent = [image.choice.unfamiliar for image in runtime.generate(PROMPTS, steps=1)]
+        sent = [image.choice.unfamiliar for image in runtime.generate(PROMPTS, GenerationParams(steps=1))]
     wanted = distances(familiarity, Reader(checkpoint)(PROMPTS))
     np.testing.assert_allclose([route.distance for route in routes], wanted, rtol=1e-3)
     assert sent == (wanted > unfamiliar.beyond).tolist()

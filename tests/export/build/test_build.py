@@ -18,6 +18,7 @@ from export.build.lock import locked
 from export.errors import LockedError, RefusedError, ScheduleError, StorageError, UsageError
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
+from runtime.request.params import GenerationParams
 from tests.checkpoints import build_mini, change_weight, command, content, copy_bundle, sign
 from tests.profiles import SETTING, counted
 
@@ -50,7 +51,7 @@ def test_a_bundle_verifies_and_makes_images(built):
     assert 0 < bundle.manifest.share("0") < bundle.manifest.share("1") < 1
     assert bundle.manifest.decoder.preview is not None
     with Pipeline.open(built, engine="cpu", cache=built.parent / "cache") as runtime:
-        (made,) = runtime.generate("a red circle", steps=2)
+        (made,) = runtime.generate("a red circle", GenerationParams(steps=2))
     assert made.pixels.shape == (32, 32, 3)
 
 

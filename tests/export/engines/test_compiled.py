@@ -20,6 +20,7 @@ from runtime import Pipeline
 from runtime.bundle.reader import Bundle
 from runtime.engines import target
 from runtime.models import sessions
+from runtime.request.params import GenerationParams
 from tests.checkpoints import command
 
 FACTS = {"device": "cpu", "architecture": "x86_64 avx512_bf16", "torch": "2.13.0"}
@@ -162,6 +163,6 @@ def test_a_bundle_with_packages_draws_what_its_graphs_draw(mini, tmp_path, monke
     images = []
     for engine in ("cpu", "aoti"):
         with Pipeline.open(out, engine=engine, cache=tmp_path / "cache") as runtime:
-            images.append(runtime.generate(["a red circle"] * 3, code=0, steps=4, seed=1))
+            images.append(runtime.generate(["a red circle"] * 3, GenerationParams(code=0, steps=4, seed=1)))
     for graph, package in zip(*images, strict=True):
         assert np.abs(graph.pixels.astype(int) - package.pixels).max() <= 1

@@ -21,6 +21,7 @@ from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import SupernetGates
 from runtime.engines import target
 from runtime.models import sessions
+from runtime.request.params import GenerationParams
 from tests.checkpoints import change_weight, command
 
 FACTS = {"device": "cpu", "architecture": "x86_64 avx2", "torch": "2.13.0"}
@@ -140,8 +141,11 @@ def test_a_compiled_supernet_draws_what_its_experts_draw(mini, tmp_path, monkeyp
     experts = Bundle.open(out).manifest.experts
     assert {expert.compiled[0].file for expert in experts.values()} == {"supernet/aoti.pt2"}
     with Pipeline.open(out, engine="cpu", cache=tmp_path / "cache") as runtime:
-        wanted = [runtime.generate("a red circle", code=code, steps=4)[0] for code in (0, 1, "dense")]
+        wanted = [
+            runtime.generate("a red circle", GenerationParams(code=code, steps=4))[0]
+            for code in (0, 1, "dense")
+        ]
     with Pipeline.open(out, engine="supernet", cache=tmp_path / "cache") as runtime:
         for code, graph in zip((0, 1, "dense"), wanted, strict=True):
-            (package,) = runtime.generate("a red circle", code=code, steps=4)
+            (package,) = runtime.generate("a red circle", GenerationParams(code=code, steps=4))
             assert np.abs(graph.pixels.astype(int) - package.pixels).max() <= 1

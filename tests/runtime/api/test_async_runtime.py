@@ -22,6 +22,8 @@ from runtime.errors import (
     QueueFull,
     UsageError,
 )
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams
 from runtime.service.events import Finished, Queued, Started, Step
 from tests.bundles import edit, write_bundle
 
@@ -59,10 +61,10 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 def test_an_image_is_that_of_the_pipeline(serve: Any, runtime: Pipeline) -> None:
     async def use(served: Runtime) -> Any:
-        return await served.generate("a red circle", seed=3, steps=5)
+        return await served.generate("a red circle", GenerationParams(seed=3, steps=5))
 
     image = serve(use)
-    (wanted,) = runtime.generate("a red circle", seed=3, steps=5)
+    (wanted,) = runtime.generate("a red circle", GenerationParams(seed=3, steps=5))
     assert image.pixels.tobytes() == wanted.pixels.tobytes()
     assert image.choice == wanted.choice
 
@@ -71,17 +73,19 @@ def test_many_at_once_are_each_what_they_are_alone(serve: Any, runtime: Pipeline
     prompts = ["red", "blue", "a circle", "small square"] * 4
 
     async def use(served: Runtime) -> Any:
-        return await asyncio.gather(*(served.generate(p, seed=i) for i, p in enumerate(prompts)))
+        return await asyncio.gather(
+            *(served.generate(p, GenerationParams(seed=i)) for i, p in enumerate(prompts))
+        )
 
     images = serve(use)
     for index, image in enumerate(images):
-        (alone,) = runtime.generate(prompts[index], seed=index)
+        (alone,) = runtime.generate(prompts[index], GenerationParams(seed=index))
         assert image.pixels.tobytes() == alone.pixels.tobytes()
 
 
 def test_events_of_a_request(serve: Any) -> None:
     async def use(served: Runtime) -> Any:
-        return [event async for event in served.stream("red", steps=3)]
+        return [event async for event in served.stream("red", GenerationParams(steps=3))]
 
     queued, started, *steps, last, finished = serve(use)
     assert queued == Queued(0)
@@ -95,7 +99,7 @@ def test_events_of_a_request(serve: Any) -> None:
 
 def test_some_steps_show_the_image_and_the_last_does_not(serve: Any) -> None:
     async def use(served: Runtime) -> Any:
-        stream = served.stream("red", steps=9, previews=2)
+        stream = served.stream("red", GenerationParams(steps=9), RequestOptions(previews=2))
         return [event async for event in stream if isinstance(event, Step)]
 
     steps = serve(use)
@@ -108,7 +112,10 @@ def test_a_bundle_without_colours_has_no_previews(serve: Any, copy_path: Path) -
     edit(copy_path, lambda manifest: manifest["decoder"].pop("preview"))
 
     async def use(served: Runtime) -> Any:
-        return [event async for event in served.stream("red", steps=3, previews=2)]
+        return [
+            event
+            async for event in served.stream("red", GenerationParams(steps=3), RequestOptions(previews=2))
+        ]
 
     *_, first, second, last, _ = serve(use, bundle=copy_path)
     steps = [first, second, last]
@@ -118,15 +125,15 @@ def test_a_bundle_without_colours_has_no_previews(serve: Any, copy_path: Path) -
 def test_admission_is_decided_in_the_call(serve: Any) -> None:
     async def use(served: Runtime) -> None:
         with pytest.raises(UsageError, match="steps 0"):
-            served.stream("red", steps=0)
+            served.stream("red", GenerationParams(steps=0))
         with pytest.raises(UsageError, match=r"'step' is none of .* \(did you mean 'steps'"):
             served.stream("red", step=3)  # type: ignore[call-arg]
         with pytest.raises(UsageError, match="priority 2: give -1, 0 or 1"):
-            served.stream("red", priority=2)
+            served.stream("red", options=RequestOptions(priority=2))
         with pytest.raises(UsageError, match="deadline 0: give a number of seconds above 0"):
-            served.stream("red", deadline=0)
+            served.stream("red", options=RequestOptions(deadline=0))
         with pytest.raises(UsageError, match="previews -1: give an integer of at least 0"):
-            served.stream("red", previews=-1)
+            served.stream("red", options=RequestOptions(previews=-1))
         assert served.status().admitted == 0
 
     serve(use)
@@ -148,7 +155,7 @@ def test_too_many_are_refused(serve: Any, held: threading.Event) -> None:
 
 def test_leaving_a_stream_cancels_its_request(serve: Any, held: threading.Event) -> None:
     async def use(served: Runtime) -> None:
-        async with served.stream("red", steps=10) as stream:
+        async with served.stream("red", GenerationParams(steps=10)) as stream:
             assert isinstance(await anext(stream), Queued)
             assert isinstance(await anext(stream), Started)
         held.set()
@@ -161,7 +168,7 @@ def test_leaving_a_stream_cancels_its_request(serve: Any, held: threading.Event)
 
 def test_cancelling_the_task_cancels_the_request(serve: Any, held: threading.Event) -> None:
     async def use(served: Runtime) -> None:
-        task = asyncio.create_task(served.generate("red", steps=10))
+        task = asyncio.create_task(served.generate("red", GenerationParams(steps=10)))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -175,7 +182,7 @@ def test_cancelling_the_task_cancels_the_request(serve: Any, held: threading.Eve
 def test_a_deadline(serve: Any, held: threading.Event) -> None:
     async def use(served: Runtime) -> None:
         with pytest.raises(DeadlineExceeded):
-            await served.generate("red", deadline=0.05)
+            await served.generate("red", options=RequestOptions(deadline=0.05))
         held.set()
 
     serve(use)
@@ -206,16 +213,16 @@ def test_an_engine_that_keeps_failing_is_left_alone(serve: Any, monkeypatch: pyt
         return run(self, *inputs)
 
     async def use(served: Runtime) -> Any:
-        await served.generate("red", code=0)
+        await served.generate("red", GenerationParams(code=0))
         spoilt.extend(
-            each for each in served._host.service._engines.values() if isinstance(each, GraphEngine)
+            each for each in served._core.dispatcher._engines.values() if isinstance(each, GraphEngine)
         )
         for _ in range(3):
             with pytest.raises(EngineFailure, match="out of order"):
-                await served.generate("red", code=0)
+                await served.generate("red", GenerationParams(code=0))
         with pytest.raises(CodeUnavailable, match="expert '0' failed 3 times in a row"):
-            await served.generate("red", code=0)
-        assert (await served.generate("red", code=1)).choice.expert == "1"
+            await served.generate("red", GenerationParams(code=0))
+        assert (await served.generate("red", GenerationParams(code=1))).choice.expert == "1"
         status = served.status()
         assert [status.experts[name].state for name in ("0", "1", "2")] == [
             "quarantined",
@@ -239,14 +246,18 @@ def test_a_new_version_takes_over_without_a_lost_request(
     serve: Any, versions: Path, held: threading.Event
 ) -> None:
     async def use(served: Runtime) -> Any:
-        before = [asyncio.create_task(served.generate("red", steps=10, code=0)) for _ in range(6)]
+        before = [
+            asyncio.create_task(served.generate("red", GenerationParams(steps=10, code=0))) for _ in range(6)
+        ]
         await asyncio.sleep(0)
         await served.reload(versions / "two")
         held.set()
-        after = [asyncio.create_task(served.generate("red", steps=10, code=0)) for _ in range(6)]
+        after = [
+            asyncio.create_task(served.generate("red", GenerationParams(steps=10, code=0))) for _ in range(6)
+        ]
         images = [image.pixels.tobytes() for image in await asyncio.gather(*before, *after)]
-        engines = {key.models for key in served._host.service._engines}
-        assert engines == {served._host.models}  # the old ones' are gone
+        engines = {key.models for key in served._core.dispatcher._engines}
+        assert engines == {served._core.models}  # the old ones' are gone
         return images
 
     images = serve(use, bundle=versions / "one")
@@ -270,11 +281,11 @@ def test_the_place_of_the_bundle_is_read_again(serve: Any, versions: Path) -> No
     shutil.copytree(versions / "one", place)
 
     async def use(served: Runtime) -> Any:
-        first = await served.generate("red", code=0)
+        first = await served.generate("red", GenerationParams(code=0))
         shutil.rmtree(place)
         shutil.copytree(versions / "two", place)
         await served.reload()
-        second = await served.generate("red", code=0)
+        second = await served.generate("red", GenerationParams(code=0))
         return first.pixels.tobytes() != second.pixels.tobytes()
 
     assert serve(use, bundle=place)
@@ -282,7 +293,7 @@ def test_the_place_of_the_bundle_is_read_again(serve: Any, versions: Path) -> No
 
 def test_status_tells_of_every_expert(serve: Any) -> None:
     async def use(served: Runtime) -> Any:
-        await served.generate("red", code=2, steps=4, guidance=2.0)
+        await served.generate("red", GenerationParams(code=2, steps=4, guidance=2.0))
         return served.status()
 
     status = serve(use)
@@ -301,18 +312,18 @@ def test_a_listener_whose_loop_is_gone_cancels(bundle_path: Path, cache_path: Pa
     served = Runtime.open(bundle_path, engine="cpu", cache=cache_path)
 
     async def leave() -> None:
-        served.stream("red", steps=10)
+        served.stream("red", GenerationParams(steps=10))
 
     asyncio.run(leave())
-    served._host.service.drain()
+    served._core.dispatcher.drain()
     assert served.status().running == 0
-    served._host.service.close()
+    served._core.dispatcher.close()
 
 
 def test_cancelled_is_told_to_whoever_still_listens(serve: Any, held: threading.Event) -> None:
     async def use(served: Runtime) -> None:
-        stream = served.stream("red", steps=10)
-        served._host.service.cancel(stream._ticket)
+        stream = served.stream("red", GenerationParams(steps=10))
+        served._core.dispatcher.cancel(stream._ticket)
         held.set()
         with pytest.raises(Cancelled):
             async for _ in stream:
@@ -324,7 +335,7 @@ def test_cancelled_is_told_to_whoever_still_listens(serve: Any, held: threading.
 def test_warm_means_that_every_expert_has_made_an_image(bundle_path: Path, cache_path: Path) -> None:
     served = Runtime.open(bundle_path, engine="cpu", cache=cache_path, warm=True)
     status = served.status()
-    served._host.service.close()
+    served._core.dispatcher.close()
     assert {expert.state for expert in status.experts.values()} == {"resident"}
     assert [expert.images for expert in status.experts.values()] == [1] * 5
 

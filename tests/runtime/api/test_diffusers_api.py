@@ -10,6 +10,7 @@ from PIL import Image
 from runtime import Pipeline
 from runtime.diffusion.noise import normal
 from runtime.errors import UsageError
+from runtime.request.params import GenerationParams
 from tests.bundles import CHANNELS
 
 
@@ -17,7 +18,9 @@ def test_the_arguments_of_diffusers_are_those_of_the_runtime(runtime: Pipeline) 
     output = runtime(
         "red", negative_prompt="blue", height=16, width=24, num_inference_steps=3, guidance_scale=4.0, seed=5
     )
-    (wanted,) = runtime.generate("red", negative_prompt="blue", size=(16, 24), steps=3, guidance=4.0, seed=5)
+    (wanted,) = runtime.generate(
+        "red", GenerationParams(negative_prompt="blue", size=(24, 16), steps=3, guidance=4.0, seed=5)
+    )
     (image,) = output.images
     assert isinstance(image, Image.Image)
     assert np.asarray(image).tobytes() == wanted.pixels.tobytes()
@@ -62,7 +65,7 @@ def test_a_torch_generator_gives_its_seed_and_one_warning(runtime: Pipeline) -> 
 def test_latents_of_torch_and_numpy(runtime: Pipeline, given: Any) -> None:
     noise = normal(7, (1, CHANNELS, 8, 8))
     (image,) = runtime("red", latents=given(noise), output_type="np").details
-    (wanted,) = runtime.generate("red", latents=noise)
+    (wanted,) = runtime.generate("red", GenerationParams(latents=noise))
     assert image.pixels.tobytes() == wanted.pixels.tobytes()
 
 
@@ -78,7 +81,7 @@ def test_the_callback_sees_every_step(runtime: Pipeline) -> None:
         return given
 
     (image,) = runtime("red", num_inference_steps=3, callback_on_step_end=callback).details
-    rows = runtime.models.course("ddim", 3).rows
+    rows = runtime.models.solver_steps("ddim", 3).rows
     assert seen == [(index, row.timestep) for index, row in enumerate(rows)]
     decoder = runtime.models.open_decoder(runtime.models.decoder_bucket(8, 8))
     decoded, _ = runtime.models.decode(decoder, last[-1][0])
@@ -91,7 +94,7 @@ def test_a_callback_that_raises_stops(runtime: Pipeline) -> None:
 
     with pytest.raises(StopIteration):
         runtime("red", callback_on_step_end=callback)
-    assert runtime.host.service.look(len) == 0
+    assert runtime.core.dispatcher.look(len) == 0
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -14,10 +14,10 @@ from runtime.bundle.reader import Bundle
 from runtime.diffusion.noise import normal
 from runtime.engines.session import Session
 from runtime.errors import CodeUnavailable, EngineFailure, IntegrityError, RuntimeFailure, UsageError
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams
 from runtime.service.events import Finished, Queued, Started, Step
 from runtime.service.generated import RoutingDecision
-from runtime.service.order import Asked
-from runtime.service.runtime_core import Wish
 from tests.bundles import CHANNELS, PREVIEW, SOLVERS, WORDS, edit, relist, write_bundle
 
 PROMPTS = ["a red circle", "blue", "", "a small square and a large circle"]
@@ -80,10 +80,12 @@ def to_colours(clean: np.ndarray) -> np.ndarray:
     return to_pixels(np.stack([np.tensordot(row[:-1], clean, 1) + row[-1] for row in PREVIEW]))
 
 
-def shown(runtime: Pipeline, prompt: str, wish: Wish, **asked: Any) -> dict[int, np.ndarray]:
+def shown(
+    runtime: Pipeline, prompt: str, options: RequestOptions, params: GenerationParams
+) -> dict[int, np.ndarray]:
     """The previews of an image, by how many rows were done."""
     told: SimpleQueue[Any] = SimpleQueue()
-    runtime.host.submit(prompt, Asked(**asked), told.put, wish)
+    runtime.core.submit(runtime.core.request(prompt, params, options, told.put))
     steps: list[Step] = []
     while not isinstance(event := told.get(timeout=60), Finished):
         steps += [event] if isinstance(event, Step) else []
@@ -96,7 +98,9 @@ def shown(runtime: Pipeline, prompt: str, wish: Wish, **asked: Any) -> dict[int,
 def test_images_follow_the_page(
     runtime: Pipeline, bundle: Bundle, solver: str, guidance: float, steps: int
 ) -> None:
-    images = runtime.generate(PROMPTS, seed=5, steps=steps, guidance=guidance, solver=solver)
+    images = runtime.generate(
+        PROMPTS, GenerationParams(seed=5, steps=steps, guidance=guidance, solver=solver)
+    )
     for index, image in enumerate(images):
         expected, _ = oracle(
             bundle, PROMPTS[index], normal(5 + index, (CHANNELS, 8, 8)), steps, guidance, solver
@@ -111,7 +115,10 @@ def test_images_follow_the_page(
 def test_previews_follow_the_page(runtime: Pipeline, bundle: Bundle, solver: str, guidance: float) -> None:
     _, expected = oracle(bundle, PROMPTS[0], normal(5, (CHANNELS, 8, 8)), 7, guidance, solver)
     found = shown(
-        runtime, PROMPTS[0], Wish(steps=True, previews=7), seed=5, steps=7, guidance=guidance, solver=solver
+        runtime,
+        PROMPTS[0],
+        RequestOptions(progress=True, previews=7),
+        GenerationParams(seed=5, steps=7, guidance=guidance, solver=solver),
     )
     assert sorted(found) == [1, 2, 3, 4, 5, 6]
     for done, preview in found.items():
@@ -121,7 +128,7 @@ def test_previews_follow_the_page(runtime: Pipeline, bundle: Bundle, solver: str
 
 
 def test_the_reply(runtime: Pipeline) -> None:
-    images = runtime.generate(["red " * 9, "blue"], seed=7)
+    images = runtime.generate(["red " * 9, "blue"], GenerationParams(seed=7))
     assert [image.prompt for image in images] == ["red " * 9, "blue"]
     assert [image.seed for image in images] == [7, 8]
     assert [image.dropped_tokens for image in images] == [3, 0]
@@ -133,7 +140,8 @@ def test_the_reply(runtime: Pipeline) -> None:
         assert not image.choice.fell_back
         assert image.milliseconds > 0
         assert not image.blank
-        assert (image.settings.solver, image.settings.steps, image.settings.guidance) == ("ddim", 4, 2.5)
+        params = image.params
+        assert (params.solver, params.steps, params.guidance) == ("ddim", 4, 2.5)
 
 
 def images_of(results: list[Generated]) -> list[bytes]:
@@ -141,33 +149,34 @@ def images_of(results: list[Generated]) -> list[bytes]:
 
 
 def test_alone_and_in_a_crowd(bundle_path: Path, cache_path: Path, runtime: Pipeline) -> None:
-    alone = [runtime.generate(prompt, seed=index)[0] for index, prompt in enumerate(PROMPTS * 2)]
+    alone = [
+        runtime.generate(prompt, GenerationParams(seed=index))[0] for index, prompt in enumerate(PROMPTS * 2)
+    ]
     with Pipeline.open(bundle_path, engine="cpu", cache=cache_path, batch=3, threads=1) as crowd:
         assert images_of(crowd.generate(PROMPTS * 2)) == images_of(alone)
 
 
 def test_seeds_and_latents(runtime: Pipeline) -> None:
     noise = np.stack([normal(seed, (CHANNELS, 8, 8)) for seed in (3, 4)])
-    seeded = runtime.generate(["red", "red"], seed=3)
-    given = runtime.generate(["red", "red"], latents=noise)
-    assert images_of(seeded) == images_of(given) == images_of(runtime.generate(["red", "red"], seed=[3, 4]))
+    seeded = runtime.generate(["red", "red"], GenerationParams(seed=3))
+    given = runtime.generate(["red", "red"], [GenerationParams(latents=each) for each in noise])
+    own = runtime.generate(["red", "red"], [GenerationParams(seed=seed) for seed in (3, 4)])
+    assert images_of(seeded) == images_of(given) == images_of(own)
     assert images_of(seeded)[0] != images_of(seeded)[1]
     assert [image.seed for image in given] == [None, None]
-    assert images_of(runtime.generate(["red", "red"], latents=noise[0])) == images_of(seeded)[:1] * 2
+    shared = runtime.generate(["red", "red"], GenerationParams(latents=noise[0]))
+    assert images_of(shared) == images_of(seeded)[:1] * 2
 
 
 def test_sizes(runtime: Pipeline) -> None:
-    assert runtime.generate("red", size=(16, 24))[0].pixels.shape == (16, 24, 3)
-    assert runtime.generate("red", latents=np.ones((CHANNELS, 16, 4), np.float32))[0].pixels.shape == (
-        32,
-        8,
-        3,
-    )
+    assert runtime.generate("red", GenerationParams(size=(24, 16)))[0].pixels.shape == (16, 24, 3)
+    latents = np.ones((CHANNELS, 16, 4), np.float32)
+    assert runtime.generate("red", GenerationParams(latents=latents))[0].pixels.shape == (32, 8, 3)
 
 
 def test_the_negative_prompt_steers_only_with_guidance(runtime: Pipeline) -> None:
     def made(**options: Any) -> bytes:
-        return runtime.generate("red", code=0, **options)[0].pixels.tobytes()
+        return runtime.generate("red", GenerationParams(code=0, **options))[0].pixels.tobytes()
 
     assert made(negative_prompt="blue") != made()
     assert made(negative_prompt="blue", guidance=1.0) == made(guidance=1.0)
@@ -175,7 +184,7 @@ def test_the_negative_prompt_steers_only_with_guidance(runtime: Pipeline) -> Non
 
 
 def test_the_code_can_be_chosen(runtime: Pipeline) -> None:
-    images = [runtime.generate("red", code=code)[0] for code in (0, 1, "dense")]
+    images = [runtime.generate("red", GenerationParams(code=code))[0] for code in (0, 1, "dense")]
     assert [(image.choice.expert, image.choice.code) for image in images] == [
         ("0", 0),
         ("1", 1),
@@ -187,7 +196,7 @@ def test_the_code_can_be_chosen(runtime: Pipeline) -> None:
 
 def test_steps_are_reported(runtime: Pipeline) -> None:
     seen: list[tuple[int, int, int]] = []
-    runtime.generate(["red", "blue"], steps=3, on_step=lambda *step: seen.append(step))
+    runtime.generate(["red", "blue"], GenerationParams(steps=3), on_step=lambda *step: seen.append(step))
     assert sorted(seen) == [(index, done, 3) for index in range(2) for done in (1, 2, 3)]
 
 
@@ -200,11 +209,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"guidance": float("nan")}, "guidance nan"),
     ({"guidance": float("inf")}, "guidance inf"),
     ({"guidance": "7"}, "guidance '7'"),
-    ({"size": (9, 16)}, "height 9: give a multiple of 8 from 8 to 32 pixels"),
-    ({"size": (16, 40)}, "width 40: give a multiple of 8 from 8 to 32 pixels"),
-    ({"size": (0, 16)}, "height 0"),
-    ({"size": (16.0, 16)}, "height 16.0: give an integer"),
-    ({"size": 16}, "give height and width"),
+    ({"size": (16, 9)}, "height 9: give a multiple of 8 from 8 to 32 pixels"),
+    ({"size": (40, 16)}, "width 40: give a multiple of 8 from 8 to 32 pixels"),
+    ({"size": (16, 0)}, "height 0"),
+    ({"size": (16, 16.0)}, "height 16.0: give an integer"),
+    ({"size": 16}, "give width and height"),
     ({"solver": "ddmi"}, r"solver 'ddmi': this bundle has ddim, plms \(did you mean 'ddim'\?\)"),
     ({"solver": 3}, "solver 3: this bundle has"),
     ({"code": 4}, "code 4: give an integer from 0 to 3, or 'dense'"),
@@ -214,10 +223,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"seed": -1}, r"seed -1: every image's seed must be from 0 to 2\^64 - 1"),
     ({"seed": 2**64}, "seed 18446744073709551616"),
     ({"seed": 1.5}, "seed 1.5: give an integer"),
-    ({"seed": [1, 2]}, "2 seeds for 1 prompts"),
+    ({"seed": [1, 2]}, r"seed \[1, 2\]: give an integer"),
     ({"negative_prompt": "a\0"}, "NUL"),
     ({"latents": np.zeros((3, 8, 8), np.float32)}, r"latents of shape \(3, 8, 8\): give \(4, 8, 8\)"),
-    ({"latents": np.zeros((2, 4, 8, 8), np.float32)}, r"or \(1, 4, 8, 8\)"),
+    ({"latents": np.zeros((2, 4, 8, 8), np.float32)}, r"give \(4, 8, 8\), or another size"),
     ({"latents": np.zeros((4, 8, 8))}, "latents of float64: give a numpy array of float32"),
     ({"latents": np.zeros(4, np.float32)}, "latents with 1 dimensions"),
     ({"latents": np.full((4, 8, 8), np.inf, np.float32)}, "not finite"),
@@ -231,13 +240,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
 )
 def test_values_out_of_range(runtime: Pipeline, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        runtime.generate("red", **options)
+        runtime.generate("red", GenerationParams(**options))
 
 
 def test_the_last_seed(runtime: Pipeline) -> None:
-    assert runtime.generate("red", seed=2**64 - 1)[0].seed == 2**64 - 1
+    assert runtime.generate("red", GenerationParams(seed=2**64 - 1))[0].seed == 2**64 - 1
     with pytest.raises(UsageError, match="seed 18446744073709551616"):
-        runtime.generate(["red", "red"], seed=2**64 - 1)
+        runtime.generate(["red", "red"], GenerationParams(seed=2**64 - 1))
 
 
 def test_no_prompts(runtime: Pipeline) -> None:
@@ -277,9 +286,9 @@ def test_a_code_that_is_asked_for_is_never_replaced(
         with pytest.raises(
             CodeUnavailable, match=f"no expert for code '{code}'; it holds 0. Build .* {build}"
         ) as caught:
-            runtime.generate("red", code=code)
+            runtime.generate("red", GenerationParams(code=code))
         assert str(path) not in str(caught.value)  # clients of a server read it
-        assert runtime.generate("red", code=0)[0].choice.expert == "0"
+        assert runtime.generate("red", GenerationParams(code=0))[0].choice.expert == "0"
 
 
 @pytest.fixture
@@ -298,7 +307,7 @@ def test_a_code_without_an_expert_falls_back(one: Path, runtime: Pipeline, tmp_p
             there = str(route.code) in opened.bundle.manifest.experts
             expert = str(route.code) if there else "dense"
             assert image.choice == RoutingDecision(expert, route.code, route.margin, not there)
-            again = opened.generate(image.prompt, seed=image.seed or 0, code="dense")
+            again = opened.generate(image.prompt, GenerationParams(seed=image.seed or 0, code="dense"))
             assert (images_of(again) == images_of([image])) is not there
 
 
@@ -330,11 +339,12 @@ def test_an_expert_that_is_damaged_spoils_only_its_own_images(copy_path: Path, t
 def test_an_image_is_heard_of_before_the_next_is_made(bundle_path: Path, cache_path: Path) -> None:
     order: list[tuple[str, int]] = []
     with Pipeline.open(bundle_path, engine="cpu", cache=cache_path, batch=1) as runtime:
-        runtime.generate("red", code=0)  # from here on, its engine and the decoder are there
+        runtime.generate(
+            "red", GenerationParams(code=0)
+        )  # from here on, its engine and the decoder are there
         runtime.generate(
             ["red", "blue"],
-            code=0,
-            steps=2,
+            GenerationParams(code=0, steps=2),
             on_step=lambda index, *_: order.append(("step", index)),
             on_image=lambda index, _: order.append(("image", index)),
         )
@@ -351,9 +361,14 @@ def test_an_interrupt_is_passed_on(runtime: Pipeline) -> None:
 
 def test_a_negative_prompt_that_is_cut_says_so(runtime: Pipeline) -> None:
     long = "blue " * 10
-    image = runtime.generate("red", negative_prompt=long)[0]
+    image = runtime.generate("red", GenerationParams(negative_prompt=long))[0]
     assert (image.dropped_tokens, image.negative_dropped_tokens) == (0, 4)
-    assert runtime.generate("red", negative_prompt=long, guidance=1.0)[0].negative_dropped_tokens == 0
+    assert (
+        runtime.generate("red", GenerationParams(negative_prompt=long, guidance=1.0))[
+            0
+        ].negative_dropped_tokens
+        == 0
+    )
 
 
 def test_what_the_routers_own_encoder_drops_counts(copy_path: Path, tmp_path: Path) -> None:
@@ -371,7 +386,9 @@ def test_what_the_routers_own_encoder_drops_counts(copy_path: Path, tmp_path: Pa
     edit(copy_path, change)
     with Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
         assert runtime.generate("red " * 9)[0].dropped_tokens == 3
-        assert runtime.generate("red " * 9, code=0)[0].dropped_tokens == 0  # nobody asked the router
+        assert (
+            runtime.generate("red " * 9, GenerationParams(code=0))[0].dropped_tokens == 0
+        )  # nobody asked the router
 
 
 def test_memory_bounds_experts_and_decoder_together(
@@ -382,7 +399,7 @@ def test_memory_bounds_experts_and_decoder_together(
     wanted = images_of(runtime.generate(PROMPTS))
     with Pipeline.open(bundle_path, engine="cpu", cache=cache_path, memory=max(sizes)) as tight:
         assert images_of(tight.generate(PROMPTS)) == wanted
-        assert 0 < tight.host.status().memory_used <= max(sizes) < sum(sizes)
+        assert 0 < tight.core.status().memory_used <= max(sizes) < sum(sizes)
 
 
 def test_memory_that_cannot_hold_the_largest_engine(bundle_path: Path, cache_path: Path) -> None:
@@ -419,7 +436,7 @@ def test_prompts_unlike_those_of_the_training_are_sent_away(copy_path: Path, tmp
     edit(copy_path, lambda manifest: manifest["router"].update(unfamiliar=guard))
     with Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
         images = runtime.generate(PROMPTS)
-        forced = runtime.generate(PROMPTS, code="dense")
+        forced = runtime.generate(PROMPTS, GenerationParams(code="dense"))
     sent = [image.choice.unfamiliar for image in images]
     assert {*sent} == {True, False}
     for image, before, dense in zip(images, plain, forced, strict=True):
@@ -448,6 +465,7 @@ def test_an_expert_for_unfamiliar_prompts_that_is_not_there(tmp_path: Path) -> N
 
 def test_who_does_not_ask_hears_of_no_steps(runtime: Pipeline) -> None:
     told: SimpleQueue[Any] = SimpleQueue()
-    runtime.host.submit(PROMPTS[0], Asked(steps=3), told.put)
+    core = runtime.core
+    core.submit(core.request(PROMPTS[0], GenerationParams(steps=3), RequestOptions(), told.put))
     heard = [type(told.get(timeout=60)) for _ in range(3)]
     assert heard == [Queued, Started, Finished]

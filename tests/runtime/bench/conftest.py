@@ -16,7 +16,7 @@ from runtime.bench.spec import BenchSpec
 from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
 from runtime.machine.process_memory import ProcessMemory
-from runtime.request.settings import resolve
+from runtime.request.params import GenerationParams
 from runtime.timing import turns
 from runtime.timing.turns import Effort, Series
 
@@ -32,7 +32,7 @@ def spec_of(bundle_path: Path, cache_path: Path, bundle: Bundle) -> SpecOf:
             "bundle": bundle_path,
             "engines": ("cpu",),
             "experts": ("dense", "0", "1"),
-            "settings": resolve(bundle.manifest, steps=2),
+            "params": GenerationParams(steps=2).resolve(bundle.manifest),
             "effort": Effort(2, 0),
             "cache": cache_path,
             "threads": 1,
@@ -50,7 +50,7 @@ def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def workload(runtime: Pipeline, bundle: Bundle) -> Workload:
-    return Workload(runtime, resolve(bundle.manifest, steps=2))
+    return Workload(runtime, GenerationParams(steps=2).resolve(bundle.manifest))
 
 
 def samples(*seconds: float) -> Series:

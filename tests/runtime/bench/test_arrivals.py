@@ -10,7 +10,7 @@ from runtime.bench.mixture import KINDS
 from runtime.bench.options import parse
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure, QueueFull, UsageError
-from runtime.request.settings import Settings, resolve
+from runtime.request.params import GenerationParams, ResolvedParams
 
 PROMPTS = ["a red circle", "blue", "large square and small circle"]
 
@@ -30,21 +30,21 @@ class Time:
 
 
 @pytest.fixture
-def settings(bundle: Bundle) -> Settings:
-    return resolve(bundle.manifest, steps=2)
+def params(bundle: Bundle) -> ResolvedParams:
+    return GenerationParams(steps=2).resolve(bundle.manifest)
 
 
-def take(runtime: Pipeline, settings: Settings, rate: float, seconds: float, seed: int = 0) -> Any:
+def take(runtime: Pipeline, params: ResolvedParams, rate: float, seconds: float, seed: int = 0) -> Any:
     time = Time()
-    return OpenLoop(runtime, settings, time, time.pause).take(
+    return OpenLoop(runtime, params, time, time.pause).take(
         PROMPTS, rate, seconds, lambda *_: None, seed
     ), time
 
 
 def test_as_many_come_as_the_rate_says_and_each_is_accounted_for(
-    runtime: Pipeline, settings: Settings
+    runtime: Pipeline, params: ResolvedParams
 ) -> None:
-    found, time = take(runtime, settings, 20.0, 5.0)
+    found, time = take(runtime, params, 20.0, 5.0)
     assert 70 < found.offered < 130  # three standard deviations
     assert len(found.latencies) == len(found.waits) == sum(found.experts.values()) == found.offered
     assert (found.rejected, found.failures) == (0, [])
@@ -53,30 +53,34 @@ def test_as_many_come_as_the_rate_says_and_each_is_accounted_for(
     assert found.lasted == time.now < 5.0
 
 
-def test_gaps_are_those_of_the_seed_and_of_a_poisson_process(runtime: Pipeline, settings: Settings) -> None:
-    gaps = [take(runtime, settings, 20.0, 5.0, seed)[1].pauses for seed in (0, 0, 1)]
+def test_gaps_are_those_of_the_seed_and_of_a_poisson_process(
+    runtime: Pipeline, params: ResolvedParams
+) -> None:
+    gaps = [take(runtime, params, 20.0, 5.0, seed)[1].pauses for seed in (0, 0, 1)]
     assert gaps[0] == gaps[1] != gaps[2]
     assert sum(gaps[0]) / len(gaps[0]) == pytest.approx(1 / 20, rel=0.5)
 
 
 def test_what_is_refused_is_counted(
-    runtime: Pipeline, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    runtime: Pipeline, params: ResolvedParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
         raise QueueFull("full", 1.0)
 
-    monkeypatch.setattr(runtime.host, "submit", refuse)
-    found, _ = take(runtime, settings, 5.0, 2.0)
+    monkeypatch.setattr(runtime.core, "submit", refuse)
+    found, _ = take(runtime, params, 5.0, 2.0)
     assert found.rejected == found.offered > 0
     assert found.latencies == []
 
 
-def test_what_fails_is_told(runtime: Pipeline, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_told(
+    runtime: Pipeline, params: ResolvedParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> None:
         raise EngineFailure("out of order")
 
     monkeypatch.setattr(runtime.models, "decode", fail)
-    found, _ = take(runtime, settings, 5.0, 2.0)
+    found, _ = take(runtime, params, 5.0, 2.0)
     assert found.failures == ["out of order"] * found.offered
 
 

@@ -16,6 +16,7 @@ from runtime.bench.results import Entry, Results
 from runtime.bench.spec import BenchSpec
 from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
+from runtime.cli.size import Size
 from runtime.engines.engine import GraphEngine
 from runtime.engines.session import open_session
 from runtime.errors import PeerFailure
@@ -91,7 +92,7 @@ def test_macs_are_those_of_all_rows_and_known_at_the_default_size(
 
     spec = spec_of(experts=("0",))
     assert compare(spec, "image")[0].macs == 100_000 * 2 * 2  # two guided steps
-    large = replace(spec, settings=replace(spec.settings, height=32))
+    large = replace(spec, params=replace(spec.params, size=Size(16, 32)))
     assert compare(large, "loop")[0].macs is None
 
 

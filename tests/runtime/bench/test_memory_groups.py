@@ -68,8 +68,8 @@ def test_fewer_steps_cost_what_experts_cost_on_average(spec_of: SpecOf, bundle: 
         experts[name] = replace(experts[name], macs=macs)
     manifest = replace(bundle.manifest, experts=experts)
     spec = spec_of()
-    settings = replace(spec.settings, steps=10)
-    found = fewer_steps(replace(spec, settings=settings), manifest)
+    params = replace(spec.params, steps=10)
+    found = fewer_steps(replace(spec, params=params), manifest)
     assert found is not None
     assert found.steps == 6
     assert fewer_steps(replace(spec, experts=("0", "1")), manifest) is None

@@ -11,7 +11,7 @@ from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Manifest
 from runtime.errors import CodeUnavailable, EngineFailure
 from runtime.models.router import RouterOutput
-from runtime.request.settings import resolve
+from runtime.request.params import GenerationParams
 from runtime.service.work_stats import KINDS
 
 PROMPTS = ["a red circle", "blue", "large square and small circle", "red and blue", "a", "circle"]
@@ -19,13 +19,13 @@ PROMPTS = ["a red circle", "blue", "large square and small circle", "red and blu
 
 @pytest.fixture
 def loop(runtime: Pipeline, bundle: Bundle) -> ClosedLoop:
-    return ClosedLoop(runtime, resolve(bundle.manifest, steps=2), running=2)
+    return ClosedLoop(runtime, GenerationParams(steps=2).resolve(bundle.manifest), running=2)
 
 
 def test_every_prompt_becomes_the_image_that_generate_makes(loop: ClosedLoop, runtime: Pipeline) -> None:
     made: set[bytes] = set()
     found = loop.take(PROMPTS, on_image=lambda image: made.add(image.pixels.tobytes()))
-    wanted = runtime.generate(PROMPTS, steps=2, seed=0)
+    wanted = runtime.generate(PROMPTS, GenerationParams(steps=2, seed=0))
     assert made == {image.pixels.tobytes() for image in wanted}
     assert sum(found.experts.values()) == len(found.latencies) == len(PROMPTS)
     assert found.experts == {
@@ -54,14 +54,14 @@ def test_as_many_are_under_way_as_asked(
     loop: ClosedLoop, runtime: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    submit = runtime.host.submit
+    submit = runtime.core.submit
 
     def watched(*order: Any) -> Any:
         ticket = submit(*order)
-        sizes.append(runtime.host.service.look(len))
+        sizes.append(runtime.core.dispatcher.look(len))
         return ticket
 
-    monkeypatch.setattr(runtime.host, "submit", watched)
+    monkeypatch.setattr(runtime.core, "submit", watched)
     loop.take(PROMPTS)
     assert len(sizes) == len(PROMPTS)
     assert max(sizes) <= 2

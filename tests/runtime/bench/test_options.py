@@ -31,7 +31,7 @@ def test_what_nobody_said_is_the_bundles(bundle_path: Path) -> None:
     assert spec.experts == ("dense", "0", "1", "2", "3")
     assert spec.levels == LEVELS
     assert spec.rows == (1, 2, 4, 8)  # small experts share calls
-    assert (spec.settings.solver, spec.settings.steps, spec.settings.guidance) == ("ddim", 4, 2.5)
+    assert (spec.params.solver, spec.params.steps, spec.params.guidance) == ("ddim", 4, 2.5)
     assert found.out == bundle_path.with_name("bundle.bench")
     assert (found.charts, found.json, found.overwrite) == (True, False, False)
 

@@ -10,7 +10,7 @@ from runtime.bench.workload import PROMPT, Workload, check_output, distance
 from runtime.bundle.reader import Bundle
 from runtime.engines.shape_bucket import ShapeBucket
 from runtime.errors import EngineFailure
-from runtime.request.settings import resolve
+from runtime.request.params import GenerationParams
 from tests.bundles import edit, write_bundle
 
 
@@ -30,15 +30,18 @@ def test_a_step_is_one_call_on_noise_and_a_prompt(workload: Workload) -> None:
 
 def test_a_loop_is_an_image_without_its_decoder(workload: Workload, runtime: Pipeline) -> None:
     latents = workload.loop("1")()
-    settings = workload.settings
-    (image,) = runtime.generate(PROMPT, code=1, steps=2, seed=0)
+    params = workload.params
+    (image,) = runtime.generate(PROMPT, GenerationParams(code=1, steps=2, seed=0))
     decoded, _ = runtime.models.decode(runtime.models.open_decoder(ShapeBucket("decoder", 1, 8, 8)), latents)
     assert np.abs(image.pixels - 255 * (decoded.transpose(1, 2, 0) / 2 + 0.5).clip(0, 1)).max() <= 0.51
-    assert settings.steps == 2
+    assert params.steps == 2
 
 
 def test_guided_images_take_two_rows_a_step(runtime: Pipeline, bundle: Bundle) -> None:
-    counts = [Workload(runtime, resolve(bundle.manifest, steps=3, guidance=g)).calls for g in (1.0, 2.0)]
+    counts = [
+        Workload(runtime, GenerationParams(steps=3, guidance=g).resolve(bundle.manifest)).calls
+        for g in (1.0, 2.0)
+    ]
     assert counts == [3, 6]
 
 
@@ -83,14 +86,14 @@ def test_an_encoder_that_only_routes_is_a_part_of_its_own(tmp_path: Path) -> Non
 
     edit(path, apart)
     with Pipeline.open(path, engine="cpu", cache=tmp_path / "cache") as runtime:
-        parts = Workload(runtime, resolve(runtime.bundle.manifest)).parts()
+        parts = Workload(runtime, GenerationParams().resolve(runtime.bundle.manifest)).parts()
         assert list(parts) == ["text encoder", "prompt encoder and router", "router", "VAE decoder"]
         assert parts["prompt encoder and router"]() is not None
 
 
 def test_work_takes_the_time_of_the_clock(runtime: Pipeline, bundle: Bundle) -> None:
     ticks = iter([1.0, 3.5])
-    workload = Workload(runtime, resolve(bundle.manifest), lambda: next(ticks))
+    workload = Workload(runtime, GenerationParams().resolve(bundle.manifest), lambda: next(ticks))
     assert workload.timed(lambda: None)() == 2.5
 
 

@@ -63,7 +63,7 @@ def test_a_trajectory_is_the_recurrence_to_the_bit(window: int, steps: int, seed
     for index in range(min(window, steps)):  # nothing before the first row
         rows[index, 2 + index + 1 : 2 + window] = rows[index, 2 + window + index + 1 : -2] = 0
     noise = rng.normal(size=SHAPE).astype(np.float32)
-    course = solver(rows, [0] * (steps - 1) + [steps], window).course(steps)
+    course = solver(rows, [0] * (steps - 1) + [steps], window).steps(steps)
     last, clean = plain(rows, window, 1.5, noise, model)
     found, estimates = walk(Trajectory(course, noise))
     assert found.tobytes() == last.tobytes()
@@ -74,7 +74,7 @@ def test_a_trajectory_is_the_recurrence_to_the_bit(window: int, steps: int, seed
 def test_every_step_count_of_a_bundle(bundle: Bundle, name: str) -> None:
     loaded = Solver.load(bundle, name)
     for steps in range(1, STEPS + 1):
-        course = loaded.course(steps)
+        course = loaded.steps(steps)
         assert len(course.rows) == steps
         assert course.rows[0].timestep == 999.5
         assert all(len(row.outputs) <= SOLVERS[name] for row in course.rows)
@@ -109,12 +109,12 @@ def test_the_callers_arrays_are_left_alone() -> None:
 def test_step_counts_that_are_not_offered(steps: int) -> None:
     loaded = solver(np.ones((1 + 3, 6)), [1, 0, 3], 1)
     with pytest.raises(UsageError, match=rf"steps {steps}: solver 'x' offers 1, 3"):
-        loaded.course(steps)
+        loaded.steps(steps)
 
 
 def test_runs_of_step_counts_are_named_short() -> None:
     with pytest.raises(UsageError, match="offers 1 to 3, 5;"):
-        solver(np.ones((3 + 5 + 3, 6)), [1, 2, 3, 0, 5], 1).course(4)
+        solver(np.ones((3 + 5 + 3, 6)), [1, 2, 3, 0, 5], 1).steps(4)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -130,11 +130,11 @@ def test_a_table_must_not_read_before_the_first_row(column: int) -> None:
     rows = np.zeros((1, 8))
     rows[0, column] = 1
     with pytest.raises(ManifestError, match="before the first row"):
-        solver(rows, [1], 2).course(1)
+        solver(rows, [1], 2).steps(1)
 
 
 def test_a_row_of_zeros_gives_zeros() -> None:
-    trajectory = Trajectory(solver(np.zeros((1, 6)), [1], 1).course(1), np.ones(SHAPE, np.float32))
+    trajectory = Trajectory(solver(np.zeros((1, 6)), [1], 1).steps(1), np.ones(SHAPE, np.float32))
     last, (clean,) = walk(trajectory)
     assert not last.any()
     assert not clean.any()

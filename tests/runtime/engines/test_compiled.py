@@ -18,6 +18,7 @@ from runtime.errors import IntegrityError, ManifestError, UsageError
 from runtime.files.verified import FileEntry
 from runtime.models import sessions
 from runtime.models.models import Models
+from runtime.request.params import GenerationParams
 from tests.bundles import add_compiled, edit, write_bundle
 from tests.runtime import serial
 
@@ -122,7 +123,7 @@ def test_one_engine_serves_all_that_its_profile_takes(
 ) -> None:
     models = Models.open(compiled_path, engine="aoti", cache=tmp_path / "cache", batch=8)
     assert (models.engine, models.batch) == ("aoti", 2)  # four rows, two for each request
-    serial.generate(models, ["red"] * 3, code=0, steps=2, guidance=3.0)
+    serial.generate(models, ["red"] * 3, GenerationParams(code=0, steps=2, guidance=3.0))
     ((path, engine),) = opened
     assert path == compiled_path.resolve() / "experts/0/unet/aoti.pt2"
     assert engine.rows == [4, 4, 2, 2]
@@ -135,7 +136,7 @@ def test_a_size_that_the_profile_does_not_take(
         Pipeline.open(compiled_path, engine="aoti", cache=tmp_path / "cache") as runtime,
         pytest.raises(UsageError, match=r"'aoti' of expert '0' takes a height of 8 to 8 .*, not 16"),
     ):
-        runtime.generate("red", code=0, size=(32, 16))
+        runtime.generate("red", GenerationParams(code=0, size=(16, 32)))
 
 
 def test_machine_code_that_was_changed_is_not_opened(
@@ -146,7 +147,7 @@ def test_machine_code_that_was_changed_is_not_opened(
         Pipeline.open(compiled_path, engine="aoti", cache=tmp_path / "cache") as runtime,
         pytest.raises(IntegrityError, match=r"aoti.pt2: SHA-256"),
     ):
-        runtime.generate("red", code=0)
+        runtime.generate("red", GenerationParams(code=0))
     assert not opened
 
 

@@ -18,6 +18,7 @@ from runtime.engines.openvino import open_model, silenced
 from runtime.engines.session import open_session
 from runtime.errors import EngineFailure, EnvironmentMismatch
 from runtime.machine import processor
+from runtime.request.params import GenerationParams
 from tests.bundles import unet_inputs
 
 ROOT = Path(__file__).parents[3]
@@ -56,9 +57,9 @@ def test_free_rows_are_any_number_and_pinned_ones_are_those(unet: Path) -> None:
 
 @needs_openvino
 def test_an_image_is_that_of_the_cpu_engine(bundle_path: Path, cache_path: Path, runtime: Pipeline) -> None:
-    (wanted,) = runtime.generate("a red circle", seed=3)
+    (wanted,) = runtime.generate("a red circle", GenerationParams(seed=3))
     with Pipeline.open(bundle_path, engine="openvino", cache=cache_path) as opened:
-        (found,) = opened.generate("a red circle", seed=3)
+        (found,) = opened.generate("a red circle", GenerationParams(seed=3))
     assert np.abs(found.pixels.astype(int) - wanted.pixels).max() <= 1
     assert np.ptp(found.pixels) > 0
 

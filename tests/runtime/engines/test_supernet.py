@@ -17,7 +17,7 @@ from runtime.engines.aoti import AotiEngine
 from runtime.errors import ManifestError
 from runtime.models import sessions
 from runtime.models.models import Models
-from runtime.request.settings import resolve
+from runtime.request.params import GenerationParams
 from tests.bundles import WORDS, add_supernet, edit, identify, write_bundle
 from tests.runtime import serial
 
@@ -119,7 +119,9 @@ def test_requests_of_different_codes_share_calls(
     models = Models.open(bundle_path, engine="supernet", cache=cache_path, batch=8)
     by_code = {models.route(word).code: word for word in WORDS}
     codes = sorted(by_code)[:2]
-    images = serial.generate(models, [by_code[code] for code in codes], steps=2, guidance=3.0)
+    images = serial.generate(
+        models, [by_code[code] for code in codes], GenerationParams(steps=2, guidance=3.0)
+    )
     assert len(set(codes)) == 2
     (engine,) = opened
     one, other = (CODES[str(code)] for code in codes)
@@ -132,9 +134,9 @@ def test_its_memory_is_counted_once(bundle_path: Path, cache_path: Path, opened:
         experts = runtime.models.experts
         (bucket,) = {experts.key(name, 1, 8, 8) for name in CODES}
         assert experts.cost(bucket) == len(DATA)
-        runtime.generate(WORDS, steps=1)
+        runtime.generate(WORDS, GenerationParams(steps=1))
         assert len(opened) == 1
-        assert runtime.host.status().memory_used == experts.cost(bucket) + runtime.models.cost(
+        assert runtime.core.status().memory_used == experts.cost(bucket) + runtime.models.cost(
             runtime.models.decoder_bucket(8, 8)
         )
 
@@ -154,7 +156,7 @@ def test_a_benchmark_gives_it_the_gates_of_the_expert_that_is_timed(
     bundle_path: Path, cache_path: Path, opened: list[Recording]
 ) -> None:
     with Pipeline.open(bundle_path, engine="supernet", cache=cache_path) as runtime:
-        workload = Workload(runtime, resolve(runtime.bundle.manifest, steps=1, guidance=1.0))
+        workload = Workload(runtime, GenerationParams(steps=1, guidance=1.0).resolve(runtime.bundle.manifest))
         workload.step("2", 3)()
         workload.loop("3")()
     assert opened[0].gates == [[CODES["2"]] * 3, [CODES["3"]]]

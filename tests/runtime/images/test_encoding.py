@@ -7,19 +7,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from runtime.cli.size import Size
+from runtime.diffusion.pixels import to_pixels
 from runtime.errors import EngineFailure, OutputFailure
 from runtime.images.encoding import describe, grid, save_grid, save_png
-from runtime.request.settings import Settings
-from runtime.service.generated import Generated, RoutingDecision, to_pixels
+from runtime.request.params import ResolvedParams
+from runtime.service.generated import Generated, RoutingDecision
 
-SETTINGS = Settings("ddim", 4, 2.5, 16, 16, "")
+PARAMS = ResolvedParams(seed=7, solver="ddim", steps=4, guidance=2.5, size=Size(16, 16))
 
 
 def generated(
     prompt: str = "a red circle", side: int = 16, choice: RoutingDecision | None = None
 ) -> Generated:
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    return Generated(pixels, prompt, choice or RoutingDecision("2", 2, 0.125, False), 7, SETTINGS, 0, 0, 12.5)
+    return Generated(pixels, prompt, choice or RoutingDecision("2", 2, 0.125, False), PARAMS, 0, 0, 12.5)
 
 
 def test_a_png_carries_its_settings(tmp_path: Path) -> None:
@@ -123,4 +125,4 @@ def test_pixels_must_be_finite(value: float) -> None:
 def test_blank(span: int, blank: bool) -> None:
     pixels = np.full((4, 4, 3), 100, np.uint8)
     pixels[0, 0, 0] += span
-    assert Generated(pixels, "", RoutingDecision("0", 0, 1.0, False), 0, SETTINGS, 0, 0, 1.0).blank is blank
+    assert Generated(pixels, "", RoutingDecision("0", 0, 1.0, False), PARAMS, 0, 0, 1.0).blank is blank

@@ -12,6 +12,7 @@ from runtime.errors import IntegrityError
 from runtime.models import sessions
 from runtime.models.cache import Cache
 from runtime.models.sessions import Sessions
+from runtime.request.params import GenerationParams
 from tests.bundles import edit
 
 
@@ -96,7 +97,9 @@ def test_whoever_opens_a_swapped_file_refuses_it(
 
     monkeypatch.setattr(sessions, "open_session", swapped)
     with pytest.raises(IntegrityError, match=f"{place}/{file.name}"):
-        Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache").generate("red", code=0)
+        Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache").generate(
+            "red", GenerationParams(code=0)
+        )
 
 
 def test_an_expert_swapped_while_openvino_opens_it_is_refused(

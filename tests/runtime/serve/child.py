@@ -8,20 +8,19 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from runtime.bundle.reader import Bundle
 from runtime.cli.parser import run
 from runtime.serve.arguments import ServeOptions
 from runtime.serve.command import main
 from runtime.service.events import Event, Finished, Queued, Started
-from tests.runtime.serve.fake_runtime import FakeRuntime, choice_of, draw, image_of
+from tests.runtime.serve.fake_runtime import AskedFor, FakeRuntime, choice_of, draw, image_of
 
 
 class Runtime(FakeRuntime):
     async def __aexit__(self, *_: object) -> None:
         await super().__aexit__()
-        if any(asked["prompt"] == "stuck" for asked in self.asked):
+        if any(asked.prompt == "stuck" for asked in self.asked):
             await asyncio.Event().wait()
 
 
@@ -33,8 +32,8 @@ def open_fake(options: ServeOptions) -> FakeRuntime:
     return runtime
 
 
-async def wait_or_draw(runtime: FakeRuntime, asked: dict[str, Any]) -> AsyncIterator[Event]:
-    if asked["prompt"] != "wait":
+async def wait_or_draw(runtime: FakeRuntime, asked: AskedFor) -> AsyncIterator[Event]:
+    if asked.prompt != "wait":
         async for event in draw(runtime, asked):
             yield event
         return

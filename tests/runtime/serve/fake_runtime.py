@@ -5,19 +5,29 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from runtime.bundle.reader import Bundle
 from runtime.errors import Closed, RuntimeFailure
-from runtime.request.settings import Settings, check_code, resolve
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams, ResolvedParams
 from runtime.service.events import Event, Finished, Queued, Started, Step
 from runtime.service.generated import Generated, RoutingDecision
 
 WAIT = 20  # seconds after which a test gives up
 
-Script = Callable[["FakeRuntime", dict[str, Any]], AsyncIterator[Event]]
+
+@dataclass(frozen=True)
+class AskedFor:
+    """What the server asked for."""
+
+    prompt: str
+    params: ResolvedParams
+    options: RequestOptions
+
+
+Script = Callable[["FakeRuntime", "AskedFor"], AsyncIterator[Event]]
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,7 @@ class FakeRuntime:
     def __init__(self, bundle: Bundle, script: Script | None = None) -> None:
         self.bundle, self.script = bundle, script or draw
         self.refusal: Exception | None = None
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[AskedFor] = []
         self.gate = Gate()
         self.cancelled = threading.Event()
         self.counts = Status(experts={name: ExpertStatus() for name in bundle.manifest.experts})
@@ -131,18 +141,17 @@ class FakeRuntime:
         self.idle, self.closed = asyncio.Event(), asyncio.Event()
         self.idle.set()
 
-    def stream(self, prompt: str, **options: Any) -> FakeStream:
+    def stream(self, prompt: str, params: GenerationParams, options: RequestOptions) -> FakeStream:
         if self.counts.draining:
             raise Closed("the runtime is closing; ask another")
         if self.refusal is not None:
             self.counts.rejected += 1
             raise self.refusal
-        check_code(options["code"], self.bundle.manifest.router.codes)
-        settings_of(self, options)
+        resolved = params.resolve(self.bundle.manifest)
         self.counts.admitted += 1
         self.counts.running += 1
         self.idle.clear()
-        asked = {"prompt": prompt, **options}
+        asked = AskedFor(prompt, resolved, options)
         self.asked.append(asked)
         return FakeStream(self, self.script(self, asked))
 
@@ -173,17 +182,17 @@ async def _or_none(events: AsyncIterator[Event]) -> Event | None:
     return await anext(events, None)
 
 
-async def draw(runtime: FakeRuntime, asked: dict[str, Any]) -> AsyncIterator[Event]:
+async def draw(runtime: FakeRuntime, asked: AskedFor) -> AsyncIterator[Event]:
     """Everything goes well: three steps, the first `previews` of them with one."""
     yield Queued(ahead=0)
     yield Started(choice_of(asked))
     for done in range(1, 4):
-        preview = np.full((2, 2, 3), 80 * done, np.uint8) if done <= asked["previews"] else None
+        preview = np.full((2, 2, 3), 80 * done, np.uint8) if done <= asked.options.previews else None
         yield Step(done, 3, 10.0 - done, preview)
     yield Finished(image_of(runtime, asked))
 
 
-async def draw_at_gate(runtime: FakeRuntime, asked: dict[str, Any]) -> AsyncIterator[Event]:
+async def draw_at_gate(runtime: FakeRuntime, asked: AskedFor) -> AsyncIterator[Event]:
     """Start, and go on when the gate is opened."""
     yield Queued(ahead=1)
     yield Started(choice_of(asked))
@@ -194,7 +203,7 @@ async def draw_at_gate(runtime: FakeRuntime, asked: dict[str, Any]) -> AsyncIter
 def failing(error: Exception) -> Script:
     """Start, and fail."""
 
-    async def script(runtime: FakeRuntime, asked: dict[str, Any]) -> AsyncIterator[Event]:
+    async def script(runtime: FakeRuntime, asked: AskedFor) -> AsyncIterator[Event]:
         yield Queued(ahead=0)
         yield Started(choice_of(asked))
         raise error
@@ -202,21 +211,15 @@ def failing(error: Exception) -> Script:
     return script
 
 
-def choice_of(asked: dict[str, Any]) -> RoutingDecision:
-    code = 2 if asked["code"] is None else asked["code"]
-    margin = 0.25 if asked["code"] is None else None
+def choice_of(asked: AskedFor) -> RoutingDecision:
+    code = 2 if asked.params.code is None else asked.params.code
+    margin = 0.25 if asked.params.code is None else None
     return RoutingDecision(str(code), None if code == "dense" else code, margin, False)
 
 
-def image_of(runtime: FakeRuntime, asked: dict[str, Any]) -> Generated:
+def image_of(runtime: FakeRuntime, asked: AskedFor) -> Generated:
     """Noise of the seed, in the size that was asked for."""
-    settings = settings_of(runtime, asked)
-    rng = np.random.default_rng(asked["seed"])
-    pixels = rng.integers(0, 256, (settings.height, settings.width, 3), np.uint8)
-    return Generated(pixels, asked["prompt"], choice_of(asked), asked["seed"], settings, 0, 0, 12.5)
-
-
-def settings_of(runtime: FakeRuntime, asked: dict[str, Any]) -> Settings:
-    """Checked as the runtime checks them. Raises `UsageError`."""
-    names = ("solver", "steps", "guidance", "size", "negative_prompt")
-    return resolve(runtime.bundle.manifest, **{name: asked[name] for name in names})
+    rng = np.random.default_rng(asked.params.seed)
+    width, height = asked.params.size
+    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    return Generated(pixels, asked.prompt, choice_of(asked), asked.params, 0, 0, 12.5)

@@ -13,13 +13,16 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from runtime.cli.size import Size
 from runtime.errors import Closed, CodeUnavailable, DeadlineExceeded, EngineFailure, QueueFull, UsageError
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams, ResolvedParams
 from runtime.serve import reply
 from runtime.serve.backend_state import Upstream
 from runtime.serve.page import Page
 from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import opened
-from tests.runtime.serve.fake_runtime import FakeRuntime, failing, image_of
+from tests.runtime.serve.fake_runtime import AskedFor, FakeRuntime, failing, image_of
 
 PATH = "/v1/images/generations"
 
@@ -48,24 +51,18 @@ def test_an_image_comes_with_what_made_it(client: TestClient, fake: FakeRuntime)
 
 
 def test_the_runtime_is_asked_for_just_that(client: TestClient, fake: FakeRuntime) -> None:
-    asked = {
-        "seed": 3,
-        "steps": 5,
-        "guidance": 1.5,
-        "negative_prompt": "blue",
-        "solver": "plms",
-        "priority": 1,
-    }
-    assert ask(client, **asked, size="32x16", code="dense", deadline=9).status_code == 200
-    expected = {
-        "prompt": "a red circle",
-        "previews": 0,
-        **asked,
-        "size": (16, 32),
-        "code": "dense",
-        "deadline": 9.0,
-    }
-    assert fake.asked == [expected]
+    said = {"seed": 3, "steps": 5, "guidance": 1.5, "negative_prompt": "blue", "solver": "plms"}
+    assert ask(client, **said, size="32x16", code="dense", priority=1, deadline=9).status_code == 200
+    params = ResolvedParams(
+        seed=3,
+        steps=5,
+        guidance=1.5,
+        negative_prompt="blue",
+        solver="plms",
+        size=Size(32, 16),
+        code="dense",
+    )
+    assert fake.asked == [AskedFor("a red circle", params, RequestOptions(priority=1, deadline=9.0))]
 
 
 def test_several_images_have_seeds_in_a_row(client: TestClient) -> None:
@@ -126,9 +123,9 @@ def test_a_failure_is_the_reply(
 def test_all_images_are_let_in_or_none(client: TestClient, fake: FakeRuntime) -> None:
     stream = fake.stream
 
-    def full(prompt: str, **options: Any) -> Any:
+    def full(prompt: str, params: GenerationParams, options: RequestOptions) -> Any:
         fake.refusal = QueueFull("full", 1.0) if len(fake.asked) == 2 else None
-        return stream(prompt, **options)
+        return stream(prompt, params, options)
 
     fake.stream = full  # type: ignore[method-assign]
     assert ask(client, n=3).status_code == 429
@@ -149,7 +146,7 @@ def test_the_server_has_a_deadline_for_who_names_none(
     with opened(upstream, ClientPolicy(deadline=45.0), page) as client:
         ask(client)
         ask(client, deadline=3)
-    assert [asked["deadline"] for asked in fake.asked] == [45.0, 3.0]
+    assert [asked.options.deadline for asked in fake.asked] == [45.0, 3.0]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -170,9 +167,9 @@ def test_images_are_encoded_off_the_loop(
         monkeypatch.setattr(reply, name, told(name))
     admit = fake.stream
 
-    def admitted(prompt: str, **options: Any) -> Any:
+    def admitted(prompt: str, params: GenerationParams, options: RequestOptions) -> Any:
         threads["loop"] = threading.get_ident()
-        return admit(prompt, **options)
+        return admit(prompt, params, options)
 
     fake.stream = admitted  # type: ignore[method-assign]
     assert ask(client, stream=stream, partial_images=int(stream)).status_code == 200

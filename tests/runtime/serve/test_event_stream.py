@@ -69,7 +69,7 @@ def test_everything_is_told_in_order(client: TestClient, fake: FakeRuntime) -> N
 
 def test_previews_come_after_their_steps(client: TestClient, fake: FakeRuntime) -> None:
     told = stream(client, partial_images=2, size="16x8")
-    assert fake.asked[0]["previews"] == 2
+    assert fake.asked[0].options.previews == 2
     kinds = [event["type"].removeprefix("image_generation.") for event in told]
     assert kinds[2:7] == ["step", "partial_image", "step", "partial_image", "step"]
     previews = [event for event in told if event["type"].endswith("partial_image")]

@@ -33,7 +33,7 @@ def test_it_generates(library: openai.OpenAI, fake: FakeRuntime) -> None:
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
     np.testing.assert_array_equal(pixels, image_of(fake, fake.asked[0]).pixels)
     assert (reply.size, reply.output_format) == ("32x16", "png")
-    assert fake.asked[0]["seed"] == 5
+    assert fake.asked[0].params.seed == 5
 
 
 def test_it_streams(library: openai.OpenAI) -> None:

@@ -11,13 +11,13 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from runtime.errors import QueueFull, UsageError
-from runtime.request.settings import SEED
+from runtime.request.params import SEED
 from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
 from runtime.serve.openapi import document
 from runtime.serve.page import Page
 from runtime.serve.policy import ClientPolicy
-from runtime.serve.request_body import FIELDS, IMAGES, PREVIEWS, Generation, parse
+from runtime.serve.request_body import IMAGES, PREVIEWS, Body, parse, read
 from tests.runtime.serve.conftest import VERSION
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing
 from tests.runtime.serve.test_event_stream import stream
@@ -25,6 +25,9 @@ from tests.runtime.serve.test_event_stream import stream
 PATH = "/v1/images/generations"
 DOCUMENT = document(VERSION)
 SCHEMAS = DOCUMENT["components"]["schemas"]
+PLAIN = Body({"prompt": ""})
+read(PLAIN)
+FIELDS = PLAIN.names
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -55,10 +58,10 @@ def test_every_route_is_in_it_and_no_other(upstream: Upstream, page: Page) -> No
 def test_every_field_is_in_it_with_its_default() -> None:
     fields = SCHEMAS["Generation"]["properties"]
     assert set(fields) == set(FIELDS)
-    plain = Generation("")
     for name, schema in fields.items():
-        if "default" in schema and name not in ("model", "size"):
-            assert schema["default"] == getattr(plain, name), name
+        if "default" in schema:
+            given = {"prompt": "", name: schema["default"]}
+            assert read(Body(given)) == read(Body({"prompt": ""})), name
 
 
 def test_its_ranges_are_the_parsers() -> None:

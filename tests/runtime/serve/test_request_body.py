@@ -6,16 +6,19 @@ from typing import Any
 import pytest
 
 from runtime.errors import UsageError
+from runtime.request.options import RequestOptions
+from runtime.request.params import GenerationParams
 from runtime.serve.problem import FieldError
-from runtime.serve.request_body import FIELDS, Generation, parse
+from runtime.serve.request_body import Body, ImagesRequest, parse
+from runtime.serve.request_body import read as read_body
 
 
-def read(**fields: Any) -> Generation:
+def read(**fields: Any) -> ImagesRequest:
     return parse(json.dumps({"prompt": "a red circle", **fields}).encode())
 
 
 def test_a_prompt_is_enough() -> None:
-    assert read() == Generation("a red circle")
+    assert read() == ImagesRequest("a red circle")
 
 
 def test_everything_can_be_said() -> None:
@@ -40,24 +43,23 @@ def test_everything_can_be_said() -> None:
         priority=-1,
         deadline=30,
     )
-    assert asked == Generation(
-        "a red circle",
+    params = GenerationParams(
         code=3,
-        n=2,
-        size=(32, 64),
-        output_format="webp",
+        size=(64, 32),
         seed=2**64 - 2,
         steps=7,
         guidance=1.5,
         negative_prompt="blue",
         solver="ddim",
-        priority=-1,
-        deadline=30.0,
     )
+    options = RequestOptions(priority=-1, deadline=30.0)
+    assert asked == ImagesRequest("a red circle", params, options, n=2, output_format="webp")
 
 
 def test_null_is_as_good_as_nothing() -> None:
-    assert read(**dict.fromkeys(set(FIELDS) - {"prompt"})) == read()
+    body = Body({"prompt": ""})
+    read_body(body)
+    assert read(**dict.fromkeys(set(body.names) - {"prompt"})) == read()
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_null_is_as_good_as_nothing() -> None:
     ],
 )
 def test_an_expert_is_named_by_code_or_model(fields: dict[str, Any], code: int | str | None) -> None:
-    assert read(**fields).code == code
+    assert read(**fields).params.code == code
 
 
 @pytest.mark.parametrize(
@@ -176,8 +178,7 @@ def test_what_is_no_document_is_refused(body: bytes, message: str) -> None:
         parse(body)
 
 
-def test_each_image_has_its_own_seed_and_the_server_its_deadline() -> None:
-    asked = read(seed=5, n=3)
-    assert [asked.arguments(index, 60.0)["seed"] for index in range(3)] == [5, 6, 7]
-    assert asked.arguments(0, 60.0)["deadline"] == 60.0
-    assert read(deadline=2).arguments(0, 60.0)["deadline"] == 2.0
+def test_the_server_has_a_deadline_for_those_that_name_none() -> None:
+    assert read().within(60.0).deadline == 60.0
+    assert read(deadline=2).within(60.0).deadline == 2.0
+    assert read(deadline=2).within(None).deadline == 2.0

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.diffusion.denoising import Request, constant_plan
 from runtime.diffusion.schedule import Row, SolverSteps, Trajectory
 from runtime.errors import EngineFailure
-from runtime.service.batch import SMALL, Batch, default_batch
+from runtime.scheduling.capacity import SMALL, default_batch
+from runtime.service.batch import Batch
+from runtime.service.denoising import Denoising
 
 
 class FakeEngine:
@@ -26,23 +27,23 @@ class FakeEngine:
 
 @dataclass(frozen=True)
 class Spec:
-    """A request to be made, any number of times."""
+    """An image to be made, any number of times."""
 
     steps: int
     window: int
     guidance: float
     seed: int
 
-    def request(self) -> Request:
+    def denoising(self) -> Denoising:
         rng = np.random.default_rng(self.seed)
         prompt, negative = ({"prompt": rng.normal(size=(1, 3, 2)).astype(np.float32)} for _ in range(2))
         rows = tuple(self._row(index) for index in range(self.steps))
         trajectory = Trajectory(
             SolverSteps(rows, 1.0, self.window), rng.normal(size=(2, 4, 4)).astype(np.float32)
         )
-        plan, table = constant_plan("0", self.steps), rng.normal(size=(self.steps, 3)).astype(np.float32)
+        table = rng.normal(size=(self.steps, 3)).astype(np.float32)
         unwanted = None if self.guidance == 1 else negative
-        return Request(plan, trajectory, table, prompt, unwanted, self.guidance)
+        return Denoising("0", trajectory, table, prompt, unwanted, self.guidance)
 
     def _row(self, index: int) -> Row:
         back = range(min(self.window, index + 1))
@@ -60,7 +61,7 @@ specs = st.builds(
 
 
 def alone(spec: Spec) -> bytes:
-    request = spec.request()
+    request = spec.denoising()
     while not request.ended:
         Batch([request]).run(FakeEngine())
     return request.result().tobytes()
@@ -69,14 +70,14 @@ def alone(spec: Spec) -> bytes:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(specs, min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_a_request_in_any_company_has_the_bytes_it_has_alone(wanted: list[Spec], random: Any) -> None:
-    requests = [spec.request() for spec in wanted]
+    requests = [spec.denoising() for spec in wanted]
     while under_way := [request for request in requests if not request.ended]:
         Batch(random.sample(under_way, random.randint(1, len(under_way)))).run(FakeEngine())
     assert [request.result().tobytes() for request in requests] == [alone(spec) for spec in wanted]
 
 
 def test_a_call_can_be_made_again_while_its_requests_stay_together() -> None:
-    requests = [Spec(3, 2, guidance, seed).request() for seed, guidance in enumerate([2.0, 1.0])]
+    requests = [Spec(3, 2, guidance, seed).denoising() for seed, guidance in enumerate([2.0, 1.0])]
     call = Batch(requests)
     for _ in range(3):
         call.run(FakeEngine())
@@ -84,7 +85,7 @@ def test_a_call_can_be_made_again_while_its_requests_stay_together() -> None:
 
 
 def test_its_time_is_shared() -> None:
-    requests = [Spec(1, 1, 1.0, seed).request() for seed in range(3)]
+    requests = [Spec(1, 1, 1.0, seed).denoising() for seed in range(3)]
     Batch(requests).run(FakeEngine())
     assert requests[0].seconds == requests[1].seconds == requests[2].seconds > 0
 
@@ -96,11 +97,11 @@ class Wrong:
 
 def test_an_output_of_another_shape() -> None:
     with pytest.raises(EngineFailure, match=r"expert '0': gave \(2, 1, 4, 4\) for \(2, 2, 4, 4\)"):
-        Batch([Spec(1, 1, 2.0, 0).request()]).run(Wrong())
+        Batch([Spec(1, 1, 2.0, 0).denoising()]).run(Wrong())
 
 
 def test_latents_that_are_not_finite_are_no_result() -> None:
-    request = Spec(1, 1, 1.0, 0).request()
+    request = Spec(1, 1, 1.0, 0).denoising()
     request.trajectory.latents[0, 0, 0] = np.nan
     with pytest.raises(EngineFailure, match="expert '0': the latents are not finite after the last step"):
         request.result()

@@ -1,6 +1,6 @@
-"""One image being made: its plan, its conditioning, its trajectory."""
+"""One image between two UNet calls: its expert, its conditioning, its latents on their way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,23 +11,16 @@ from runtime.errors import EngineFailure
 
 Float32 = npt.NDArray[np.float32]
 
-Plan = Sequence[str]  # the expert for each row of the schedule
-
-
-def constant_plan(expert: str, rows: int) -> Plan:
-    """The plan that stays with one expert."""
-    return (expert,) * rows
-
 
 @dataclass(eq=False, slots=True)
-class Request:
-    """A request between two UNet calls. `seconds` is its share of the calls so far.
+class Denoising:
+    """The state of the steps that `expert` takes. `seconds` is its share of the UNet calls so far.
 
-    `time_embedding` [rows of the schedule, E] is what each step tells the UNet of its timestep.
+    `time_embedding` [steps, E] is what each step tells the UNet of its timestep.
     `conditioning` and `negative` give [1, …] per UNet input; `negative` is None where guidance is 1.
     """
 
-    plan: Plan
+    expert: str
     trajectory: Trajectory
     time_embedding: Float32
     conditioning: Mapping[str, Float32]
@@ -36,17 +29,13 @@ class Request:
     seconds: float = field(default=0.0)
 
     def __post_init__(self) -> None:
-        assert len(self.plan) == len(self.trajectory.course.rows), "a plan names one expert per row"
+        steps = len(self.trajectory.steps.rows)
+        assert len(self.time_embedding) == steps, "a time embedding for each step"
         assert (self.negative is None) == (self.guidance == 1.0), "only guidance needs the negative prompt"
 
     @property
-    def expert(self) -> str:
-        """The expert that the next UNet call needs."""
-        return self.plan[self.trajectory.position]
-
-    @property
     def rows(self) -> int:
-        """Batch rows that the request takes."""
+        """Batch rows that it takes in a UNet call."""
         return 1 if self.negative is None else 2
 
     @property
@@ -73,8 +62,8 @@ class Request:
             self.trajectory.advance(output[1], output[0], self.guidance)
 
     def result(self) -> Float32:
-        """The final latents [C, H, W]. Raises `EngineFailure` where they are not finite."""
+        """Return the final latents [C, H, W]. Raises `EngineFailure` where they are not finite."""
         latents = self.trajectory.latents
         if not np.isfinite(latents).all():
-            raise EngineFailure(f"expert {self.plan[-1]!r}: the latents are not finite after the last step")
+            raise EngineFailure(f"expert {self.expert!r}: the latents are not finite after the last step")
         return latents

@@ -1,0 +1,176 @@
+"""What is drawn: the one place that lists what a request may say of its image, and checks it.
+
+Refusals name value, range and remedy.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.bundle.schema import DENSE, GUIDANCE, Latent, Manifest
+from runtime.cli.size import Size
+from runtime.errors import UsageError, nearest
+from runtime.text.tokenizer import check_prompt
+
+SEED = 2**64
+
+Float32 = npt.NDArray[np.float32]
+Code = int | Literal["dense"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationParams:
+    """What is drawn. None: the bundle's default.
+
+    `latents`, float32 [C, H, W], replace the noise of `seed`. `guidance` 1 switches guidance off, and
+    `negative_prompt` with it. `size` is (width, height) in pixels. `code` overrides the router.
+    """
+
+    negative_prompt: str = ""
+    seed: int = 0
+    latents: Float32 | None = field(default=None, compare=False)
+    steps: int | None = None
+    guidance: float | None = None
+    size: tuple[int, int] | None = None
+    solver: str | None = None
+    code: Code | None = None
+
+    def numbered(self, index: int) -> "GenerationParams":
+        """Return those of image `index` of several: its seed is `seed` + `index`. Raises `UsageError`."""
+        return replace(self, seed=check_seed(self.seed) + index)
+
+    def resolve(self, manifest: Manifest) -> "ResolvedParams":
+        """Fill in the bundle's defaults. Raises `UsageError`.
+
+        The solver's own table says whether it offers `steps`.
+        """
+        check_prompt(self.negative_prompt)
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        defaults, scale = manifest.defaults, manifest.decoder.scale
+        given["seed"] = check_seed(self.seed)
+        given["solver"] = _solver(defaults.solver if self.solver is None else self.solver, manifest)
+        given["steps"] = defaults.steps if self.steps is None else _integer(self.steps, "steps")
+        given["guidance"] = _guidance(defaults.guidance if self.guidance is None else self.guidance)
+        size = self.size
+        if size is None and self.latents is not None:
+            size = _latents_size(self.latents, scale)
+        if size is None:
+            size = manifest.latent.width * scale, manifest.latent.height * scale
+        given["size"] = size = _check_size(size, manifest.latent, scale)
+        if self.latents is not None:
+            shape = manifest.latent.channels, size.height // scale, size.width // scale
+            given["latents"] = _check_latents(self.latents, shape)
+        check_code(self.code, manifest.router.codes)
+        return ResolvedParams(**given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedParams(GenerationParams):
+    """Parameters that were checked against a bundle: only `latents` and `code` may be None."""
+
+    steps: int
+    guidance: float
+    size: Size
+    solver: str
+
+    @property
+    def expert(self) -> str | None:
+        """The name of the expert that was asked for; None leaves it to the router."""
+        return None if self.code is None else str(self.code)
+
+    def shape(self, manifest: Manifest) -> tuple[int, int, int]:
+        """The latents' shape, [C, H, W]."""
+        scale = manifest.decoder.scale
+        return manifest.latent.channels, self.size.height // scale, self.size.width // scale
+
+    def recorded(self) -> dict[str, Any]:
+        """What is worth telling of an image beside its routing, as plain values for JSON.
+
+        `seed` is None where latents were given.
+        """
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        told.update(told.pop("size")._asdict())
+        if told.pop("latents") is not None:
+            told["seed"] = None
+        del told["code"]  # the routing tells who made the image
+        return told
+
+
+def code_of(expert: str) -> Code:
+    """The code that asks for the expert of this name."""
+    return "dense" if expert == DENSE else int(expert)
+
+
+def check_code(code: Code | None, codes: int) -> None:
+    """Check a code that is asked for against how many there are. Raises `UsageError`."""
+    if code is None or code == DENSE:
+        return
+    if isinstance(code, bool) or not isinstance(code, int | np.integer) or not 0 <= code < codes:
+        raise UsageError(f"code {code!r}: give an integer from 0 to {codes - 1}, or {DENSE!r}")
+
+
+def check_seed(seed: int) -> int:
+    """`seed` if it is an integer from 0 to 2^64 - 1. Raises `UsageError`."""
+    if not 0 <= _integer(seed, "seed") < SEED:
+        raise UsageError(f"seed {seed}: every image's seed must be from 0 to 2^64 - 1")
+    return int(seed)
+
+
+def _solver(name: str, manifest: Manifest) -> str:
+    if name not in manifest.schedules:
+        offered = ", ".join(sorted(manifest.schedules))
+        raise UsageError(
+            f"solver {name!r}: this bundle has {offered}{nearest(str(name), manifest.schedules)}"
+        )
+    return name
+
+
+def _guidance(value: float) -> float:
+    if not _is_number(value) or not 0 <= value <= GUIDANCE:
+        raise UsageError(f"guidance {value!r}: give a number from 0 to {GUIDANCE:g}; 1 switches guidance off")
+    return float(value)
+
+
+def _check_size(size: tuple[int, int], latent: Latent, scale: int) -> Size:
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise UsageError(f"size {size!r}: give width and height in pixels")
+    low, high, multiple = latent.minimum * scale, latent.maximum * scale, latent.multiple * scale
+    for name, value in zip(("width", "height"), size, strict=True):
+        side = _integer(value, name)
+        if side % multiple or not low <= side <= high:
+            raise UsageError(f"{name} {side}: give a multiple of {multiple} from {low} to {high} pixels")
+    return Size(int(size[0]), int(size[1]))
+
+
+def _latents_size(latents: Float32, scale: int) -> tuple[int, int]:
+    """The (width, height) in pixels that start latents [C, H, W] ask for."""
+    if np.ndim(latents) < 2:
+        raise UsageError(f"latents with {np.ndim(latents)} dimensions: give [C, H, W]")
+    height, width = np.shape(latents)[-2:]
+    return width * scale, height * scale
+
+
+def _check_latents(latents: Float32, shape: tuple[int, int, int]) -> Float32:
+    if not isinstance(latents, np.ndarray) or latents.dtype != np.float32:
+        kind = getattr(latents, "dtype", type(latents).__name__)
+        raise UsageError(f"latents of {kind}: give a numpy array of float32")
+    if latents.shape != shape:
+        raise UsageError(f"latents of shape {latents.shape}: give {shape}, or another size")
+    if not np.isfinite(latents).all():
+        raise UsageError("latents: hold a value that is not finite")
+    return latents
+
+
+def _integer(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise UsageError(f"{name} {value!r}: give an integer")
+    return int(value)
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
