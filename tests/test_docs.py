@@ -1,6 +1,8 @@
 """README and docs/ lead somewhere, name commands that are there, and say what was measured."""
 
 import ast
+import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -137,6 +139,48 @@ def test_readme_has_commands() -> None:
 def test_serving_lists_every_option() -> None:
     table = (ROOT / "docs/SERVING.md").read_text(encoding="utf-8").split("\n| option |")[1].split("\n\n")[0]
     assert set(re.findall(r"--[a-z][\w-]*", table)) >= options("runtime.serve") - {"--help"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in HISTORY], ids=name)
+def test_paths_exist(page: Path) -> None:
+    """A path in backticks leads to a file of the tree: whole, without `.py`, or as a pattern."""
+    top = "|".join((*PRODUCT, "bench", "cpp", "docs", "examples", "tests"))
+    for path in re.findall(rf"`((?:{top})/[\w./*-]+)`", page.read_text(encoding="utf-8")):
+        assert [*ROOT.glob(path), *ROOT.glob(f"{path}.py")], f"{name(page)} names {path}, which is not there"
+
+
+def snippets(page: Path) -> list[ast.Module]:
+    """A page's programs in Python."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return [compile(code, name(page), "exec", flags=flags) for code in found]
+
+
+def parameters(call: ast.Call, known: dict[str, Any]) -> set[str]:
+    """The names of arguments that a call may give; empty where nothing is known of what it calls."""
+    if isinstance(call.func, ast.Name):
+        called = [known[call.func.id]] if call.func.id in known else []
+        if call.func.id == "pipeline":
+            called = [known["Pipeline"].__call__]
+    else:
+        method = getattr(call.func, "attr", "")
+        called = [getattr(owner, method) for owner in known.values() if hasattr(owner, method)]
+    return {each for one in called for each in inspect.signature(one).parameters}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=name)
+def test_programs_use_what_is_there(page: Path) -> None:
+    for tree in snippets(page):
+        known: dict[str, Any] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in PRODUCT:
+                module = importlib.import_module(str(node.module))
+                known |= {alias.name: getattr(module, alias.name) for alias in node.names}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and (offered := parameters(node, known)):
+                given = {keyword.arg for keyword in node.keywords}
+                assert given <= offered, f"{name(page)}: {ast.unparse(node)}"
 
 
 def decimals(text: str) -> list[str]:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def commands() -> list[str]:
-    """What the section says to type, in order, as it stands there."""
+    """Return the commands of the section, in order, as they stand there."""
     text = (ROOT / "docs/CPP.md").read_text(encoding="utf-8")
     section = text.split("\n## Build it and draw\n")[1].split("\n## ")[0]
     return [line[4:] for line in section.splitlines() if re.match(r"    \S", line)]
