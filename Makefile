@@ -7,7 +7,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PART   ?= tests
 
-.PHONY: demo test check fault slow browser gpu cpp cpp-sanitized cpp-fuzz sd21 default ablations clean
+.PHONY: demo test check docs fault slow browser gpu cpp cpp-sanitized cpp-fuzz sd21 default ablations clean
 
 demo: $(VENV)/demo.ready
 	$(RUN) -m export.build --codes all --out bundle
@@ -25,6 +25,10 @@ check: $(VENV)/dev.ready
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest -q -s tests/test_structure.py
+
+# The site of docs/, in build/site. A dead link, or a page that no menu names, fails.
+docs: $(VENV)/docs.ready
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 fault: $(VENV)/dev.ready
 	$(RUN) -m pytest -q -m fault --timeout 3600
@@ -51,7 +55,7 @@ cpp-sanitized: build/cpp-address/built build/cpp-thread/built
 	ctest --test-dir build/cpp-thread --output-on-failure -R "scheduling|service|api"
 	APTP_CPP_BUILD=build/cpp-thread $(RUN) -m pytest -q -m cpp --timeout 3600 tests/cpp/test_soak.py
 
-# Bytes that nobody meant, for so many seconds each, against the manifest's reader and the tokenizer (clang).
+# Fuzz the manifest reader and the tokenizer with libFuzzer, SECONDS each (clang).
 SECONDS ?= 60
 cpp-fuzz: build/cpp-fuzz/built
 	for fuzzer in build/cpp-fuzz/fuzz_*; do $$fuzzer -max_total_time=$(SECONDS) || exit 1; done
@@ -109,6 +113,10 @@ $(VENV)/dev.ready: pyproject.toml constraints.txt
 $(VENV)/browser.ready: pyproject.toml constraints.txt
 	$(call install,cpu$(comma)build$(comma)dev$(comma)browser)
 	touch $@ $(VENV)/dev.ready $(VENV)/demo.ready
+
+$(VENV)/docs.ready: pyproject.toml constraints.txt
+	$(call install,docs)
+	touch $@
 
 comma := ,
 define install

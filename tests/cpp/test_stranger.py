@@ -1,4 +1,4 @@
-"""A stranger follows the README's C++ section word for word, and gets images, by tool and by example."""
+"""A stranger follows docs/CPP.md word for word, and gets images, by tool and by example."""
 
 import os
 import re
@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def commands() -> list[str]:
-    """What the section says to type, in order, as it stands there."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.split("\n## Use it from C++\n")[1].split("\n## ")[0]
+    """Return the commands of the section, in order, as they stand there."""
+    text = (ROOT / "docs/CPP.md").read_text(encoding="utf-8")
+    section = text.split("\n## Build it and draw\n")[1].split("\n## ")[0]
     return [line[4:] for line in section.splitlines() if re.match(r"    \S", line)]
 
 
