@@ -255,7 +255,8 @@ def test_a_damaged_bundle_makes_nothing(copy_path: Path, tmp_path: Path) -> None
 def process(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, which writes no file longer than `limit` bytes."""
     bound = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))" if limit else ""
-    code = f"import resource; {bound}\nfrom runtime.cli.parser import run\nfrom runtime.generate.__main__ import main\nrun(main)"
+    start = "from runtime.cli.parser import run\nfrom runtime.generate.__main__ import main\nrun(main)"
+    code = f"import resource; {bound}\n{start}"
     command = [sys.executable, *(["-c", code] if limit else ["-m", "runtime.generate"]), *arguments]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(cwd)}
     return subprocess.run(
