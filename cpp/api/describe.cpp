@@ -15,23 +15,23 @@ nlohmann::json or_null(const std::optional<Value>& value) {
 }  // namespace
 
 std::string describe(const Generated& generated) {
-    const Choice& choice = generated.choice;
-    const Settings& settings = generated.settings;
+    const RoutingDecision& choice = generated.choice;
+    const ResolvedParams& params = generated.params;
     const nlohmann::json described = {
         {"prompt", generated.prompt},
-        {"seed", or_null(generated.seed)},
+        {"seed", or_null(params.seed)},
         {"expert", choice.expert},
         {"code", or_null(choice.code)},
         {"margin", or_null(choice.margin)},
         {"fell_back", choice.fell_back},
         {"distance", or_null(choice.distance)},
         {"unfamiliar", choice.unfamiliar},
-        {"solver", settings.solver},
-        {"steps", settings.steps},
-        {"guidance", settings.guidance},
-        {"height", settings.height},
-        {"width", settings.width},
-        {"negative_prompt", settings.negative_prompt},
+        {"solver", params.solver},
+        {"steps", params.steps},
+        {"guidance", params.guidance},
+        {"height", params.height},
+        {"width", params.width},
+        {"negative_prompt", params.negative_prompt},
         {"dropped_tokens", generated.dropped_tokens},
         {"negative_dropped_tokens", generated.negative_dropped_tokens},
         {"blank", generated.blank},

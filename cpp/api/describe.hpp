@@ -7,7 +7,7 @@
 
 namespace aptp::api {
 
-// The settings and the choice of an image as JSON with sorted keys: those that the Python runtime writes.
+// The parameters and the choice of an image as JSON with sorted keys: those that the Python runtime writes.
 std::string describe(const Generated& generated);
 
 }  // namespace aptp::api

@@ -27,7 +27,7 @@ public:
     void hear(const Event& event) noexcept;
 
     // The ticket that it was given, unless it has ended; it is taken back at once where that was asked for already.
-    void admitted(const std::shared_ptr<Host>& host, const TicketPtr& ticket);
+    void admitted(const std::shared_ptr<RuntimeCore>& core, const TicketPtr& ticket);
 
     void cancel();
 
@@ -61,7 +61,7 @@ private:
     void* const user_;
     mutable std::mutex mutex_;  // over all that follows
     std::condition_variable ended_;
-    std::weak_ptr<Host> host_;
+    std::weak_ptr<RuntimeCore> core_;
     TicketPtr ticket_;  // until it has ended
     bool cancelled_ = false;
     aptp_status status_ = APTP_PENDING;
@@ -77,15 +77,15 @@ bool is_called_back() noexcept;
 // A bundle that was opened, and the texts that were handed out, which live until it is closed.
 class OpenBundle {
 public:
-    explicit OpenBundle(std::shared_ptr<Host> host) : host_(std::move(host)) {}
+    explicit OpenBundle(std::shared_ptr<RuntimeCore> core) : core_(std::move(core)) {}
 
-    const std::shared_ptr<Host>& host() const noexcept { return host_; }
+    const std::shared_ptr<RuntimeCore>& core() const noexcept { return core_; }
 
     // The text for as long as the handle lives.
     const char* keep(const std::string& text);
 
 private:
-    const std::shared_ptr<Host> host_;
+    const std::shared_ptr<RuntimeCore> core_;
     std::mutex mutex_;
     std::set<std::string> texts_;
 };

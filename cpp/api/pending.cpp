@@ -7,6 +7,7 @@
 #include "api/guard.hpp"
 #include "api/handles.hpp"
 #include "images/png.hpp"
+#include "service/request.hpp"
 
 namespace aptp::api {
 
@@ -94,7 +95,7 @@ bool Pending::note(const Event& event) {
         message_ = failed->message;
     }
     if (status_ == APTP_PENDING) return false;
-    if (ticket_ && status_ != APTP_OK) progress_.done = static_cast<std::int64_t>(job_of(*ticket_).done());
+    if (ticket_ && status_ != APTP_OK) progress_.done = static_cast<std::int64_t>(request_of(*ticket_).done());
     ended_.notify_all();
     return true;
 }
@@ -108,30 +109,30 @@ void Pending::call_back(const Event& event) noexcept {
     --callbacks;
 }
 
-void Pending::admitted(const std::shared_ptr<Host>& host, const TicketPtr& ticket) {
+void Pending::admitted(const std::shared_ptr<RuntimeCore>& core, const TicketPtr& ticket) {
     bool cancelled = false;
     {
         const std::lock_guard lock(mutex_);
-        progress_.total = static_cast<std::int64_t>(job_of(*ticket).order().course->rows.size());
+        progress_.total = static_cast<std::int64_t>(request_of(*ticket).steps()->rows.size());
         if (status_ == APTP_OK) progress_.done = progress_.total;
         if (status_ != APTP_PENDING) return;
-        host_ = host;
+        core_ = core;
         ticket_ = ticket;
         cancelled = cancelled_;
     }
-    if (cancelled) host->service().cancel(ticket);
+    if (cancelled) core->dispatcher().cancel(ticket);
 }
 
 void Pending::cancel() {
-    std::shared_ptr<Host> host;
+    std::shared_ptr<RuntimeCore> core;
     TicketPtr ticket;
     {
         const std::lock_guard lock(mutex_);
         cancelled_ = true;
-        host = host_.lock();
+        core = core_.lock();
         ticket = ticket_;
     }
-    if (host && ticket) host->service().cancel(ticket);
+    if (core && ticket) core->dispatcher().cancel(ticket);
 }
 
 void Pending::detach() {
@@ -172,7 +173,7 @@ std::string Pending::message() const {
 aptp_progress Pending::progress() const {
     const std::lock_guard lock(mutex_);
     aptp_progress progress = progress_;
-    if (ticket_) progress.done = static_cast<std::int64_t>(job_of(*ticket_).done());
+    if (ticket_) progress.done = static_cast<std::int64_t>(request_of(*ticket_).done());
     return progress;
 }
 
@@ -184,8 +185,8 @@ std::shared_ptr<const Generated> Pending::image() const {
 const std::vector<std::uint8_t>& Pending::png() {
     const std::lock_guard lock(mutex_);
     if (png_.empty()) {
-        const auto height = static_cast<std::uint32_t>(image_->settings.height);
-        const auto width = static_cast<std::uint32_t>(image_->settings.width);
+        const auto height = static_cast<std::uint32_t>(image_->params.height);
+        const auto width = static_cast<std::uint32_t>(image_->params.width);
         png_ = encode_png(image_->pixels.data(), height, width, describe(*image_));
     }
     return png_;

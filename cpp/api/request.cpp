@@ -14,34 +14,34 @@ using namespace aptp::api;
 
 namespace {
 
-Wanted wanted_of(const aptp_request_options& options) {
-    Wanted wanted;
-    if (options.negative_prompt != nullptr) wanted.settings.negative_prompt = options.negative_prompt;
-    if (options.solver != nullptr) wanted.settings.solver = options.solver;
-    if (options.code != nullptr) wanted.code = options.code;
-    wanted.seed = options.seed;
-    wanted.settings.steps = or_default(options.steps);
-    wanted.settings.height = or_default(options.height);
-    wanted.settings.width = or_default(options.width);
-    wanted.settings.guidance = or_unset(options.guidance);
-    if (options.latents != nullptr) {
-        wanted.latents =
-            StartLatents{{options.latents_channels, options.latents_height, options.latents_width}, options.latents};
+GenerationParams params_of(const aptp_request_options& asked) {
+    GenerationParams params;
+    params.negative_prompt = or_default(asked.negative_prompt).value_or("");
+    params.solver = or_default(asked.solver);
+    params.code = or_default(asked.code);
+    params.seed = asked.seed;
+    params.steps = or_default(asked.steps);
+    params.height = or_default(asked.height);
+    params.width = or_default(asked.width);
+    params.guidance = or_unset(asked.guidance);
+    if (asked.latents != nullptr) {
+        params.latents =
+            StartLatents{{asked.latents_channels, asked.latents_height, asked.latents_width}, asked.latents};
     }
-    return wanted;
+    return params;
 }
 
-Wish wish_of(const aptp_request_options& options) {
-    if ((options.wants & ~(APTP_WANT_STEPS | APTP_WANT_LATENTS)) != 0) {
-        throw Failure(Status::usage, "wants " + std::to_string(options.wants) + ": give a sum of APTP_WANT_...");
+RequestOptions options_of(const aptp_request_options& asked) {
+    if ((asked.wants & ~(APTP_WANT_STEPS | APTP_WANT_LATENTS)) != 0) {
+        throw Failure(Status::usage, "wants " + std::to_string(asked.wants) + ": give a sum of APTP_WANT_...");
     }
-    Wish wish;
-    wish.priority = options.priority;
-    wish.seconds = or_unset(options.deadline);
-    wish.steps = (options.wants & APTP_WANT_STEPS) != 0;
-    wish.previews = options.previews;
-    wish.latents = (options.wants & APTP_WANT_LATENTS) != 0;
-    return wish;
+    RequestOptions options;
+    options.priority = asked.priority;
+    options.deadline = or_unset(asked.deadline);
+    options.every_step = (asked.wants & APTP_WANT_STEPS) != 0;
+    options.previews = asked.previews;
+    options.latents = (asked.wants & APTP_WANT_LATENTS) != 0;
+    return options;
 }
 
 // What became of a request, for this thread's `aptp_error` too.
@@ -50,11 +50,11 @@ aptp_status ended(const Pending& pending, aptp_status status) {
 }
 
 aptp_image to_c(const Generated& image) {
-    const auto& [choice, settings] = std::tie(image.choice, image.settings);
+    const auto& [choice, params] = std::tie(image.choice, image.params);
     aptp_image told = APTP_IMAGE_INIT;
     told.pixels = image.pixels.data();
-    told.height = settings.height;
-    told.width = settings.width;
+    told.height = params.height;
+    told.width = params.width;
     told.blank = image.blank ? 1 : 0;
     told.expert = choice.expert.c_str();
     told.code = choice.code.value_or(-1);
@@ -63,11 +63,11 @@ aptp_image to_c(const Generated& image) {
     told.unfamiliar = choice.unfamiliar ? 1 : 0;
     told.margin = choice.margin.value_or(NOTHING);
     told.distance = choice.distance.value_or(NOTHING);
-    told.solver = settings.solver.c_str();
-    told.steps = settings.steps;
-    told.guidance = settings.guidance;
-    told.seeded = image.seed ? 1 : 0;
-    told.seed = image.seed.value_or(0);
+    told.solver = params.solver.c_str();
+    told.steps = params.steps;
+    told.guidance = params.guidance;
+    told.seeded = params.seed ? 1 : 0;
+    told.seed = params.seed.value_or(0);
     told.dropped_tokens = image.dropped_tokens;
     told.negative_dropped_tokens = image.negative_dropped_tokens;
     told.milliseconds = image.milliseconds;
@@ -81,10 +81,10 @@ aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_re
     return guarded([&] {
         given(request, "request") = nullptr;
         given(prompt, "prompt");
-        const std::shared_ptr<Host> host = runtimes().find(runtime)->host();
+        const std::shared_ptr<RuntimeCore> core = runtimes().find(runtime)->core();
         const auto asked = read<aptp_request_options>(options, APTP_REQUEST_OPTIONS_INIT, "options");
-        const Wanted wanted = wanted_of(asked);
-        const Wish wish = wish_of(asked);
+        const GenerationParams params = params_of(asked);
+        const RequestOptions how = options_of(asked);
         aptp_request* const handle = requests().fresh();
         const auto pending = std::make_shared<Pending>(handle, asked.on_event, asked.user);
         const auto hear = [pending](const Event& event) { pending->hear(event); };
@@ -93,7 +93,7 @@ aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_re
         requests().add(handle, pending);
         *request = handle;
         try {
-            pending->admitted(host, host->submit(prompt, wanted, hear, wish));
+            pending->admitted(core, core->submit(prompt, params, hear, how));
         } catch (...) {
             *request = nullptr;
             requests().take(handle);

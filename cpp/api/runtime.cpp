@@ -15,7 +15,7 @@ using namespace aptp::api;
 
 namespace {
 
-std::shared_ptr<Host> host_of(const aptp_runtime* runtime) { return runtimes().find(runtime)->host(); }
+std::shared_ptr<RuntimeCore> core_of(const aptp_runtime* runtime) { return runtimes().find(runtime)->core(); }
 
 void refuse_in_callbacks(const char* doing) {
     if (is_called_back()) {
@@ -35,17 +35,17 @@ ModelsOptions models_options(const aptp_open_options& options) {
     return models;
 }
 
-HostOptions host_options(const aptp_open_options& options) {
-    HostOptions host;
-    host.max_running = or_default(options.max_running);
-    host.max_queued = or_default(options.max_queued);
-    host.memory = or_default(options.memory);
+RuntimeCoreOptions core_options(const aptp_open_options& options) {
+    RuntimeCoreOptions core;
+    core.max_running = or_default(options.max_running);
+    core.max_queued = or_default(options.max_queued);
+    core.memory = or_default(options.memory);
     if (options.on_log != nullptr) {
-        host.log = [hear = options.on_log, user = options.user](const std::string& message, bool unforeseen) {
+        core.log = [hear = options.on_log, user = options.user](const std::string& message, bool unforeseen) {
             hear(user, unforeseen ? APTP_ERROR : APTP_WARNING, message.c_str());
         };
     }
-    return host;
+    return core;
 }
 
 aptp_expert_state to_c(Presence presence) {
@@ -73,10 +73,10 @@ aptp_status aptp::api::open(const char* path, const aptp_open_options* options, 
         const auto open_path = [opener, models = models_options(asked)](const std::string& place) {
             return opener(place, models);
         };
-        const auto host = std::make_shared<Host>(path, open_path, host_options(asked));
-        if (asked.warm != 0) host->warm();
+        const auto core = std::make_shared<RuntimeCore>(path, open_path, core_options(asked));
+        if (asked.warm != 0) core->warm();
         aptp_runtime* const handle = runtimes().fresh();
-        runtimes().add(handle, std::make_shared<OpenBundle>(host));
+        runtimes().add(handle, std::make_shared<OpenBundle>(core));
         *runtime = handle;
         return APTP_OK;
     });
@@ -90,8 +90,8 @@ aptp_status aptp_close(aptp_runtime* runtime) {
     return guarded([&] {
         if (runtime == nullptr) return APTP_OK;
         refuse_in_callbacks("closing");
-        // Closed now, also where another call or a request's handle holds the host for a moment longer.
-        runtimes().take(runtime)->host()->service().close();
+        // Closed now, also where another call or a request's handle holds the core for a moment longer.
+        runtimes().take(runtime)->core()->dispatcher().close();
         return APTP_OK;
     });
 }
@@ -101,21 +101,21 @@ aptp_status aptp_drain(aptp_runtime* runtime, double seconds) {
         refuse_in_callbacks("draining");
         if (std::isnan(seconds)) throw Failure(Status::usage, "seconds nan: give a number, or APTP_FOREVER");
         const auto limit = seconds == APTP_FOREVER ? std::nullopt : std::optional(std::max(seconds, 0.0));
-        if (host_of(runtime)->service().drain(limit)) return APTP_OK;
+        if (core_of(runtime)->dispatcher().drain(limit)) return APTP_OK;
         return fail(APTP_DEADLINE_EXCEEDED, "the time to drain passed before all requests were done");
     });
 }
 
 aptp_status aptp_reload(aptp_runtime* runtime, const char* path) {
     return guarded([&] {
-        host_of(runtime)->reload(or_default(path));
+        core_of(runtime)->reload(or_default(path));
         return APTP_OK;
     });
 }
 
 aptp_status aptp_free_engines(aptp_runtime* runtime) {
     return guarded([&] {
-        host_of(runtime)->service().evict([](Key) { return true; });
+        core_of(runtime)->dispatcher().evict([](Key) { return true; });
         return APTP_OK;
     });
 }
@@ -123,7 +123,7 @@ aptp_status aptp_free_engines(aptp_runtime* runtime) {
 aptp_status aptp_route_prompt(aptp_runtime* runtime, const char* prompt, aptp_route* route) {
     return guarded([&] {
         given(prompt, "prompt");
-        const Route found = host_of(runtime)->route(prompt);
+        const RouterOutput found = core_of(runtime)->route(prompt);
         aptp_route told = APTP_ROUTE_INIT;
         told.code = found.code;
         told.margin = found.margin.value_or(NOTHING);
@@ -136,7 +136,7 @@ aptp_status aptp_route_prompt(aptp_runtime* runtime, const char* prompt, aptp_ro
 aptp_status aptp_info(aptp_runtime* runtime, aptp_bundle_info* info) {
     return guarded([&] {
         const auto opened = runtimes().find(runtime);
-        const auto models = opened->host()->models();
+        const auto models = opened->core()->models();
         const Manifest& manifest = models->manifest();
         const std::int64_t scale = manifest.decoder.scale;
         aptp_bundle_info told = APTP_BUNDLE_INFO_INIT;
@@ -161,7 +161,7 @@ aptp_status aptp_info(aptp_runtime* runtime, aptp_bundle_info* info) {
 
 aptp_status aptp_get_status(aptp_runtime* runtime, aptp_runtime_status* status) {
     return guarded([&] {
-        const ServiceStatus now = host_of(runtime)->status();
+        const RuntimeStatus now = core_of(runtime)->status();
         aptp_runtime_status told = APTP_RUNTIME_STATUS_INIT;
         told.queued = static_cast<std::int64_t>(now.queued);
         told.running = static_cast<std::int64_t>(now.running);
@@ -185,7 +185,7 @@ aptp_status aptp_get_status(aptp_runtime* runtime, aptp_runtime_status* status) 
 aptp_status aptp_expert(aptp_runtime* runtime, int64_t index, aptp_expert_status* status) {
     return guarded([&] {
         const auto opened = runtimes().find(runtime);
-        const ServiceStatus now = opened->host()->status();
+        const RuntimeStatus now = opened->core()->status();
         const auto count = static_cast<std::int64_t>(now.experts.size());
         if (index < 0 || index >= count) {
             throw Failure(Status::usage,

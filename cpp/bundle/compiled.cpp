@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <set>
 
-#include "files/verified.hpp"
 #include "files/sha256.hpp"
+#include "files/verified.hpp"
 
 namespace aptp::compiled {
 namespace {
@@ -63,7 +63,7 @@ std::vector<std::string> supernets(const ExpertEntry& expert) {
     return found;
 }
 
-bool are_all_kept(const Gates& gates) {
+bool are_all_kept(const SupernetGates& gates) {
     const std::vector<float> kept = gates.kept();
     return std::all_of(kept.begin(), kept.end(), [](float gate) { return gate == 1.0F; });
 }
@@ -71,7 +71,7 @@ bool are_all_kept(const Gates& gates) {
 }  // namespace
 
 std::string identity(const CompiledEntry& entry, const ModelEntry& model, const Table<FileEntry>& files,
-                     const Gates* gates) {
+                     const SupernetGates* gates) {
     std::string lines = "kind " + entry.kind + "\nprecision " + entry.precision + "\nmodel " + model.identity + "\n";
     for (const std::string& path : model.paths()) lines += "file " + files.find(path)->second.sha256 + "\n";
     if (entry.kind == SUPERNET && gates != nullptr) {
@@ -98,8 +98,8 @@ CompiledEntry parse(Fields& fields) {
     return entry;
 }
 
-Gates parse_gates(Fields& fields) {
-    Gates gates{fields.integer("count", 1, MOST_GATES), fields.text("bits")};
+SupernetGates parse_gates(Fields& fields) {
+    SupernetGates gates{fields.integer("count", 1, MOST_GATES), fields.text("bits")};
     const std::int64_t digits = (gates.count + 3) / 4;
     const bool has_digits = static_cast<std::int64_t>(gates.bits.size()) == digits &&
                             gates.bits.find_first_not_of("0123456789abcdef") == std::string::npos;
@@ -140,7 +140,7 @@ void check(const ExpertEntry& expert, const Table<FileEntry>& files, const std::
 
 void check_supernets(const Table<ExpertEntry>& experts) {
     const ExpertEntry& first = experts.begin()->second;
-    const Gates* gates = nullptr;  // of the first expert that has any
+    const SupernetGates* gates = nullptr;  // of the first expert that has any
     for (const auto& [name, expert] : experts) {
         if (gates == nullptr && expert.gates) gates = &*expert.gates;
         const std::string where = "manifest.experts " + repr(name);

@@ -6,9 +6,9 @@
 #include <set>
 
 #include "bundle/compiled.hpp"
+#include "bundle/references.hpp"
 #include "files/strict_json.hpp"
 #include "files/verified.hpp"
-#include "bundle/references.hpp"
 
 namespace aptp {
 namespace {
@@ -45,8 +45,8 @@ int parse_version(const std::string& version) {
     return minor;
 }
 
-Source parse_source(Fields fields) {
-    Source source{fields.text("name"), fields.digest("checkpoint"), fields.flag("trained")};
+BundleSource parse_source(Fields fields) {
+    BundleSource source{fields.text("name"), fields.digest("checkpoint"), fields.flag("trained")};
     fields.close();
     return source;
 }
@@ -167,8 +167,8 @@ ConditioningEntry parse_conditioning(Fields& fields) {
     return entry;
 }
 
-Unfamiliar parse_unfamiliar(Fields fields) {
-    Unfamiliar unfamiliar{fields.number("beyond"), fields.text("expert")};
+OutOfDistribution parse_unfamiliar(Fields fields) {
+    OutOfDistribution unfamiliar{fields.number("beyond"), fields.text("expert")};
     if (unfamiliar.beyond <= 0) throw fields.error("beyond", "must be above 0");
     fields.close();
     return unfamiliar;

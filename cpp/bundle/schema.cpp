@@ -11,7 +11,7 @@ std::vector<std::string> ModelEntry::paths() const {
     return found;
 }
 
-std::vector<float> Gates::kept() const {
+std::vector<float> SupernetGates::kept() const {
     std::vector<float> found;
     found.reserve(static_cast<std::size_t>(count));
     for (const char character : bits) {

@@ -19,7 +19,7 @@ inline constexpr double GUIDANCE = 1000.0;           // the most that a request 
 inline constexpr const char* SUPERNET = "supernet";  // the kind of engine that is every expert
 
 // Where the weights come from; `trained` is false for random ones.
-struct Source {
+struct BundleSource {
     std::string name;
     std::string checkpoint;
     bool trained = false;
@@ -63,7 +63,7 @@ struct Range {
 };
 
 // A code as the supernet takes it: `count` gates, four to a hexadecimal digit, highest bit first.
-struct Gates {
+struct SupernetGates {
     std::int64_t count = 0;
     std::string bits;
 
@@ -110,7 +110,7 @@ struct ConditioningEntry {
 };
 
 // Prompts whose distance from those of the training is above `beyond` go to `expert`.
-struct Unfamiliar {
+struct OutOfDistribution {
     double beyond = 0;
     std::string expert;
 };
@@ -123,7 +123,7 @@ struct RouterEntry {
     std::int64_t codes = 0;
     double tie = 0;
     std::optional<std::string> fallback;
-    std::optional<Unfamiliar> unfamiliar;
+    std::optional<OutOfDistribution> unfamiliar;
 };
 
 // Latents to images, `scale` pixels per latent. `preview` holds a row for red, green and blue each: what they take of
@@ -161,7 +161,7 @@ struct ExpertEntry {
     std::int64_t macs = 0;
     std::vector<Earned> earned;
     std::vector<CompiledEntry> compiled;
-    std::optional<Gates> gates;
+    std::optional<SupernetGates> gates;
 };
 
 // A solver's table; `rows[n - 1]` rows for n steps, 0 where n is not offered.
@@ -176,7 +176,7 @@ struct ScheduleEntry {
 struct Manifest {
     std::string version;
     Table<std::string> producer;
-    Source source;
+    BundleSource source;
     Defaults defaults;
     Latent latent;
     std::vector<EncoderEntry> encoders;  // in the manifest's order, no two of one name

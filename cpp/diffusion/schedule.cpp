@@ -69,33 +69,33 @@ std::shared_ptr<const Solver> Solver::load(const Bundle& bundle, const std::stri
     return std::make_shared<const Solver>(name, entry, bundle.files().read(entry.table));
 }
 
-std::shared_ptr<const Course> Solver::course(std::int64_t steps) const {
+std::shared_ptr<const SolverSteps> Solver::steps(std::int64_t count) const {
     const std::lock_guard lock(mutex_);
-    std::shared_ptr<const Course>& found = courses_[steps];
+    std::shared_ptr<const SolverSteps>& found = read_[count];
     if (!found) {
         try {
-            found = std::make_shared<const Course>(read(steps));
+            found = std::make_shared<const SolverSteps>(read(count));
         } catch (...) {
-            courses_.erase(steps);
+            read_.erase(count);
             throw;
         }
     }
     return found;
 }
 
-Course Solver::read(std::int64_t steps) const {
-    const auto number = static_cast<std::size_t>(steps);
-    if (steps < 1 || number > entry_.rows.size() || entry_.rows[number - 1] == 0) {
-        throw Failure(Status::usage, "steps " + std::to_string(steps) + ": solver " + repr(name_) + " offers " +
+SolverSteps Solver::read(std::int64_t count) const {
+    const auto number = static_cast<std::size_t>(count);
+    if (count < 1 || number > entry_.rows.size() || entry_.rows[number - 1] == 0) {
+        throw Failure(Status::usage, "steps " + std::to_string(count) + ": solver " + repr(name_) + " offers " +
                                          offered(entry_.rows) + "; choose one of these");
     }
     const auto window = static_cast<std::size_t>(entry_.window);
     const std::size_t width = 4 + 2 * window;
-    const auto before = std::accumulate(entry_.rows.begin(), entry_.rows.begin() + (steps - 1), std::int64_t{0});
+    const auto before = std::accumulate(entry_.rows.begin(), entry_.rows.begin() + (count - 1), std::int64_t{0});
     const float* values = table_.data() + width * static_cast<std::size_t>(before);
-    Course course;
-    course.noise_scale = static_cast<float>(entry_.noise_scale[number - 1]);
-    course.window = window;
+    SolverSteps found;
+    found.noise_scale = static_cast<float>(entry_.noise_scale[number - 1]);
+    found.window = window;
     for (std::size_t index = 0; index < static_cast<std::size_t>(entry_.rows[number - 1]); ++index, values += width) {
         Row row{values[0],
                 values[1],
@@ -105,11 +105,11 @@ Course Solver::read(std::int64_t steps) const {
                 values[3 + 2 * window]};
         if (reads_beyond(row.states, index) || reads_beyond(row.outputs, index)) {
             throw Failure(Status::manifest, entry_.table + ": row " + std::to_string(index) + " for " +
-                                                std::to_string(steps) + " steps reads before the first row");
+                                                std::to_string(count) + " steps reads before the first row");
         }
-        course.rows.push_back(std::move(row));
+        found.rows.push_back(std::move(row));
     }
-    return course;
+    return found;
 }
 
 }  // namespace aptp

@@ -31,13 +31,13 @@ struct Row {
 };
 
 // The rows of one solver at one step count, and what the start noise is multiplied by.
-struct Course {
+struct SolverSteps {
     std::vector<Row> rows;
     float noise_scale = 1;
     std::size_t window = 1;
 };
 
-// One solver's table, from which the course for any offered step count is read. Any thread may ask.
+// One solver's table, from which the rows for any offered step count are read. Any thread may ask.
 class Solver {
 public:
     // `data` is the table's file. Throws Failure (manifest) for a value that is not finite.
@@ -46,19 +46,19 @@ public:
     // Read the table of the solver `name`, which the manifest has. Throws Failure (manifest, integrity).
     static std::shared_ptr<const Solver> load(const Bundle& bundle, const std::string& name);
 
-    // The rows for `steps` steps. Throws Failure (usage) where the solver does not offer them.
-    std::shared_ptr<const Course> course(std::int64_t steps) const;
+    // The rows for `count` steps. Throws Failure (usage) where the solver does not offer them.
+    std::shared_ptr<const SolverSteps> steps(std::int64_t count) const;
 
     const std::string& name() const noexcept { return name_; }
 
 private:
-    Course read(std::int64_t steps) const;
+    SolverSteps read(std::int64_t count) const;
 
     std::string name_;
     ScheduleEntry entry_;
     std::vector<float> table_;
-    mutable std::mutex mutex_;  // over courses_
-    mutable std::map<std::int64_t, std::shared_ptr<const Course>> courses_;
+    mutable std::mutex mutex_;  // over read_
+    mutable std::map<std::int64_t, std::shared_ptr<const SolverSteps>> read_;
 };
 
 }  // namespace aptp

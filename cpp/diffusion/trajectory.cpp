@@ -43,20 +43,20 @@ private:
 
 }  // namespace
 
-Trajectory::Trajectory(std::shared_ptr<const Course> course, const float* noise, std::size_t size)
-    : course_(std::move(course)),
+Trajectory::Trajectory(std::shared_ptr<const SolverSteps> steps, const float* noise, std::size_t size)
+    : steps_(std::move(steps)),
       size_(size),
       stride_(size + PADDING),
-      states_((course_->window + 1) * stride_),
-      outputs_(course_->window * stride_) {
-    arithmetic().multiply(noise, course_->noise_scale, states_.data(), size);
+      states_((steps_->window + 1) * stride_),
+      outputs_(steps_->window * stride_) {
+    arithmetic().multiply(noise, steps_->noise_scale, states_.data(), size);
 }
 
 void Trajectory::write_input(float* out) const { arithmetic().multiply(latents(), row().input_scale, out, size_); }
 
 void Trajectory::advance(const float* given, const float* negative, float guidance) {
-    float* model = outputs_.data() + (position_ % course_->window) * stride_;
-    float* total = states_.data() + ((position_ + 1) % (course_->window + 1)) * stride_;
+    float* model = outputs_.data() + (position_ % steps_->window) * stride_;
+    float* total = states_.data() + ((position_ + 1) % (steps_->window + 1)) * stride_;
     Sum sum;
     for (const Term& term : row().states) sum.add(state(position_ - term.back), term.coefficient);
     for (const Term& term : row().outputs) sum.add(output(position_ - term.back), term.coefficient);
@@ -79,7 +79,7 @@ bool Trajectory::is_finite() const {
 
 void Trajectory::estimate(float* out) const {
     const std::size_t last = position_ - 1;
-    const Row& walked = course_->rows[last];
+    const Row& walked = steps_->rows[last];
     Sum sum;
     if (walked.of_state != 0) sum.add(state(last), walked.of_state);
     if (walked.of_output != 0) sum.add(output(last), walked.of_output);
@@ -87,11 +87,11 @@ void Trajectory::estimate(float* out) const {
 }
 
 const float* Trajectory::state(std::size_t position) const noexcept {
-    return states_.data() + (position % (course_->window + 1)) * stride_;
+    return states_.data() + (position % (steps_->window + 1)) * stride_;
 }
 
 const float* Trajectory::output(std::size_t position) const noexcept {
-    return outputs_.data() + (position % course_->window) * stride_;
+    return outputs_.data() + (position % steps_->window) * stride_;
 }
 
 }  // namespace aptp

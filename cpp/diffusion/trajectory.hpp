@@ -1,4 +1,5 @@
-// Walking one image's latents along a course: float32, left to right, every product and sum rounded on its own.
+// Walking one image's latents along the rows of a solver: float32, left to right, every product and sum rounded on its
+// own.
 #pragma once
 
 #include <cstddef>
@@ -9,22 +10,23 @@
 
 namespace aptp {
 
-// One image's latents on their way along a course. All arrays are `size` floats, [C, H, W] in C order. States and
-// outputs of the last steps live in rings as long as the window asks, and are never copied. One thread at a time.
+// One image's latents on their way along the rows of a solver. All arrays are `size` floats, [C, H, W] in C order.
+// States and outputs of the last steps live in rings as long as the window asks, and are never copied. One thread at a
+// time.
 class Trajectory {
 public:
     // `noise` is read here, and not kept.
-    Trajectory(std::shared_ptr<const Course> course, const float* noise, std::size_t size);
+    Trajectory(std::shared_ptr<const SolverSteps> steps, const float* noise, std::size_t size);
 
-    const Course& course() const noexcept { return *course_; }
+    const SolverSteps& steps() const noexcept { return *steps_; }
     std::size_t position() const noexcept { return position_; }
     std::size_t size() const noexcept { return size_; }
 
     // The row whose UNet call comes next; not done yet.
-    const Row& row() const { return course_->rows[position_]; }
+    const Row& row() const { return steps_->rows[position_]; }
 
     // Whether every row has been walked.
-    bool done() const noexcept { return position_ == course_->rows.size(); }
+    bool done() const noexcept { return position_ == steps_->rows.size(); }
 
     // Write the UNet's next input.
     void write_input(float* out) const;
@@ -45,7 +47,7 @@ private:
     const float* state(std::size_t position) const noexcept;
     const float* output(std::size_t position) const noexcept;
 
-    std::shared_ptr<const Course> course_;
+    std::shared_ptr<const SolverSteps> steps_;
     std::size_t size_;
     std::size_t stride_;  // from one array to the next
     std::size_t position_ = 0;

@@ -29,14 +29,14 @@ private:
 };
 
 // Memory of the device.
-class Memory {
+class DeviceMemory {
 public:
-    explicit Memory(std::size_t size) {
+    explicit DeviceMemory(std::size_t size) {
         if (size > 0) check(cudaMalloc(&address_, size));
     }
-    ~Memory() { cudaFree(address_); }
-    Memory(const Memory&) = delete;
-    Memory& operator=(const Memory&) = delete;
+    ~DeviceMemory() { cudaFree(address_); }
+    DeviceMemory(const DeviceMemory&) = delete;
+    DeviceMemory& operator=(const DeviceMemory&) = delete;
 
     void* get() const noexcept { return address_; }
 
@@ -68,7 +68,7 @@ public:
     }
 
 private:
-    Memory device_;
+    DeviceMemory device_;
     std::size_t size_;
     float* values_ = nullptr;
 };

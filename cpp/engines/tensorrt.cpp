@@ -55,8 +55,8 @@ nvinfer1::Dims dims_of(const Shape& shape) {
 // One batch and size: a context for these shapes alone, its arrays, and the call as recorded work.
 class RecordedCall {
 public:
-    RecordedCall(nvinfer1::ICudaEngine& plan, const EngineCall& call, const cuda::Memory& scratch, std::int64_t size,
-                 const cuda::Stream& stream)
+    RecordedCall(nvinfer1::ICudaEngine& plan, const EngineCall& call, const cuda::DeviceMemory& scratch,
+                 std::int64_t size, const cuda::Stream& stream)
         : stream_(stream),
           context_(plan.createExecutionContext(nvinfer1::ExecutionContextAllocationStrategy::kUSER_MANAGED)),
           shape_{call.rows, call.channels, call.height, call.width},
@@ -152,7 +152,7 @@ public:
                                               "--engine tensorrt`");
         }
         size_ = plan_->getDeviceMemorySizeV2();
-        scratch_ = std::make_unique<cuda::Memory>(static_cast<std::size_t>(size_));
+        scratch_ = std::make_unique<cuda::DeviceMemory>(static_cast<std::size_t>(size_));
     }
 
     void run(const EngineCall& call) override {
@@ -184,7 +184,7 @@ private:
     std::unique_ptr<nvinfer1::IRuntime> runtime_;
     std::unique_ptr<nvinfer1::ICudaEngine> plan_;
     std::int64_t size_ = 0;
-    std::unique_ptr<cuda::Memory> scratch_;  // one for all its calls, which run one at a time
+    std::unique_ptr<cuda::DeviceMemory> scratch_;  // one for all its calls, which run one at a time
     std::list<std::unique_ptr<RecordedCall>> calls_;
 };
 

@@ -61,9 +61,9 @@ std::string Album::Facts::label() const {
 
 Album::Album(const Options& options) : options_(options) {
     for (std::size_t index = 0; index < options.prompts.size(); ++index) {
-        const std::uint64_t seed = options.seed + index;
-        if (seed < options.seed) {
-            throw Refusal(USAGE, "seed " + std::to_string(options.seed) + " + " + std::to_string(index) +
+        const std::uint64_t seed = options.request.seed + index;
+        if (seed < options.request.seed) {
+            throw Refusal(USAGE, "seed " + std::to_string(options.request.seed) + " + " + std::to_string(index) +
                                      ": every image's seed must be from 0 to 2^64 - 1");
         }
         paths_.push_back(fs::path(options.out) / file_name(index, options.prompts[index], seed));
@@ -144,6 +144,8 @@ void Album::save(std::size_t index, const std::uint8_t* bytes, std::size_t size)
 }
 
 void Album::print_json() const {
+    const char* given = options_.request.negative_prompt;
+    const std::string negative_prompt = given == nullptr ? "" : given;
     Json all = Json::array();
     for (std::size_t index = 0; index < paths_.size(); ++index) {
         const std::string& prompt = options_.prompts[index];
@@ -166,7 +168,7 @@ void Album::print_json() const {
                                {"guidance", facts.guidance},
                                {"height", facts.height},
                                {"width", facts.width},
-                               {"negative_prompt", options_.negative_prompt},
+                               {"negative_prompt", negative_prompt},
                                {"dropped_tokens", facts.dropped_tokens},
                                {"negative_dropped_tokens", facts.negative_dropped_tokens},
                                {"blank", facts.blank}});

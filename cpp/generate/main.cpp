@@ -40,17 +40,9 @@ int exit_code(aptp_status status) {
     }
 }
 
-const char* pointer(const std::optional<std::string>& text) { return text ? text->c_str() : nullptr; }
-
 Runtime open(const Options& options) {
-    aptp_open_options wanted = APTP_OPEN_OPTIONS_INIT;
-    wanted.engine = options.engine.c_str();
-    wanted.precision = pointer(options.precision);
-    wanted.provider = pointer(options.provider);
-    wanted.cache = pointer(options.cache);
-    wanted.batch = options.batch.value_or(APTP_DEFAULT);
     aptp_runtime* runtime = nullptr;
-    const aptp_status status = aptp_open(options.bundle.c_str(), &wanted, &runtime);
+    const aptp_status status = aptp_open(options.bundle.c_str(), &options.open, &runtime);
     if (status != APTP_OK) throw Refusal(exit_code(status), aptp_error());
     return Runtime(runtime);
 }
@@ -78,17 +70,10 @@ public:
 
 private:
     aptp_status submit(std::size_t index) {
-        aptp_request_options wanted = APTP_REQUEST_OPTIONS_INIT;
-        wanted.negative_prompt = options_.negative_prompt.c_str();
-        wanted.solver = pointer(options_.solver);
-        wanted.code = pointer(options_.code);
-        wanted.seed = options_.seed + index;
-        wanted.steps = options_.steps.value_or(APTP_DEFAULT);
-        wanted.height = options_.height.value_or(APTP_DEFAULT);
-        wanted.width = options_.width.value_or(APTP_DEFAULT);
-        wanted.guidance = options_.guidance.value_or(APTP_UNSET);
+        aptp_request_options asked = options_.request;
+        asked.seed += index;
         aptp_request* request = nullptr;
-        const aptp_status status = aptp_submit(runtime_, options_.prompts[index].c_str(), &wanted, &request);
+        const aptp_status status = aptp_submit(runtime_, options_.prompts[index].c_str(), &asked, &request);
         if (status == APTP_OK) waiting_.emplace_back(index, Request(request));
         return status;
     }

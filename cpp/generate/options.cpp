@@ -1,6 +1,5 @@
 #include "generate/options.hpp"
 
-#include <cerrno>
 #include <cstdlib>
 #include <functional>
 #include <limits>
@@ -47,10 +46,10 @@ double number(const std::string& name, const std::string& text) {
 void size(Options& options, const std::string& text) {
     const std::size_t cross = text.find('x');
     if (cross == std::string::npos) {
-        refuse("--size: '" + text + "': give height and width in pixels, for example 512x512");
+        refuse("--size: '" + text + "': give WIDTHxHEIGHT in pixels, for example 768x512");
     }
-    options.height = integer("--size", text.substr(0, cross));
-    options.width = integer("--size", text.substr(cross + 1));
+    options.request.width = integer("--size", text.substr(0, cross));
+    options.request.height = integer("--size", text.substr(cross + 1));
 }
 
 using Take = std::function<void(Options&, const std::string&)>;
@@ -60,17 +59,17 @@ const std::map<std::string, Take>& valued() {
     static const std::map<std::string, Take> options{
         {"--bundle", [](Options& to, const std::string& text) { to.bundle = text; }},
         {"--out", [](Options& to, const std::string& text) { to.out = text; }},
-        {"--engine", [](Options& to, const std::string& text) { to.engine = text; }},
-        {"--precision", [](Options& to, const std::string& text) { to.precision = text; }},
-        {"--provider", [](Options& to, const std::string& text) { to.provider = text; }},
-        {"--cache", [](Options& to, const std::string& text) { to.cache = text; }},
-        {"--solver", [](Options& to, const std::string& text) { to.solver = text; }},
-        {"--code", [](Options& to, const std::string& text) { to.code = text; }},
-        {"--negative-prompt", [](Options& to, const std::string& text) { to.negative_prompt = text; }},
-        {"--steps", [](Options& to, const std::string& text) { to.steps = integer("--steps", text); }},
-        {"--batch", [](Options& to, const std::string& text) { to.batch = integer("--batch", text); }},
-        {"--guidance", [](Options& to, const std::string& text) { to.guidance = number("--guidance", text); }},
-        {"--seed", [](Options& to, const std::string& text) { to.seed = natural("--seed", text); }},
+        {"--engine", [](Options& to, const std::string& text) { to.open.engine = to.keep(text); }},
+        {"--precision", [](Options& to, const std::string& text) { to.open.precision = to.keep(text); }},
+        {"--provider", [](Options& to, const std::string& text) { to.open.provider = to.keep(text); }},
+        {"--cache", [](Options& to, const std::string& text) { to.open.cache = to.keep(text); }},
+        {"--batch", [](Options& to, const std::string& text) { to.open.batch = integer("--batch", text); }},
+        {"--solver", [](Options& to, const std::string& text) { to.request.solver = to.keep(text); }},
+        {"--code", [](Options& to, const std::string& text) { to.request.code = to.keep(text); }},
+        {"--negative-prompt", [](Options& to, const std::string& text) { to.request.negative_prompt = to.keep(text); }},
+        {"--steps", [](Options& to, const std::string& text) { to.request.steps = integer("--steps", text); }},
+        {"--guidance", [](Options& to, const std::string& text) { to.request.guidance = number("--guidance", text); }},
+        {"--seed", [](Options& to, const std::string& text) { to.request.seed = natural("--seed", text); }},
         {"--size", size},
         {"--prompts",
          [](Options& to, const std::string& text) {
@@ -139,7 +138,7 @@ Make images from prompts with a bundle.
   --seed SEED            image i has seed SEED + i (default: 0)
   --steps N              default: the bundle's
   --guidance G           1 switches it off (default: the bundle's)
-  --size HxW             pixels (default: the bundle's)
+  --size WIDTHxHEIGHT    pixels (default: the bundle's)
   --solver NAME          default: the bundle's
   --code K|dense         override the router
   --negative-prompt TEXT what to steer away from

@@ -1,8 +1,9 @@
 // The command line of aptp-generate.
 #pragma once
 
-#include <cstdint>
-#include <optional>
+#include <aptp.h>
+
+#include <deque>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -24,30 +25,28 @@ inline constexpr int USAGE = 2;
 inline constexpr int REFUSED = 3;
 inline constexpr int INTERRUPTED = 130;
 
+// What was asked. `open` and `request` are what the library is given, and point to texts that are kept here.
 struct Options {
     std::vector<std::string> prompts;
     std::string bundle = "bundle";
     std::string out = "out";
-    std::string engine = "auto";
-    std::string negative_prompt;
-    std::optional<std::string> precision;
-    std::optional<std::string> provider;
-    std::optional<std::string> cache;
-    std::optional<std::string> solver;
-    std::optional<std::string> code;
-    std::optional<std::int64_t> steps;
-    std::optional<std::int64_t> batch;
-    std::optional<std::int64_t> height;
-    std::optional<std::int64_t> width;
-    std::optional<double> guidance;
-    std::uint64_t seed = 0;
+    aptp_open_options open = APTP_OPEN_OPTIONS_INIT;
+    aptp_request_options request = APTP_REQUEST_OPTIONS_INIT;  // its seed is that of the first image
     bool overwrite = false;
     bool json = false;
     bool help = false;
     bool version = false;
+    std::deque<std::string> texts;
+
+    // A text of the command line for as long as this lives.
+    const char* keep(const std::string& text) { return texts.emplace_back(text).c_str(); }
+
+    Options() = default;
+    Options(Options&&) = default;  // the texts stay where they are
+    Options& operator=(Options&&) = default;
 };
 
-// What was asked, prompts of files included. Throws Refusal.
+// The command line, prompts of files included. Throws Refusal.
 Options parse(const std::vector<std::string>& arguments);
 
 // What `--help` says.

@@ -14,9 +14,9 @@ constexpr const char* OUTPUT = "time_embedding";
 
 }  // namespace
 
-std::shared_ptr<const Tensor> Clock::operator()(const std::string& expert, const Course& course) {
+std::shared_ptr<const Tensor> Clock::operator()(const std::string& expert, const SolverSteps& steps) {
     std::vector<float> timesteps;
-    for (const Row& row : course.rows) timesteps.push_back(row.timestep);
+    for (const Row& row : steps.rows) timesteps.push_back(row.timestep);
     const std::lock_guard lock(mutex_);
     const auto found = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& each) {
         return each.expert == expert && each.timesteps == timesteps;

@@ -1,7 +1,7 @@
 // The clock: the time embedding of each of a schedule's rows, computed in float32 outside the network.
 //
 // Engines that round the product of timestep and frequency take sines of wrong angles (docs/BUNDLE.md, "The clock"). A
-// course's rows are one call, once per expert, so that a step looks its row up.
+// solver's rows are one call, once per expert, so that a step looks its row up.
 #pragma once
 
 #include <list>
@@ -19,15 +19,15 @@
 
 namespace aptp {
 
-// The clocks of all experts, each opened when it is first needed. Remembers the last courses. Any thread.
+// The clocks of all experts, each opened when it is first needed. Remembers the last tables. Any thread.
 class Clock {
 public:
     // Both outlive this.
     Clock(const Table<ExpertEntry>& experts, Sessions& sessions) : experts_(experts), sessions_(sessions) {}
 
-    // The time embeddings [rows, E] of a course, by an expert that the bundle has. Throws Failure (integrity, cache,
+    // The time embeddings [rows, E] of these steps, by an expert that the bundle has. Throws Failure (integrity, cache,
     // engine).
-    std::shared_ptr<const Tensor> operator()(const std::string& expert, const Course& course);
+    std::shared_ptr<const Tensor> operator()(const std::string& expert, const SolverSteps& steps);
 
 private:
     struct Kept {

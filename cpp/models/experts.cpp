@@ -59,7 +59,7 @@ Conditioning Experts::conditioning(const std::string& expert) const {
     return found == gates_.end() ? Conditioning{} : Conditioning{{"gates", found->second}};
 }
 
-std::unique_ptr<Engine> Experts::open(const Bucket& bucket) const {
+std::unique_ptr<Engine> Experts::open(const ShapeBucket& bucket) const {
     return runs_graphs_ ? graph(bucket) : sessions_.open(compiled(bucket.model));
 }
 
@@ -84,18 +84,18 @@ std::int64_t Experts::fitting_batch(std::int64_t batch) const {
     return std::max<std::int64_t>(1, batch);
 }
 
-std::int64_t Experts::cost(const Bucket& bucket) const {
+std::int64_t Experts::cost(const ShapeBucket& bucket) const {
     if (!runs_graphs_) return manifest_.files.find(compiled(bucket.model).file)->second.size;
     const ExpertEntry& expert = entry_of(manifest_, bucket.model);
     return memory_of(expert.model, manifest_.files, engine_, precision_of(expert, engine_, precision_));
 }
 
-Bucket Experts::key(const std::string& expert, std::int64_t rows, std::int64_t height, std::int64_t width) const {
+ShapeBucket Experts::key(const std::string& expert, std::int64_t rows, std::int64_t height, std::int64_t width) const {
     if (runs_graphs_) return {expert, rows, height, width};
     return {engine_of(expert), 0, 0, 0};
 }
 
-std::unique_ptr<Engine> Experts::graph(const Bucket& bucket) const {
+std::unique_ptr<Engine> Experts::graph(const ShapeBucket& bucket) const {
     const ExpertEntry& expert = entry_of(manifest_, bucket.model);
     GraphSettings settings;
     settings.engine = engine_;

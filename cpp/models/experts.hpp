@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "bundle/schema.hpp"
-#include "engines/shape_bucket.hpp"
 #include "engines/engine.hpp"
+#include "engines/shape_bucket.hpp"
 #include "models/sessions.hpp"
 
 namespace aptp {
@@ -30,7 +30,7 @@ public:
     Conditioning conditioning(const std::string& expert) const;
 
     // The engine for a bucket. Throws Failure (integrity, cache, environment, engine).
-    std::unique_ptr<Engine> open(const Bucket& bucket) const;
+    std::unique_ptr<Engine> open(const ShapeBucket& bucket) const;
 
     // Refuse a call that the expert's engine does not take. Throws Failure (usage).
     void check(const std::string& expert, std::int64_t rows, std::int64_t height, std::int64_t width) const;
@@ -39,13 +39,13 @@ public:
     std::int64_t fitting_batch(std::int64_t batch) const;
 
     // Bytes that the engine's weights are expected to hold.
-    std::int64_t cost(const Bucket& bucket) const;
+    std::int64_t cost(const ShapeBucket& bucket) const;
 
     // What an engine for the call is specialised to: a compiled one serves all that its profile takes.
-    Bucket key(const std::string& expert, std::int64_t rows, std::int64_t height, std::int64_t width) const;
+    ShapeBucket key(const std::string& expert, std::int64_t rows, std::int64_t height, std::int64_t width) const;
 
 private:
-    std::unique_ptr<Engine> graph(const Bucket& bucket) const;
+    std::unique_ptr<Engine> graph(const ShapeBucket& bucket) const;
     const CompiledEntry& compiled(const std::string& expert) const;
 
     const Manifest& manifest_;

@@ -17,7 +17,7 @@
 #include "models/experts.hpp"
 #include "models/router.hpp"
 #include "models/sessions.hpp"
-#include "request/settings.hpp"
+#include "request/limits.hpp"
 
 namespace aptp {
 
@@ -77,7 +77,9 @@ public:
         return found;
     }
 
-    Route route(const std::string& prompt) override { return (*router_)(*encoded(manifest().router.encoder, prompt)); }
+    RouterOutput route(const std::string& prompt) override {
+        return (*router_)(*encoded(manifest().router.encoder, prompt));
+    }
 
     std::int64_t dropped_tokens(const std::string& prompt, bool routed) override {
         std::int64_t most = routed ? encoded(manifest().router.encoder, prompt)->dropped : 0;
@@ -91,36 +93,36 @@ public:
         for (auto& [name, encoder] : encoders_) encoder->forget();
     }
 
-    std::shared_ptr<const Course> course(const std::string& solver, std::int64_t steps) override {
+    std::shared_ptr<const SolverSteps> solver_steps(const std::string& solver, std::int64_t count) override {
         const std::lock_guard lock(mutex_);
         auto& table = solvers_[solver];
         if (table == nullptr) table = Solver::load(*bundle_, solver);
-        return table->course(steps);
+        return table->steps(count);
     }
 
     std::shared_ptr<const Tensor> time_embeddings(const std::string& expert,
-                                                  const std::shared_ptr<const Course>& course) override {
-        return clock_(expert, *course);
+                                                  const std::shared_ptr<const SolverSteps>& steps) override {
+        return clock_(expert, *steps);
     }
 
     std::string engine_of(const std::string& expert) const override { return experts_.engine_of(expert); }
 
     Conditioning own_conditioning(const std::string& expert) const override { return experts_.conditioning(expert); }
 
-    Bucket bucket(const std::string& expert, std::int64_t rows, std::int64_t height,
-                  std::int64_t width) const override {
+    ShapeBucket bucket(const std::string& expert, std::int64_t rows, std::int64_t height,
+                       std::int64_t width) const override {
         experts_.check(expert, rows, height, width);
         // An engine per group size would hold the weights once more each: with batching, one serves all.
         return experts_.key(expert, batch_ == 1 ? rows : 0, height, width);
     }
 
-    Bucket decoder_bucket(std::int64_t height, std::int64_t width) const override {
+    ShapeBucket decoder_bucket(std::int64_t height, std::int64_t width) const override {
         return {DECODER, 1, height, width};
     }
 
-    std::unique_ptr<Engine> open_engine(const Bucket& bucket) override { return experts_.open(bucket); }
+    std::unique_ptr<Engine> open_engine(const ShapeBucket& bucket) override { return experts_.open(bucket); }
 
-    std::unique_ptr<Decoder> open_decoder(const Bucket& bucket) override {
+    std::unique_ptr<Decoder> open_decoder(const ShapeBucket& bucket) override {
         GraphSettings settings;
         settings.engine = beside(engine_, plugin_);
         settings.plugin = plugin_;
@@ -129,7 +131,7 @@ public:
                                               sessions_.open_graph(manifest().decoder.model, settings));
     }
 
-    std::int64_t cost(const Bucket& bucket) const override {
+    std::int64_t cost(const ShapeBucket& bucket) const override {
         if (bucket.model != DECODER) return experts_.cost(bucket);
         return memory_of(manifest().decoder.model, manifest().files, beside(engine_, plugin_), "float32");
     }
@@ -137,9 +139,9 @@ public:
     std::int64_t budget(std::optional<std::int64_t> memory) const override {
         if (memory) check_limit(*memory, "memory");
         const std::int64_t budget = memory.value_or(half_of_memory());
-        Bucket largest = decoder_bucket(1, 1);
+        ShapeBucket largest = decoder_bucket(1, 1);
         for (const auto& [name, expert] : manifest().experts) {
-            const Bucket each = experts_.key(name, 1, 1, 1);
+            const ShapeBucket each = experts_.key(name, 1, 1, 1);
             if (cost(each) > cost(largest)) largest = each;
         }
         if (cost(largest) > budget) {

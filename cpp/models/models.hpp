@@ -8,9 +8,9 @@
 
 #include "bundle/reader.hpp"
 #include "diffusion/schedule.hpp"
-#include "engines/shape_bucket.hpp"
 #include "engines/engine.hpp"
-#include "models/route.hpp"
+#include "engines/shape_bucket.hpp"
+#include "models/router_output.hpp"
 
 namespace aptp {
 
@@ -59,7 +59,7 @@ public:
     virtual Conditioning condition(const std::string& prompt) = 0;
 
     // The code that a prompt goes to.
-    virtual Route route(const std::string& prompt) = 0;
+    virtual RouterOutput route(const std::string& prompt) = 0;
 
     // How many tokens of a prompt do not fit: the most of any encoder that conditions the UNet, and of the router's own
     // if the prompt is `routed`.
@@ -68,13 +68,13 @@ public:
     // Let the encoders read every prompt anew from now on.
     virtual void forget_prompts() = 0;
 
-    // The rows of a solver, which the manifest has. Throws Failure (usage) where it does not offer `steps`.
-    virtual std::shared_ptr<const Course> course(const std::string& solver, std::int64_t steps) = 0;
+    // The rows of a solver, which the manifest has. Throws Failure (usage) where it does not offer `count` of them.
+    virtual std::shared_ptr<const SolverSteps> solver_steps(const std::string& solver, std::int64_t count) = 0;
 
-    // The time embeddings of a course, [rows of the schedule, E], by an expert's clock. Throws Failure (integrity,
+    // The time embeddings of these steps, [rows of the schedule, E], by an expert's clock. Throws Failure (integrity,
     // cache, engine).
     virtual std::shared_ptr<const Tensor> time_embeddings(const std::string& expert,
-                                                          const std::shared_ptr<const Course>& course) = 0;
+                                                          const std::shared_ptr<const SolverSteps>& steps) = 0;
 
     // What serves an expert: experts of one engine share its calls.
     virtual std::string engine_of(const std::string& expert) const = 0;
@@ -83,20 +83,20 @@ public:
     virtual Conditioning own_conditioning(const std::string& expert) const = 0;
 
     // What the engine for calls of `rows` rows a request is specialised to; sides are latents. Throws Failure (usage).
-    virtual Bucket bucket(const std::string& expert, std::int64_t rows, std::int64_t height,
-                          std::int64_t width) const = 0;
+    virtual ShapeBucket bucket(const std::string& expert, std::int64_t rows, std::int64_t height,
+                               std::int64_t width) const = 0;
 
     // What the decoder is specialised to: one image a call.
-    virtual Bucket decoder_bucket(std::int64_t height, std::int64_t width) const = 0;
+    virtual ShapeBucket decoder_bucket(std::int64_t height, std::int64_t width) const = 0;
 
     // The engine for an expert's bucket. Throws Failure (integrity, cache, environment, engine).
-    virtual std::unique_ptr<Engine> open_engine(const Bucket& bucket) = 0;
+    virtual std::unique_ptr<Engine> open_engine(const ShapeBucket& bucket) = 0;
 
     // The decoder, in float32. Throws Failure (integrity, cache, engine).
-    virtual std::unique_ptr<Decoder> open_decoder(const Bucket& bucket) = 0;
+    virtual std::unique_ptr<Decoder> open_decoder(const ShapeBucket& bucket) = 0;
 
     // Bytes that the weights of an engine are expected to hold.
-    virtual std::int64_t cost(const Bucket& bucket) const = 0;
+    virtual std::int64_t cost(const ShapeBucket& bucket) const = 0;
 
     // The bytes for engines: `memory`, or half of the machine's. Throws Failure (usage) for too few.
     virtual std::int64_t budget(std::optional<std::int64_t> memory) const = 0;

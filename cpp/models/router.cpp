@@ -21,7 +21,7 @@ Router::Router(RouterEntry entry, Sessions& sessions)
     for (const std::string& output : outputs_) session_->require({"embedding", "attention_mask"}, output);
 }
 
-Route Router::operator()(const Encoding& encoding) const {
+RouterOutput Router::operator()(const Encoding& encoding) const {
     const Tensor& embedding = *encoding.embedding;
     const Shape frame{1, static_cast<std::int64_t>(encoding.mask.size())};
     const std::vector<Tensor> results =
@@ -32,7 +32,7 @@ Route Router::operator()(const Encoding& encoding) const {
         throw Failure(Status::engine, "router: gave " + text_of(similarity.shape) + " values, not " +
                                           std::to_string(entry_.codes) + " finite similarities");
     }
-    Route route = choose_code(similarity.values.data(), similarity.values.size(), entry_.tie);
+    RouterOutput route = choose_code(similarity.values.data(), similarity.values.size(), entry_.tie);
     if (results.size() > 1) {
         const Tensor& distance = results.back();
         if (distance.shape != Shape{1} || !is_finite(distance)) {

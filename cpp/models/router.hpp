@@ -8,7 +8,7 @@
 #include "bundle/schema.hpp"
 #include "engines/session.hpp"
 #include "models/encoder.hpp"
-#include "models/route.hpp"
+#include "models/router_output.hpp"
 #include "models/sessions.hpp"
 
 namespace aptp {
@@ -20,7 +20,7 @@ public:
     Router(RouterEntry entry, Sessions& sessions);
 
     // Throws Failure (engine) for outputs that are no numbers.
-    Route operator()(const Encoding& encoding) const;
+    RouterOutput operator()(const Encoding& encoding) const;
 
 private:
     RouterEntry entry_;

@@ -1,4 +1,6 @@
 set(APTP_SOURCES
-    settings.cpp
+    limits.cpp
+    options.cpp
+    params.cpp
 )
-set(APTP_NEEDS aptp_bundle)
+set(APTP_NEEDS aptp_text aptp_bundle)

@@ -11,26 +11,26 @@ bool is_in(const std::vector<Key>& keys, Key key) { return std::find(keys.begin(
 
 }  // namespace
 
-std::uint64_t Memory::used() const {
+std::uint64_t MemoryBudget::used() const {
     std::uint64_t total = opening_ ? cost_(*opening_) : 0;
     for (const Stay& stay : resident_) total += stay.cost;
     return total;
 }
 
-bool Memory::contains(Key key) const { return find(key) != resident_.end(); }
+bool MemoryBudget::contains(Key key) const { return find(key) != resident_.end(); }
 
-std::vector<Key> Memory::keys() const {
+std::vector<Key> MemoryBudget::keys() const {
     std::vector<Key> keys;
     for (const Stay& stay : resident_) keys.push_back(stay.key);
     return keys;
 }
 
-bool Memory::holds(const std::function<bool(Key)>& which) const {
+bool MemoryBudget::holds(const std::function<bool(Key)>& which) const {
     return (opening_ && which(*opening_)) ||
            std::any_of(resident_.begin(), resident_.end(), [&](const Stay& stay) { return which(stay.key); });
 }
 
-std::optional<std::vector<Key>> Memory::victims(Key key, const std::vector<Key>& busy, bool ahead) const {
+std::optional<std::vector<Key>> MemoryBudget::victims(Key key, const std::vector<Key>& busy, bool ahead) const {
     // Signed: what is short may be less than nothing.
     auto missing = static_cast<std::int64_t>(used() + cost_(key)) - static_cast<std::int64_t>(budget_);
     std::vector<Key> found;
@@ -50,33 +50,33 @@ std::optional<std::vector<Key>> Memory::victims(Key key, const std::vector<Key>&
     return missing <= 0 ? std::optional(found) : std::nullopt;
 }
 
-void Memory::start(Key key) {
+void MemoryBudget::start(Key key) {
     assert(!opening_ && "engines are opened one at a time");
     opening_ = key;
     assert(used() <= budget_ && "room was made for it");
 }
 
-void Memory::opened(Key key, Seconds seconds) {
+void MemoryBudget::opened(Key key, Seconds seconds) {
     assert(opening_ == key);
     opening_.reset();
     resident_.push_back(Stay{key, cost_(key), seconds, 0});
 }
 
-void Memory::failed([[maybe_unused]] Key key) {
+void MemoryBudget::failed([[maybe_unused]] Key key) {
     assert(opening_ == key);
     opening_.reset();
 }
 
-void Memory::ran(Key key, Seconds seconds) {
+void MemoryBudget::ran(Key key, Seconds seconds) {
     const auto stay = resident_.begin() + (find(key) - resident_.cbegin());
     assert(stay != resident_.end());
     stay->ran += seconds;
     std::rotate(stay, stay + 1, resident_.end());
 }
 
-void Memory::evict(Key key) { resident_.erase(find(key)); }
+void MemoryBudget::evict(Key key) { resident_.erase(find(key)); }
 
-std::vector<Memory::Stay>::const_iterator Memory::find(Key key) const {
+std::vector<MemoryBudget::Stay>::const_iterator MemoryBudget::find(Key key) const {
     return std::find_if(resident_.begin(), resident_.end(), [key](const Stay& stay) { return stay.key == key; });
 }
 

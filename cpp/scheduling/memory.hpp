@@ -17,11 +17,11 @@ namespace aptp {
 inline constexpr double TURN = 4;
 
 // The engines' bookkeeping. `cost` gives the bytes that one is expected to hold.
-class Memory {
+class MemoryBudget {
 public:
     using Cost = std::function<std::uint64_t(Key)>;
 
-    Memory(std::uint64_t budget, Cost cost) : budget_(budget), cost_(std::move(cost)) {}
+    MemoryBudget(std::uint64_t budget, Cost cost) : budget_(budget), cost_(std::move(cost)) {}
 
     std::uint64_t budget() const noexcept { return budget_; }
 

@@ -23,7 +23,7 @@ void Queue::check_room(std::int64_t free, Seconds retry_after) const {
                     retry_after);
 }
 
-TicketPtr Queue::add(std::shared_ptr<Task> task, int priority, std::optional<Seconds> deadline, Seconds now) {
+TicketPtr Queue::add(std::shared_ptr<SchedulerTask> task, int priority, std::optional<Seconds> deadline, Seconds now) {
     const auto ticket = std::make_shared<Ticket>();
     ticket->task = std::move(task);
     ticket->rank = {now - priority * advantage_, ++numbered_};

@@ -22,7 +22,7 @@ public:
     void check_room(std::int64_t free, Seconds retry_after) const;
 
     // A ticket for a task that is let in.
-    TicketPtr add(std::shared_ptr<Task> task, int priority, std::optional<Seconds> deadline, Seconds now);
+    TicketPtr add(std::shared_ptr<SchedulerTask> task, int priority, std::optional<Seconds> deadline, Seconds now);
 
     // The next one to start, or nothing. It has left the queue.
     TicketPtr pop();

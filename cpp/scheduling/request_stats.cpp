@@ -8,7 +8,7 @@ constexpr double SMOOTHING = 0.2;
 
 }  // namespace
 
-void Counts::add(End end) {
+void RequestStats::add(End end) {
     switch (end) {
         case End::finished:
             ++finished;
@@ -25,7 +25,7 @@ void Counts::add(End end) {
     }
 }
 
-void Counts::noted_finish(Seconds now, std::size_t count, bool more) {
+void RequestStats::noted_finish(Seconds now, std::size_t count, bool more) {
     if (last) pace += SMOOTHING * ((now - *last) / static_cast<double>(count) - pace);
     last = more ? std::optional(now) : std::nullopt;
 }

@@ -9,7 +9,7 @@
 namespace aptp {
 
 // Requests so far, by how they ended.
-struct Counts {
+struct RequestStats {
     std::uint64_t admitted = 0;
     std::uint64_t rejected = 0;
     std::uint64_t finished = 0;

@@ -24,13 +24,14 @@ void ask(Ticket& ticket) {
 
 }  // namespace
 
-Scheduler::Scheduler(const Limits& limits, Memory memory, Capacities capacity)
+Scheduler::Scheduler(const QueueLimits& limits, MemoryBudget memory, Capacities capacity)
     : limits_(limits),
       memory_(std::move(memory)),
       queue_(limits.queued, limits.advantage),
       capacity_(std::move(capacity)) {}
 
-TicketPtr Scheduler::admit(std::shared_ptr<Task> task, int priority, std::optional<Seconds> deadline, Seconds now) {
+TicketPtr Scheduler::admit(std::shared_ptr<SchedulerTask> task, int priority, std::optional<Seconds> deadline,
+                           Seconds now) {
     try {
         queue_.check_room(limits_.running - static_cast<std::int64_t>(running_.size()), counts_.pace);
     } catch (const QueueFull&) {
@@ -88,7 +89,7 @@ bool Scheduler::prepared(const TicketPtr& ticket, bool failed) {
     return true;
 }
 
-std::optional<Opening> Scheduler::next_opening() {
+std::optional<EngineOpening> Scheduler::next_opening() {
     leaving_.clear();
     if (settled_ || memory_.opening()) return std::nullopt;
     std::vector<Key> needs;
@@ -133,7 +134,7 @@ std::vector<Key> Scheduler::evict(const std::function<bool(Key)>& unwanted) {
     return keys;
 }
 
-std::optional<Group> Scheduler::next_call() {
+std::optional<CallGroup> Scheduler::next_call() {
     if (group_) return std::nullopt;
     const std::vector<Head> waiting = heads();
     if (waiting.empty()) return std::nullopt;
@@ -143,7 +144,7 @@ std::optional<Group> Scheduler::next_call() {
         if (head.key != chosen.key) passed.emplace_back(head.key, skipped(head.key) + (head.oldest < chosen.oldest));
     }
     skipped_ = std::move(passed);
-    group_ = Group{chosen.key, {}};
+    group_ = CallGroup{chosen.key, {}};
     for (const TicketPtr& ticket : running_) {
         if (static_cast<std::int64_t>(group_->tickets.size()) == chosen.count) break;
         if (ticket->state == State::running && ticket->need == chosen.key) group_->tickets.push_back(ticket);
@@ -153,7 +154,7 @@ std::optional<Group> Scheduler::next_call() {
 
 std::vector<TicketPtr> Scheduler::called(Seconds seconds, Seconds now, bool failed) {
     assert(group_);
-    const Group group = *std::exchange(group_, std::nullopt);
+    const CallGroup group = *std::exchange(group_, std::nullopt);
     memory_.ran(group.key, seconds);
     std::vector<TicketPtr> ended;
     for (const TicketPtr& ticket : group.tickets) {
@@ -213,7 +214,7 @@ std::int64_t Scheduler::skipped(Key key) const {
     return found == skipped_.end() ? 0 : found->second;
 }
 
-std::optional<Opening> Scheduler::open(Key key, const std::vector<Key>& needs, bool ahead) {
+std::optional<EngineOpening> Scheduler::open(Key key, const std::vector<Key>& needs, bool ahead) {
     auto victims = memory_.victims(key, needs, ahead);
     if (!victims) return std::nullopt;
     if (group_ && is_in(*victims, group_->key)) {
@@ -222,7 +223,7 @@ std::optional<Opening> Scheduler::open(Key key, const std::vector<Key>& needs, b
     }
     for (const Key victim : *victims) memory_.evict(victim);
     memory_.start(key);
-    return Opening{key, std::move(*victims)};
+    return EngineOpening{key, std::move(*victims)};
 }
 
 bool Scheduler::end(const TicketPtr& ticket, End how) {

@@ -15,16 +15,16 @@
 #include <utility>
 #include <vector>
 
-#include "scheduling/request_stats.hpp"
 #include "scheduling/memory.hpp"
 #include "scheduling/queue.hpp"
+#include "scheduling/request_stats.hpp"
 #include "scheduling/ticket.hpp"
 
 namespace aptp {
 
 // `running` requests share calls and `queued` ones wait (nothing: any number). `patience`: how often a group that could
 // be fuller is passed over for younger ones. `advantage`: seconds that a step of priority is worth.
-struct Limits {
+struct QueueLimits {
     std::int64_t running = 1;
     std::optional<std::int64_t> queued;
     std::int64_t patience = 4;
@@ -32,13 +32,13 @@ struct Limits {
 };
 
 // An engine to be opened; `victims` are to be let go first.
-struct Opening {
+struct EngineOpening {
     Key key = 0;
     std::vector<Key> victims;
 };
 
 // Requests that share the next call on an engine.
-struct Group {
+struct CallGroup {
     Key key = 0;
     std::vector<TicketPtr> tickets;
 };
@@ -48,11 +48,11 @@ class Scheduler {
 public:
     using Capacities = std::function<std::int64_t(Key)>;
 
-    Scheduler(const Limits& limits, Memory memory, Capacities capacity);
+    Scheduler(const QueueLimits& limits, MemoryBudget memory, Capacities capacity);
 
-    const Limits& limits() const noexcept { return limits_; }
-    const Memory& memory() const noexcept { return memory_; }
-    const Counts& counts() const noexcept { return counts_; }
+    const QueueLimits& limits() const noexcept { return limits_; }
+    const MemoryBudget& memory() const noexcept { return memory_; }
+    const RequestStats& counts() const noexcept { return counts_; }
     const Queue& queue() const noexcept { return queue_; }
 
     // Requests that have not ended.
@@ -62,7 +62,7 @@ public:
     const std::vector<TicketPtr>& running() const noexcept { return running_; }
 
     // Let a task in. Throws QueueFull.
-    TicketPtr admit(std::shared_ptr<Task> task, int priority, std::optional<Seconds> deadline, Seconds now);
+    TicketPtr admit(std::shared_ptr<SchedulerTask> task, int priority, std::optional<Seconds> deadline, Seconds now);
 
     // End a request that its owner takes back; false where it has ended already.
     bool cancel(const TicketPtr& ticket) { return end(ticket, End::cancelled); }
@@ -83,7 +83,7 @@ public:
     bool prepared(const TicketPtr& ticket, bool failed = false);
 
     // The engine to be opened now: the first that is needed, or will be, and can be given room.
-    std::optional<Opening> next_opening();
+    std::optional<EngineOpening> next_opening();
 
     // Note that an engine is there, and how long that took.
     void opened(Key key, Seconds seconds) { memory_.opened(key, seconds); }
@@ -95,7 +95,7 @@ public:
     std::vector<Key> evict(const std::function<bool(Key)>& unwanted);
 
     // Who takes part in the call to be made now, if one is to be made.
-    std::optional<Group> next_call();
+    std::optional<CallGroup> next_call();
 
     // Note that the call was made, or failed; gives the requests that ended with it.
     std::vector<TicketPtr> called(Seconds seconds, Seconds now, bool failed = false);
@@ -113,17 +113,17 @@ private:
     std::vector<Head> heads() const;
     const Head& choose(const std::vector<Head>& heads) const;
     std::int64_t skipped(Key key) const;
-    std::optional<Opening> open(Key key, const std::vector<Key>& needs, bool ahead);
+    std::optional<EngineOpening> open(Key key, const std::vector<Key>& needs, bool ahead);
     bool end(const TicketPtr& ticket, End how);
 
-    Limits limits_;
-    Memory memory_;
-    Counts counts_;
+    QueueLimits limits_;
+    MemoryBudget memory_;
+    RequestStats counts_;
     Queue queue_;
     Capacities capacity_;
     std::vector<TicketPtr> running_;  // by rank
     TicketPtr preparing_;
-    std::optional<Group> group_;
+    std::optional<CallGroup> group_;
     std::vector<Key> leaving_;  // no more calls on them: they go when the running one is done
     bool settled_ = false;      // every engine that is needed, or will be, is known to be in memory
     std::vector<std::pair<Key, std::int64_t>>

@@ -16,9 +16,9 @@ using Seconds = double;
 
 // Work that takes one call after another on engines. Asked once it is prepared and after each of its calls, under the
 // lock of whoever drives the scheduler, and never while a call is made.
-class Task {
+class SchedulerTask {
 public:
-    virtual ~Task() = default;
+    virtual ~SchedulerTask() = default;
 
     // The engine of the next call. Not asked of what has ended.
     virtual Key need() const = 0;
@@ -41,7 +41,7 @@ using Rank = std::pair<Seconds, std::uint64_t>;
 
 // An admitted request. Only its scheduler writes to it.
 struct Ticket {
-    std::shared_ptr<Task> task;
+    std::shared_ptr<SchedulerTask> task;
     Rank rank;
     std::optional<Seconds> deadline;
     State state = State::queued;

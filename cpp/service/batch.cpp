@@ -9,14 +9,14 @@
 
 namespace aptp {
 
-Batch::Batch(Requests requests) : requests_(std::move(requests)), written_(requests_.size()) {
-    assert(!requests_.empty());
-    row_size_ = requests_.front()->trajectory().size();
-    embedding_width_ = requests_.front()->embedding_width();
-    for (const auto& request : requests_) {
-        assert(request->shape() == requests_.front()->shape());
+Batch::Batch(Denoisings denoisings) : denoisings_(std::move(denoisings)), written_(denoisings_.size()) {
+    assert(!denoisings_.empty());
+    row_size_ = denoisings_.front()->trajectory().size();
+    embedding_width_ = denoisings_.front()->embedding_width();
+    for (const auto& denoising : denoisings_) {
+        assert(denoising->shape() == denoisings_.front()->shape());
         starts_.push_back(static_cast<std::size_t>(rows_));
-        rows_ += request->rows();
+        rows_ += denoising->rows();
     }
     const auto rows = static_cast<std::size_t>(rows_);
     sample_.resize(rows * row_size_);
@@ -27,37 +27,37 @@ Batch::Batch(Requests requests) : requests_(std::move(requests)), written_(reque
 
 void Batch::run(Engine& engine) {
     const Seconds begin = steady_seconds();
-    for (std::size_t index = 0; index < requests_.size(); ++index) {
-        if (written_[index] != requests_[index]->trajectory().position()) write_input(index);
+    for (std::size_t index = 0; index < denoisings_.size(); ++index) {
+        if (written_[index] != denoisings_[index]->trajectory().position()) write_input(index);
     }
     engine.run(engine_call());
-    for (std::size_t index = 0; index < requests_.size(); ++index) {
-        Request& request = *requests_[index];
-        request.advance(output_.data() + starts_[index] * row_size_);
+    for (std::size_t index = 0; index < denoisings_.size(); ++index) {
+        Denoising& denoising = *denoisings_[index];
+        denoising.advance(output_.data() + starts_[index] * row_size_);
         // The next call's input now, while the state is in the processor's caches: most groups stay together.
-        if (!request.ended()) write_input(index);
+        if (!denoising.ended()) write_input(index);
     }
-    const Seconds share = (steady_seconds() - begin) / static_cast<Seconds>(requests_.size());
-    for (const auto& request : requests_) request->seconds += share;
+    const Seconds share = (steady_seconds() - begin) / static_cast<Seconds>(denoisings_.size());
+    for (const auto& denoising : denoisings_) denoising->seconds += share;
 }
 
 void Batch::write_input(std::size_t index) {
-    const Request& request = *requests_[index];
-    request.write_input(sample_.data() + starts_[index] * row_size_);
-    if (request.embedding_width() != embedding_width_) {
-        throw Failure(Status::engine, "the clock of expert '" + request.expert() + "': gave " +
-                                          std::to_string(request.embedding_width()) + " values a row, and others " +
+    const Denoising& denoising = *denoisings_[index];
+    denoising.write_input(sample_.data() + starts_[index] * row_size_);
+    if (denoising.embedding_width() != embedding_width_) {
+        throw Failure(Status::engine, "the clock of expert '" + denoising.expert() + "': gave " +
+                                          std::to_string(denoising.embedding_width()) + " values a row, and others " +
                                           std::to_string(embedding_width_) + "; build the bundle again");
     }
     const auto width = static_cast<std::size_t>(embedding_width_);
-    for (std::size_t row = starts_[index]; row < starts_[index] + static_cast<std::size_t>(request.rows()); ++row) {
-        std::copy_n(request.time_embedding(), width, time_embedding_.data() + row * width);
+    for (std::size_t row = starts_[index]; row < starts_[index] + static_cast<std::size_t>(denoising.rows()); ++row) {
+        std::copy_n(denoising.time_embedding(), width, time_embedding_.data() + row * width);
     }
-    written_[index] = request.trajectory().position();
+    written_[index] = denoising.trajectory().position();
 }
 
 EngineCall Batch::engine_call() {
-    const auto [channels, height, width] = requests_.front()->shape();
+    const auto [channels, height, width] = denoisings_.front()->shape();
     EngineCall call;
     call.sample = sample_.data();
     call.time_embedding = time_embedding_.data();
@@ -74,13 +74,13 @@ EngineCall Batch::engine_call() {
 // All rows' conditioning one after another, negative prompts first within a request.
 void Batch::join_conditioning() {
     const auto joined = std::make_shared<Conditioning>();
-    for (const auto& [name, first] : *requests_.front()->halves().front()) {
+    for (const auto& [name, first] : *denoisings_.front()->halves().front()) {
         const auto tensor = std::make_shared<Tensor>();
         tensor->shape = first->shape;
         tensor->shape.front() = rows_;
         tensor->values.reserve(first->values.size() * static_cast<std::size_t>(rows_));
-        for (const auto& request : requests_) {
-            for (const Conditioning* half : request->halves()) {
+        for (const auto& denoising : denoisings_) {
+            for (const Conditioning* half : denoising->halves()) {
                 const std::vector<float>& values = half->at(name)->values;
                 tensor->values.insert(tensor->values.end(), values.begin(), values.end());
             }

@@ -10,15 +10,15 @@
 
 namespace aptp {
 
-using Requests = std::vector<std::shared_ptr<Request>>;
+using Denoisings = std::vector<std::shared_ptr<Denoising>>;
 
 // A group of requests and the arrays of its UNet calls: while it stays, only latents are rewritten.
 class Batch {
 public:
     // At least one request; they need the same engine, and have latents of one shape.
-    explicit Batch(Requests requests);
+    explicit Batch(Denoisings denoisings);
 
-    const Requests& requests() const noexcept { return requests_; }
+    const Denoisings& denoisings() const noexcept { return denoisings_; }
     std::int64_t rows() const noexcept { return rows_; }
 
     // One UNet call, and the step after it for every request. Throws Failure (engine).
@@ -29,7 +29,7 @@ private:
     EngineCall engine_call();
     void join_conditioning();
 
-    Requests requests_;
+    Denoisings denoisings_;
     std::vector<std::size_t> starts_;                  // of each, its first row
     std::vector<std::optional<std::size_t>> written_;  // of each, for which of its calls its input is there
     std::int64_t rows_ = 0;

@@ -1,8 +1,8 @@
-// One image being made: its plan, its conditioning, its trajectory.
+// The latents of one image between two UNet calls: where they are on their way, and what every call of theirs needs.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,35 +13,24 @@
 
 namespace aptp {
 
-// The expert for each row of the schedule.
-using Plan = std::vector<std::string>;
-
-// The plan that stays with one expert.
-Plan constant_plan(const std::string& expert, std::size_t rows);
-
-// By expert of a plan, the time embeddings of the schedule, [rows of the schedule, E].
-using TimeEmbeddings = std::map<std::string, std::shared_ptr<const Tensor>>;
-
-// A request between two UNet calls. One thread at a time.
-class Request {
+// One image's latents, which one expert denoises. One thread at a time.
+class Denoising {
 public:
-    // Conditioning gives [1, ...] per UNet input; `negative` is nothing exactly where guidance is 1. `shape` is that of
-    // the latents, [C, H, W].
-    Request(Plan plan, Trajectory trajectory, std::array<std::int64_t, 3> shape, TimeEmbeddings embeddings,
-            Conditioning conditioning, std::optional<Conditioning> negative, float guidance);
+    // `shape` is that of the latents, [C, H, W]; `time_embeddings` [rows of the schedule, E] are by the expert's clock.
+    // Conditioning gives [1, ...] per UNet input; `negative` is nothing exactly where guidance is 1.
+    Denoising(std::string expert, Trajectory trajectory, std::array<std::int64_t, 3> shape,
+              std::shared_ptr<const Tensor> time_embeddings, Conditioning conditioning,
+              std::optional<Conditioning> negative, float guidance);
 
-    const Plan& plan() const noexcept { return plan_; }
+    const std::string& expert() const noexcept { return expert_; }
     const Trajectory& trajectory() const noexcept { return trajectory_; }
     const std::array<std::int64_t, 3>& shape() const noexcept { return shape_; }
 
-    // The expert that the next UNet call needs.
-    const std::string& expert() const { return plan_[trajectory_.position()]; }
-
-    // Batch rows that the request takes.
+    // Batch rows that it takes.
     std::int64_t rows() const noexcept { return negative_ ? 2 : 1; }
 
     // How many values the next UNet call's time embedding has, and where they are.
-    std::int64_t embedding_width() const { return embeddings().shape.back(); }
+    std::int64_t embedding_width() const { return time_embeddings_->shape.back(); }
     const float* time_embedding() const;
 
     // The conditioning of each of its rows: negative first.
@@ -62,12 +51,10 @@ public:
     double seconds = 0;  // its share of the calls so far
 
 private:
-    const Tensor& embeddings() const { return *embeddings_.at(expert()); }
-
-    Plan plan_;
+    std::string expert_;
     Trajectory trajectory_;
     std::array<std::int64_t, 3> shape_;
-    TimeEmbeddings embeddings_;
+    std::shared_ptr<const Tensor> time_embeddings_;
     Conditioning conditioning_;
     std::optional<Conditioning> negative_;
     float guidance_;

@@ -14,7 +14,7 @@ namespace {
 
 constexpr Seconds LONGEST_WAIT = 3600;  // what is further off is looked at again then
 
-// All tasks of a service's scheduler came in through `submit`.
+// All tasks of a dispatcher's scheduler came in through `submit`.
 Work& work_of(const Ticket& ticket) { return static_cast<Work&>(*ticket.task); }
 
 }  // namespace
@@ -23,18 +23,18 @@ Seconds steady_seconds() {
     return std::chrono::duration<Seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-Service::Service(Scheduler scheduler, Handler& handler, Log log, Clock clock)
+Dispatcher::Dispatcher(Scheduler scheduler, Handler& handler, Log log, Clock clock)
     : scheduler_(std::move(scheduler)),
       handler_(handler),
       log_(std::move(log)),
       clock_(std::move(clock)),
       preparing_([this](TicketPtr& ticket) { prepare(ticket); }),
-      opening_([this](Opening& opening) { open(opening); }),
-      calling_([this](Group& group) { call(group); }) {}
+      opening_([this](EngineOpening& opening) { open(opening); }),
+      calling_([this](CallGroup& group) { call(group); }) {}
 
-Service::~Service() { close(); }
+Dispatcher::~Dispatcher() { close(); }
 
-TicketPtr Service::submit(const std::shared_ptr<Work>& work, int priority, std::optional<Seconds> seconds) {
+TicketPtr Dispatcher::submit(const std::shared_ptr<Work>& work, int priority, std::optional<Seconds> seconds) {
     // Nothing else of this request may be told before this; and no lock of ours is held while it is.
     const std::lock_guard telling(work->telling_);
     TicketPtr ticket;
@@ -53,7 +53,7 @@ TicketPtr Service::submit(const std::shared_ptr<Work>& work, int priority, std::
     return ticket;
 }
 
-void Service::cancel(const TicketPtr& ticket) {
+void Dispatcher::cancel(const TicketPtr& ticket) {
     bool ended = false;
     {
         const std::lock_guard lock(mutex_);
@@ -63,7 +63,7 @@ void Service::cancel(const TicketPtr& ticket) {
     if (ended) tell_failed({ticket}, {Status::cancelled, "the request was cancelled"});
 }
 
-bool Service::drain(std::optional<Seconds> seconds) {
+bool Dispatcher::drain(std::optional<Seconds> seconds) {
     Tickets left;
     bool done = true;
     {
@@ -82,7 +82,7 @@ bool Service::drain(std::optional<Seconds> seconds) {
     return done;
 }
 
-void Service::close() {
+void Dispatcher::close() {
     drain(0);
     {
         const std::lock_guard once(ending_);
@@ -103,7 +103,7 @@ void Service::close() {
     evict([](Key) { return true; });
 }
 
-void Service::evict(const std::function<bool(Key)>& unwanted) {
+void Dispatcher::evict(const std::function<bool(Key)>& unwanted) {
     std::vector<std::pair<Key, std::unique_ptr<Opened>>> engines;
     {
         const std::lock_guard lock(mutex_);
@@ -117,7 +117,7 @@ void Service::evict(const std::function<bool(Key)>& unwanted) {
     for (auto& [key, engine] : engines) handler_.close(key, std::move(engine));
 }
 
-void Service::retire(std::function<bool(Key)> unwanted) {
+void Dispatcher::retire(std::function<bool(Key)> unwanted) {
     {
         const std::lock_guard lock(mutex_);
         retired_.push_back(std::make_shared<const std::function<bool(Key)>>(std::move(unwanted)));
@@ -125,13 +125,13 @@ void Service::retire(std::function<bool(Key)> unwanted) {
     let_go_of_retired();
 }
 
-bool Service::closing() const {
+bool Dispatcher::closing() const {
     const std::lock_guard lock(mutex_);
     return closing_;
 }
 
 // Called with the lock held.
-void Service::start() {
+void Dispatcher::start() {
     try {
         preparing_.start();
         opening_.start();
@@ -148,7 +148,7 @@ void Service::start() {
 }
 
 // Hand out whatever is to be done now. Called with the lock held, after every change.
-void Service::dispatch() {
+void Dispatcher::dispatch() {
     if (stopped_) return;
     if (TicketPtr ticket = scheduler_.next_preparation()) preparing_.give(std::move(ticket));
     if (auto opening = scheduler_.next_opening()) opening_.give(std::move(*opening));
@@ -156,7 +156,7 @@ void Service::dispatch() {
     if (scheduler_.size() == 0) idle_.notify_all();
 }
 
-void Service::prepare(const TicketPtr& ticket) {
+void Dispatcher::prepare(const TicketPtr& ticket) {
     const auto failure = caught("preparing", [&] { handler_.prepare(work_of(*ticket)); });
     // Told now, for its first call may be made as soon as it counts as prepared.
     if (!failure) tell(ticket, false, [](Work& work) { work.on_started(); });
@@ -169,7 +169,7 @@ void Service::prepare(const TicketPtr& ticket) {
     if (alive && failure) tell_failed({ticket}, *failure);
 }
 
-void Service::open(const Opening& opening) {
+void Dispatcher::open(const EngineOpening& opening) {
     for (const Key victim : opening.victims) let_go(victim);
     const Seconds begin = clock_();
     std::unique_ptr<Opened> engine;
@@ -189,7 +189,7 @@ void Service::open(const Opening& opening) {
     let_go_of_retired();
 }
 
-void Service::call(const Group& group) {
+void Dispatcher::call(const CallGroup& group) {
     std::vector<Work*> works;
     for (const TicketPtr& ticket : group.tickets) works.push_back(&work_of(*ticket));
     Opened* engine = nullptr;
@@ -220,7 +220,7 @@ void Service::call(const Group& group) {
     let_go_of_retired();
 }
 
-void Service::watch() {
+void Dispatcher::watch() {
     std::unique_lock lock(mutex_);
     while (!stopped_) {
         Tickets expired = scheduler_.expire(clock_());
@@ -239,7 +239,7 @@ void Service::watch() {
     }
 }
 
-void Service::let_go_of_retired() {
+void Dispatcher::let_go_of_retired() {
     decltype(retired_) retired;
     {
         const std::lock_guard lock(mutex_);
@@ -253,7 +253,7 @@ void Service::let_go_of_retired() {
     }
 }
 
-void Service::let_go(Key key) {
+void Dispatcher::let_go(Key key) {
     std::unique_ptr<Opened> engine;
     {
         const std::lock_guard lock(mutex_);
@@ -266,7 +266,7 @@ void Service::let_go(Key key) {
 }
 
 // Keep a thread alive through whatever its work throws.
-std::optional<Failed> Service::caught(const char* doing, const std::function<void()>& work) const {
+std::optional<Failed> Dispatcher::caught(const char* doing, const std::function<void()>& work) const {
     try {
         work();
         return std::nullopt;
@@ -284,12 +284,12 @@ std::optional<Failed> Service::caught(const char* doing, const std::function<voi
     }
 }
 
-void Service::report(const std::string& message, bool unforeseen) const {
+void Dispatcher::report(const std::string& message, bool unforeseen) const {
     if (log_) log_(message, unforeseen);
 }
 
 template <typename Telling>
-void Service::tell(const TicketPtr& ticket, bool last, Telling telling) {
+void Dispatcher::tell(const TicketPtr& ticket, bool last, Telling telling) {
     Work& work = work_of(*ticket);
     const std::lock_guard lock(work.telling_);
     if (work.over_) return;
@@ -297,7 +297,7 @@ void Service::tell(const TicketPtr& ticket, bool last, Telling telling) {
     telling(work);
 }
 
-void Service::tell_failed(const Tickets& tickets, const Failed& why) {
+void Dispatcher::tell_failed(const Tickets& tickets, const Failed& why) {
     for (const TicketPtr& ticket : tickets) {
         tell(ticket, true, [&](Work& work) { work.on_failed(why); });
     }

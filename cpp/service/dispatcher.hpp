@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "scheduling/scheduler.hpp"
-#include "service/worker_thread.hpp"
 #include "service/work.hpp"
+#include "service/worker_thread.hpp"
 
 namespace aptp {
 
@@ -26,19 +26,19 @@ using Clock = std::function<Seconds()>;
 // The machine's own.
 Seconds steady_seconds();
 
-// Hears of failures that the service survived. From any thread; must not throw.
+// Hears of failures that the runtime survived. From any thread; must not throw.
 using Log = std::function<void(const std::string& message, bool unforeseen)>;
 
 // Runs what a scheduler decides. `handler` does the work, and must outlive it. Threads start with the first request.
-class Service {
+class Dispatcher {
 public:
-    Service(Scheduler scheduler, Handler& handler, Log log = {}, Clock clock = steady_seconds);
+    Dispatcher(Scheduler scheduler, Handler& handler, Log log = {}, Clock clock = steady_seconds);
 
     // As `close`.
-    ~Service();
+    ~Dispatcher();
 
-    Service(const Service&) = delete;
-    Service& operator=(const Service&) = delete;
+    Dispatcher(const Dispatcher&) = delete;
+    Dispatcher& operator=(const Dispatcher&) = delete;
 
     // Let work in, to be done within `seconds`. It is told that it is queued before this returns. Throws QueueFull,
     // Failure (closed).
@@ -63,7 +63,7 @@ public:
     // Whether nothing more is let in.
     bool closing() const;
 
-    // What `read` gives of the scheduler at one moment. It must not call the service.
+    // What `read` gives of the scheduler at one moment. It must not call the dispatcher.
     template <typename Read>
     auto look(Read read) const {
         const std::lock_guard lock(mutex_);
@@ -76,8 +76,8 @@ private:
     void start();
     void dispatch();
     void prepare(const TicketPtr& ticket);
-    void open(const Opening& opening);
-    void call(const Group& group);
+    void open(const EngineOpening& opening);
+    void call(const CallGroup& group);
     void watch();
     void let_go_of_retired();
     void let_go(Key key);
@@ -92,7 +92,7 @@ private:
     Handler& handler_;
     Log log_;
     Clock clock_;
-    mutable std::mutex mutex_;           // over all that follows but the lanes, and over the scheduler
+    mutable std::mutex mutex_;           // over all that follows but the worker threads, and over the scheduler
     std::condition_variable idle_;       // nothing is left to be done
     std::condition_variable deadlines_;  // there is another to watch, or none any more
     std::map<Key, std::unique_ptr<Opened>> engines_;
@@ -101,9 +101,9 @@ private:
     bool stopped_ = false;
     bool started_ = false;
     std::mutex ending_;  // held while threads are joined
-    Lane<TicketPtr> preparing_;
-    Lane<Opening> opening_;
-    Lane<Group> calling_;
+    WorkerThread<TicketPtr> preparing_;
+    WorkerThread<EngineOpening> opening_;
+    WorkerThread<CallGroup> calling_;
     std::thread watch_;
 };
 

@@ -13,9 +13,9 @@
 namespace aptp {
 
 // An engine of one opened bundle. Two versions of a bundle share none. It keeps no version alive.
-struct Place {
+struct EngineKey {
     std::weak_ptr<Models> models;
-    Bucket bucket;
+    ShapeBucket bucket;
     std::int64_t batch = 1;  // how many requests its arrays take
     std::uint64_t cost = 0;  // bytes of its weights
 
@@ -28,14 +28,14 @@ struct Place {
     }
 };
 
-// Numbers places, never one twice. Any thread may use it.
-class Places {
+// Numbers engine keys, never one twice. Any thread may use it.
+class EngineKeys {
 public:
     // The number of an engine of these models.
-    Key key(const std::shared_ptr<Models>& models, const Bucket& bucket);
+    Key key(const std::shared_ptr<Models>& models, const ShapeBucket& bucket);
 
-    // The place of a number; null where its models are gone.
-    std::shared_ptr<const Place> at(Key key) const;
+    // The engine of a number; null where its models are gone.
+    std::shared_ptr<const EngineKey> at(Key key) const;
 
     // How many may share a call on an engine now.
     std::int64_t capacity_of(Key key) const;
@@ -50,7 +50,7 @@ private:
 
     mutable std::mutex mutex_;
     Key numbered_ = 0;
-    std::map<Key, std::shared_ptr<const Place>> places_;
+    std::map<Key, std::shared_ptr<const EngineKey>> engines_;
     Capacity capacity_;
 };
 

@@ -22,7 +22,7 @@ struct Queued {
 
 // Its prompt is encoded and routed.
 struct Started {
-    Choice choice;
+    RoutingDecision choice;
 };
 
 // `done` of the `total` rows of its schedule are walked, the last one at `timestep`. Where asked for: `preview` uint8

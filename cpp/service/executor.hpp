@@ -7,22 +7,22 @@
 #include <vector>
 
 #include "service/batch.hpp"
-#include "service/health.hpp"
-#include "service/job.hpp"
-#include "service/engine_keys.hpp"
 #include "service/dispatcher.hpp"
-#include "service/work_stats.hpp"
+#include "service/engine_keys.hpp"
+#include "service/health.hpp"
+#include "service/request.hpp"
 #include "service/work.hpp"
+#include "service/work_stats.hpp"
 
 namespace aptp {
 
-// Works on whichever models a job was given; all its work are Jobs. Knows nothing of threads.
-class Crew final : public Handler {
+// Works on whichever models a request was given; all its work are Requests. Knows nothing of threads.
+class Executor final : public Handler {
 public:
-    explicit Crew(Places& places, Clock clock = steady_seconds) : places_(places), clock_(std::move(clock)) {}
+    explicit Executor(EngineKeys& keys, Clock clock = steady_seconds) : keys_(keys), clock_(std::move(clock)) {}
 
     Health& health() noexcept { return health_; }
-    const Tally& tally() const noexcept { return tally_; }
+    const WorkStats& work_stats() const noexcept { return stats_; }
 
     // Encode, route, look the clock up, and draw the start noise.
     void prepare(Work& work) override;
@@ -30,7 +30,7 @@ public:
     // The engine, or the decoder.
     std::unique_ptr<Opened> open(Key key) override;
 
-    // A step of all jobs in one UNet call, or the decoding of one.
+    // A step of all requests in one UNet call, or the decoding of one.
     void call(Key key, Opened& engine, const std::vector<Work*>& works) override;
 
     // Let go of an engine, and of the models where it was their last.
@@ -40,15 +40,15 @@ public:
     bool is_quarantined(const Models& models, const std::string& expert) const;
 
 private:
-    Choice choose(const Job& job) const;
+    RoutingDecision choose(const Request& request) const;
     void refuse_quarantined(const Models& models, const std::string& expert) const;
     void step(Key key, Opened& engine, const std::vector<Work*>& works);
     void decode(Opened& engine, const std::vector<Work*>& works);
 
-    Places& places_;
+    EngineKeys& keys_;
     Clock clock_;
     Health health_;
-    Tally tally_;
+    WorkStats stats_;
 };
 
 }  // namespace aptp

@@ -1,20 +1,19 @@
 // What the runtime returns: an image, and how it came to be.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "request/settings.hpp"
+#include "request/params.hpp"
 
 namespace aptp {
 
 // Who makes an image: `code` is nothing for `dense`, `margin` nothing where the router was not asked or has no other
 // code. `fell_back`: the bundle lacks the expert that should have. `distance`: how far the prompt lies from those of
 // the training, where that is known; `unfamiliar`: so far that it was not left to its code.
-struct Choice {
+struct RoutingDecision {
     std::string expert;
     std::optional<std::int64_t> code;
     bool routed = false;
@@ -24,13 +23,12 @@ struct Choice {
     bool unfamiliar = false;
 };
 
-// An image, uint8 [height, width, 3] of its settings, and how it came to be.
+// An image, uint8 [height, width, 3] of its parameters, and how it came to be.
 struct Generated {
     std::vector<std::uint8_t> pixels;
     std::string prompt;
-    Choice choice;
-    std::optional<std::uint64_t> seed;  // nothing where the caller gave latents
-    Settings settings;
+    RoutingDecision choice;
+    ResolvedParams params;
     std::int64_t dropped_tokens = 0;           // of the prompt, those that did not fit
     std::int64_t negative_dropped_tokens = 0;  // of the negative prompt; 0 without guidance: nothing reads it then
     double milliseconds = 0;                   // this image's share of the work, without opening engines

@@ -6,15 +6,17 @@
 #include <variant>
 
 #include "errors.hpp"
+#include "request/limits.hpp"
+#include "service/request.hpp"
 
 namespace aptp {
 
 namespace {
 
-Memory memory_of(const Models& models, std::optional<std::int64_t> asked, const Places& places) {
-    return Memory(static_cast<std::uint64_t>(models.budget(asked)), [&places](Key key) {
-        const auto place = places.at(key);
-        return place ? place->cost : 0;
+MemoryBudget memory_of(const Models& models, std::optional<std::int64_t> asked, const EngineKeys& keys) {
+    return MemoryBudget(static_cast<std::uint64_t>(models.budget(asked)), [&keys](Key key) {
+        const auto engine = keys.at(key);
+        return engine ? engine->cost : 0;
     });
 }
 
@@ -31,56 +33,56 @@ std::int64_t fewest_steps(const Manifest& manifest) {
 
 }  // namespace
 
-Limits limits(const Models& models, std::optional<std::int64_t> running, std::optional<std::int64_t> queued) {
+QueueLimits limits(const Models& models, std::optional<std::int64_t> running, std::optional<std::int64_t> queued) {
     if (running) check_limit(*running, "max_running");
     if (queued && *queued != 0) check_limit(*queued, "max_queued");
-    Limits limits;
+    QueueLimits limits;
     const auto experts = static_cast<std::int64_t>(models.manifest().experts.size());
     limits.running = running.value_or(std::max<std::int64_t>(4, models.batch() * experts));
     limits.queued = queued.value_or(4 * limits.running);
     return limits;
 }
 
-Host::Host(const std::string& path, Opener opener, const HostOptions& options)
+RuntimeCore::RuntimeCore(const std::string& path, Opener opener, const RuntimeCoreOptions& options)
     : opener_(std::move(opener)),
       asked_memory_(options.memory),
       path_(path),
       models_(opener_(path)),
-      crew_(places_),
-      service_(
+      executor_(keys_),
+      dispatcher_(
           Scheduler(limits(*models_, options.max_running, options.max_queued),
-                    memory_of(*models_, asked_memory_, places_), [this](Key key) { return places_.capacity_of(key); }),
-          crew_, options.log) {}
+                    memory_of(*models_, asked_memory_, keys_), [this](Key key) { return keys_.capacity_of(key); }),
+          executor_, options.log) {}
 
-TicketPtr Host::submit(const std::string& prompt, const Wanted& wanted, Listener listener, const Wish& wish) {
-    check_wish(wish);
+TicketPtr RuntimeCore::submit(const std::string& prompt, const GenerationParams& params, Listener listener,
+                              const RequestOptions& options) {
     std::shared_ptr<Models> models;
     {
         const std::lock_guard lock(mutex_);
         models = models_;
-        ++jobs_[models];
+        ++requests_[models];
     }
     try {
         auto hear = [this, models, listener = std::move(listener)](const Event& event) {
             if (is_end(event)) left(models);
             listener(event);
         };
-        const auto job = std::make_shared<Job>(take(*models, prompt, wanted), models, std::move(hear), wish);
-        return service_.submit(job, static_cast<int>(wish.priority), wish.seconds);
+        const auto request = std::make_shared<Request>(models, prompt, params, options, std::move(hear));
+        return dispatcher_.submit(request, static_cast<int>(options.priority), options.deadline);
     } catch (...) {
         left(models);
         throw;
     }
 }
 
-void Host::warm() {
+void RuntimeCore::warm() {
     const auto models = this->models();
-    Wanted wanted;
-    wanted.settings.steps = fewest_steps(models->manifest());
+    GenerationParams params;
+    params.steps = fewest_steps(models->manifest());
     for (const auto& [name, expert] : models->manifest().experts) {
-        wanted.code = name;
+        params.code = name;
         std::promise<Event> end;
-        submit("", wanted, [&](const Event& event) {
+        submit("", params, [&](const Event& event) {
             if (is_end(event)) end.set_value(event);
         });
         const Event told = end.get_future().get();
@@ -88,62 +90,62 @@ void Host::warm() {
     }
 }
 
-void Host::reload(const std::optional<std::string>& path) {
-    std::string place;
+void RuntimeCore::reload(const std::optional<std::string>& path) {
+    std::string folder;
     {
         const std::lock_guard lock(mutex_);
-        place = path.value_or(path_);
+        folder = path.value_or(path_);
     }
-    auto models = opener_(place);
+    auto models = opener_(folder);
     models->verify();  // now, and not when its first request needs a file
     models->budget(asked_memory_);
     {
         const std::lock_guard lock(mutex_);
         std::swap(models_, models);
-        path_ = place;
-        jobs_.emplace(models, 0);
+        path_ = folder;
+        requests_.emplace(models, 0);
     }
     clear(models);
 }
 
-Route Host::route(const std::string& prompt) { return models()->route(prompt); }
+RouterOutput RuntimeCore::route(const std::string& prompt) { return models()->route(prompt); }
 
-std::shared_ptr<Models> Host::models() const {
+std::shared_ptr<Models> RuntimeCore::models() const {
     const std::lock_guard lock(mutex_);
     return models_;
 }
 
-void Host::left(const std::shared_ptr<Models>& models) {
+void RuntimeCore::left(const std::shared_ptr<Models>& models) {
     bool last = false;
     {
         const std::lock_guard lock(mutex_);
-        last = --jobs_[models] == 0 && models != models_;
+        last = --requests_[models] == 0 && models != models_;
     }
     if (last) clear(models);
 }
 
 // Let go of a version that nobody uses any more.
-void Host::clear(const std::shared_ptr<Models>& retired) {
+void RuntimeCore::clear(const std::shared_ptr<Models>& retired) {
     {
         const std::lock_guard lock(mutex_);
-        const auto jobs = jobs_.find(retired);
-        if (jobs == jobs_.end() || jobs->second != 0 || retired == models_) return;
-        jobs_.erase(jobs);
+        const auto found = requests_.find(retired);
+        if (found == requests_.end() || found->second != 0 || retired == models_) return;
+        requests_.erase(found);
     }
-    crew_.health().forget(retired.get());
-    service_.retire([this, version = std::weak_ptr<Models>(retired)](Key key) {
-        const auto place = places_.at(key);
-        return place && place->is_of(version);
+    executor_.health().forget(retired.get());
+    dispatcher_.retire([this, version = std::weak_ptr<Models>(retired)](Key key) {
+        const auto engine = keys_.at(key);
+        return engine && engine->is_of(version);
     });
 }
 
-ServiceStatus Host::status() const {
+RuntimeStatus RuntimeCore::status() const {
     const auto models = this->models();
-    ServiceStatus status;
-    status.draining = service_.closing();
+    RuntimeStatus status;
+    status.draining = dispatcher_.closing();
     status.batch = models->batch();
-    status.last_call = crew_.tally().last_call();
-    service_.look([&](const Scheduler& scheduler) {
+    status.last_call = executor_.work_stats().last_call();
+    dispatcher_.look([&](const Scheduler& scheduler) {
         status.queued = scheduler.queue().size();
         status.running = scheduler.running().size();
         status.max_queued = scheduler.limits().queued;
@@ -158,17 +160,17 @@ ServiceStatus Host::status() const {
     return status;
 }
 
-ExpertStatus Host::expert(const std::shared_ptr<Models>& models, const std::string& name,
-                          const Scheduler& scheduler) const {
+ExpertStatus RuntimeCore::expert(const std::shared_ptr<Models>& models, const std::string& name,
+                                 const Scheduler& scheduler) const {
     const std::string engine = models->engine_of(name);
     const auto is_its_own = [&](Key key) {
-        const auto place = places_.at(key);
-        return place && place->is_of(models) && place->bucket.model == engine;
+        const auto found = keys_.at(key);
+        return found && found->is_of(models) && found->bucket.model == engine;
     };
     ExpertStatus status;
     const auto keys = scheduler.memory().keys();
     const auto opening = scheduler.memory().opening();
-    if (crew_.is_quarantined(*models, name)) {
+    if (executor_.is_quarantined(*models, name)) {
         status.state = Presence::quarantined;
     } else if (std::any_of(keys.begin(), keys.end(), is_its_own)) {
         status.state = Presence::resident;
@@ -178,13 +180,13 @@ ExpertStatus Host::expert(const std::shared_ptr<Models>& models, const std::stri
     for (const TicketPtr& ticket : scheduler.running()) {
         // Of one that is being prepared the choice may be written to now.
         const bool chosen = ticket->state == State::running;
-        if (chosen && job_of(*ticket).choice().expert == name) ++status.running;
+        if (chosen && request_of(*ticket).choice().expert == name) ++status.running;
     }
-    const Done done = crew_.tally().of(name);
-    status.images = done.images;
-    status.calls = done.calls;
-    status.rows = done.rows;
-    status.seconds = done.seconds;
+    const ExpertWork work = executor_.work_stats().of(name);
+    status.images = work.images;
+    status.calls = work.calls;
+    status.rows = work.rows;
+    status.seconds = work.seconds;
     return status;
 }
 

@@ -1,4 +1,4 @@
-// A bundle behind a service: takes orders, tells how it is doing, and goes on to another version of it.
+// A bundle behind a dispatcher: takes requests, tells how it is doing, and goes on to another version of it.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,11 @@
 #include <string>
 
 #include "models/models.hpp"
-#include "service/executor.hpp"
-#include "service/order.hpp"
-#include "service/engine_keys.hpp"
+#include "request/options.hpp"
+#include "request/params.hpp"
 #include "service/dispatcher.hpp"
+#include "service/engine_keys.hpp"
+#include "service/executor.hpp"
 #include "service/status.hpp"
 
 namespace aptp {
@@ -21,9 +22,9 @@ namespace aptp {
 // Opens the bundle at a path.
 using Opener = std::function<std::shared_ptr<Models>(const std::string& path)>;
 
-// How much a host takes at once. Nothing: a full call of every expert under way, four times as many that wait, and half
-// of the machine's memory, in bytes, for engines.
-struct HostOptions {
+// How much a runtime core takes at once. Nothing: a full call of every expert under way, four times as many that wait,
+// and half of the machine's memory, in bytes, for engines.
+struct RuntimeCoreOptions {
     std::optional<std::int64_t> max_running;
     std::optional<std::int64_t> max_queued;
     std::optional<std::int64_t> memory;
@@ -31,16 +32,17 @@ struct HostOptions {
 };
 
 // Serves from `models`; `reload` changes them. Any thread may call anything.
-class Host {
+class RuntimeCore {
 public:
     // Throws Failure (usage) and what `opener` throws.
-    Host(const std::string& path, Opener opener, const HostOptions& options);
+    RuntimeCore(const std::string& path, Opener opener, const RuntimeCoreOptions& options);
 
-    Host(const Host&) = delete;
-    Host& operator=(const Host&) = delete;
+    RuntimeCore(const RuntimeCore&) = delete;
+    RuntimeCore& operator=(const RuntimeCore&) = delete;
 
-    // Let an order in. Throws Failure (usage, closed, code_unavailable, manifest, integrity), QueueFull.
-    TicketPtr submit(const std::string& prompt, const Wanted& wanted, Listener listener, const Wish& wish = {});
+    // Let a request in. Throws Failure (usage, closed, code_unavailable, manifest, integrity), QueueFull.
+    TicketPtr submit(const std::string& prompt, const GenerationParams& params, Listener listener,
+                     const RequestOptions& options = {});
 
     // Make an image of as few steps as can be on every expert: each is known to work then, and is open. Throws the
     // failure of the first that does not.
@@ -51,15 +53,15 @@ public:
     void reload(const std::optional<std::string>& path = {});
 
     // The code that a prompt goes to. Throws Failure (usage, engine).
-    Route route(const std::string& prompt);
+    RouterOutput route(const std::string& prompt);
 
     // What new requests are served from.
     std::shared_ptr<Models> models() const;
 
     // How it is doing now.
-    ServiceStatus status() const;
+    RuntimeStatus status() const;
 
-    Service& service() noexcept { return service_; }
+    Dispatcher& dispatcher() noexcept { return dispatcher_; }
 
 private:
     void left(const std::shared_ptr<Models>& models);
@@ -72,13 +74,13 @@ private:
     mutable std::mutex mutex_;  // over the three that follow
     std::string path_;
     std::shared_ptr<Models> models_;
-    std::map<std::shared_ptr<Models>, std::int64_t> jobs_;  // under way, by version
-    Places places_;
-    Crew crew_;
-    Service service_;
+    std::map<std::shared_ptr<Models>, std::int64_t> requests_;  // under way, by version
+    EngineKeys keys_;
+    Executor executor_;
+    Dispatcher dispatcher_;
 };
 
 // What is asked. Throws Failure (usage).
-Limits limits(const Models& models, std::optional<std::int64_t> running, std::optional<std::int64_t> queued);
+QueueLimits limits(const Models& models, std::optional<std::int64_t> running, std::optional<std::int64_t> queued);
 
 }  // namespace aptp

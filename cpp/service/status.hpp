@@ -1,4 +1,4 @@
-// How a service is doing, at one moment.
+// How a runtime is doing, at one moment.
 #pragma once
 
 #include <cstdint>
@@ -27,13 +27,13 @@ struct ExpertStatus {
 // Requests now, and all so far: `counts.admitted` is `queued` + `running` + those that ended, each in one way. `batch`:
 // how many may share a call; `last_call`: the expert of the latest, and how many shared it (0: there was none). Memory
 // is in bytes, of the engines' weights.
-struct ServiceStatus {
+struct RuntimeStatus {
     std::size_t queued = 0;
     std::size_t running = 0;
     std::optional<std::int64_t> max_queued;
     std::int64_t max_running = 0;
     bool draining = false;
-    Counts counts;
+    RequestStats counts;
     std::map<std::string, ExpertStatus> experts;
     std::uint64_t memory_used = 0;
     std::uint64_t memory_budget = 0;

@@ -1,4 +1,4 @@
-// What a service needs of its work, and of whoever does it.
+// What a dispatcher needs of its work, and of whoever does it.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 namespace aptp {
 
 // A task that hears how it goes, never in two threads at once, and nothing after its end. These must not throw.
-class Work : public Task {
+class Work : public SchedulerTask {
 public:
     // It was let in, behind so many that have not started.
     virtual void on_queued(std::size_t ahead) = 0;
@@ -30,7 +30,7 @@ public:
     virtual void on_failed(const Failed& why) = 0;
 
 private:
-    friend class Service;
+    friend class Dispatcher;
     std::recursive_mutex telling_;  // held while it is told of anything, which may take it back from within
     bool over_ = false;             // it was told of its end
 };

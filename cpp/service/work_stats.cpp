@@ -1,35 +1,33 @@
 #include "service/work_stats.hpp"
 
-#include <algorithm>
-#include <cassert>
+#include <set>
 
 namespace aptp {
 
-void Tally::called(const Requests& requests, const std::vector<std::string>& experts, Seconds seconds) {
-    assert(requests.size() == experts.size());
+void WorkStats::called(const Denoisings& denoisings, Seconds seconds) {
     const std::lock_guard lock(mutex_);
-    for (std::size_t index = 0; index < requests.size(); ++index) {
-        Done& done = experts_[experts[index]];
-        const auto place = experts.begin() + static_cast<std::ptrdiff_t>(index);
-        if (std::find(experts.begin(), place, experts[index]) == place) ++done.calls;  // once for several of its own
-        done.rows += static_cast<std::uint64_t>(requests[index]->rows());
-        done.seconds += seconds / static_cast<Seconds>(requests.size());
+    std::set<std::string> counted;  // once for several of its own
+    for (const auto& denoising : denoisings) {
+        ExpertWork& work = experts_[denoising->expert()];
+        if (counted.insert(denoising->expert()).second) ++work.calls;
+        work.rows += static_cast<std::uint64_t>(denoising->rows());
+        work.seconds += seconds / static_cast<Seconds>(denoisings.size());
     }
-    last_call_ = {experts.front(), requests.size()};
+    last_call_ = {denoisings.front()->expert(), denoisings.size()};
 }
 
-void Tally::decoded(const std::string& expert) {
+void WorkStats::decoded(const std::string& expert) {
     const std::lock_guard lock(mutex_);
     ++experts_[expert].images;
 }
 
-Done Tally::of(const std::string& expert) const {
+ExpertWork WorkStats::of(const std::string& expert) const {
     const std::lock_guard lock(mutex_);
-    const auto done = experts_.find(expert);
-    return done == experts_.end() ? Done() : done->second;
+    const auto work = experts_.find(expert);
+    return work == experts_.end() ? ExpertWork() : work->second;
 }
 
-std::pair<std::string, std::size_t> Tally::last_call() const {
+std::pair<std::string, std::size_t> WorkStats::last_call() const {
     const std::lock_guard lock(mutex_);
     return last_call_;
 }

@@ -6,7 +6,6 @@
 #include <mutex>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "scheduling/ticket.hpp"
 #include "service/batch.hpp"
@@ -14,7 +13,7 @@
 namespace aptp {
 
 // One expert's images, and its UNet calls: how many, their rows, and their seconds.
-struct Done {
+struct ExpertWork {
     std::uint64_t images = 0;
     std::uint64_t calls = 0;
     std::uint64_t rows = 0;
@@ -22,22 +21,22 @@ struct Done {
 };
 
 // Every expert's work. Any thread may use it.
-class Tally {
+class WorkStats {
 public:
     // Note a call that requests shared, each for its expert.
-    void called(const Requests& requests, const std::vector<std::string>& experts, Seconds seconds);
+    void called(const Denoisings& denoisings, Seconds seconds);
 
     // Note an image.
     void decoded(const std::string& expert);
 
-    Done of(const std::string& expert) const;
+    ExpertWork of(const std::string& expert) const;
 
     // The latest call's expert, and how many requests shared it; 0 of them before the first.
     std::pair<std::string, std::size_t> last_call() const;
 
 private:
     mutable std::mutex mutex_;
-    std::map<std::string, Done> experts_;
+    std::map<std::string, ExpertWork> experts_;
     std::pair<std::string, std::size_t> last_call_{"", 0};
 };
 

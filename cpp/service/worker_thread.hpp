@@ -12,9 +12,9 @@ namespace aptp {
 
 // Does what it is given, in order. `work` must not throw. Whoever starts it has to stop it.
 template <typename Piece>
-class Lane {
+class WorkerThread {
 public:
-    explicit Lane(std::function<void(Piece&)> work) : work_(std::move(work)) {}
+    explicit WorkerThread(std::function<void(Piece&)> work) : work_(std::move(work)) {}
 
     // Begin to take work.
     void start() {
@@ -30,7 +30,7 @@ public:
         changed_.notify_one();
     }
 
-    // Do what was given so far, and end. Not from the lane's own thread.
+    // Do what was given so far, and end. Not from the thread itself.
     void stop() {
         {
             const std::lock_guard lock(mutex_);

@@ -47,6 +47,7 @@ def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> No
     theirs = generate(*words, "--out", "b", command=[sys.executable, "-m", "runtime.generate"])
     assert (ours.returncode, theirs.returncode) == (0, 0), ours.stderr + theirs.stderr
     told, expected = json.loads(ours.stdout), json.loads(theirs.stdout)
+    assert (told[0]["width"], told[0]["height"]) == (32, 48)
     for one, other in zip(told, expected, strict=True):
         assert one.pop("milliseconds") > 0
         other.pop("milliseconds")
@@ -68,7 +69,7 @@ def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> No
         (["a", "--seed"], 2, "--seed: a value is missing"),
         (["a", "--seed", "18446744073709551616"], 2, "above 2^64 - 1"),
         (["a", "b", "--seed", "18446744073709551615"], 2, "every image's seed"),
-        (["a", "--size", "64"], 2, "give height and width in pixels"),
+        (["a", "--size", "64"], 2, "give WIDTHxHEIGHT in pixels"),
         (["a", "--engine", "cpuu"], 2, "did you mean 'cpu'?"),
         (["a", "--code", "9"], 2, "code 9: give an integer from 0 to 3, or 'dense'"),
         (["a", "--prompts", "nowhere"], 2, "--prompts nowhere: cannot be read"),

@@ -124,7 +124,7 @@ def test_requests_are_checked_alike(program: Callable[[str], Path], tmp_path: Pa
         return {**{name: params.recorded()[name] for name in names}, "expert": params.expert}
 
     wanted = [settle(one) for one in ASKED]
-    found = ask(program("settings"), map(json.dumps, ASKED), root)
+    found = ask(program("params"), map(json.dumps, ASKED), root)
     for one in found:
         one.pop("message", None)
     assert not disagreements(ASKED, wanted, found)

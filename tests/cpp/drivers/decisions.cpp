@@ -26,7 +26,7 @@ json letters(const std::vector<Key>& keys) {
     return all;
 }
 
-struct Errand final : aptp::Task {
+struct Errand final : aptp::SchedulerTask {
     explicit Errand(std::string plan) : engines(std::move(plan)) {}
 
     Key need() const override { return static_cast<Key>(engines.at(done)); }
@@ -65,7 +65,7 @@ public:
     }
 
     json state() const {
-        const aptp::Counts& counts = scheduler_.counts();
+        const aptp::RequestStats& counts = scheduler_.counts();
         const auto deadline = scheduler_.next_deadline();
         const auto opening = scheduler_.memory().opening();
         return {{"queued", scheduler_.queue().size()},
@@ -80,8 +80,8 @@ public:
     }
 
 private:
-    static aptp::Limits limits(const json& how) {
-        aptp::Limits limits;
+    static aptp::QueueLimits limits(const json& how) {
+        aptp::QueueLimits limits;
         limits.running = how["running"];
         if (!how["queued"].is_null()) limits.queued = how["queued"].get<std::int64_t>();
         limits.patience = how["patience"];
@@ -89,9 +89,9 @@ private:
         return limits;
     }
 
-    aptp::Memory memory() {
-        return aptp::Memory(how_["budget"],
-                            [this](Key key) { return static_cast<std::uint64_t>(number("cost", key)); });
+    aptp::MemoryBudget memory() {
+        return aptp::MemoryBudget(how_["budget"],
+                                  [this](Key key) { return static_cast<std::uint64_t>(number("cost", key)); });
     }
 
     std::int64_t number(const char* what, Key key) const { return how_[what][letter(key).get<std::string>()]; }
@@ -158,7 +158,7 @@ private:
     aptp::Scheduler scheduler_;
     std::vector<aptp::TicketPtr> tickets_;
     std::map<const aptp::Ticket*, std::size_t> numbers_;
-    aptp::Group calling_;
+    aptp::CallGroup calling_;
 };
 
 }  // namespace

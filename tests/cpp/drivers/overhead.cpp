@@ -31,9 +31,9 @@ struct NoEngine final : aptp::Engine {
     void run(const aptp::EngineCall&) override {}
 };
 
-std::shared_ptr<const aptp::Course> course(std::size_t window) {
-    auto course = std::make_shared<aptp::Course>();
-    course->window = window;
+std::shared_ptr<const aptp::SolverSteps> solver_steps(std::size_t window) {
+    auto steps = std::make_shared<aptp::SolverSteps>();
+    steps->window = window;
     for (std::size_t index = 0; index < STEPS; ++index) {
         aptp::Row row;
         row.timestep = static_cast<float>(index);
@@ -41,12 +41,12 @@ std::shared_ptr<const aptp::Course> course(std::size_t window) {
         row.states = {{0, 0.5F}};
         // The state once, every output of the window.
         for (std::size_t back = 0; back < std::min(window, index + 1); ++back) row.outputs.push_back({back, 0.5F});
-        course->rows.push_back(row);
+        steps->rows.push_back(row);
     }
-    return course;
+    return steps;
 }
 
-std::shared_ptr<aptp::Request> request(std::size_t window, float guidance) {
+std::shared_ptr<aptp::Denoising> denoising(std::size_t window, float guidance) {
     auto tensor = std::make_shared<aptp::Tensor>();
     tensor->shape = {1, 77, 1024};
     tensor->values.resize(77 * 1024);
@@ -57,16 +57,15 @@ std::shared_ptr<aptp::Request> request(std::size_t window, float guidance) {
     embeddings->shape = {STEPS, EMBEDDING};
     embeddings->values.resize(STEPS * EMBEDDING);
     const std::vector<float> noise(SIZE, 1.0F);
-    return std::make_shared<aptp::Request>(aptp::constant_plan("0", STEPS),
-                                           aptp::Trajectory(course(window), noise.data(), SIZE), SHAPE,
-                                           aptp::TimeEmbeddings{{"0", embeddings}}, prompt, negative, guidance);
+    return std::make_shared<aptp::Denoising>("0", aptp::Trajectory(solver_steps(window), noise.data(), SIZE), SHAPE,
+                                             embeddings, prompt, negative, guidance);
 }
 
 // Latents gathered, and a step of the schedule for each request.
 double stepping(std::size_t window, float guidance, std::size_t batch) {
-    aptp::Requests requests;
-    for (std::size_t index = 0; index < batch; ++index) requests.push_back(request(window, guidance));
-    aptp::Batch group(requests);
+    aptp::Denoisings denoisings;
+    for (std::size_t index = 0; index < batch; ++index) denoisings.push_back(denoising(window, guidance));
+    aptp::Batch group(denoisings);
     NoEngine engine;
     const double begin = aptp::steady_seconds();
     for (std::size_t step = 0; step < STEPS; ++step) group.run(engine);
@@ -101,7 +100,7 @@ struct Done {
     std::size_t count = 0;
 };
 
-// Work for a service that is nothing but its scheduling.
+// Work for a dispatcher that is nothing but its scheduling.
 struct Idle final : aptp::Work {
     Idle(aptp::Key key, Done& counter) : engine(key), done(counter) {}
     aptp::Key need() const override { return engine; }
@@ -129,16 +128,17 @@ struct NoHandler final : aptp::Handler {
 
 // Deciding, handing over and telling, all threads running.
 double scheduling(std::int64_t batch) {
-    aptp::Limits limits;
+    aptp::QueueLimits limits;
     limits.running = RUNNING;
     NoHandler handler;
-    aptp::Service service(aptp::Scheduler(limits, aptp::Memory(EXPERTS, [](aptp::Key) { return std::uint64_t{1}; }),
-                                          [=](aptp::Key) { return batch; }),
-                          handler);
+    aptp::Dispatcher dispatcher(
+        aptp::Scheduler(limits, aptp::MemoryBudget(EXPERTS, [](aptp::Key) { return std::uint64_t{1}; }),
+                        [=](aptp::Key) { return batch; }),
+        handler);
     Done done;
     const double begin = aptp::steady_seconds();
     for (std::size_t index = 0; index < SERVED; ++index) {
-        service.submit(std::make_shared<Idle>(index % EXPERTS, done));
+        dispatcher.submit(std::make_shared<Idle>(index % EXPERTS, done));
     }
     done.wait(SERVED);
     return 1e6 * (aptp::steady_seconds() - begin) / static_cast<double>(SERVED * STEPS);

@@ -106,7 +106,7 @@ public:
         return {{"encoder_hidden_states", tensor}};
     }
 
-    aptp::Route route(const std::string& prompt) override {
+    aptp::RouterOutput route(const std::string& prompt) override {
         return {static_cast<std::int64_t>(prompt.size() % 4), 0.25, std::nullopt};
     }
 
@@ -116,52 +116,52 @@ public:
 
     void forget_prompts() override {}
 
-    std::shared_ptr<const aptp::Course> course(const std::string& solver, std::int64_t steps) override {
+    std::shared_ptr<const aptp::SolverSteps> solver_steps(const std::string& solver, std::int64_t count) override {
         const auto& rows = manifest_.schedules.at(solver).rows;
-        if (steps < 1 || steps > static_cast<std::int64_t>(rows.size()) ||
-            rows[static_cast<std::size_t>(steps - 1)] == 0) {
-            throw aptp::Failure(aptp::Status::usage, "steps " + std::to_string(steps) + ": the solver offers 2 to 10");
+        if (count < 1 || count > static_cast<std::int64_t>(rows.size()) ||
+            rows[static_cast<std::size_t>(count - 1)] == 0) {
+            throw aptp::Failure(aptp::Status::usage, "steps " + std::to_string(count) + ": the solver offers 2 to 10");
         }
-        auto course = std::make_shared<aptp::Course>();
-        for (std::int64_t step = steps; step > 0; --step) {
-            course->rows.push_back({static_cast<float>(step), 0.5F, {{0, 0.75F}}, {{0, 0.25F}}, 0.5F, 0.5F});
+        auto steps = std::make_shared<aptp::SolverSteps>();
+        for (std::int64_t step = count; step > 0; --step) {
+            steps->rows.push_back({static_cast<float>(step), 0.5F, {{0, 0.75F}}, {{0, 0.25F}}, 0.5F, 0.5F});
         }
-        return course;
+        return steps;
     }
 
-    std::shared_ptr<const aptp::Tensor> time_embeddings(const std::string& expert,
-                                                        const std::shared_ptr<const aptp::Course>& course) override {
+    std::shared_ptr<const aptp::Tensor> time_embeddings(
+        const std::string& expert, const std::shared_ptr<const aptp::SolverSteps>& steps) override {
         play_("clock " + expert);
         auto tensor = std::make_shared<aptp::Tensor>();
-        tensor->shape = {static_cast<std::int64_t>(course->rows.size()), EMBEDDING};
-        for (const aptp::Row& row : course->rows) tensor->values.insert(tensor->values.end(), {row.timestep, INFINITY});
+        tensor->shape = {static_cast<std::int64_t>(steps->rows.size()), EMBEDDING};
+        for (const aptp::Row& row : steps->rows) tensor->values.insert(tensor->values.end(), {row.timestep, INFINITY});
         return tensor;
     }
 
     std::string engine_of(const std::string& expert) const override { return expert; }
     aptp::Conditioning own_conditioning(const std::string&) const override { return {}; }
 
-    aptp::Bucket bucket(const std::string& expert, std::int64_t rows, std::int64_t height,
-                        std::int64_t width) const override {
+    aptp::ShapeBucket bucket(const std::string& expert, std::int64_t rows, std::int64_t height,
+                             std::int64_t width) const override {
         return {expert, batch_ == 1 ? rows : 0, height, width};
     }
 
-    aptp::Bucket decoder_bucket(std::int64_t height, std::int64_t width) const override {
+    aptp::ShapeBucket decoder_bucket(std::int64_t height, std::int64_t width) const override {
         return {aptp::DECODER, 1, height, width};
     }
 
-    std::unique_ptr<aptp::Engine> open_engine(const aptp::Bucket& bucket) override {
+    std::unique_ptr<aptp::Engine> open_engine(const aptp::ShapeBucket& bucket) override {
         play_("open " + bucket.model);
         const float expert = bucket.model == aptp::DENSE ? 9.0F : std::stof(bucket.model);
         return std::make_unique<FakeEngine>(expert, bucket.model, play_);
     }
 
-    std::unique_ptr<aptp::Decoder> open_decoder(const aptp::Bucket&) override {
+    std::unique_ptr<aptp::Decoder> open_decoder(const aptp::ShapeBucket&) override {
         play_("open decoder");
         return std::make_unique<FakeDecoder>(play_);
     }
 
-    std::int64_t cost(const aptp::Bucket&) const override { return 10; }
+    std::int64_t cost(const aptp::ShapeBucket&) const override { return 10; }
     std::int64_t budget(std::optional<std::int64_t> memory) const override { return memory.value_or(1000); }
 
 private:

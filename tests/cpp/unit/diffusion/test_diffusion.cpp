@@ -52,38 +52,38 @@ TEST_CASE("Philox has its authors' answers") {
           std::array<std::uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
 }
 
-TEST_CASE("a course has the rows of its step count") {
+TEST_CASE("the steps of a solver have the rows of their count") {
     const aptp::ScheduleEntry entry{"t", 1, {1, 0, 2}, {1.0, 1.0, 2.0}};
     const aptp::Solver solver("s", entry,
                               bytes({1, 1, 0.5F, 0, 0, 0, 2, 1, 0.25F, 1, 0, 0, 3, 0.5F, 0, 0, 0.75F, -0.5F}));
-    CHECK(solver.course(1)->rows[0].timestep == 1);
-    const auto course = solver.course(3);
-    CHECK(course == solver.course(3));
-    CHECK(course->noise_scale == 2.0F);
-    CHECK(course->rows.size() == 2);
-    CHECK(course->rows[0].states.size() == 1);
-    CHECK(course->rows[1].states.empty());
-    CHECK(course->rows[1].of_output == -0.5F);
+    CHECK(solver.steps(1)->rows[0].timestep == 1);
+    const auto found = solver.steps(3);
+    CHECK(found == solver.steps(3));
+    CHECK(found->noise_scale == 2.0F);
+    CHECK(found->rows.size() == 2);
+    CHECK(found->rows[0].states.size() == 1);
+    CHECK(found->rows[1].states.empty());
+    CHECK(found->rows[1].of_output == -0.5F);
     for (const std::int64_t steps : {-1, 0, 2, 4}) {
         CHECK_THROWS_WITH_AS(
-            solver.course(steps),
+            solver.steps(steps),
             ("steps " + std::to_string(steps) + ": solver 's' offers 1, 3; choose one of these").c_str(), Failure);
     }
 }
 
 TEST_CASE("a table that cannot be walked is refused") {
     const aptp::ScheduleEntry entry{"t", 2, {1}, {1.0}};
-    CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1, 1, 0, 0, 0, 0})).course(1), Failure);  // of before
+    CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1, 1, 0, 0, 0, 0})).steps(1), Failure);  // of before
     CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1, NAN, 0, 0, 0, 0})), Failure);
     CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1})), Failure);
     CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1, 0, 0, 0, 0, 0}) + "x"), Failure);
 }
 
 TEST_CASE("the preview is that of the format's page") {
-    aptp::Course course;
-    course.rows.push_back({0, 1, {{0, 0.9F}}, {{0, -0.2F}}, 0.75F, -0.5F});
+    aptp::SolverSteps steps;
+    steps.rows.push_back({0, 1, {{0, 0.9F}}, {{0, -0.2F}}, 0.75F, -0.5F});
     const std::vector<float> state{0.8F, -0.4F}, output{0.4F, 0.6F};
-    aptp::Trajectory trajectory(std::make_shared<const aptp::Course>(course), state.data(), 2);
+    aptp::Trajectory trajectory(std::make_shared<const aptp::SolverSteps>(steps), state.data(), 2);
     trajectory.advance(output.data());
     CHECK(trajectory.done());
     CHECK(trajectory.latents()[0] == 0.8F * 0.9F + 0.4F * -0.2F);
@@ -98,14 +98,14 @@ TEST_CASE("the preview is that of the format's page") {
 }
 
 TEST_CASE("rings keep what a window reads, and guidance is of two outputs") {
-    aptp::Course course;
-    course.window = 2;
-    course.rows.push_back({0, 2, {{0, 1.0F}}, {{0, 1.0F}}, 0, 0});
-    course.rows.push_back({1, 1, {{0, 1.0F}, {1, 1.0F}}, {{0, 1.0F}, {1, 10.0F}}, 0, 0});
-    course.rows.push_back({2, 1, {{1, 1.0F}}, {{1, 1.0F}}, 0, 0});
-    course.rows.push_back({3, 1, {}, {}, 0, 0});
+    aptp::SolverSteps steps;
+    steps.window = 2;
+    steps.rows.push_back({0, 2, {{0, 1.0F}}, {{0, 1.0F}}, 0, 0});
+    steps.rows.push_back({1, 1, {{0, 1.0F}, {1, 1.0F}}, {{0, 1.0F}, {1, 10.0F}}, 0, 0});
+    steps.rows.push_back({2, 1, {{1, 1.0F}}, {{1, 1.0F}}, 0, 0});
+    steps.rows.push_back({3, 1, {}, {}, 0, 0});
     const float noise = 3;
-    aptp::Trajectory trajectory(std::make_shared<const aptp::Course>(course), &noise, 1);
+    aptp::Trajectory trajectory(std::make_shared<const aptp::SolverSteps>(steps), &noise, 1);
     float input = 0;
     trajectory.write_input(&input);
     CHECK(input == 6.0F);

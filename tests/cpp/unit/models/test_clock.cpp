@@ -33,12 +33,12 @@ public:
     Clocks& operator=(const Clocks&) = delete;
 
     std::shared_ptr<const aptp::Tensor> operator()(const std::string& expert, const std::vector<float>& timesteps) {
-        aptp::Course course;
+        aptp::SolverSteps steps;
         for (const float timestep : timesteps) {
-            course.rows.emplace_back();
-            course.rows.back().timestep = timestep;
+            steps.rows.emplace_back();
+            steps.rows.back().timestep = timestep;
         }
-        return (*clock_)(expert, course);
+        return (*clock_)(expert, steps);
     }
 
     const std::filesystem::path& folder() const { return folder_; }
@@ -52,7 +52,7 @@ private:
 
 }  // namespace
 
-TEST_CASE("a clock gives an embedding for each row of a course, and remembers the last courses") {
+TEST_CASE("a clock gives an embedding for each row of a solver, and remembers the last tables") {
     Clocks clocks({{"0", graphs::clock()}, {"1", graphs::clock()}});
     const auto first = clocks("0", {16, 4, 0.25F});
     CHECK(first->shape == aptp::Shape{3, 1});

@@ -14,7 +14,7 @@ using namespace aptp;
 namespace {
 
 // Work that needs one engine, a letter, for so many calls.
-struct Errand final : Task {
+struct Errand final : SchedulerTask {
     Errand(char letter, int many) : engine(static_cast<Key>(letter)), calls(many) {}
 
     Key need() const override { return engine; }
@@ -25,12 +25,13 @@ struct Errand final : Task {
     int calls;
 };
 
-Scheduler scheduler(const Limits& limits, std::uint64_t engines = 4, std::int64_t capacity = 3) {
-    return Scheduler(limits, Memory(engines, [](Key) { return std::uint64_t{1}; }), [=](Key) { return capacity; });
+Scheduler scheduler(const QueueLimits& limits, std::uint64_t engines = 4, std::int64_t capacity = 3) {
+    return Scheduler(limits, MemoryBudget(engines, [](Key) { return std::uint64_t{1}; }),
+                     [=](Key) { return capacity; });
 }
 
-Limits plenty() {
-    Limits limits;
+QueueLimits plenty() {
+    QueueLimits limits;
     limits.running = 100;
     return limits;
 }
@@ -57,7 +58,7 @@ TicketPtr admit(Scheduler& one, char engine, int calls, int priority = 0, Second
 }  // namespace
 
 TEST_CASE("what is too much is refused, and told when to come again") {
-    Limits limits;
+    QueueLimits limits;
     limits.running = 1;
     limits.queued = 1;
     Scheduler one = scheduler(limits);
@@ -102,7 +103,7 @@ TEST_CASE("priority is worth seconds, and equals go in the order they came") {
 }
 
 TEST_CASE("nobody is passed over for younger ones more often than patience says") {
-    Limits limits = plenty();
+    QueueLimits limits = plenty();
     limits.patience = 2;
     Scheduler one = scheduler(limits);
     admit(one, 'a', 5);
@@ -119,7 +120,7 @@ TEST_CASE("an engine in use is given up after its turn alone") {
     get_ready(one);
     admit(one, 'b', 1);
     int calls = 0;
-    std::optional<Opening> opening;
+    std::optional<EngineOpening> opening;
     while (!opening) {
         if (const TicketPtr ticket = one.next_preparation()) one.prepared(ticket);
         opening = one.next_opening();
@@ -153,7 +154,7 @@ TEST_CASE("whoever was taken back in a call is not in the next") {
 }
 
 TEST_CASE("many that are taken back while they wait do not pile up") {
-    Limits limits;
+    QueueLimits limits;
     limits.running = 1;
     Scheduler one = scheduler(limits);
     admit(one, 'a', 1);

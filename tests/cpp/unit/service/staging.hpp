@@ -1,4 +1,4 @@
-// A service whose work the test plays: errands of so many calls, engines that wait or fail on command.
+// A dispatcher whose work the test plays: errands of so many calls, engines that wait or fail on command.
 #pragma once
 
 #include <chrono>
@@ -158,22 +158,22 @@ private:
     bool open_ = false;
 };
 
-// A service of `running` requests, of which `batch` share a call, and whose memory holds so many `engines`.
+// A dispatcher of `running` requests, of which `batch` share a call, and whose memory holds so many `engines`.
 struct Theatre {
     Stage stage;
-    aptp::Service service;
+    aptp::Dispatcher dispatcher;
 
     explicit Theatre(
         Stage::Play play = [](const std::string&, char) {}, std::int64_t running = 4,
         std::optional<std::int64_t> queued = {}, std::int64_t batch = 4, std::uint64_t engines = 4)
-        : stage(std::move(play)), service(scheduler(running, queued, batch, engines), stage) {}
+        : stage(std::move(play)), dispatcher(scheduler(running, queued, batch, engines), stage) {}
 
     static aptp::Scheduler scheduler(std::int64_t running, std::optional<std::int64_t> queued, std::int64_t batch,
                                      std::uint64_t engines) {
-        aptp::Limits limits;
+        aptp::QueueLimits limits;
         limits.running = running;
         limits.queued = queued;
-        return aptp::Scheduler(limits, aptp::Memory(engines, [](Key) { return std::uint64_t{1}; }),
+        return aptp::Scheduler(limits, aptp::MemoryBudget(engines, [](Key) { return std::uint64_t{1}; }),
                                [=](Key) { return batch; });
     }
 };

@@ -23,35 +23,33 @@ std::shared_ptr<const aptp::Tensor> table(const aptp::Shape& shape, std::vector<
     return std::make_shared<aptp::Tensor>(aptp::Tensor{shape, std::move(values)});
 }
 
-std::shared_ptr<aptp::Request> request(aptp::Plan plan, aptp::TimeEmbeddings embeddings, bool guided) {
-    auto course = std::make_shared<aptp::Course>();
-    course->rows.resize(plan.size());
+std::shared_ptr<aptp::Denoising> denoising(const char* expert, std::shared_ptr<const aptp::Tensor> time_embeddings,
+                                           bool guided) {
+    auto steps = std::make_shared<aptp::SolverSteps>();
+    steps->rows.resize(static_cast<std::size_t>(time_embeddings->shape.front()));
     const float noise[] = {1};
     const aptp::Conditioning prompt{{"prompt", table({1, 1}, {0})}};
-    return std::make_shared<aptp::Request>(std::move(plan), aptp::Trajectory(course, noise, 1),
-                                           std::array<std::int64_t, 3>{1, 1, 1}, std::move(embeddings), prompt,
-                                           guided ? std::optional(prompt) : std::nullopt, guided ? 2.0F : 1.0F);
+    return std::make_shared<aptp::Denoising>(expert, aptp::Trajectory(steps, noise, 1),
+                                             std::array<std::int64_t, 3>{1, 1, 1}, std::move(time_embeddings), prompt,
+                                             guided ? std::optional(prompt) : std::nullopt, guided ? 2.0F : 1.0F);
 }
 
 }  // namespace
 
-TEST_CASE("each row of a call has the time embedding of its request's row, by the expert that the plan names") {
-    const auto one = table({3, 2}, {1, 2, 3, 4, 5, 6});
-    const auto other = table({3, 2}, {10, 20, 30, 40, 50, 60});
-    const auto guided = request({"a", "b", "a"}, {{"a", one}, {"b", other}}, true);
-    const auto plain = request({"b", "b", "b"}, {{"b", other}}, false);
+TEST_CASE("each row of a call has the time embedding of its own row, by the clock of its own expert") {
+    const auto guided = denoising("a", table({3, 2}, {1, 2, 3, 4, 5, 6}), true);
+    const auto plain = denoising("b", table({3, 2}, {10, 20, 30, 40, 50, 60}), false);
     Listener engine;
     aptp::Batch({guided}).run(engine);
     aptp::Batch both({guided, plain});
     both.run(engine);
     both.run(engine);
-    CHECK(engine.heard ==
-          std::vector<std::vector<float>>{{1, 2, 1, 2}, {30, 40, 30, 40, 10, 20}, {5, 6, 5, 6, 30, 40}});
+    CHECK(engine.heard == std::vector<std::vector<float>>{{1, 2, 1, 2}, {3, 4, 3, 4, 10, 20}, {5, 6, 5, 6, 30, 40}});
 }
 
 TEST_CASE("embeddings of two widths share no call") {
-    const auto narrow = request({"a", "a"}, {{"a", table({2, 1}, {1, 2})}}, false);
-    const auto wide = request({"b", "b"}, {{"b", table({2, 2}, {1, 2, 3, 4})}}, false);
+    const auto narrow = denoising("a", table({2, 1}, {1, 2}), false);
+    const auto wide = denoising("b", table({2, 2}, {1, 2, 3, 4}), false);
     Listener engine;
     aptp::Batch both({narrow, wide});
     CHECK_THROWS_WITH_AS(both.run(engine),

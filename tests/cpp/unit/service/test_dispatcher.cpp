@@ -23,8 +23,8 @@ using Errands = std::vector<std::shared_ptr<Errand>>;
 
 const std::string CANCELLED = "the request was cancelled";
 
-aptp::Counts counts(const Theatre& theatre) {
-    return theatre.service.look([](const aptp::Scheduler& scheduler) { return scheduler.counts(); });
+aptp::RequestStats counts(const Theatre& theatre) {
+    return theatre.dispatcher.look([](const aptp::Scheduler& scheduler) { return scheduler.counts(); });
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ aptp::Counts counts(const Theatre& theatre) {
 TEST_CASE("events come in order") {
     Theatre theatre;
     const auto errand = std::make_shared<Errand>(4);
-    theatre.service.submit(errand);
+    theatre.dispatcher.submit(errand);
     CHECK(errand->end() == "finished");
     CHECK(errand->heard() == std::vector<std::string>{"behind 0", "started", "1", "2", "3", "finished"});
 }
@@ -41,9 +41,9 @@ TEST_CASE("what is too much is refused") {
     Gate gate("call");
     Theatre theatre(std::ref(gate), 2, 1);
     const Errands errands{std::make_shared<Errand>(), std::make_shared<Errand>(), std::make_shared<Errand>()};
-    for (const auto& errand : errands) theatre.service.submit(errand);
+    for (const auto& errand : errands) theatre.dispatcher.submit(errand);
     for (int count = 0; count < 4; ++count) {
-        CHECK_THROWS_AS(theatre.service.submit(std::make_shared<Errand>()), aptp::QueueFull);
+        CHECK_THROWS_AS(theatre.dispatcher.submit(std::make_shared<Errand>()), aptp::QueueFull);
     }
     gate.leave_open();
     for (const auto& errand : errands) CHECK(errand->end() == "finished");
@@ -57,18 +57,18 @@ TEST_CASE("a queued one is cancelled at once, and a running one before its next 
     const auto running = std::make_shared<Errand>(9);
     const auto queued = std::make_shared<Errand>();
     const auto following = std::make_shared<Errand>();
-    const TicketPtr first = theatre.service.submit(running);
-    const TicketPtr second = theatre.service.submit(queued);
-    theatre.service.submit(following);
+    const TicketPtr first = theatre.dispatcher.submit(running);
+    const TicketPtr second = theatre.dispatcher.submit(queued);
+    theatre.dispatcher.submit(following);
     gate.wait();
-    theatre.service.cancel(second);
+    theatre.dispatcher.cancel(second);
     CHECK(queued->end() == CANCELLED);
     CHECK(queued->heard().size() == 2);  // never begun
-    theatre.service.cancel(first);
+    theatre.dispatcher.cancel(first);
     CHECK(running->end() == CANCELLED);
     gate.leave_open();
     CHECK(following->end() == "finished");
-    theatre.service.cancel(first);  // nothing happens
+    theatre.dispatcher.cancel(first);  // nothing happens
     CHECK(running->ends() == 1);
     const std::vector<std::vector<aptp::Work*>> wanted{{running.get()}, {following.get()}};
     CHECK(theatre.stage.calls() == wanted);
@@ -79,13 +79,13 @@ TEST_CASE("a deadline ends what waits and what runs") {
     Theatre theatre(std::ref(gate), 1, std::nullopt, 1);
     const auto running = std::make_shared<Errand>(5);
     const auto waiting = std::make_shared<Errand>();
-    theatre.service.submit(running, 0, 0.05);
-    theatre.service.submit(waiting, 0, 0.05);
+    theatre.dispatcher.submit(running, 0, 0.05);
+    theatre.dispatcher.submit(waiting, 0, 0.05);
     for (const auto& errand : {running, waiting}) {
         CHECK(errand->end() == "the deadline passed before the image was done");
     }
     gate.leave_open();
-    theatre.service.drain();
+    theatre.dispatcher.drain();
     CHECK(theatre.stage.calls().size() <= 1);
     CHECK(counts(theatre).expired == 2);
 }
@@ -94,14 +94,14 @@ TEST_CASE("deadlines are those of the clock that is given") {
     std::atomic<double> now = 0;
     Gate gate("call");
     Stage stage(std::ref(gate));
-    aptp::Service service(Theatre::scheduler(1, {}, 1, 4), stage, {}, [&] { return now.load(); });
+    aptp::Dispatcher dispatcher(Theatre::scheduler(1, {}, 1, 4), stage, {}, [&] { return now.load(); });
     const auto errand = std::make_shared<Errand>(2);
-    service.submit(errand, 0, 1000.0);
+    dispatcher.submit(errand, 0, 1000.0);
     gate.wait();
     now = 1001;
     // Another deadline makes it look at the clock again.
     const auto other = std::make_shared<Errand>();
-    service.submit(other, 0, 1000.0);
+    dispatcher.submit(other, 0, 1000.0);
     CHECK(errand->end() == "the deadline passed before the image was done");
     gate.leave_open();
     CHECK(other->end() == "finished");
@@ -119,7 +119,7 @@ TEST_CASE("what goes wrong ends its own and no other") {
         const auto unforeseen = std::make_shared<Errand>(3, 'c');
         const auto strange = std::make_shared<Errand>(3, 'd');
         const auto good = std::make_shared<Errand>(3, 'a');
-        for (const auto& errand : {foreseen, unforeseen, strange, good}) theatre.service.submit(errand);
+        for (const auto& errand : {foreseen, unforeseen, strange, good}) theatre.dispatcher.submit(errand);
         CHECK(foreseen->end() == "no more");
         CHECK(unforeseen->end().find("failed unforeseen: surprise") != std::string::npos);
         CHECK(strange->end().find("failed unforeseen, with what is no exception") != std::string::npos);
@@ -131,7 +131,7 @@ TEST_CASE("engines are let go before others come") {
     Theatre theatre([](const std::string&, char) {}, 4, {}, 4, 1);
     for (const char engine : {'a', 'b'}) {
         const auto errand = std::make_shared<Errand>(1, engine);
-        theatre.service.submit(errand);
+        theatre.dispatcher.submit(errand);
         CHECK(errand->end() == "finished");
     }
     CHECK(theatre.stage.closed() == "a");
@@ -142,10 +142,10 @@ TEST_CASE("an engine that retires at work goes when it is done") {
         CAPTURE(what);
         Gate gate(what);
         Theatre theatre(std::ref(gate));
-        const TicketPtr ticket = theatre.service.submit(std::make_shared<Errand>(9));
+        const TicketPtr ticket = theatre.dispatcher.submit(std::make_shared<Errand>(9));
         gate.wait();
-        theatre.service.cancel(ticket);
-        theatre.service.retire([](Key key) { return key == 'a'; });
+        theatre.dispatcher.cancel(ticket);
+        theatre.dispatcher.retire([](Key key) { return key == 'a'; });
         CHECK(theatre.stage.closed().empty());
         gate.leave_open();
         CHECK(theatre.stage.eventually_closed("a"));
@@ -156,12 +156,12 @@ TEST_CASE("draining finishes what was let in, and lets nothing in") {
     Gate gate("call");
     Theatre theatre(std::ref(gate), 1, {}, 1);
     const Errands errands{std::make_shared<Errand>(), std::make_shared<Errand>()};
-    for (const auto& errand : errands) theatre.service.submit(errand);
+    for (const auto& errand : errands) theatre.dispatcher.submit(errand);
     gate.wait();
     bool drained = false;
-    std::thread waiting([&] { drained = theatre.service.drain(); });
-    while (!theatre.service.closing()) std::this_thread::yield();
-    CHECK_THROWS_WITH(theatre.service.submit(std::make_shared<Errand>()),
+    std::thread waiting([&] { drained = theatre.dispatcher.drain(); });
+    while (!theatre.dispatcher.closing()) std::this_thread::yield();
+    CHECK_THROWS_WITH(theatre.dispatcher.submit(std::make_shared<Errand>()),
                       "the runtime is closing and takes no more requests");
     gate.leave_open();
     waiting.join();
@@ -173,9 +173,9 @@ TEST_CASE("what draining cuts off is told") {
     Gate gate("call");
     Theatre theatre(std::ref(gate), 1, {}, 1);
     const Errands errands{std::make_shared<Errand>(), std::make_shared<Errand>()};
-    for (const auto& errand : errands) theatre.service.submit(errand);
+    for (const auto& errand : errands) theatre.dispatcher.submit(errand);
     gate.wait();
-    CHECK_FALSE(theatre.service.drain(0.01));
+    CHECK_FALSE(theatre.dispatcher.drain(0.01));
     for (const auto& errand : errands) CHECK(errand->end() == "the runtime was closed before the image was done");
     gate.leave_open();
 }
@@ -183,10 +183,10 @@ TEST_CASE("what draining cuts off is told") {
 TEST_CASE("closing lets go of every engine, and may be done twice") {
     Theatre theatre;
     const auto errand = std::make_shared<Errand>();
-    theatre.service.submit(errand);
+    theatre.dispatcher.submit(errand);
     CHECK(errand->end() == "finished");
-    theatre.service.close();
-    theatre.service.close();
+    theatre.dispatcher.close();
+    theatre.dispatcher.close();
     CHECK(theatre.stage.closed() == "a");
 }
 
@@ -202,15 +202,15 @@ TEST_CASE("many threads, many cancels, few engines: each ends once") {
             std::mt19937 random(seed);
             for (int count = 0; count < EACH; ++count) {
                 const auto errand = std::make_shared<Errand>(1 + static_cast<int>(random() % 4), "abc"[random() % 3]);
-                const TicketPtr ticket = theatre.service.submit(errand, static_cast<int>(random() % 3) - 1);
-                if (random() % 3 == 0) theatre.service.cancel(ticket);
+                const TicketPtr ticket = theatre.dispatcher.submit(errand, static_cast<int>(random() % 3) - 1);
+                if (random() % 3 == 0) theatre.dispatcher.cancel(ticket);
                 ++(errand->end() == "finished" ? finished : cancelled);
                 if (errand->ends() != 1) cancelled = -1'000'000;
             }
         });
     }
     for (auto& thread : threads) thread.join();
-    theatre.service.drain();
+    theatre.dispatcher.drain();
     CHECK(finished + cancelled == THREADS * EACH);
     CHECK(counts(theatre).finished == static_cast<std::uint64_t>(finished));
     CHECK(counts(theatre).cancelled == static_cast<std::uint64_t>(cancelled));

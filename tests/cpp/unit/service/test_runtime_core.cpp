@@ -1,4 +1,4 @@
-// A bundle behind a service: orders, batches of them, quarantine, versions.
+// A bundle behind a dispatcher: requests, batches of them, quarantine, versions.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -17,7 +17,7 @@ using fakes::FakeModels;
 
 namespace {
 
-// One order's events, and what became of it.
+// One request's events, and what became of it.
 struct Guest {
     std::promise<Event> promise;
     std::future<Event> end = promise.get_future();
@@ -42,53 +42,53 @@ struct Guest {
     Failed failure() { return std::get<Failed>(end.get()); }
 };
 
-Opener opener(
-    std::int64_t batch = 4, fakes::Play play = [](const std::string&) {}) {
+Opener opener(std::int64_t batch = 4, fakes::Play play = [](const std::string&) {}) {
     return [=](const std::string&) { return std::make_shared<FakeModels>(batch, play); };
 }
 
-Wanted wanted(const char* code = nullptr, std::uint64_t seed = 0) {
-    Wanted wanted;
-    if (code != nullptr) wanted.code = code;
-    wanted.seed = seed;
-    return wanted;
+GenerationParams asking(const char* code = nullptr, std::uint64_t seed = 0) {
+    GenerationParams params;
+    if (code != nullptr) params.code = code;
+    params.seed = seed;
+    return params;
 }
 
-std::shared_ptr<const Generated> generate(Host& host, const std::string& prompt, const Wanted& asked = {}) {
+std::shared_ptr<const Generated> generate(RuntimeCore& core, const std::string& prompt,
+                                          const GenerationParams& params = {}) {
     Guest guest;
-    host.submit(prompt, asked, guest.listener());
+    core.submit(prompt, params, guest.listener());
     return guest.image();
 }
 
 }  // namespace
 
 TEST_CASE("an image, and how it came to be") {
-    Host host("here", opener(), {});
-    const auto image = generate(host, "fives");
+    RuntimeCore core("here", opener(), {});
+    const auto image = generate(core, "fives");
     CHECK(image->pixels.size() == 3 * 16 * 16);
     CHECK(image->choice.expert == "1");
     CHECK(image->choice.code == 1);
     CHECK(image->choice.margin == 0.25);
-    CHECK(image->seed == 0);
-    CHECK(image->settings.steps == fakes::STEPS);
+    CHECK(image->params.seed == 0);
+    CHECK(image->params.steps == fakes::STEPS);
     CHECK(image->dropped_tokens == 0);
     CHECK(image->negative_dropped_tokens == 1);
     CHECK_FALSE(image->blank);
-    CHECK(generate(host, "fives")->pixels == image->pixels);
-    CHECK(generate(host, "fives", wanted(nullptr, 1))->pixels != image->pixels);
+    CHECK(generate(core, "fives")->pixels == image->pixels);
+    CHECK(generate(core, "fives", asking(nullptr, 1))->pixels != image->pixels);
 }
 
 TEST_CASE("a code that the bundle lacks falls back; one that is asked for does not") {
-    Host host("here", opener(), {});
-    const auto image = generate(host, "ab");
+    RuntimeCore core("here", opener(), {});
+    const auto image = generate(core, "ab");
     CHECK(image->choice.expert == "dense");
     CHECK(image->choice.code == 2);
     CHECK(image->choice.fell_back);
-    CHECK_THROWS_AS(host.submit("ab", wanted("2"), [](const Event&) {}), Failure);
+    CHECK_THROWS_AS(core.submit("ab", asking("2"), [](const Event&) {}), Failure);
     for (const char* code : {"4", "-1", "", "x", "1x", "99999999999999999999"}) {
         CAPTURE(code);
         try {
-            host.submit("ab", wanted(code), [](const Event&) {});
+            core.submit("ab", asking(code), [](const Event&) {});
             FAIL("was let in");
         } catch (const Failure& failure) {
             CHECK(failure.status() == Status::usage);
@@ -100,46 +100,46 @@ TEST_CASE("images are the same alone and in a crowd") {
     std::vector<std::vector<std::uint8_t>> alone;
     const std::vector<std::string> prompts{"a", "bb", "fives", "ccc", "ninechars"};
     const auto asked = [](std::size_t index) {
-        Wanted each = wanted(nullptr, index);
-        each.settings.guidance = index % 2 == 0 ? 1.0 : 2.5;
-        each.settings.steps = 3 + static_cast<std::int64_t>(index % 8);
+        GenerationParams each = asking(nullptr, index);
+        each.guidance = index % 2 == 0 ? 1.0 : 2.5;
+        each.steps = 3 + static_cast<std::int64_t>(index % 8);
         return each;
     };
     {
-        Host host("here", opener(1), {});
+        RuntimeCore core("here", opener(1), {});
         for (std::size_t index = 0; index < 20; ++index) {
-            alone.push_back(generate(host, prompts[index % prompts.size()], asked(index))->pixels);
+            alone.push_back(generate(core, prompts[index % prompts.size()], asked(index))->pixels);
         }
     }
     std::atomic<int> waiting = 1;
-    Host host("here",
-              opener(4,
-                     [&](const std::string& what) {
-                         // The first call waits until all are there.
-                         while (what.rfind("call", 0) == 0 && waiting != 0) std::this_thread::yield();
-                     }),
-              {std::optional<std::int64_t>(20), {}, {}, {}});
+    RuntimeCore core("here",
+                     opener(4,
+                            [&](const std::string& what) {
+                                // The first call waits until all are there.
+                                while (what.rfind("call", 0) == 0 && waiting != 0) std::this_thread::yield();
+                            }),
+                     {std::optional<std::int64_t>(20), {}, {}, {}});
     std::vector<std::unique_ptr<Guest>> guests;
     for (std::size_t index = 0; index < 20; ++index) {
         guests.push_back(std::make_unique<Guest>());
-        host.submit(prompts[index % prompts.size()], asked(index), guests.back()->listener());
+        core.submit(prompts[index % prompts.size()], asked(index), guests.back()->listener());
     }
     waiting = 0;
     for (std::size_t index = 0; index < 20; ++index) CHECK(guests[index]->image()->pixels == alone[index]);
     std::uint64_t calls = 0;
-    for (const auto& [name, expert] : host.status().experts) calls += expert.calls;
+    for (const auto& [name, expert] : core.status().experts) calls += expert.calls;
     std::uint64_t steps = 0;
     for (std::size_t index = 0; index < 20; ++index) steps += 3 + index % 8;
     CHECK(calls < steps);  // some were shared
 }
 
 TEST_CASE("steps are told where wanted, with previews and latents") {
-    Host host("here", opener(), {});
+    RuntimeCore core("here", opener(), {});
     Guest guest;
-    Wish wish;
-    wish.steps = wish.latents = true;
-    wish.previews = 1;
-    host.submit("fives", {}, guest.listener(), wish);
+    RequestOptions options;
+    options.every_step = options.latents = true;
+    options.previews = 1;
+    core.submit("fives", {}, guest.listener(), options);
     guest.image();
     REQUIRE(guest.events.size() == 8);  // queued, started, 5 steps, finished
     CHECK(std::get<Started>(guest.events[1]).choice.expert == "1");
@@ -153,41 +153,41 @@ TEST_CASE("steps are told where wanted, with previews and latents") {
 }
 
 TEST_CASE("start latents replace the noise and give the size") {
-    Host host("here", opener(), {});
+    RuntimeCore core("here", opener(), {});
     std::vector<float> values(4 * 4 * 12, 0.25F);
-    Wanted asked;
+    GenerationParams asked;
     asked.latents = StartLatents{{4, 4, 12}, values.data()};
-    const auto image = generate(host, "fives", asked);
-    CHECK(image->settings.height == 8);
-    CHECK(image->settings.width == 24);
-    CHECK_FALSE(image->seed);
+    const auto image = generate(core, "fives", asked);
+    CHECK(image->params.height == 8);
+    CHECK(image->params.width == 24);
+    CHECK_FALSE(image->params.seed);
     CHECK(image->blank);
     values[7] = std::numeric_limits<float>::infinity();
-    CHECK_THROWS_WITH(host.submit("fives", asked, [](const Event&) {}), "latents: hold a value that is not finite");
+    CHECK_THROWS_WITH(core.submit("fives", asked, [](const Event&) {}), "latents: hold a value that is not finite");
     asked.latents->shape = {4, std::int64_t{1} << 62, 12};
-    CHECK_THROWS_AS(host.submit("fives", asked, [](const Event&) {}), Failure);
+    CHECK_THROWS_AS(core.submit("fives", asked, [](const Event&) {}), Failure);
 }
 
 TEST_CASE("an expert that fails three times in a row is left alone, and its prompts fall back") {
     std::atomic<int> calls = 0;
-    Host host("here",
-              opener(4,
-                     [&](const std::string& what) {
-                         if (what == "call 1") {
-                             ++calls;
-                             throw Failure(Status::engine, "broken");
-                         }
-                     }),
-              {});
+    RuntimeCore core("here",
+                     opener(4,
+                            [&](const std::string& what) {
+                                if (what == "call 1") {
+                                    ++calls;
+                                    throw Failure(Status::engine, "broken");
+                                }
+                            }),
+                     {});
     for (int count = 0; count < 3; ++count) {
         Guest guest;
-        host.submit("fives", {}, guest.listener());
+        core.submit("fives", {}, guest.listener());
         CHECK(guest.failure().message == "broken");
     }
-    CHECK(generate(host, "fives")->choice.expert == "dense");
-    CHECK(host.status().experts.at("1").state == Presence::quarantined);
+    CHECK(generate(core, "fives")->choice.expert == "dense");
+    CHECK(core.status().experts.at("1").state == Presence::quarantined);
     Guest guest;
-    host.submit("x", wanted("1"), guest.listener());
+    core.submit("x", asking("1"), guest.listener());
     const Failed failed = guest.failure();
     CHECK(failed.status == Status::code_unavailable);
     CHECK(failed.message ==
@@ -197,10 +197,10 @@ TEST_CASE("an expert that fails three times in a row is left alone, and its prom
 }
 
 TEST_CASE("latents that are not finite fail, and nobody else") {
-    Host host("here", opener(), {});
+    RuntimeCore core("here", opener(), {});
     Guest guest;
-    host.submit(std::string(fakes::TOO_LONG, 'x'), {}, guest.listener());
-    const auto image = generate(host, "fives");
+    core.submit(std::string(fakes::TOO_LONG, 'x'), {}, guest.listener());
+    const auto image = generate(core, "fives");
     CHECK(image->pixels.size() == 768);
     CHECK(guest.failure().message == "expert '0': the latents are not finite after the last step");
 }
@@ -216,18 +216,18 @@ TEST_CASE("a version that nobody uses any more is let go; its requests end where
         versions.push_back(models);
         return models;
     };
-    Host host("first", open, {});
+    RuntimeCore core("first", open, {});
     Guest guest;
-    host.submit("fives", {}, guest.listener());
-    CHECK_THROWS_WITH(host.reload("bad"), "bad");
-    host.reload("second");
+    core.submit("fives", {}, guest.listener());
+    CHECK_THROWS_WITH(core.reload("bad"), "bad");
+    core.reload("second");
     REQUIRE(versions.size() == 2);
     CHECK_FALSE(versions[0].expired());
     held = false;
     CHECK(guest.image()->choice.expert == "1");
-    CHECK(generate(host, "fives")->choice.expert == "1");
-    host.service().drain();
-    host.service().evict([](Key) { return false; });
+    CHECK(generate(core, "fives")->choice.expert == "1");
+    core.dispatcher().drain();
+    core.dispatcher().evict([](Key) { return false; });
     for (int count = 0; count < 3000 && !versions[0].expired(); ++count) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
@@ -237,20 +237,20 @@ TEST_CASE("a version that nobody uses any more is let go; its requests end where
 
 TEST_CASE("warming opens every expert, and tells of the first that does not work") {
     std::vector<std::string> opened;
-    Host host("here",
-              opener(4,
-                     [&](const std::string& what) {
-                         if (what.rfind("open ", 0) == 0) opened.push_back(what);
-                     }),
-              {});
-    host.warm();
+    RuntimeCore core("here",
+                     opener(4,
+                            [&](const std::string& what) {
+                                if (what.rfind("open ", 0) == 0) opened.push_back(what);
+                            }),
+                     {});
+    core.warm();
     CHECK(opened == std::vector<std::string>{"open 0", "open decoder", "open 1", "open dense"});
-    Host broken("here",
-                opener(4,
-                       [](const std::string& what) {
-                           if (what == "open 1") throw Failure(Status::integrity, "changed");
-                       }),
-                {});
+    RuntimeCore broken("here",
+                       opener(4,
+                              [](const std::string& what) {
+                                  if (what == "open 1") throw Failure(Status::integrity, "changed");
+                              }),
+                       {});
     CHECK_THROWS_WITH(broken.warm(), "changed");
 }
 

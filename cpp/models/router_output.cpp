@@ -1,16 +1,16 @@
-#include "models/route.hpp"
+#include "models/router_output.hpp"
 
 #include <algorithm>
 
 namespace aptp {
 
-Route choose_code(const float* similarity, std::size_t codes, double tie) {
+RouterOutput choose_code(const float* similarity, std::size_t codes, double tie) {
     const float* end = similarity + codes;
     const float* best = std::max_element(similarity, end);
     // In float32, as the similarities are; the tie is rounded once.
     const float near = static_cast<float>(tie);
     const float* first = std::find_if(similarity, end, [&](float value) { return *best - value <= near; });
-    Route route;
+    RouterOutput route;
     route.code = first - similarity;
     // Of the best, not of the winner of a tie: a tie's margin is tiny, never negative.
     std::optional<float> other;
@@ -21,7 +21,7 @@ Route choose_code(const float* similarity, std::size_t codes, double tie) {
     return route;
 }
 
-std::pair<std::string, bool> wanted(const RouterEntry& entry, const Route& route) {
+std::pair<std::string, bool> wanted(const RouterEntry& entry, const RouterOutput& route) {
     if (entry.unfamiliar && route.distance && *route.distance > entry.unfamiliar->beyond) {
         return {entry.unfamiliar->expert, true};
     }

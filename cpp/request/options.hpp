@@ -1,0 +1,23 @@
+// How a request is served, whatever is drawn.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace aptp {
+
+// Higher `priority` goes first; all of it, waiting included, takes at most `deadline` seconds. With `every_step` the
+// request tells of each of its steps; then `previews` of them show the image, and all have the `latents` where wanted.
+// Telling takes the cores from calls: nobody is told who does not ask.
+struct RequestOptions {
+    std::int64_t priority = 0;
+    std::optional<double> deadline;
+    bool every_step = false;
+    std::int64_t previews = 0;
+    bool latents = false;
+
+    // Refuse what cannot be. Throws Failure (usage).
+    void check() const;
+};
+
+}  // namespace aptp
