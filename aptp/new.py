@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from aptp.cli import Parser, quieten, run, stages
-from aptp.errors import UsageError
 from aptp.presets import DEFAULT_BUDGETS, PRESETS
+from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from aptp.space.architecture import Architecture

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from aptp.cli import Parser, add_data, quieten, run
-from aptp.errors import Refused, StorageError, UsageError
+from runtime.errors import Refused, StorageError, UsageError
 
 DESCRIPTION = "Show what a router learned: its codes, their prompts, and what becomes of unfamiliar ones."
 LEAST = 100  # captions; fewer say nothing

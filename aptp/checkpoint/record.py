@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from aptp.checkpoint.integrity import FileEntry, check_path
-from aptp.errors import CheckpointError, nearest
 from aptp.space.strict_json import parse_object
+from runtime.errors import CheckpointError, nearest
 
 FORMAT, VERSION = "aptp-checkpoint", "1.0"
 MAX_BYTES = 16 << 20

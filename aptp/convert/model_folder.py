@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from aptp.convert.tensors import read_safetensors
-from aptp.errors import CheckpointError
 from aptp.space.strict_json import parse_object
+from runtime.errors import CheckpointError
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 MOST_BYTES = 1 << 20

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from aptp.cli import Parser, add_data, quieten, run
-from aptp.errors import Refused, StorageError, UsageError
+from runtime.errors import Refused, StorageError, UsageError
 
 if TYPE_CHECKING:
     from aptp.checkpoint.reader import Checkpoint

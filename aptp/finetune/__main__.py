@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from aptp.cli import Parser, add_data, console, quieten, run
-from aptp.errors import UsageError
 from aptp.finetune.weights import ExpertLossWeights
+from runtime.errors import UsageError
 
 DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to it."
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from aptp.cli import Parser, add_data, quieten, run
-from aptp.errors import UsageError, nearest
+from runtime.errors import UsageError, nearest
 
 DESCRIPTION = (
     "Measure how far prompts lie from those a router was trained on, and send the far ones elsewhere."

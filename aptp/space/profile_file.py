@@ -10,10 +10,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aptp.errors import StorageError, TableError, nearest
 from aptp.space.groups import Kind
 from aptp.space.profile import FIXED, Measured, Profile, Setting, Whole
 from aptp.space.strict_json import parse_object
+from runtime.errors import StorageError, TableError, nearest
 
 FORMAT, VERSION = "aptp-profile", "1.0"
 MAX_BYTES = 64 << 20

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aptp.cli import Parser, add_data, console, quieten, run
-from aptp.errors import UsageError
+from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from aptp.train.router_fit import Usage

@@ -26,7 +26,7 @@ MARK = "APTP_TEST_BUILD"
 # Kills the build itself where it first calls the function named last, before or after the call.
 AT = """
 import importlib, os, signal, sys
-from export import build
+from export.build import __main__ as build
 module, name, when = sys.argv.pop(1).split(":")
 owner = importlib.import_module(module)
 wrapped = getattr(owner, name)
@@ -39,11 +39,10 @@ build.main(sys.argv[1:])
 # No file may grow beyond 64 KiB, which fails as a full disk does.
 ON_A_FULL_DISK = """
 import resource, sys
-from export import build
-from export.errors import ExportError
-from runtime.cli import run
+from export.build import __main__ as build
+from runtime.cli.parser import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
-run(lambda: build.main(sys.argv[1:]), (ExportError,))
+run(lambda: build.main(sys.argv[1:]))
 """
 STAGES = ("export.build.manifest_file:write_manifest:before", "export.build.publish:_exchange:after")
 ALL_STAGES = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from aptp.cli import Parser, quieten, run
-from aptp.errors import UsageError
+from runtime.errors import UsageError
 
 DESCRIPTION = "Measure the judge on held-out renders, after training one anew if --out is given."
 STEPS = 2600

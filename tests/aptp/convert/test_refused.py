@@ -14,8 +14,8 @@ from torch import Tensor
 
 from aptp.convert.conversion import ConversionSource, convert
 from aptp.convert.tensors import MOST_BYTES
-from aptp.errors import CheckpointError, UsageError
 from aptp.pipeline import read_pipeline
+from runtime.errors import CheckpointError, UsageError
 from tests.encoders import write_encoder
 from tests.published import WEIGHTS
 

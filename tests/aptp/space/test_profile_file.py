@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aptp.errors import StorageError, TableError
 from aptp.space.profile_file import MAX_BYTES, parse, read, read_unfinished, to_json, write
+from runtime.errors import StorageError, TableError
 from tests.aptp.train.spaces import small
 from tests.profiles import profile
 
@@ -38,7 +38,7 @@ def test_medians_and_noise_come_from_the_samples() -> None:
     [
         (lambda body: body.update(format="aptp-bundle"), "this is no profile"),
         (lambda body: body.update(version="2.0"), "version 2.0 is unknown; this software reads 1.0"),
-        (lambda body: body.update(parst=[]), "unknown field 'parst'; did you mean 'parts'"),
+        (lambda body: body.update(parst=[]), r"unknown field 'parst' \(did you mean 'parts'"),
         (lambda body: body.pop("parts"), "the field 'parts' is missing"),
         (lambda body: body.update(complete=1), "'complete' must be a bool"),
         (lambda body: body["setting"].pop("rows"), "setting: the field 'rows' is missing"),

@@ -95,7 +95,7 @@ def test_a_leg_that_ended_first(asked: dict[str, Any], monkeypatch: pytest.Monke
         (["--size", "0x64"], "at least 1 pixel"),
         (["--guidance", "-1"], "guidance -1.0: give a number from 0"),
         (["--steps", "0"], "steps is 0"),
-        (["--codez", "4"], "unknown option '--codez'; did you mean '--codes'"),
+        (["--codez", "4"], r"unknown option '--codez' \(did you mean '--codes'"),
     ],
 )
 def test_mistakes(

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from export.build.lock import locked
-from export.errors import LockedError
 from export.build import lock
+from export.build.lock import locked
+from runtime.errors import LockedError
 
 HOLD = """
 import pathlib, sys
