@@ -39,7 +39,7 @@ FLOOR_ONLY = {"rich": "runtime.cli", "numpy": "runtime.timing"}
 METHOD = {
     *FLOOR,
     *("aptp.trainer", "aptp.data", "aptp.checkpoint", "aptp.model", "aptp.space"),
-    *("aptp.cli", "aptp.pipeline", "aptp.presets", "aptp.version"),
+    *("aptp.pipeline", "aptp.presets", "aptp.version"),
 }
 
 # What a module of each area may import of ours; everything else among our packages is an arrow the wrong way.
@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "aptp.analyse": {*METHOD, "aptp.train", "aptp.evaluate", "aptp.ood", "aptp.analyse"},
     "aptp.convert": {
         *("aptp.convert", "aptp.checkpoint", "aptp.model", "aptp.space"),
-        *("aptp.cli", "aptp.pipeline", "aptp.version"),
+        *("aptp.pipeline", "aptp.version"),
         *FLOOR,
     },
     "aptp.pretrain": {*METHOD, "aptp.pretrain", "aptp.evaluate"},
@@ -68,7 +68,7 @@ MAY_IMPORT = {
     "aptp": {"aptp", "kernels", *FLOOR},
     "export": {
         *("export", "kernels", "runtime"),
-        *("aptp.space", "aptp.model", "aptp.checkpoint", "aptp.cli", "aptp.default", "aptp.version"),
+        *("aptp.space", "aptp.model", "aptp.checkpoint", "aptp.default", "aptp.version"),
     },
 }
 

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aptp.cli import quieten
 from export.build import layout, workers
 from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import quieten
 from runtime.errors import Refused, UsageError, unusable
 
 GIB = 1 << 30

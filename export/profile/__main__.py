@@ -14,8 +14,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from aptp.cli import quieten
 from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import quieten
 from runtime.errors import Refused, UsageError
 
 # Wide enough for the table where there is no terminal to measure.

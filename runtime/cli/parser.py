@@ -52,10 +52,10 @@ class Parser(argparse.ArgumentParser):
         return [option for action in self._actions for option in action.option_strings]
 
 
-def run(main: Callable[[], int]) -> NoReturn:
+def run(main: Callable[[], int | None]) -> NoReturn:
     """Leave the process with `main`'s exit code, or show an error of ours and leave with its `exit_code`."""
     try:
-        code = main()
+        code = main() or 0
     except AptpError as failure:
         sys.stderr.write(f"error: {failure}\n")
         code = failure.exit_code

@@ -12,7 +12,6 @@ from safetensors.torch import save
 from aptp.checkpoint.integrity import check_files
 from aptp.checkpoint.ood_file import NAME as FAMILIARITY
 from aptp.checkpoint.reader import Checkpoint
-from aptp.cli import run
 from aptp.data.named import open_source
 from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood import __main__ as command
@@ -23,6 +22,7 @@ from export.build import parts, plan
 from export.build.build import Construction
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
+from runtime.cli.parser import run
 from runtime.errors import CheckpointError, ParityError, UsageError
 from tests.checkpoints import build_mini, copy_bundle, mini_checkpoint, sign
 from tests.checkpoints import command as build_command

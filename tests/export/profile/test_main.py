@@ -63,8 +63,3 @@ def test_mistakes(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message):
         main(["--checkpoint", "made", "--out", "profile.json", *words])
-
-
-def test_unknown_options_name_the_right_one():
-    with pytest.raises(UsageError, match="did you mean '--widths'"):
-        main(["--checkpoint", "made", "--out", "profile.json", "--width", "4"])
