@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from runtime.bundle.schema import DENSE, GUIDANCE
-from runtime.errors import ManifestError, UsageError, nearest
+from runtime.errors import UsageError, nearest
 from runtime.files.strict_json import decode
 from runtime.images.encoding import FORMATS
 from runtime.request.settings import SEED
@@ -77,10 +77,7 @@ class Generation:
 
 def parse(data: bytes) -> Generation:
     """The request in a body. Raises `UsageError`: a `FieldError` where it is one field's fault."""
-    try:
-        values = decode(data, "the body", integer=SEED)
-    except ManifestError as error:
-        raise UsageError(str(error)) from error
+    values = decode(data, "the body", UsageError, integer=SEED)
     given = {name: _read(name, value) for name, value in values.items()}
     given = {name: value for name, value in given.items() if value is not None}
     if "prompt" not in given:
