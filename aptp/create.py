@@ -17,7 +17,6 @@ from aptp.checkpoint.integrity import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import Record
 from aptp.checkpoint.writer import untrained_router, write_checkpoint
-from aptp.errors import UsageError, nearest
 from aptp.pipeline import build_pipeline, read_pipeline
 from aptp.presets import DEFAULT_BUDGETS, PRESETS
 from aptp.space.architecture import Architecture
@@ -26,6 +25,7 @@ from aptp.space.discover import discover
 from aptp.space.draw import check_budget, draw
 from aptp.space.groups import Space
 from aptp.version import __version__
+from runtime.errors import UsageError, nearest
 
 MAX_SEED = 2**62  # seeds are also added to
 DTYPES: dict[str, torch.dtype] = {"float16": torch.float16, "float32": torch.float32}

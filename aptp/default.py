@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aptp.errors import CheckpointError
+from runtime.errors import CheckpointError
 
 FOLDER = Path(__file__).parent / "weights" / "tiny"
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from aptp.cli import Parser, quieten, run, stages
-from aptp.errors import UsageError
 from aptp.presets import DEFAULT_BUDGETS, PRESETS
+from runtime.cli.parser import Parser, run
+from runtime.cli.progress import stages
+from runtime.cli.terminal import quieten
+from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from aptp.space.architecture import Architecture

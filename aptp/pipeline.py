@@ -22,10 +22,10 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from aptp.errors import CheckpointError
 from aptp.model.initial import randomise
 from aptp.model.tokenizer import make_tokenizer
 from aptp.presets import SCHEDULER, Preset
+from runtime.errors import CheckpointError
 
 STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 from bench.report import save, spread
 from runtime import Pipeline
 from runtime.bench.workload import Inputs, Workload
+from runtime.cli.parser import Parser, run
 from runtime.engines import openvino, precision
 from runtime.engines.providers import configure, onnxruntime
 from runtime.models.cache import Cache
@@ -186,8 +187,10 @@ def _pins(inputs: Inputs) -> dict[str, int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        prog="python -m bench.account",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bundle", type=Path, default=Path("bundle"))
     parser.add_argument("--codes", default="dense,0", help="the first is what others are compared with")
@@ -198,4 +201,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -7,7 +7,6 @@ until it says that its first image is there, on engine `cpu` with the cache fill
 Overhead is that of `bench.runtime_overhead`, measured as there: engines do nothing, latents are [4, 64, 64].
 """
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from statistics import median
 
 from bench import runtime_overhead
 from bench.report import save, spread
+from runtime.cli.parser import Parser, run
 
 ROOT = Path(__file__).parents[1]
 PYTHON = """
@@ -119,7 +119,7 @@ def stripped(library: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.cpp", description="What the runtime in C++ costs.")
+    parser = Parser(prog="python -m bench.cpp", description="What the runtime in C++ costs.")
     parser.add_argument("--build", type=Path, default=Path("build/cpp"), help="a Release build with tests")
     parser.add_argument("--bundle", type=Path, default=Path("bundle"))
     parser.add_argument("--starts", type=int, default=10)
@@ -172,4 +172,4 @@ def verdicts(
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

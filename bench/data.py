@@ -9,12 +9,10 @@ training loop sees them, with none, one and two of those. Files come from the pa
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import json
 import os
-import sys
 import tarfile
 import tempfile
 import time
@@ -34,6 +32,7 @@ from aptp.data.batches import Batch, batches
 from aptp.data.named import open_source
 from aptp.data.sample import SampleSource
 from bench.report import save
+from runtime.cli.parser import Parser, run
 
 SIDE = 512
 BATCH, PER_ROUND = 16, 4
@@ -215,7 +214,7 @@ def broken(scratch: Path, pictures: list[bytes], rounds: int) -> tuple[list[dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = Parser(prog="python -m bench.data", description=__doc__)
     parser.add_argument("--pictures", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -234,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -7,7 +7,6 @@ The error is against the float32 graph on the same inputs, as the ladder measure
 take turns.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from bench.report import save, spread
 from runtime.bundle.reader import Bundle
+from runtime.cli.parser import Parser, run
 from runtime.engines.providers import onnxruntime
 from runtime.models.cache import Cache
 
@@ -67,7 +67,7 @@ def measured(graph: Path, sides: tuple[int, int], rounds: int) -> dict[str, Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = Parser(prog="python -m bench.int8", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=Path("bundle"))
     parser.add_argument("--codes", default="0")
     parser.add_argument("--rounds", type=int, default=9)
@@ -92,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

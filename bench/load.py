@@ -33,6 +33,7 @@ from typing import Any
 
 from aptp.evaluate.scoring import unseen
 from bench.report import save
+from runtime.cli.parser import Parser, run
 from runtime.machine import process_memory
 from runtime.timing.statistics import summarize
 
@@ -281,7 +282,7 @@ def held(now: Held) -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="python -m bench.load", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=Path("bundle"))
     parser.add_argument("--seconds", type=float, default=60.0, help="of the open loop")
     parser.add_argument(
@@ -295,4 +296,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

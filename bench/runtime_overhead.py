@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.report import save, spread
+from runtime.cli.parser import run
 from runtime.diffusion.schedule import Row, SolverSteps, Trajectory
 from runtime.scheduling.memory import MemoryBudget
 from runtime.scheduling.scheduler import QueueLimits, Scheduler
@@ -167,4 +168,4 @@ def table(samples: dict[str, list[float]]) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,7 +11,6 @@ UNet and decoder, which tells the scheduler's own share where a machine's speed 
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from aptp.evaluate.scoring import unseen
 from bench.report import save, spread
 from runtime import Pipeline
 from runtime.bench.mixture import ClosedLoop
+from runtime.cli.parser import Parser, run
 from runtime.models.models import Models
 from runtime.request.options import RequestOptions
 from runtime.request.params import GenerationParams, code_of
@@ -96,7 +96,7 @@ def half(models: Models) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="python -m bench.scheduling", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=Path("bundle"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--prompts", type=int, default=128)
@@ -161,4 +161,4 @@ def quartiles(ratios: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

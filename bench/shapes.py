@@ -17,6 +17,7 @@ from typing import Any
 from bench.report import save, spread
 from runtime import Pipeline
 from runtime.bench.workload import Inputs, Workload
+from runtime.cli.parser import Parser, run
 from runtime.engines import openvino
 from runtime.engines.engine import Graph
 from runtime.engines.session import open_session
@@ -26,8 +27,10 @@ from runtime.timing.turns import Effort, Series, Turns, Work
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        prog="python -m bench.shapes",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--code", default="0")
@@ -107,4 +110,4 @@ def _opened(graph: Path, engine: str, pins: dict[str, int]) -> Graph:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -7,8 +7,6 @@ floating-point operations (torch's counter, forward and backward) over this mach
 large bfloat16 matrix product. Set the allocator as docs/TRAINING.md says.
 """
 
-import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -42,6 +40,7 @@ from aptp.trainer.loop import Training
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
 from bench.report import save, spread
+from runtime.cli.parser import Parser, run
 
 WARM = 3
 PRODUCT = 2048  # side of the matrix product that gives the machine's rate
@@ -99,7 +98,7 @@ def operations(learner: Learner, batch: int) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = Parser(prog="python -m bench.training", description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
     steps = parser.parse_args().steps
     peak, rows, samples = rate(), [], {}
@@ -131,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -12,8 +12,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from aptp.cli import Parser, add_data, quieten, run
-from aptp.errors import Refused, StorageError, UsageError
+from aptp.data.option import add_data
+from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import quieten
+from runtime.errors import Refused, StorageError, UsageError
 
 DESCRIPTION = "Show what a router learned: its codes, their prompts, and what becomes of unfamiliar ones."
 LEAST = 100  # captions; fewer say nothing

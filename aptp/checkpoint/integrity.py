@@ -19,7 +19,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from aptp.errors import CheckpointError, IntegrityError, StorageError, UsageError
+from runtime.errors import CheckpointError, IntegrityError, StorageError, UsageError
 
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 MAX_PATH = 255

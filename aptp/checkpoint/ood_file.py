@@ -7,8 +7,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from aptp.errors import CheckpointError
 from aptp.model.mahalanobis import MahalanobisDetector
+from runtime.errors import CheckpointError
 
 NAME = "familiarity.safetensors"
 

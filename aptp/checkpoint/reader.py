@@ -24,7 +24,6 @@ from aptp.checkpoint.ood_file import NAME as FAMILIARITY
 from aptp.checkpoint.ood_file import read_familiarity
 from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, Record
 from aptp.checkpoint.router_file import read_router
-from aptp.errors import CheckpointError, IntegrityError, SpaceError, nearest
 from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.model.prompt_encoder import PromptEncoder, frame_of, read_prompt_encoder, read_tokenizer
 from aptp.model.router import Router
@@ -34,6 +33,8 @@ from aptp.space.architecture import Architecture, full
 from aptp.space.cost import LinearCost, latent_multiple, mac_cost
 from aptp.space.discover import discover
 from aptp.space.groups import Space
+from runtime.errors import CheckpointError, IntegrityError, SpaceError, nearest
+from runtime.files.strict_json import BYTES
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 DENSE = "dense"
@@ -301,7 +302,7 @@ def _read_index(path: Path) -> bytes:
             f"{path} is not a checkpoint: it has no aptp.json{hint if 'model_index.json' in names else ''}"
         )
     with open_plain(path / "aptp.json") as file:
-        index = file.read(records.MAX_BYTES + 1)
+        index = file.read(BYTES + 1)
     with open_plain(path / "aptp.sha256") as file:
         digest = file.read(1024)
     if records.digest(index).encode() != digest:

@@ -7,15 +7,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aptp.checkpoint.integrity import FileEntry, check_path
-from aptp.errors import CheckpointError, nearest
-from aptp.space.strict_json import parse_object
+from runtime.errors import CheckpointError
+from runtime.files.strict_json import Fields, as_integer, as_text, check_surrogates, decode
 
+INDEX = "aptp.json"
 FORMAT, VERSION = "aptp-checkpoint", "1.0"
-MAX_BYTES = 16 << 20
 GUIDANCE, MAX_GUIDANCE = 7.5, 1000.0
 ROUTERS = ("cosine", "gated")
 TEXT_ENCODER, PROMPT_ENCODER = "text_encoder", "prompt_encoder"  # folders
@@ -75,33 +75,31 @@ def parse(data: bytes) -> Record:
     """Reads `aptp.json`. Raises CheckpointError, naming the field, for whatever docs/CHECKPOINT.md does not
     allow.
     """
-    body = _load(data)
-    if body.pop("format", None) != FORMAT:
-        raise CheckpointError("aptp.json is not the index of an APTP checkpoint: its format is not " + FORMAT)
-    version = str(body.pop("version", None))
+    body = decode(data, INDEX, CheckpointError)
+    check_surrogates(body, INDEX, CheckpointError)
+    top = Fields(body, INDEX, CheckpointError)
+    if not top.has("format") or top.raw("format") != FORMAT:
+        raise CheckpointError(f"{INDEX} is not the index of an APTP checkpoint: its format is not {FORMAT}")
+    version = str(top.raw("version"))
     if version.partition(".")[0] != VERSION.partition(".")[0]:
-        raise CheckpointError(f"aptp.json has version {version}; this software reads {VERSION}: update it")
-    known = [item.name for item in fields(Record)]
-    for name in body:
-        if name not in known:
-            raise CheckpointError(f"aptp.json has an unknown field '{name}'{nearest(name, known)}")
-    for name in known:
-        if name not in body and name != OPTIONAL:
-            raise CheckpointError(f"aptp.json lacks the field '{name}'")
-    return Record(
-        name=_typed(body, "name", str),
-        trained=_typed(body, "trained", bool),
-        size=_size(body),
-        depth=tuple(_list(body, "depth", str)),
-        feed_forward_gates=_typed(body, "feed_forward_gates", int),
-        codes=tuple(_code(i, code) for i, code in enumerate(_list(body, "codes", dict))),
-        guidance=_guidance(body),
-        router=_one_of(body, "router", ROUTERS),
-        prompt_encoder=_one_of(body, "prompt_encoder", (TEXT_ENCODER, PROMPT_ENCODER)),
-        provenance=_typed(body, "provenance", dict),
-        files={check_path(name): _entry(name, entry) for name, entry in _typed(body, "files", dict).items()},
-        unfamiliar=_unfamiliar(body) if OPTIONAL in body else None,
+        raise CheckpointError(f"{INDEX} has version {version:.20}; this software reads {VERSION}: update it")
+    codes = top.objects("codes", _code, least=0)
+    record = Record(
+        name=top.text("name"),
+        trained=top.flag("trained"),
+        size=_size(top),
+        depth=top.items("depth", lambda item, where: as_text(item, where, CheckpointError), least=0),
+        feed_forward_gates=top.integer("feed_forward_gates"),
+        codes=codes,
+        guidance=_guidance(top),
+        router=top.text("router", choices=ROUTERS),
+        prompt_encoder=top.text("prompt_encoder", choices=(TEXT_ENCODER, PROMPT_ENCODER)),
+        provenance=top.object("provenance"),
+        files={check_path(name): entry for name, entry in top.table("files", _entry).items()},
+        unfamiliar=_unfamiliar(top.fields(OPTIONAL), len(codes)) if top.has(OPTIONAL) else None,
     )
+    top.close()
+    return record
 
 
 def digest(data: bytes) -> str:
@@ -109,86 +107,39 @@ def digest(data: bytes) -> str:
     return f"{hashlib.sha256(data).hexdigest()}  aptp.json\n"
 
 
-def _load(data: bytes) -> dict[str, Any]:
-    try:
-        return parse_object(data, MAX_BYTES)
-    except ValueError as error:
-        raise CheckpointError(f"aptp.json is {error}") from error
-
-
-def _typed(body: Mapping[str, Any], name: str, kind: type) -> Any:
-    value = body.get(name)
-    if type(value) is not kind:
-        raise CheckpointError(f"aptp.json: '{name}' must be a {kind.__name__}, found {value!r:.60}")
-    return value
-
-
-def _list(body: Mapping[str, Any], name: str, kind: type) -> list[Any]:
-    items = _typed(body, name, list)
-    for item in items:
-        if type(item) is not kind:
-            raise CheckpointError(f"aptp.json: '{name}' must hold {kind.__name__}s, found {item!r:.60}")
-    return list(items)
-
-
-def _size(body: Mapping[str, Any]) -> tuple[int, int]:
-    size = _list(body, "size", int)
-    if len(size) != 2 or min(size) < 1:
-        raise CheckpointError(f"aptp.json: 'size' must be [height, width] in pixels, found {size!r:.60}")
+def _size(top: Fields) -> tuple[int, int]:
+    size = top.items("size", lambda item, where: as_integer(item, where, CheckpointError, 1))
+    if len(size) != 2:
+        raise top.error("size", "must be [height, width] in pixels")
     return size[0], size[1]
 
 
-def _guidance(body: Mapping[str, Any]) -> float:
-    scale: Any = body.get("guidance")
-    if type(scale) not in (int, float) or not 0 <= scale <= MAX_GUIDANCE:
-        raise CheckpointError(
-            f"aptp.json: 'guidance' must be a number from 0 to {MAX_GUIDANCE:g}, found {scale!r:.60}"
-        )
-    return float(scale)
+def _guidance(top: Fields) -> float:
+    scale = top.number("guidance")
+    if not 0 <= scale <= MAX_GUIDANCE:
+        raise top.error("guidance", f"must be a number from 0 to {MAX_GUIDANCE:g}, not {scale:g}")
+    return scale
 
 
-def _one_of(body: Mapping[str, Any], name: str, known: tuple[str, ...]) -> str:
-    value: str = _typed(body, name, str)
-    if value not in known:
-        raise CheckpointError(
-            f"aptp.json: unknown {name} '{value:.60}'; this version knows {' and '.join(map(repr, known))}"
-        )
-    return value
+def _code(code: Fields) -> CodeRecord:
+    budget = code.number("budget")
+    if not 0 < budget <= 1:
+        raise code.error("budget", f"{budget:g} is not in (0, 1]")
+    record = CodeRecord(budget, code.object("widths"), code.object("depths"))
+    code.close()
+    return record
 
 
-def _code(index: int, code: dict[str, Any]) -> CodeRecord:
-    if set(code) != {"budget", "widths", "depths"}:
-        raise CheckpointError(
-            f"aptp.json: code {index} must have budget, widths and depths, found {sorted(code)}"
-        )
-    budget = code["budget"]
-    if type(budget) not in (int, float) or not 0 < budget <= 1:
-        raise CheckpointError(
-            f"aptp.json: code {index} has the budget {budget!r:.60}, which is not in (0, 1]"
-        )
-    return CodeRecord(float(budget), _typed(code, "widths", dict), _typed(code, "depths", dict))
+def _unfamiliar(rule: Fields, codes: int) -> OutOfDistributionRule:
+    beyond, names = rule.number("beyond"), ("dense", *map(str, range(codes)))
+    if not beyond > 0:
+        raise rule.error("beyond", f"{beyond:g} is not a number above 0")
+    found = OutOfDistributionRule(beyond, rule.text("expert", choices=names))
+    rule.close()
+    return found
 
 
-def _unfamiliar(body: Mapping[str, Any]) -> OutOfDistributionRule:
-    found = _typed(body, OPTIONAL, dict)
-    if set(found) != {"beyond", "expert"}:
-        raise CheckpointError(f"aptp.json: '{OPTIONAL}' must have beyond and expert, found {sorted(found)}")
-    beyond, names = found["beyond"], ["dense", *map(str, range(len(body["codes"])))]
-    if type(beyond) not in (int, float) or not beyond > 0:
-        raise CheckpointError(
-            f"aptp.json: '{OPTIONAL}' lies beyond {beyond!r:.60}, which is not a number above 0"
-        )
-    if found["expert"] not in names:
-        raise CheckpointError(
-            f"aptp.json: '{OPTIONAL}' names the expert {found['expert']!r:.60}; there is {', '.join(names)}"
-        )
-    return OutOfDistributionRule(float(beyond), found["expert"])
-
-
-def _entry(name: str, entry: Any) -> FileEntry:
-    if not isinstance(entry, dict) or set(entry) != {"size", "sha256"}:
-        raise CheckpointError(f"aptp.json: files: {name} must have size and sha256")
-    sha = _typed(entry, "sha256", str)
-    if len(sha) != 64 or set(sha) - set("0123456789abcdef"):
-        raise CheckpointError(f"aptp.json: files: {name} has no lower-case SHA-256")
-    return FileEntry(_typed(entry, "size", int), sha)
+def _entry(entry: Fields) -> FileEntry:
+    found = FileEntry(entry.integer("size"), entry.digest("sha256"))
+    entry.close()
+    return found

@@ -7,10 +7,10 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from aptp.errors import CheckpointError
 from aptp.model.gated_router import GatedRouter
 from aptp.model.router import Router
 from aptp.space.groups import Space
+from runtime.errors import CheckpointError
 
 NAME = "router.safetensors"
 

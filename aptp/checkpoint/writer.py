@@ -23,6 +23,7 @@ from aptp.checkpoint.record import (
     OutOfDistributionRule,
     Record,
     digest,
+    parse,
 )
 from aptp.checkpoint.router_file import write_router
 from aptp.model.mahalanobis import MahalanobisDetector
@@ -111,6 +112,7 @@ def _copy(checkpoint: Checkpoint, draft: Path, without: tuple[str, ...]) -> None
 def _write_index(draft: Path, record: Record) -> None:
     _forget_origin(draft)
     index = replace(record, files=list_files(draft)).to_json()
+    parse(index)  # what cannot be read again, such as a seed beyond 2^53, is refused before it is published
     (draft / "aptp.json").write_bytes(index)
     (draft / "aptp.sha256").write_text(digest(index))
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from aptp.cli import Parser, quieten, run, stages
+from runtime.cli.parser import Parser, run
+from runtime.cli.progress import stages
+from runtime.cli.terminal import quieten
 
 if TYPE_CHECKING:
     from aptp.convert.conversion import Converted

@@ -19,7 +19,6 @@ from aptp.convert import layout, published
 from aptp.convert.experts import PublishedExpert
 from aptp.convert.published import Published
 from aptp.convert.weights import read_weights
-from aptp.errors import CheckpointError, SpaceError, UsageError, nearest
 from aptp.model.gated_router import GatedRouter
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
 from aptp.model.sliced import SlicedUNet, sliced_from
@@ -28,6 +27,7 @@ from aptp.space.architecture import THRESHOLD, Architecture
 from aptp.space.cost import mac_cost
 from aptp.space.groups import Space
 from aptp.version import __version__
+from runtime.errors import CheckpointError, SpaceError, UsageError, nearest
 
 NOISE_FREE, ROW_0 = "noise-free", "row-0"
 ROUTINGS = (NOISE_FREE, ROW_0)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aptp.convert.model_folder import WEIGHTS
 from aptp.convert.tensors import read_pickle
-from aptp.errors import CheckpointError
+from runtime.errors import CheckpointError
 
 VECTOR = "arch_vector.pt"
 SAME = 1e-3  # between an expert's vector and its row of the table: both are one sample of one code

@@ -15,9 +15,9 @@ from typing import Any
 
 from diffusers import UNet2DConditionModel
 
-from aptp.errors import CheckpointError, SpaceError
 from aptp.space.discover import discover
 from aptp.space.groups import Kind, Space, WidthGroup
+from runtime.errors import CheckpointError, SpaceError
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from aptp.convert.tensors import read_safetensors
-from aptp.errors import CheckpointError
-from aptp.space.strict_json import parse_object
+from runtime.errors import CheckpointError
+from runtime.files.strict_json import decode
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 MOST_BYTES = 1 << 20
@@ -25,14 +25,13 @@ class ModelFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._config = parse_object((path / CONFIG).read_bytes(), MOST_BYTES)
+            data = (path / CONFIG).read_bytes()
         except OSError as error:
             raise CheckpointError(
                 f"{path / CONFIG} cannot be read ({error.strerror}); --from takes the folder with hypernet, "
                 "quantizer and one arch folder per expert"
             ) from error
-        except ValueError as error:
-            raise CheckpointError(f"{path / CONFIG} is {error}") from error
+        self._config = decode(data, str(path / CONFIG), CheckpointError, most=MOST_BYTES)
 
     def value(self, name: str) -> Any:
         """What the config says of ``name``; None where it says nothing."""

@@ -17,7 +17,7 @@ from aptp.convert import layout
 from aptp.convert.experts import PublishedExpert, experts
 from aptp.convert.layout import Structure
 from aptp.convert.model_folder import CONFIG, WEIGHTS, ModelFolder
-from aptp.errors import CheckpointError
+from runtime.errors import CheckpointError
 
 FILES = (f"hypernet/{WEIGHTS}", f"quantizer/{WEIGHTS}")
 MOST_CODES, WIDEST = 1024, 1 << 16

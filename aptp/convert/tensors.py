@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from aptp.errors import CheckpointError
+from runtime.errors import CheckpointError
 
 MOST_BYTES = 64 << 20  # of a pickle: an architecture vector has a few kilobytes
 

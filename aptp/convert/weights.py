@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aptp.convert import tensors
-from aptp.errors import CheckpointError, SpaceError
 from aptp.model.slicer import check_shapes, index_maps, sliced_state
 from aptp.space.architecture import Architecture
+from runtime.errors import CheckpointError, SpaceError
 
 UNLIKE, LIKE = 0.1, 0.5  # cosines with the pipeline's own weights: of chance, and of fine-tuning
 ENOUGH = 1024  # numbers of a tensor from which chance stays below `UNLIKE`

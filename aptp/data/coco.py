@@ -13,7 +13,7 @@ from typing import Any
 
 from aptp.data.pairs import Lister, Listing
 from aptp.data.storage import files
-from aptp.errors import DataError, UsageError, nearest
+from runtime.errors import DataError, UsageError, nearest
 
 YEARS = ("2014", "2017")
 PARTS = {"train": "train", "test": "val"}

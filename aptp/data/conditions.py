@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aptp.errors import UsageError
+from runtime.errors import UsageError
 
 RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,

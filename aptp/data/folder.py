@@ -16,7 +16,7 @@ from pathlib import Path
 from aptp.data import tables
 from aptp.data.pairs import Lister, Listing
 from aptp.data.storage import beside, files, is_picture
-from aptp.errors import DataError
+from runtime.errors import DataError
 
 METADATA, TABLE = "metadata.jsonl", "captions.tsv"
 CAPTIONS = ("text", "caption")

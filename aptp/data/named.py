@@ -10,7 +10,7 @@ from aptp.data.captions import Fits
 from aptp.data.pairs import Listing, Pairs, View
 from aptp.data.sample import NamedSource
 from aptp.data.scenes.source import Scenes
-from aptp.errors import DataError, UsageError, nearest
+from runtime.errors import DataError, UsageError, nearest
 
 Reader = Callable[[Path, str, str], Listing]  # of a folder, a split and conditions
 

@@ -22,7 +22,7 @@ from aptp.data.order import shuffled
 from aptp.data.picture import BrokenPicture, crop, decode
 from aptp.data.sample import Sample
 from aptp.data.texts import Packer, Texts
-from aptp.errors import DataError
+from runtime.errors import DataError
 
 HELD_OUT = 64  # one picture in so many is the test split's, where a data set has no splits of its own
 IN_A_ROW = 1000  # broken pictures after which a data set is taken for broken

@@ -21,7 +21,7 @@ from aptp.data.conditions import Condition, parse
 from aptp.data.pairs import Lister, Listing
 from aptp.data.shards import members
 from aptp.data.storage import beside, files, is_picture
-from aptp.errors import DataError, Refused, UsageError, nearest
+from runtime.errors import DataError, Refused, UsageError, nearest
 
 if TYPE_CHECKING:
     import pyarrow

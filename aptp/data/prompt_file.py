@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from aptp.errors import UsageError
+from runtime.errors import UsageError
 
 SEPARATORS = {".tsv": "\t", ".csv": ","}
 COLUMNS = ("prompt", "caption", "text")  # in order of preference, in whatever case

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from aptp.data import catalogue
 from aptp.data.storage import ENDINGS, member
-from aptp.errors import DataError
+from runtime.errors import DataError
 
 
 @dataclass

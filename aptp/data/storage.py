@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from aptp.data.picture import BrokenPicture
-from aptp.errors import DataError
+from runtime.errors import DataError
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 APART = "\t"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aptp.errors import DataError
+from runtime.errors import DataError
 
 
 def rows(path: Path, first: str, second: str) -> Iterator[tuple[str, str]]:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from aptp.cli import Parser, add_data, quieten, run
-from aptp.errors import Refused, StorageError, UsageError
+from aptp.data.option import add_data
+from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import quieten
+from runtime.errors import Refused, StorageError, UsageError
 
 if TYPE_CHECKING:
     from aptp.checkpoint.reader import Checkpoint

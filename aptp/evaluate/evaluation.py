@@ -9,7 +9,6 @@ from typing import Any
 
 from aptp.data.sample import Sample
 from aptp.data.scenes.vocabulary import SIDE
-from aptp.errors import CheckpointError, StorageError
 from aptp.evaluate.detections import Pictures
 from aptp.evaluate.frechet import Features, frechet
 from aptp.evaluate.judge.reader import Judge
@@ -18,6 +17,7 @@ from aptp.evaluate.models_under_test import MIXED, RENDER, Subjects
 from aptp.evaluate.pictures import grid, save_routes
 from aptp.evaluate.report import EvaluationResult, Report
 from aptp.evaluate.scoring import examine, reference
+from runtime.errors import CheckpointError, StorageError
 
 Progress = Callable[[str, int], None]  # told a subject, and how many of its pictures are there
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from aptp.errors import UsageError
+from runtime.errors import UsageError
 
 Features = npt.NDArray[np.float64]  # [N, D]
 

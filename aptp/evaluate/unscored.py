@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from aptp.data.sample import Sample
-from aptp.errors import StorageError
 from aptp.evaluate.detections import Pictures
 from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.pictures import gallery
+from runtime.errors import StorageError
 
 UNJUDGED = (
     "The judge reads scenes alone, so nothing here says how good these pictures are: look at them, or "

@@ -6,9 +6,11 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from aptp.cli import Parser, add_data, console, quieten, run
-from aptp.errors import UsageError
+from aptp.data.option import add_data
 from aptp.finetune.weights import ExpertLossWeights
+from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import open_console, quieten
+from runtime.errors import UsageError
 
 DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to it."
 
@@ -45,7 +47,7 @@ def _codes(text: str, count: int) -> list[int]:
 def main() -> int:
     arguments = _arguments()
     weights = ExpertLossWeights(arguments.diffusion, arguments.output, arguments.blocks)
-    terminal = console()
+    terminal = open_console()
     with terminal.status("starting"):
         quieten()
         from aptp.checkpoint.reader import Checkpoint

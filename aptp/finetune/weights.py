@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from aptp.errors import UsageError
+from runtime.errors import UsageError
 
 
 @dataclass(frozen=True)

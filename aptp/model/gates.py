@@ -15,9 +15,9 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from aptp.errors import SpaceError
 from aptp.model.attention import GatedAttention
 from aptp.space.groups import DepthGate, Kind, Space, WidthGroup
+from runtime.errors import SpaceError
 
 
 class GatedUNet(nn.Module):

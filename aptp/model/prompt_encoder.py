@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
-from aptp.errors import CheckpointError
 from aptp.model.encoding import Encoded
+from runtime.errors import CheckpointError
 
 MOST_TOKENS = 384
 PROBE = "a photo of two dogs, one of them asleep"

@@ -14,10 +14,10 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import UNet2DConditionModel
 
-from aptp.errors import CheckpointError, SpaceError
 from aptp.model.slicer import shrink, sliced_state
 from aptp.space.architecture import Architecture
 from aptp.space.discover import discover
+from runtime.errors import CheckpointError, SpaceError
 
 
 class SlicedUNet(UNet2DConditionModel):  # type: ignore[misc]

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aptp.errors import SpaceError
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Kind, WidthGroup
+from runtime.errors import SpaceError
 
 IndexMaps = dict[str, tuple[int, Tensor]]
 

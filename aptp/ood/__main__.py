@@ -10,8 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from aptp.cli import Parser, add_data, quieten, run
-from aptp.errors import UsageError, nearest
+from aptp.data.option import add_data
+from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import quieten
+from runtime.errors import UsageError, nearest
 
 DESCRIPTION = (
     "Measure how far prompts lie from those a router was trained on, and send the far ones elsewhere."

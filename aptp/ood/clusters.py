@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from aptp.errors import UsageError
 from aptp.model.mahalanobis import MahalanobisDetector
+from runtime.errors import UsageError
 
 ROUNDS, ATTEMPTS = 50, 8
 # Added to every variance, in units of the mean variance of all prompts. Directions in which a cluster's

@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.errors import CheckpointError
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.train.prompts import AT_ONCE, pooled
+from runtime.errors import CheckpointError
 
 Progress = Callable[[int, int], None]  # told how many prompts are read, of how many
 

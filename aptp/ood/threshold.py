@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from aptp.data.sample import SampleSource
-from aptp.errors import UsageError
 from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood.clusters import fit
 from aptp.ood.prompts import Progress, Reader
+from runtime.errors import UsageError
 
 CLUSTERS, PROMPTS, SHARE = 4, 16384, 1e-3
 AT_ONCE = 1024  # prompts compared with all clusters

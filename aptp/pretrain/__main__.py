@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from aptp.cli import Parser, console, quieten, run
+from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import open_console, quieten
 
 DESCRIPTION = "Train the small default pipeline on rendered scenes: VAE, text encoder, UNet."
 
@@ -27,7 +28,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = _arguments()
-    terminal = console()
+    terminal = open_console()
     quieten()
     from aptp.pretrain import denoiser
     from aptp.pretrain.pipeline import pretrain

@@ -16,7 +16,6 @@ from aptp.checkpoint.integrity import check_target, published
 from aptp.data.batches import batches
 from aptp.data.sample import SampleSource
 from aptp.data.scenes.source import Scenes
-from aptp.errors import UsageError, nearest
 from aptp.pipeline import classic_attention, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text
@@ -25,6 +24,7 @@ from aptp.trainer import distributed, provenance
 from aptp.trainer.learner import Learner
 from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
+from runtime.errors import UsageError, nearest
 
 SCENE_PRESETS = ("tiny",)
 MEASURED = 16  # batches the latents' scale is measured on

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aptp.errors import SpaceError, nearest
 from aptp.space.groups import Kind, Space
+from runtime.errors import SpaceError, nearest
 
 THRESHOLD = 0.5
 

@@ -16,10 +16,10 @@ from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aptp.errors import SpaceError
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Space
 from aptp.space.macs import module_macs
+from runtime.errors import SpaceError
 
 
 class Cost(Protocol):

@@ -20,8 +20,8 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.unets import unet_2d_blocks as blocks
 from torch import nn
 
-from aptp.errors import SpaceError, nearest
 from aptp.space.groups import DepthGate, Kind, Space, WidthGroup
+from runtime.errors import SpaceError, nearest
 
 # Blocks whose forward pass is known to chain its sublayers as the depth gates assume.
 DOWN = (blocks.DownBlock2D, blocks.CrossAttnDownBlock2D)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from aptp.errors import BudgetError
 from aptp.space.architecture import Architecture, full, harden
 from aptp.space.cost import LinearCost
 from aptp.space.groups import Space
+from runtime.errors import BudgetError
 
 # Share of the depth gates closed per unit of cost removed: half the MACs gone closes five of SD 2.1's
 # fourteen.

@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from aptp.errors import SpaceError
+from runtime.errors import SpaceError
 
 
 def module_macs(unet: UNet2DConditionModel, height: int, width: int, tokens: int) -> dict[str, int]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from aptp.errors import StorageError, TableError, nearest
 from aptp.space.groups import Kind
 from aptp.space.profile import FIXED, Measured, Profile, Setting, Whole
-from aptp.space.strict_json import parse_object
+from runtime.errors import StorageError, TableError
+from runtime.files.strict_json import Fields, as_integer, as_number, as_text, check_surrogates, decode
 
 FORMAT, VERSION = "aptp-profile", "1.0"
-MAX_BYTES = 64 << 20
-
-T = TypeVar("T")
+MAX_BYTES = 64 << 20  # more than others: a profile keeps every sample
 
 
 def to_json(profile: Profile) -> bytes:
@@ -45,127 +41,99 @@ def read_unfinished(path: Path) -> Profile:
         raise TableError(
             f"{path} cannot be read ({error.strerror}); make one with python -m export.profile"
         ) from error
-    return _within(str(path), parse, data)
+    return parse(data, str(path))
 
 
-def parse(data: bytes) -> Profile:
-    """The profile that ``data`` holds, finished or not. Raises TableError."""
-    body = _load(data)
-    if body.pop("format", None) != FORMAT:
-        raise TableError(f"this is no profile: its format is not {FORMAT}")
-    version = str(body.pop("version", None))
+def parse(data: bytes, name: str = "profile") -> Profile:
+    """The profile that `data` holds, finished or not; `name` is what messages call it. Raises TableError."""
+    body = decode(data, name, TableError, most=MAX_BYTES)
+    check_surrogates(body, name, TableError)
+    top = Fields(body, name, TableError)
+    if not top.has("format") or top.raw("format") != FORMAT:
+        raise TableError(f"{name} is no profile: its format is not {FORMAT}")
+    version = str(top.raw("version"))
     if version.partition(".")[0] != VERSION.partition(".")[0]:
-        raise TableError(f"version {version:.20} is unknown; this software reads {VERSION}: update it")
-    _same_fields(body, Profile)
-    return Profile(
-        setting=_within("setting", _setting, _typed(body, "setting", dict)),
-        environment=_typed(body, "environment", dict),
-        complete=_typed(body, "complete", bool),
-        parts=tuple(_within(f"parts[{i}]", _part, one) for i, one in enumerate(_list(body, "parts", dict))),
-        wholes=tuple(
-            _within(f"wholes[{i}]", _whole, one) for i, one in enumerate(_list(body, "wholes", dict))
-        ),
+        raise TableError(
+            f"{name}: version {version:.20} is unknown; this software reads {VERSION}: update it"
+        )
+    profile = Profile(
+        setting=_setting(top.fields("setting")),
+        environment=top.object("environment"),
+        complete=top.flag("complete"),
+        parts=top.objects("parts", _part, least=0),
+        wholes=top.objects("wholes", _whole, least=0),
     )
+    top.close()
+    return profile
 
 
-def _within(place: str, parser: Callable[[Any], T], value: Any) -> T:
-    try:
-        return parser(value)
-    except TableError as error:
-        raise TableError(f"{place}: {error}") from error
+def _setting(fields: Fields) -> Setting:
+    latent = fields.items("latent", lambda item, where: as_integer(item, where, TableError, 1))
+    if len(latent) != 2:
+        raise fields.error("latent", "must be the two sides of the latent")
+    threads, rows, tokens = (fields.integer(name, 1) for name in ("threads", "rows", "tokens"))
+    setting = Setting(
+        fields.text("engine"), fields.text("precision"), threads, rows, (latent[0], latent[1]), tokens
+    )
+    fields.close()
+    return setting
 
 
-def _load(data: bytes) -> dict[str, Any]:
-    try:
-        return parse_object(data, MAX_BYTES)
-    except ValueError as error:
-        raise TableError(str(error)) from error
-
-
-def _setting(body: dict[str, Any]) -> Setting:
-    _same_fields(body, Setting)
-    latent = _list(body, "latent", int)
-    numbers = {name: _typed(body, name, int) for name in ("threads", "rows", "tokens")}
-    if len(latent) != 2 or min(*numbers.values(), *latent) < 1:
-        raise TableError("threads, rows, tokens and both sides of the latent must be at least 1")
-    engine, precision = (_typed(body, name, str) for name in ("engine", "precision"))
-    return Setting(engine, precision, latent=(latent[0], latent[1]), **numbers)
-
-
-def _part(body: dict[str, Any]) -> Measured:
-    _same_fields(body, Measured)
-    kind, kinds = _typed(body, "kind", str), [FIXED, *Kind]
-    if kind not in kinds:
-        raise TableError(f"unknown kind '{kind:.40}'{nearest(kind, kinds)}")
-    gates = _typed(body, "gates", int)
-    samples = {
-        _count(kept, gates): _samples(values) for kept, values in _typed(body, "samples", dict).items()
-    }
+def _part(fields: Fields) -> Measured:
+    gates = fields.integer("gates", 1)
+    counted = fields.each(
+        "samples", lambda kept, values, where: (_count(kept, gates, where), _samples(values, where))
+    )
+    samples = dict(counted.values())
+    if len(samples) < len(counted):
+        raise fields.error("samples", "counts the same gates twice")
     if not {1, gates} <= samples.keys():
-        raise TableError(f"there must be samples with 1 gate kept and with all {gates}")
-    return Measured(
-        modules=tuple(_list(body, "modules", str)),
-        kind=kind,
+        raise fields.error("samples", f"must have some with 1 gate kept, and with all {gates}")
+    part = Measured(
+        modules=fields.items("modules", lambda item, where: as_text(item, where, TableError), least=0),
+        kind=fields.text("kind", choices=(FIXED, *map(str, Kind))),
         gates=gates,
-        chunk=_typed(body, "chunk", int),
-        steady=_typed(body, "steady", bool),
-        pace=_positive(body["pace"]),
+        chunk=fields.integer("chunk"),
+        steady=fields.flag("steady"),
+        pace=_positive(fields.number("pace"), f"{fields.where}.pace"),
         samples=samples,
     )
+    fields.close()
+    return part
 
 
-def _whole(body: dict[str, Any]) -> Whole:
-    _same_fields(body, Whole)
-    return Whole(
-        share=_positive(body["share"]),
-        widths=_typed(body, "widths", dict),
-        depths=_typed(body, "depths", dict),
-        steady=_typed(body, "steady", bool),
-        samples=_samples(body["samples"]),
+def _whole(fields: Fields) -> Whole:
+    whole = Whole(
+        share=_positive(fields.number("share"), f"{fields.where}.share"),
+        widths=fields.object("widths"),
+        depths=fields.object("depths"),
+        steady=fields.flag("steady"),
+        samples=fields.items("samples", _seconds),
     )
+    fields.close()
+    return whole
 
 
-def _count(text: str, gates: int) -> int:
+def _count(text: str, gates: int, where: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 9 and int(text) <= gates):
-        raise TableError(f"samples are by gates kept, from 0 to {gates}, not '{text:.40}'")
+        raise TableError(f"{where}: samples are by gates kept, from 0 to {gates}")
     return int(text)
 
 
-def _samples(values: Any) -> tuple[float, ...]:
+def _samples(values: Any, where: str) -> tuple[float, ...]:
     if not isinstance(values, list) or not values:
-        raise TableError(f"samples must be a list of seconds, found {values!r:.60}")
-    return tuple(map(_positive, values))
+        raise TableError(f"{where}: must be a list of seconds")
+    return tuple(_seconds(value, where) for value in values)
 
 
-def _positive(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise TableError(f"expected a number above 0, found {value!r:.60}")
-    return float(value)
+def _seconds(value: Any, where: str) -> float:
+    return _positive(as_number(value, where, TableError), where)
 
 
-def _typed(body: Mapping[str, Any], name: str, kind: type) -> Any:
-    value = body[name]
-    if type(value) is not kind:
-        raise TableError(f"'{name}' must be a {kind.__name__}, found {value!r:.60}")
+def _positive(value: float, where: str) -> float:
+    if not value > 0:
+        raise TableError(f"{where}: must be above 0, not {value:g}")
     return value
-
-
-def _list(body: Mapping[str, Any], name: str, kind: type) -> list[Any]:
-    items = _typed(body, name, list)
-    for item in items:
-        if type(item) is not kind:
-            raise TableError(f"'{name}' must hold {kind.__name__}s, found {item!r:.60}")
-    return list(items)
-
-
-def _same_fields(body: Mapping[str, Any], kind: Any) -> None:
-    known = [item.name for item in fields(kind)]
-    for name in body:
-        if name not in known:
-            raise TableError(f"unknown field '{name:.60}'{nearest(name, known)}")
-    for name in known:
-        if name not in body:
-            raise TableError(f"the field '{name}' is missing")
 
 
 def write(path: Path, profile: Profile) -> None:

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aptp.errors import TableError, nearest
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Space, WidthGroup, inside
 from aptp.space.profile import FIXED, Measured, Profile
+from runtime.errors import TableError, nearest
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from aptp.cli import Parser, add_data, console, quieten, run
-from aptp.errors import UsageError
+from aptp.data.option import add_data
+from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import open_console, quieten
+from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from aptp.train.router_fit import Usage
@@ -70,7 +72,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 def main() -> int:
     arguments = _arguments()
-    terminal = console()
+    terminal = open_console()
     with terminal.status("starting"):
         quieten()
         from aptp.train.method import RECIPES, method

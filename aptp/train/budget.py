@@ -12,11 +12,11 @@ from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aptp.errors import BudgetError
 from aptp.space.architecture import THRESHOLD, Architecture, harden
 from aptp.space.cost import Cost, LinearCost
 from aptp.space.groups import Kind, Space
 from aptp.space.macs import module_macs
+from runtime.errors import BudgetError
 
 HALVINGS = 40
 TOLERANCE = 0.01  # of the target

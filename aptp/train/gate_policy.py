@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aptp.errors import TrainingError
 from aptp.space.groups import Space
 from aptp.train.gumbel_sigmoid import Relaxation, gumbel
 from aptp.train.method import Method
@@ -21,6 +20,7 @@ from aptp.train.predictor import Predictor, orthogonal_codes
 from aptp.train.similarity import Similarity
 from aptp.trainer.distributed import gathered, own
 from aptp.trainer.rng import Draws
+from runtime.errors import TrainingError
 
 ROUTING_SEED = 0  # of the one noise sample that the published code adds wherever prompts are routed
 

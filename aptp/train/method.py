@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from aptp.errors import UsageError, nearest
 from aptp.space.draw import check_budget
 from aptp.trainer.recipe import Recipe
+from runtime.errors import UsageError, nearest
 
 TRANSPORTS = ("sinkhorn", "exact", "none")
 

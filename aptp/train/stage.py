@@ -18,7 +18,6 @@ from aptp.checkpoint.writer import write_checkpoint
 from aptp.data.captions import Window
 from aptp.data.named import open_source
 from aptp.data.sample import NamedSource, SampleSource
-from aptp.errors import UsageError
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
@@ -38,6 +37,7 @@ from aptp.trainer import distributed, provenance
 from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import generator
+from runtime.errors import UsageError
 
 CENTRING, PRICING, HELD_OUT = 1024, 8192, 4096  # prompts that centre, price, and measure
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")

@@ -22,7 +22,6 @@ from accelerate import Accelerator
 
 from aptp.data.batches import Batch, batches
 from aptp.data.sample import SampleSource
-from aptp.errors import TrainingError, UsageError
 from aptp.trainer import distributed, plots, state
 from aptp.trainer.bad_samples import Skips
 from aptp.trainer.ema import Average
@@ -30,6 +29,7 @@ from aptp.trainer.learner import Learner
 from aptp.trainer.metrics_log import Journal
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
+from runtime.errors import TrainingError, UsageError
 
 
 @dataclass(frozen=True)

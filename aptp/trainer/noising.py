@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from diffusers import DDIMScheduler
 
-from aptp.errors import CheckpointError
 from aptp.trainer.rng import Draws
+from runtime.errors import CheckpointError
 
 GAMMA = 5.0  # of min-SNR weighting
 

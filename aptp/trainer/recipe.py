@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aptp.errors import UsageError
+from runtime.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import torch
 from safetensors import SafetensorError, safe_open
 
-from aptp.errors import IntegrityError, StorageError, UsageError
+from runtime.errors import IntegrityError, StorageError, UsageError
 
 NAME = "state.safetensors"
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64"}

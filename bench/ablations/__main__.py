@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aptp.cli import quieten
+from runtime.cli.terminal import quieten
 
 quieten()  # before the libraries it is about
 
@@ -25,12 +25,14 @@ from bench.ablations import table  # noqa: E402
 from bench.ablations.trial import Plan, Trial, dense  # noqa: E402
 from bench.ablations.variants import VARIANTS, Variant  # noqa: E402
 from bench.report import RESULTS, write  # noqa: E402
+from runtime.cli.parser import Parser, run  # noqa: E402
+from runtime.errors import UsageError, nearest  # noqa: E402
 
 TARGET = 0.6
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="python -m bench.ablations", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--profile", type=Path, default=RESULTS / "profile_tiny.json")
     parser.add_argument("--steps", type=int, default=300, help="of stage 1")
@@ -79,7 +81,9 @@ def _chosen(names: str | None) -> list[Variant]:
     asked = list(known) if names is None else [name.strip() for name in names.split(",")]
     for name in asked:
         if name not in known:
-            sys.exit(f"error: no variant '{name}'; there are {', '.join(known)}")
+            raise UsageError(
+                f"--variants: no variant {name!r}{nearest(name, known)}; there are {', '.join(known)}"
+            )
     return [known[name] for name in asked]
 
 
@@ -107,4 +111,4 @@ def _save(plan: Plan, unpruned: dict[str, Any], seeds: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

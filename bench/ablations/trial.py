@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from aptp.checkpoint.reader import DENSE, Checkpoint
-from aptp.errors import BudgetError
 from aptp.evaluate.evaluation import Evaluation
 from aptp.evaluate.judge.reader import WEIGHTS, Judge
 from aptp.evaluate.mixture import RoutedMixture
@@ -26,6 +25,7 @@ from aptp.train import stage as coding
 from aptp.train.stage import RouterTask
 from aptp.trainer.loop import RunOptions
 from bench.ablations.variants import Variant
+from runtime.errors import BudgetError
 
 ROUTED = 2000  # held-out captions, tiers as in training
 GUIDANCE = 2.0

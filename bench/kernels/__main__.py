@@ -27,6 +27,8 @@ from torch._functorch import config as functorch
 from bench.kernels import floor
 from bench.kernels.shapes import SIZES
 from bench.report import RESULTS, write
+from runtime.cli.parser import Parser, run
+from runtime.errors import EnvironmentMismatch
 
 PARTS = ("floor", "attention", "crossover")
 BATCHES = (1, 2, 4, 8, 16)
@@ -71,7 +73,9 @@ def crossover(options: argparse.Namespace) -> None:
 
 def prepare() -> None:
     if not torch.cuda.is_available():
-        sys.exit("bench.kernels measures on an NVIDIA GPU, and torch finds none here; `floor` needs none")
+        raise EnvironmentMismatch(
+            "bench.kernels measures on an NVIDIA GPU, and torch finds none here; `floor` needs none"
+        )
     functorch.donated_buffer = False  # backward passes are timed again and again
     gc.freeze()  # whenever a graph is captured, garbage is collected first
 
@@ -88,7 +92,7 @@ def save(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Benchmarks of the attention kernel")
+    parser = Parser(prog="python -m bench.kernels", description="Benchmarks of the attention kernel")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=["attention", "crossover"])
     parser.add_argument("--sizes", nargs="+", type=int, choices=SIZES, default=list(SIZES), help="pixels")
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
@@ -107,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

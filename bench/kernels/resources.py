@@ -7,11 +7,9 @@ Needs Triton and no GPU. A tile that spills is a mistake; how fast one is that d
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +23,8 @@ from triton.compiler import ASTSource
 from kernels.attention import backward, forward, gates
 from kernels.attention.launch import UNIT
 from kernels.attention.tiles import DTYPES, HEAD_DIMS, KERNELS, Tile, entry, precision
+from runtime.cli.parser import Parser, run
+from runtime.errors import EnvironmentMismatch
 
 FUNCTIONS = {
     "forward": forward._attend,
@@ -152,7 +152,7 @@ def _assembled(ptx: str, capability: tuple[int, int]) -> tuple[int, int, bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = Parser(prog="python -m bench.kernels.resources", description=__doc__)
     parser.add_argument("--capability", default="9.0", choices=[f"{x}.{y}" for x, y in SHARED])
     parser.add_argument("--dtypes", nargs="+", choices=TYPES.values(), default=list(TYPES.values()))
     parser.add_argument("--tails", action="store_true", help="rows beyond whole blocks, and lengths")
@@ -160,7 +160,7 @@ def main() -> None:
     options = parser.parse_args()
     major, minor = map(int, options.capability.split("."))
     if not isinstance(forward._attend, triton.JITFunction):
-        sys.exit("The kernels are interpreted here; run this with TRITON_INTERPRET=0")
+        raise EnvironmentMismatch("the kernels are interpreted here; run this with TRITON_INTERPRET=0")
     dtypes = [dtype for dtype, name in TYPES.items() if name in options.dtypes]
     for row in every((major, minor), dtypes, tails=options.tails):
         values = asdict(row)
@@ -168,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,8 +11,6 @@ as well: after a change of the table, set TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 o
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import product
@@ -31,6 +29,8 @@ from bench.report import RESULTS, spread, write
 from kernels.attention import tiles
 from kernels.attention.op import gated_attention
 from kernels.attention.tiles import HEAD_DIMS, KERNELS, Tile
+from runtime.cli.parser import Parser, run
+from runtime.errors import EnvironmentMismatch
 
 QUERIES, KEYS, WARPS, STAGES = (32, 64, 128), (32, 64, 128), (4, 8), (2, 3, 4)
 TOKENS, HEADS, BATCH = 4096, 8, 2
@@ -135,13 +135,15 @@ def winner(found: Found, known: dict[str, Tile]) -> Tile:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Times blocks of the attention kernels")
+    parser = Parser(prog="python -m bench.kernels.sweep", description="Times blocks of the attention kernels")
     parser.add_argument("--widths", nargs="+", type=int, choices=HEAD_DIMS, default=[64], help="head dims")
     parser.add_argument("--kernels", nargs="+", choices=KERNELS, default=list(KERNELS))
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        sys.exit("bench.kernels.sweep measures on an NVIDIA GPU, and torch finds none here")
+        raise EnvironmentMismatch(
+            "bench.kernels.sweep measures on an NVIDIA GPU, and torch finds none here; run it where one is"
+        )
     capability = torch.cuda.get_device_capability()
     tables: dict[str, list[dict[str, Any]]] = {"For the table": []}
     samples: dict[str, Any] = {}
@@ -160,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aptp.cli import quieten
 from export.build import layout, workers
-from export.errors import ExportError, RefusedError, StorageError, UsageError
 from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import quieten
+from runtime.errors import Refused, UsageError, unusable
 
 GIB = 1 << 30
 # Wide enough for both tables where there is no terminal to measure.
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _build(options, console)
     except OSError as error:
-        raise StorageError(error) from error
+        raise Refused(unusable(error)) from error
 
 
 def _build(options: argparse.Namespace, console: Console) -> int:
@@ -80,9 +80,7 @@ def _build(options: argparse.Namespace, console: Console) -> int:
         from export.build import report
         from export.build.build import Construction
     except ModuleNotFoundError as error:
-        raise RefusedError(
-            f"{error.name} is not installed; install `aptp[build]` to build bundles"
-        ) from error
+        raise Refused(f"{error.name} is not installed; install `aptp[build]` to build bundles") from error
 
     with console.status("reading the checkpoint"):
         construction = Construction.of(options)
@@ -122,7 +120,4 @@ def _show_plan(plan: list[tuple[str, str, str]], console: Console, as_json: bool
 
 
 if __name__ == "__main__":
-    from aptp.errors import AptpError
-    from runtime.errors import RuntimeFailure
-
-    run(main, (ExportError, AptpError, RuntimeFailure))
+    run(main)

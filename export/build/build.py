@@ -38,10 +38,10 @@ from export.build.plan import BuildSpec, Part
 from export.build.progress import BuildProgress
 from export.build.report import BuildResult, Failure
 from export.build.workers import Outcome
-from export.errors import DiskFullError, ExportError, PartError, ScheduleError
 from export.parity import image
 from export.profile import width_advice
 from export.profile.width_advice import WidthForecast
+from runtime.errors import DiskFullError, PartError, Refused, ScheduleError, UsageError
 
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router", PROMPT_ENCODER)
 GIB = 1 << 30
@@ -67,7 +67,7 @@ class Construction:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Construction:
-        """The build that the command line asks for. Raises UsageError, RefusedError and aptp's errors."""
+        """The build that the command line asks for. Raises UsageError, Refused and aptp's errors."""
         path = options.checkpoint or default_checkpoint()
         checkpoint = Checkpoint.open(path)
         plan.check_pipeline(checkpoint)
@@ -206,7 +206,7 @@ class Construction:
 
     def _fatal(self, name: str) -> Exception:
         failure = self.failures.get(name)
-        if failure and isinstance(failure.error, ExportError) and not isinstance(failure.error, PartError):
+        if failure and isinstance(failure.error, UsageError | Refused | DiskFullError):
             return failure.error
         return PartError(f"there is no bundle to publish: {name}: {failure or 'nothing was made'}")
 

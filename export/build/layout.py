@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.build.manifest_file import MANIFEST
-from export.errors import UsageError
+from runtime.errors import UsageError
 
 LOCK, PARTS, REPORT = "lock", "parts", "report.json"
 

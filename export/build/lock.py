@@ -10,7 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from export.build.publish import disk_space
-from export.errors import LockedError
+from runtime.errors import LockedError
 
 
 @contextmanager

@@ -20,13 +20,13 @@ from aptp.checkpoint.ood_file import NAME as FAMILIARITY
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from export.engines import entry, supernet
-from export.errors import RefusedError, UsageError, nearest
 from export.graphs import clock
 from export.tables.schedules import SOLVERS
 from runtime.bundle.compiled import KINDS, SUPERNET
 from runtime.engines import openvino
 from runtime.engines.precision import PRECISIONS
 from runtime.engines.providers import onnxruntime
+from runtime.errors import Refused, UsageError, nearest
 from runtime.machine import processor
 
 GRAPHS, OPENVINO = "onnx", "openvino"  # graphs are always built: every machine can run them
@@ -117,7 +117,9 @@ def parse_solvers(text: str | None) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
     for name in names:
         if name not in SOLVERS:
-            raise UsageError(f"--solvers: unknown solver {name!r}; {nearest(name, SOLVERS)}")
+            raise UsageError(
+                f"--solvers: unknown solver {name!r}{nearest(name, SOLVERS)}; known: {', '.join(SOLVERS)}"
+            )
     if not names:
         raise UsageError(f"--solvers: names no solver; known: {', '.join(SOLVERS)}")
     return names
@@ -126,23 +128,26 @@ def parse_solvers(text: str | None) -> tuple[str, ...]:
 def parse_engines(text: str) -> tuple[str, ...]:
     """A comma-separated list of engines, without the graphs; `auto` is OpenVINO where it can be had.
 
-    Raises UsageError, RefusedError.
+    Raises UsageError, Refused.
     """
     if text == "auto":
         return () if openvino.missing() else (OPENVINO,)
     names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
     for name in names:
         if name not in ENGINES:
-            raise UsageError(f"--engine: unknown engine {name!r}; {nearest(name, ('auto', *ENGINES))}")
+            raise UsageError(
+                f"--engine: unknown engine {name!r}{nearest(name, ('auto', *ENGINES))}; "
+                f"known: {', '.join(('auto', *ENGINES))}"
+            )
     if OPENVINO in names and (reason := openvino.missing()):
-        raise RefusedError(f"--engine {OPENVINO}: {reason}; use onnx or auto")
+        raise Refused(f"--engine {OPENVINO}: {reason}; use onnx or auto")
     return tuple(name for name in names if name != GRAPHS)
 
 
 def check_pipeline(checkpoint: Checkpoint) -> None:
-    """Raises RefusedError for a pipeline this package has no graphs for."""
+    """Raises Refused for a pipeline this package has no graphs for."""
     if checkpoint.pipeline not in PIPELINES:
-        raise RefusedError(
+        raise Refused(
             f"{checkpoint.path}: {checkpoint.pipeline} cannot be exported; what can is {', '.join(PIPELINES)}"
         )
     clock.check(checkpoint.unet_config, f"{checkpoint.path}/unet/config.json")
@@ -183,12 +188,15 @@ def image_part(expert: Part, others: list[Part]) -> Part:
 def openvino_here(precision: str | None) -> dict[str, str]:
     """What is to be shown of OpenVINO here: in bfloat16, where nobody says otherwise and it computes in it.
 
-    Raises UsageError, RefusedError.
+    Raises UsageError, Refused.
     """
     if precision is not None and precision not in PRECISIONS:
-        raise UsageError(f"--precision: openvino has no {precision!r}; {nearest(precision, PRECISIONS)}")
+        raise UsageError(
+            f"--precision: openvino has no {precision!r}{nearest(precision, PRECISIONS)}; "
+            f"known: {', '.join(PRECISIONS)}"
+        )
     if precision and not openvino.computes_in(precision):
-        raise RefusedError(
+        raise Refused(
             f"--precision {precision}: this processor ({processor.vectors()}) does not compute in it, so "
             "OpenVINO cannot earn it here; use float32, or leave precision out"
         )
@@ -273,7 +281,7 @@ def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: BuildSpec) 
 
 
 def _supernet(experts: list[Part], checkpoint: Checkpoint, spec: BuildSpec) -> Part:
-    """The dense UNet under gates, compiled once. Raises RefusedError where experts are no slices of it."""
+    """The dense UNet under gates, compiled once. Raises Refused where experts are no slices of it."""
     supernet.check_slices(checkpoint, spec.codes)
     one = _compiled(experts[0], SUPERNET, checkpoint, spec)
     keys = [one.key, *(part.key for part in experts)]

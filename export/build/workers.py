@@ -20,9 +20,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
-from aptp.errors import AptpError
-from export.errors import CrashError, ExportError, PartError
-from runtime.errors import RuntimeFailure
+from runtime.errors import AptpError, CrashError, PartError
 
 # What every process needs; loaded once in the server, shared by all.
 _PRELOAD = ["export.build.parts", "export.parity.image"]
@@ -146,7 +144,7 @@ def _die_with_build(pipe: Connection) -> None:
 
 def _portable(error: Exception) -> Exception:
     """The error as it may cross to another process: ours as they are, others as text with their place."""
-    if isinstance(error, OSError | ExportError | AptpError | RuntimeFailure):
+    if isinstance(error, OSError | AptpError):
         return error
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from export.errors import RefusedError
 from runtime.bundle.schema import Range
+from runtime.errors import Refused
 
 FILE = "aoti.pt2"
 # diffusers copies to contiguous memory from this batch on, which is a branch the tracer has to exclude.
@@ -57,7 +57,7 @@ def write_package(
     unet: nn.Module, example: Mapping[str, Tensor], wanted: Mapping[str, Any], path: Path
 ) -> None:
     """Compiles `unet` to `path` as `wanted` (`export.engines.entry`) says. `example` has the usual number
-    of rows. Raises RefusedError.
+    of rows. Raises Refused.
     """
     device, rows = wanted["target"]["device"], Range(*wanted["profile"]["batch"])
     if device == "cpu":
@@ -78,7 +78,7 @@ def write_package(
 def _require_compiler(kind: str) -> None:
     names = (os.environ.get("CXX"), "g++", "clang++")
     if not any(name and shutil.which(name) for name in names):
-        raise RefusedError(f"--engine {kind}: no C++ compiler is here; install g++, or name one in CXX")
+        raise Refused(f"--engine {kind}: no C++ compiler is here; install g++, or name one in CXX")
 
 
 @contextmanager

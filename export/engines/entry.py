@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from export.errors import RefusedError, UsageError, nearest
 from runtime.bundle.compiled import PRECISIONS, SUPERNET, identity
 from runtime.bundle.schema import Compiled, Model, Range, SupernetGates
 from runtime.engines import nvidia, target
+from runtime.errors import Refused, UsageError, nearest
 from runtime.files.verified import FileEntry
 
 # Rows of a call: one request without guidance, one with, and eight with.
@@ -27,17 +27,20 @@ def wanted(kind: str, size: tuple[int, int], precision: str | None) -> dict[str,
     """The entry without file and identity, for latents of `size` and this machine.
 
     `precision` None means float16 for TensorRT, whose graph has float32 where that is needed; for others
-    bfloat16 where the machine computes in it, else float32. Raises UsageError, RefusedError.
+    bfloat16 where the machine computes in it, else float32. Raises UsageError, Refused.
     """
     if kind == "tensorrt" and (reason := nvidia.missing()):
-        raise RefusedError(f"--engine tensorrt: {reason}; plans are built on the GPU that runs them")
+        raise Refused(f"--engine tensorrt: {reason}; plans are built on the GPU that runs them")
     facts = target.facts("cuda" if nvidia.device() else "cpu")
     names = [*_TARGET, *_VERSIONS[kind]]
     for name in names:
         if name not in facts:
-            raise RefusedError(f"--engine {kind}: needs {name}, which is not installed here")
+            raise Refused(f"--engine {kind}: needs {name}, which is not installed here")
     if precision is not None and precision not in _OFFERED[kind]:
-        raise UsageError(f"--precision: {kind} has no {precision!r}; {nearest(precision, _OFFERED[kind])}")
+        raise UsageError(
+            f"--precision: {kind} has no {precision!r}{nearest(precision, _OFFERED[kind])}; "
+            f"known: {', '.join(_OFFERED[kind])}"
+        )
     height, width = size
     return {
         "kind": kind,

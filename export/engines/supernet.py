@@ -19,21 +19,21 @@ from aptp.model.gates import GatedUNet
 from aptp.model.sliced import gates_of
 from aptp.model.slicer import sliced_state
 from aptp.space.architecture import Architecture
-from export.errors import RefusedError
 from export.graphs import clock, weights
 from export.parity import ladder
+from runtime.errors import Refused
 
 FOLDER = "supernet"
 
 
 def check_slices(checkpoint: Checkpoint, names: Sequence[str]) -> None:
-    """Raises RefusedError for an expert whose weights, as float16, are not those of the dense UNet."""
+    """Raises Refused for an expert whose weights, as float16, are not those of the dense UNet."""
     dense = checkpoint.dense(torch.float16).state_dict()
     for name in names:
         expert = checkpoint.expert(name, torch.float16).state_dict()
         slices = sliced_state(dense, checkpoint.architecture(name))
         if not all(torch.equal(expert[key], tensor) for key, tensor in slices.items()):
-            raise RefusedError(
+            raise Refused(
                 f"--engine supernet: expert {name} of {checkpoint.path} has weights of its own, as "
                 "aptp.finetune makes them, and a supernet is the dense UNet's; use --engine aoti"
             )

@@ -18,7 +18,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from export.errors import RefusedError
+from runtime.errors import Refused
 
 TIME_EMBEDDING = "time_embedding"
 # The last two are of clocks whose `addition_embed_type` is `text_time`.
@@ -68,10 +68,10 @@ class Clock(nn.Module):
 
 
 def check(config: Mapping[str, Any], where: str) -> None:
-    """Raises RefusedError for a UNet whose clock has parts that this tool does not know."""
+    """Raises Refused for a UNet whose clock has parts that this tool does not know."""
     for field, plain in _PLAIN.items():
         if (value := config.get(field)) not in plain:
-            raise RefusedError(
+            raise Refused(
                 f"{where}: {field} is {value!r}, and the clock of such a UNet cannot be taken out of it; "
                 f"what can has {' or '.join(map(repr, plain))}"
             )
@@ -80,12 +80,12 @@ def check(config: Mapping[str, Any], where: str) -> None:
 def take_out(unet: UNet2DConditionModel) -> Clock:
     """The clock of `unet`, which from then on takes the time embedding where it took timesteps.
 
-    Raises RefusedError, naming the module, where a UNet is built otherwise than its config says.
+    Raises Refused, naming the module, where a UNet is built otherwise than its config says.
     """
     check(unet.config, type(unet).__name__)
     for path, kind in (("time_proj", Timesteps), ("time_embedding", TimestepEmbedding)):
         if not isinstance(getattr(unet, path, None), kind):
-            raise RefusedError(f"{path}: is no {kind.__name__}, so the UNet's clock cannot be found")
+            raise Refused(f"{path}: is no {kind.__name__}, so the UNet's clock cannot be found")
     resnets = [_resnet(path, module) for path, module in unet.named_modules() if _reads_time(module)]
     clock = Clock(unet, resnets[0].nonlinearity)
     for resnet in resnets:
@@ -108,7 +108,7 @@ def _reads_time(module: nn.Module) -> bool:
 
 def _resnet(path: str, module: nn.Module) -> ResnetBlock2D:
     if type(module) is not ResnetBlock2D:
-        raise RefusedError(
+        raise Refused(
             f"{path}: is a {type(module).__name__}, and how it reads the time embedding is not known; "
             "the clock can be taken out of UNets of ResnetBlock2D"
         )

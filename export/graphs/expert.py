@@ -92,7 +92,7 @@ def signatures(expert: Signature, taken: Clock) -> tuple[Signature, Signature]:
 def write_expert(unet: UNet2DConditionModel, signature: Signature, folder: Path) -> None:
     """Writes an expert to `folder`: its clock, its serving graph, and both joined as the portable graph.
 
-    The clock is taken out of `unet`. Raises RefusedError, WeightError.
+    The clock is taken out of `unet`. Raises Refused, WeightError.
     """
     taken = clock.take_out(unet)
     own, rest = signatures(signature, taken)

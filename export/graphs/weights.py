@@ -18,7 +18,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from export.errors import WeightError
+from runtime.errors import WeightError
 
 GRAPH, WEIGHTS, SERVE, SERVE_WEIGHTS = "model.onnx", "model.onnx.data", "serve.onnx", "serve.onnx.data"
 # Offsets are whole pages, so that both files can be mapped.

@@ -34,7 +34,4 @@ def _report(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    from export.errors import ExportError
-    from runtime.errors import RuntimeFailure
-
-    run(main, (ExportError, RuntimeFailure))
+    run(main)

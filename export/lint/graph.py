@@ -13,9 +13,9 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from export.errors import RefusedError, StorageError, UnsupportedGraphError
 from export.lint.operators import ENDS, OPERATORS, OPSETS, TENSORRT
 from export.lint.rules import RULES, Node
+from runtime.errors import Refused, UnsupportedGraphError, unusable
 
 # How many findings a message names; `findings` gives all.
 _SHOWN = 3
@@ -33,13 +33,13 @@ class Finding:
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """The graph in `path`, without its external data. Raises StorageError, RefusedError."""
+    """The graph in `path`, without its external data. Raises Refused."""
     try:
         return onnx.load(path, load_external_data=False)
     except OSError as error:
-        raise StorageError(error) from error
+        raise Refused(unusable(error)) from error
     except DecodeError as error:
-        raise RefusedError(f"{path}: is not an ONNX file: {error}") from error
+        raise Refused(f"{path}: is not an ONNX file: {error}") from error
 
 
 def require(path: Path) -> None:

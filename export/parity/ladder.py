@@ -21,7 +21,6 @@ from aptp.model.gates import GatedUNet
 from aptp.model.sliced import gates_of
 from aptp.model.slicer import scattered_state
 from aptp.space.architecture import Architecture
-from export.errors import OutputError, ParityError
 from export.graphs import weights
 from export.graphs.expert import CLOCK
 from export.graphs.graph import Signature
@@ -30,6 +29,7 @@ from runtime.bundle.schema import Compiled, Range
 from runtime.engines import openvino
 from runtime.engines.engine import Graph
 from runtime.engines.session import open_session
+from runtime.errors import OutputError, ParityError
 from runtime.models.sessions import OPENERS
 
 Feed = dict[str, Tensor]

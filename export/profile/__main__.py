@@ -14,9 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from aptp.cli import quieten
-from export.errors import ExportError, RefusedError, UsageError
 from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import quieten
+from runtime.errors import Refused, UsageError
 
 # Wide enough for the table where there is no terminal to measure.
 PLAIN_WIDTH = 160
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from export.profile.subject import Subject
             from export.profile.timing import Patience
         except ModuleNotFoundError as error:
-            raise RefusedError(f"{error.name} is not installed; install `aptp[build]` to profile") from error
+            raise Refused(f"{error.name} is not installed; install `aptp[build]` to profile") from error
         engine = engines.choose(options.engine, options.precision, options.threads)
         subject = Subject.of(options.checkpoint, size, options.rows)
         patience = Patience(options.samples)
@@ -110,7 +110,4 @@ def _check(options: argparse.Namespace) -> tuple[int, int] | None:
 
 
 if __name__ == "__main__":
-    from aptp.errors import AptpError
-    from runtime.errors import RuntimeFailure
-
-    run(main, (ExportError, AptpError, RuntimeFailure))
+    run(main)

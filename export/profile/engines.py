@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from export.errors import ExportError, RefusedError, UsageError, nearest
 from export.graphs import graph, weights
 from runtime.engines import openvino
 from runtime.engines.engine import Graph
 from runtime.engines.precision import PRECISIONS
 from runtime.engines.session import open_session
+from runtime.errors import BuilderError, Refused, UsageError, nearest
 
 ENGINES = ("auto", "cpu", "openvino", "aoti")
 
@@ -41,26 +41,29 @@ class PieceEngine(Protocol):
 
 
 def choose(name: str, precision: str, threads: int) -> PieceEngine:
-    """The engine called ``name``. Raises UsageError for an unknown one, RefusedError where this
+    """The engine called ``name``. Raises UsageError for an unknown one, Refused where this
     machine does not have it.
     """
     if name not in ENGINES:
-        raise UsageError(f"--engine: {name!r} cannot be profiled; {nearest(name, ENGINES)}")
+        raise UsageError(
+            f"--engine: {name!r} cannot be profiled{nearest(name, ENGINES)}; known: {', '.join(ENGINES)}"
+        )
     if precision not in PRECISIONS:
-        raise UsageError(f"--precision: unknown {precision!r}; {nearest(precision, PRECISIONS)}")
+        raise UsageError(
+            f"--precision: unknown {precision!r}{nearest(precision, PRECISIONS)}; "
+            f"known: {', '.join(PRECISIONS)}"
+        )
     if name == "aoti":
         return Aoti(precision, threads)
     reason = openvino.missing()
     if name == "cpu" or (name == "auto" and reason):
         if precision != "float32":
-            raise RefusedError(
-                f"--precision {precision}: engine cpu computes in float32; use openvino or aoti"
-            )
+            raise Refused(f"--precision {precision}: engine cpu computes in float32; use openvino or aoti")
         return OnnxRuntime(threads)
     if reason:
-        raise RefusedError(f"--engine {name}: {reason}; use cpu or auto")
+        raise Refused(f"--engine {name}: {reason}; use cpu or auto")
     if not openvino.computes_in(precision):
-        raise RefusedError(f"--precision {precision}: this processor does not compute in it; use float32")
+        raise Refused(f"--precision {precision}: this processor does not compute in it; use float32")
     return OpenVino(precision, threads)
 
 
@@ -135,7 +138,7 @@ class Aoti:
                 package = aoti_compile_and_package(program, package_path=str(folder / "model.pt2"))
                 model: Any = aoti_load_package(package, run_single_threaded=True)
         except Exception as error:  # torch's compilers raise whatever their parts do
-            raise ExportError(f"AOTInductor cannot compile {type(module).__name__}: {error}") from error
+            raise BuilderError(f"AOTInductor cannot compile {type(module).__name__}: {error}") from error
         return lambda: self._finished(model, placed)
 
     def _finished(self, model: Any, tensors: Sequence[Tensor]) -> object:

@@ -22,13 +22,13 @@ from aptp.space.profile_file import read_unfinished, write
 from export.build.plan import software
 from export.build.progress import BuildProgress
 from export.environment import command, machine
-from export.errors import UsageError
 from export.profile import wholes
 from export.profile.calls import Replay, TracedCall, record
 from export.profile.engines import PieceEngine, Run
 from export.profile.pieces import Piece, cut, inputs
 from export.profile.subject import Subject
 from export.profile.timing import Patience, Timed, in_turns, pace
+from runtime.errors import UsageError
 
 WHOLES = "whole UNets"
 OPENING = 2.0  # seconds to export and open a piece, for the forecast alone

@@ -22,9 +22,9 @@ from aptp.model.slicer import SkippedResnet, shrink
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Kind, Space, WidthGroup, inside
 from aptp.space.profile import FIXED
-from export.errors import RefusedError
 from export.graphs import weights
 from export.profile.calls import Joined, Replay, ResidualCall, TracedCall
+from runtime.errors import Refused
 
 NORMS = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}
 
@@ -105,7 +105,7 @@ def cut(
     unet: UNet2DConditionModel, space: Space, calls: Mapping[str, TracedCall], macs: Mapping[str, int]
 ) -> list[Piece]:
     """The pieces of ``unet``, in the order in which its call reaches them. ``calls``: as recorded;
-    ``macs``: of one call, by module. Raises RefusedError.
+    ``macs``: of one call, by module. Raises Refused.
     """
     found: dict[object, Piece] = {}
     for piece in (*_gated(unet, space, calls, macs), *_ungated(unet, space, calls, macs)):
@@ -156,7 +156,7 @@ def _norm(unet: UNet2DConditionModel, path: str) -> str:
     block, _, name = path.rpartition(".")
     norm_type = unet.get_submodule(block).norm_type
     if norm_type != "layer_norm":
-        raise RefusedError(f"{block}: with norms of type {norm_type} its sublayers cannot be measured alone")
+        raise Refused(f"{block}: with norms of type {norm_type} its sublayers cannot be measured alone")
     return f"{block}.{NORMS[name]}"
 
 

@@ -15,7 +15,7 @@ from aptp.checkpoint.reader import Checkpoint
 from aptp.space.cost import check_resolution
 from aptp.space.discover import discover
 from aptp.space.groups import Space
-from export.errors import RefusedError, UsageError
+from runtime.errors import Refused, UsageError
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Subject:
 
         ``size``: (height, width) in pixels; by default what the checkpoint was budgeted at, or what the
         pipeline is made for. ``rows``: by default those of one image, which are two where it is guided.
-        Raises UsageError, RefusedError and aptp's errors.
+        Raises UsageError, Refused and aptp's errors.
         """
         plain = (folder / "model_index.json").exists() and not (folder / "aptp.json").exists()
         found, scale, pixels = _pipeline(folder) if plain else _checkpoint(folder)
@@ -70,7 +70,7 @@ def _pipeline(folder: Path) -> tuple[Subject, int, tuple[int, int]]:
         with torch.device("meta"):
             unet = UNet2DConditionModel.from_config(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RefusedError(f"{folder} is not a Stable Diffusion pipeline: {error}") from error
+        raise Refused(f"{folder} is not a Stable Diffusion pipeline: {error}") from error
     sides = (side, side) if isinstance(side, int) else tuple(side)
     found = Subject(config, discover(unet), sides, tokens, rows=2)  # images are guided unless told otherwise
     return found, scale, (sides[0] * scale, sides[1] * scale)

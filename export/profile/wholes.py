@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from aptp.errors import BudgetError
 from aptp.model.sliced import SlicedUNet, config_of
 from aptp.space.architecture import Architecture, full
 from aptp.space.cost import LinearCost
 from aptp.space.draw import draw
 from export.profile.calls import Replay, TracedCall
 from export.profile.pieces import filled
+from runtime.errors import BudgetError
 
 SHARE = 0.6  # of the dense MACs
 

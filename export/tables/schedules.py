@@ -18,8 +18,8 @@ import diffusers
 import numpy as np
 import torch
 
-from export.errors import ScheduleError, UsageError, nearest
 from export.tables import x0_prediction
+from runtime.errors import ScheduleError, UsageError, nearest
 
 MAX_STEPS = 100
 MAX_WINDOW = 4
@@ -95,7 +95,7 @@ def probe(solver: str, config: Mapping[str, Any], max_steps: int = MAX_STEPS) ->
     Raises UsageError for an unknown solver and ScheduleError for one that is not a table under this config.
     """
     if solver not in SOLVERS:
-        raise UsageError(f"unknown solver {solver!r}; {nearest(solver, SOLVERS)}")
+        raise UsageError(f"unknown solver {solver!r}{nearest(solver, SOLVERS)}; known: {', '.join(SOLVERS)}")
     blocks: list[list[TableRow]] = []
     scales: list[float] = []
     failure = "no step count works"

@@ -79,7 +79,7 @@ def _target(fields: Fields) -> dict[str, str]:
 
 
 def _range(profile: Fields, axis: str) -> Range:
-    found = profile.items(axis, lambda item, where: as_integer(item, where, 1, _LARGEST))
+    found = profile.items(axis, lambda item, where: as_integer(item, where, ManifestError, 1, _LARGEST))
     if len(found) != 3 or list(found) != sorted(found):
         raise profile.error(axis, "must be three integers, least, usual and most, none below the one before")
     return Range(*found)

@@ -48,15 +48,15 @@ LIMITS = {
 
 def parse(data: bytes) -> Manifest:
     """The manifest in `data`. Raises `ManifestError`, and nothing else, whatever the bytes."""
-    value = decode(data, MANIFEST)
-    check_surrogates(value, MANIFEST)
-    top = Fields(value, "manifest")
+    value = decode(data, MANIFEST, ManifestError)
+    check_surrogates(value, MANIFEST, ManifestError)
+    top = Fields(value, "manifest", ManifestError)
     top.text("format", choices=("aptp-bundle",))
     version = top.text("version")
     top.lenient = _minor(version) > MINOR
     manifest = Manifest(
         version=version,
-        producer=top.each("producer", lambda key, item, where: as_text(item, where)),
+        producer=top.each("producer", lambda key, item, where: as_text(item, where, ManifestError)),
         source=_source(top.fields("source")),
         defaults=_defaults(top.fields("defaults")),
         latent=_latent(top.fields("latent")),
@@ -137,7 +137,7 @@ def _model(fields: Fields) -> Model:
 
 def _encoder(fields: Fields) -> EncoderEntry:
     def input_name(value: Any, where: str) -> str:
-        name = as_text(value, where)
+        name = as_text(value, where, ManifestError)
         if name not in ENCODER_INPUTS:
             raise ManifestError(
                 f"{where}: {name[:64]!a} is not an encoder input{nearest(name, ENCODER_INPUTS)}"
@@ -229,7 +229,7 @@ def _decoder(fields: Fields) -> Decoder:
 def _colour(value: Any, where: str) -> tuple[float, ...]:
     if not isinstance(value, list):
         raise ManifestError(f"{where}: must be a list of numbers")
-    return tuple(as_number(item, f"{where}[{index}]") for index, item in enumerate(value))
+    return tuple(as_number(item, f"{where}[{index}]", ManifestError) for index, item in enumerate(value))
 
 
 def _expert(fields: Fields) -> Expert:
@@ -264,8 +264,10 @@ def _schedule(fields: Fields) -> Schedule:
     schedule = Schedule(
         table=check_path(fields.text("table"), f"{fields.where}.table"),
         window=fields.integer("window", 1, LIMITS["window"]),
-        rows=fields.items("rows", lambda item, where: as_integer(item, where, 0, LIMITS["rows"])),
-        noise_scale=fields.items("noise_scale", as_number),
+        rows=fields.items(
+            "rows", lambda item, where: as_integer(item, where, ManifestError, 0, LIMITS["rows"])
+        ),
+        noise_scale=fields.items("noise_scale", lambda item, where: as_number(item, where, ManifestError)),
     )
     if len(schedule.rows) != len(schedule.noise_scale):
         raise fields.error(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from runtime.errors import RuntimeFailure, UsageError, nearest
+from runtime.errors import AptpError, UsageError, nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,13 +52,13 @@ class Parser(argparse.ArgumentParser):
         return [option for action in self._actions for option in action.option_strings]
 
 
-def run(main: Callable[[], int], failures: tuple[type[Exception], ...] = (RuntimeFailure,)) -> NoReturn:
-    """Leave the process with `main`'s exit code, or show one of `failures` and leave with its `exit_code`."""
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Leave the process with `main`'s exit code, or show an error of ours and leave with its `exit_code`."""
     try:
-        code = main()
-    except failures as failure:
+        code = main() or 0
+    except AptpError as failure:
         sys.stderr.write(f"error: {failure}\n")
-        code = int(getattr(failure, "exit_code", 1))
+        code = failure.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         code = 130

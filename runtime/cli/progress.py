@@ -1,10 +1,12 @@
 """What is being measured, on standard error: a line that moves on a terminal, plain lines elsewhere."""
 
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.status import Status
 
 
 class Progress:
@@ -38,3 +40,14 @@ class Progress:
         """Tell how far it is; a warm-up ends when it ends."""
         total = expected if phase == "round" else None
         self._bar.update(self._task, description=f"{self._what}: {phase}", completed=done, total=total)
+
+
+def stages(console: Console, status: Status) -> Callable[[str], None]:
+    """Tell which stage begins: in the status line, or on a line of its own without a terminal."""
+
+    def tell(stage: str) -> None:
+        status.update(stage)
+        if not console.is_terminal:
+            console.print(stage)
+
+    return tell

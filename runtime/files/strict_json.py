@@ -1,7 +1,8 @@
 """Untrusted JSON: bytes to plain values within caps, and typed access to their fields.
 
-Refuses duplicate keys, NaN, Infinity, deep nesting, big numbers, unknown fields and wrong types. Whatever the
-bytes are, the only exception that leaves this file is `ManifestError`.
+Manifests, checkpoint indexes and profiles are read by it, under the same caps. It refuses duplicate keys,
+NaN, Infinity, deep nesting, big numbers, unknown fields and wrong types. Whatever the bytes are, the only
+exception that leaves this file is of the class that the caller names: `error`.
 """
 
 import json
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from runtime.errors import ManifestError, nearest
+from runtime.errors import AptpError, nearest
 
 BYTES = 4 * 1024 * 1024  # of a whole document
 DEPTH = 32  # of nested objects and lists
@@ -21,13 +22,19 @@ TEXT = 4096  # characters in a string
 T = TypeVar("T")
 
 
-def decode(data: bytes, name: str, *, integer: int = INTEGER) -> dict[str, Any]:
-    """The JSON object in `data`; `name` is what messages call it. Integers reach to `integer`, a power of 2.
+class _Illegal(Exception):
+    """What the hooks below tell `decode`; `json` would take a ValueError for its own."""
 
-    Raises `ManifestError`.
+
+def decode(
+    data: bytes, name: str, error: type[AptpError], *, integer: int = INTEGER, most: int = BYTES
+) -> dict[str, Any]:
+    """The JSON object in `data`, of at most `most` bytes; `name` is what messages call it.
+
+    Integers reach to `integer`, a power of 2. Raises `error`.
     """
-    if len(data) > BYTES:
-        raise ManifestError(f"{name}: {len(data)} bytes, and at most {BYTES} are allowed")
+    if len(data) > most:
+        raise error(f"{name}: {len(data)} bytes, and at most {most} are allowed")
     try:
         value = json.loads(
             data.decode("utf-8"),
@@ -37,12 +44,15 @@ def decode(data: bytes, name: str, *, integer: int = INTEGER) -> dict[str, Any]:
             parse_int=partial(_int, most=integer),
         )
     except RecursionError:
-        raise ManifestError(f"{name}: nested deeper than {DEPTH} levels") from None
-    except ValueError as error:  # covers bad UTF-8 and bad JSON
-        raise ManifestError(f"{name}: not UTF-8 JSON: {error}") from error
-    _check_depth(value, name)
+        raise error(f"{name}: nested deeper than {DEPTH} levels") from None
+    except _Illegal as illegal:
+        raise error(f"{name}: {illegal}") from None
+    except ValueError as reason:  # covers bad UTF-8 and bad JSON
+        raise error(f"{name}: not UTF-8 JSON: {reason}") from reason
+    if not _shallow(value):
+        raise error(f"{name}: nested deeper than {DEPTH} levels")
     if not isinstance(value, dict):
-        raise ManifestError(f"{name}: the top level must be an object")
+        raise error(f"{name}: the top level must be an object")
     return value
 
 
@@ -50,57 +60,60 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ManifestError(f"the key {twice[:64]!r} appears twice in one object")
+        for key, _ in pairs:
+            if key in seen:
+                raise _Illegal(f"the key {key[:64]!r} appears twice in one object")
+            seen.add(key)
     return result
 
 
 def _constant(text: str) -> float:
-    raise ManifestError(f"{text} is not a number that the format allows")
+    raise _Illegal(f"{text} is not a number that the format allows")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ManifestError(f"the number {text[:32]} is too large")
+        raise _Illegal(f"the number {text[:32]} is too large")
     return value
 
 
 def _int(text: str, most: int) -> int:
     # Checked before conversion, whose cost grows with the square of the digits.
     if len(text) > len(str(most)) + 1 or abs(int(text)) > most:
-        raise ManifestError(f"the integer {text[:32]} is beyond 2^{most.bit_length() - 1}")
+        raise _Illegal(f"the integer {text[:32]} is beyond 2^{most.bit_length() - 1}")
     return int(text)
 
 
-def check_surrogates(value: Any, name: str) -> None:
+def check_surrogates(value: Any, name: str, error: type[AptpError]) -> None:
     """Refuse halves of surrogate pairs, which have no bytes, wherever in a document they are."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ManifestError(f"{name}: holds half of a surrogate pair") from None
+        raise error(f"{name}: holds half of a surrogate pair") from None
 
 
-def _check_depth(value: Any, name: str) -> None:
+def _shallow(value: Any) -> bool:
     level = [value]
     for _ in range(DEPTH + 1):
         containers = [item for item in level if isinstance(item, dict | list)]
         if not containers:
-            return
+            return True
         level = [item for box in containers for item in (box.values() if isinstance(box, dict) else box)]
-    raise ManifestError(f"{name}: nested deeper than {DEPTH} levels")
+    return False
 
 
 class Fields:
     """One JSON object whose fields are taken by name and type; `close` refuses what was not taken.
 
-    `lenient` is for a document of a newer minor version, whose unknown fields are ignored.
+    `failure` is the class of every error. `lenient` is for a document of a newer minor version, whose unknown
+    fields are ignored.
     """
 
-    def __init__(self, value: Any, where: str, *, lenient: bool = False) -> None:
+    def __init__(self, value: Any, where: str, failure: type[AptpError], *, lenient: bool = False) -> None:
         if not isinstance(value, dict):
-            raise ManifestError(f"{where}: must be an object, not {_kind(value)}")
-        self.where, self.lenient = where, lenient
+            raise failure(f"{where}: must be an object, not {_kind(value)}")
+        self.where, self.failure, self.lenient = where, failure, lenient
         self._value: dict[str, Any] = value
         self._taken: set[str] = set()
 
@@ -108,7 +121,7 @@ class Fields:
         """The field's value, whatever it is."""
         self._taken.add(name)
         if name not in self._value:
-            raise ManifestError(f"{self.where}: the field {name!r} is missing")
+            raise self.failure(f"{self.where}: the field {name!r} is missing")
         return self._value[name]
 
     def has(self, name: str) -> bool:
@@ -118,7 +131,7 @@ class Fields:
 
     def text(self, name: str, *, choices: tuple[str, ...] = ()) -> str:
         """A string of 1 to 4,096 characters without NUL; one of `choices` if any are given."""
-        value = as_text(self.raw(name), f"{self.where}.{name}")
+        value = as_text(self.raw(name), f"{self.where}.{name}", self.failure)
         if choices and value not in choices:
             listed = ", ".join(map(repr, choices))
             raise self.error(name, f"{value[:64]!r} is not one of {listed}{nearest(value, choices)}")
@@ -126,7 +139,7 @@ class Fields:
 
     def texts(self, name: str) -> dict[str, str]:
         """An object with free keys, and a string under each."""
-        return self.each(name, lambda _, value, where: as_text(value, where))
+        return self.each(name, lambda _, value, where: as_text(value, where, self.failure))
 
     def digest(self, name: str) -> str:
         """A SHA-256 in lower-case hexadecimal."""
@@ -137,11 +150,18 @@ class Fields:
 
     def integer(self, name: str, low: int = 0, high: int = INTEGER) -> int:
         """An integer from `low` to `high`."""
-        return as_integer(self.raw(name), f"{self.where}.{name}", low, high)
+        return as_integer(self.raw(name), f"{self.where}.{name}", self.failure, low, high)
 
     def number(self, name: str) -> float:
         """A finite number."""
-        return as_number(self.raw(name), f"{self.where}.{name}")
+        return as_number(self.raw(name), f"{self.where}.{name}", self.failure)
+
+    def object(self, name: str) -> dict[str, Any]:
+        """An object, of which nothing more is asked here."""
+        value = self.raw(name)
+        if not isinstance(value, dict):
+            raise self.error(name, f"must be an object, not {_kind(value)}")
+        return value
 
     def flag(self, name: str) -> bool:
         """True or false."""
@@ -154,9 +174,9 @@ class Fields:
         """An object with known fields."""
         return self._within(self.raw(name), f"{self.where}.{name}")
 
-    def objects(self, name: str, build: Callable[["Fields"], T]) -> tuple[T, ...]:
-        """A list of at least one object with known fields."""
-        return self.items(name, lambda value, where: build(self._within(value, where)))
+    def objects(self, name: str, build: Callable[["Fields"], T], *, least: int = 1) -> tuple[T, ...]:
+        """A list of at least `least` objects with known fields."""
+        return self.items(name, lambda value, where: build(self._within(value, where)), least=least)
 
     def table(self, name: str, build: Callable[["Fields"], T]) -> dict[str, T]:
         """An object with free keys, and under each an object with known fields."""
@@ -164,56 +184,57 @@ class Fields:
 
     def each(self, name: str, build: Callable[[str, Any, str], T]) -> dict[str, T]:
         """An object whose keys are names, under the rule for strings: `build(key, value, where)` for each."""
-        value = self.raw(name)
-        if not isinstance(value, dict):
-            raise self.error(name, f"must be an object, not {_kind(value)}")
-        places = {key: f"{self.where}.{name} {key[:64]!a}" for key in value}
-        return {as_text(key, places[key]): build(key, item, places[key]) for key, item in value.items()}
+        found = {}
+        for key, item in self.object(name).items():
+            where = f"{self.where}.{name} {key[:64]!a}"
+            as_text(key, where, self.failure)
+            found[key] = build(key, item, where)
+        return found
 
-    def items(self, name: str, build: Callable[[Any, str], T]) -> tuple[T, ...]:
-        """A list of at least one item: `build(value, where)` for each."""
+    def items(self, name: str, build: Callable[[Any, str], T], *, least: int = 1) -> tuple[T, ...]:
+        """A list of at least `least` items, 0 or 1: `build(value, where)` for each."""
         value = self.raw(name)
-        if not isinstance(value, list) or not value:
-            raise self.error(name, "must be a list of at least one item")
+        if not isinstance(value, list) or len(value) < least:
+            raise self.error(name, "must be a list of at least one item" if least else "must be a list")
         return tuple(build(item, f"{self.where}.{name}[{index}]") for index, item in enumerate(value))
 
     def _within(self, value: Any, where: str) -> "Fields":
-        return Fields(value, where, lenient=self.lenient)
+        return Fields(value, where, self.failure, lenient=self.lenient)
 
-    def error(self, name: str, message: str) -> ManifestError:
-        """A `ManifestError` that says where."""
-        return ManifestError(f"{self.where}.{name}: {message}")
+    def error(self, name: str, message: str) -> AptpError:
+        """An error that says where."""
+        return self.failure(f"{self.where}.{name}: {message}")
 
     def close(self) -> None:
         """Refuse fields that nothing asked for, unless the document is of a newer minor version."""
         unknown = sorted(self._value.keys() - self._taken)
         if unknown and not self.lenient:
             hint = nearest(unknown[0], self._taken)
-            raise ManifestError(f"{self.where}: unknown field {unknown[0][:64]!a}{hint}")
+            raise self.failure(f"{self.where}: unknown field {unknown[0][:64]!a}{hint}")
 
 
-def as_text(value: Any, where: str) -> str:
+def as_text(value: Any, where: str, error: type[AptpError]) -> str:
     """`value` as a string of 1 to 4,096 characters without NUL or unpaired surrogates."""
     if not isinstance(value, str) or not 0 < len(value) <= TEXT:
-        raise ManifestError(f"{where}: must be a string of 1 to {TEXT} characters")
+        raise error(f"{where}: must be a string of 1 to {TEXT} characters")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise ManifestError(f"{where}: holds a NUL or half of a surrogate pair")
+        raise error(f"{where}: holds a NUL or half of a surrogate pair")
     return value
 
 
-def as_integer(value: Any, where: str, low: int = 0, high: int = INTEGER) -> int:
+def as_integer(value: Any, where: str, error: type[AptpError], low: int = 0, high: int = INTEGER) -> int:
     """`value` as an integer from `low` to `high`; neither booleans nor 1.0 are integers."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ManifestError(f"{where}: must be an integer, not {_kind(value)}")
+        raise error(f"{where}: must be an integer, not {_kind(value)}")
     if not low <= value <= high:
-        raise ManifestError(f"{where}: {value} is outside {low} to {high}")
+        raise error(f"{where}: {value} is outside {low} to {high}")
     return value
 
 
-def as_number(value: Any, where: str) -> float:
+def as_number(value: Any, where: str, error: type[AptpError]) -> float:
     """`value` as a float."""
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ManifestError(f"{where}: must be a number, not {_kind(value)}")
+        raise error(f"{where}: must be a number, not {_kind(value)}")
     return float(value)
 
 

@@ -98,7 +98,7 @@ def _key(bundle: Bundle, model: Model) -> str:
 def _entry(folder: Path) -> VerifiedFiles:
     """The files that an entry's record lists. Raises `ManifestError` if the record is missing or wrong."""
     try:
-        fields = Fields(decode((folder / RECORD).read_bytes(), RECORD), RECORD)
+        fields = Fields(decode((folder / RECORD).read_bytes(), RECORD, ManifestError), RECORD, ManifestError)
     except OSError as error:
         raise ManifestError(f"{folder / RECORD}: {error.strerror}") from error
     files = {}

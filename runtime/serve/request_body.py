@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 
 from runtime.bundle.schema import DENSE, GUIDANCE
 from runtime.cli.size import Size, read_size
-from runtime.errors import ManifestError, UsageError, nearest
+from runtime.errors import UsageError, nearest
 from runtime.files.strict_json import decode
 from runtime.images.encoding import FORMATS
 from runtime.request.options import RequestOptions
@@ -72,11 +72,7 @@ class Body:
 
 def parse(data: bytes) -> ImagesRequest:
     """The request in a body. Raises `UsageError`: a `FieldError` where it is one field's fault."""
-    try:
-        values = decode(data, "the body", integer=SEED)
-    except ManifestError as error:
-        raise UsageError(str(error)) from error
-    return read(Body(values))
+    return read(Body(decode(data, "the body", UsageError, integer=SEED)))
 
 
 def read(body: Body) -> ImagesRequest:

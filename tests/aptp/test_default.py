@@ -7,7 +7,7 @@ import pytest
 from aptp import default
 from aptp.checkpoint.reader import Checkpoint
 from aptp.default import default_checkpoint
-from aptp.errors import CheckpointError
+from runtime.errors import CheckpointError
 
 MEGABYTE = 1_000_000
 

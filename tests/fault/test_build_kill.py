@@ -40,10 +40,9 @@ build.main(sys.argv[1:])
 ON_A_FULL_DISK = """
 import resource, sys
 from export.build import __main__ as build
-from export.errors import ExportError
 from runtime.cli.parser import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
-run(lambda: build.main(sys.argv[1:]), (ExportError,))
+run(lambda: build.main(sys.argv[1:]))
 """
 STAGES = ("export.build.manifest_file:write_manifest:before", "export.build.publish:_exchange:after")
 ALL_STAGES = (

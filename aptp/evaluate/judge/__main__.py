@@ -13,8 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from aptp.cli import Parser, quieten, run
-from aptp.errors import UsageError
+from runtime.cli.parser import Parser, run
+from runtime.cli.terminal import quieten
+from runtime.errors import UsageError
 
 DESCRIPTION = "Measure the judge on held-out renders, after training one anew if --out is given."
 STEPS = 2600

@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from aptp.data.scenes.vocabulary import SIDE
-from aptp.errors import IntegrityError, StorageError, UsageError
 from aptp.evaluate.detections import Pictures, Reading
 from aptp.evaluate.judge.decoding import readings
 from aptp.evaluate.judge.network import COARSE, JudgeNetwork, Outputs
+from runtime.errors import IntegrityError, StorageError, UsageError
 
 WEIGHTS = Path(__file__).parent / "judge.safetensors"
 BATCH = 100

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.engines.tensorrt import builder_log
 from export.engines.tensorrt.builder_errors import translated
-from export.errors import RefusedError
+from runtime.errors import Refused
 
 if TYPE_CHECKING:
     from export.graphs.graph import Signature
@@ -42,7 +42,7 @@ def write_plan(
     """Builds `path` from `graph`, reading and adding to `timings`; `report` gets the share that is done.
 
     In float16 the float32 islands may use TF32, whose mantissa is float16's and whose range is float32's.
-    Raises RefusedError, BuilderError.
+    Raises Refused, BuilderError.
     """
     trt, polygraphy = _installed("tensorrt"), _installed("polygraphy.backend.trt")
     failure = _installed("polygraphy.exception").PolygraphyException
@@ -69,9 +69,7 @@ def _installed(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
-        raise RefusedError(
-            f"--engine tensorrt: {package} is not installed; install `aptp[tensorrt]`"
-        ) from error
+        raise Refused(f"--engine tensorrt: {package} is not installed; install `aptp[tensorrt]`") from error
 
 
 def _monitor(trt: Any, report: Callable[[float], None]) -> Any:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from export.errors import BuilderError
+from runtime.errors import BuilderError
 
 
 class Meaning(NamedTuple):

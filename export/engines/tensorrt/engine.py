@@ -29,7 +29,7 @@ def write(
 ) -> dict[str, float]:
     """Builds `path` from the graphs in `expert` as `wanted` (`export.engines.entry`) says; returns errors.
 
-    Raises RefusedError, WeightError, UnsupportedGraphError, BuilderError, ParityError, OutputError, and the
+    Raises Refused, WeightError, UnsupportedGraphError, BuilderError, ParityError, OutputError, and the
     runtime's errors where the plan does not open or run.
     """
     measures = {"autocast": oracle.autocast}

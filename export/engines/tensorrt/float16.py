@@ -22,7 +22,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
-from export.errors import WeightError
+from runtime.errors import WeightError
 
 HALF, FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 NORMALISATIONS = frozenset(

@@ -16,9 +16,9 @@ from aptp.analyse import study
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import OutOfDistributionRule
 from aptp.checkpoint.writer import write_guarded
-from aptp.cli import run
 from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood.threshold import measure
+from runtime.cli.parser import run
 from tests.checkpoints import mini_checkpoint
 
 HOSTILE = '<script>alert("1")</script> & </style>'

@@ -13,7 +13,7 @@ import torch
 from aptp.checkpoint.integrity import list_files, published
 from aptp.checkpoint.reader import Checkpoint
 from aptp.create import create
-from aptp.errors import CheckpointError, SpaceError, StorageError, UsageError
+from runtime.errors import CheckpointError, SpaceError, StorageError, UsageError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,8 +11,8 @@ import torch
 
 from aptp.checkpoint.reader import WEIGHTS, Checkpoint
 from aptp.checkpoint.record import digest
-from aptp.errors import CheckpointError, IntegrityError
 from aptp.model.sliced import SlicedUNet
+from runtime.errors import CheckpointError, IntegrityError
 
 Damaged = Callable[[], Path]
 

@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aptp.checkpoint.router_file import NAME, read_router, write_router
-from aptp.errors import CheckpointError
 from aptp.model.gated_router import GatedRouter
 from aptp.model.router import Router
 from aptp.space.discover import discover
 from aptp.space.groups import Space
+from runtime.errors import CheckpointError
 from tests.geometries import make_unet
 
 WIDTH, CODES = 6, 3

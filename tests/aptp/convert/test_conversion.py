@@ -14,9 +14,9 @@ from torch import Tensor
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.convert.conversion import ROW_0, ConversionSource, convert
-from aptp.errors import UsageError
 from aptp.model.slicer import scattered_state
 from aptp.pipeline import read_pipeline
+from runtime.errors import UsageError
 from tests.published import WEIGHTS
 
 PROMPTS = ["a red circle", "two dogs", "", "a photo of the word hello", "the small blue star on a white ring"]
@@ -88,7 +88,7 @@ def test_the_last_checkpoint_counts(source: ConversionSource, copy: Path, tmp_pa
 
 
 def test_unknown_routing(source: ConversionSource) -> None:
-    with pytest.raises(UsageError, match="no 'row0'; there is noise-free and row-0; did you mean 'row-0'"):
+    with pytest.raises(UsageError, match=r"no 'row0'; there is noise-free and row-0 \(did you mean 'row-0'"):
         replace(source, routing="row0")
 
 

@@ -7,9 +7,9 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from aptp.convert.layout import Structure, parse, space_of
-from aptp.errors import CheckpointError
 from aptp.presets import PRESETS
 from aptp.space.discover import discover
+from runtime.errors import CheckpointError
 from tests.geometries import GEOMETRIES, make_unet
 from tests.published import structure
 

@@ -10,13 +10,13 @@ import torch
 from aptp.checkpoint.reader import Checkpoint
 from aptp.convert import __main__ as command_line
 from aptp.convert.conversion import ConversionSource
-from aptp.errors import UsageError
 from aptp.evaluate.routing import routes
 from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import build_pipeline, read_pipeline
 from aptp.presets import PRESETS
 from export.build import __main__ as build
 from runtime import Pipeline
+from runtime.errors import UsageError
 from runtime.request.params import GenerationParams
 from tests.checkpoints import command
 from tests.encoders import averages, write_encoder

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from aptp.convert.conversion import ConversionSource, convert
 from aptp.convert.tensors import MOST_BYTES
-from aptp.errors import CheckpointError, UsageError
 from aptp.pipeline import read_pipeline
+from runtime.errors import CheckpointError, UsageError
 from tests.encoders import write_encoder
 from tests.published import WEIGHTS
 
@@ -99,8 +99,8 @@ VECTOR = "arch1/arch_vector.pt"
         ),
         (lambda root: (root / "hypernet" / "config.json").unlink(), "--from takes the folder with hypernet"),
         # Configs.
-        (put("quantizer/config.json", b"{"), "quantizer/config.json is not the JSON it should be"),
-        (put("quantizer/config.json", b'{"n_e": NaN}'), "NaN is not a number JSON allows"),
+        (put("quantizer/config.json", b"{"), "quantizer/config.json: not UTF-8 JSON"),
+        (put("quantizer/config.json", b'{"n_e": NaN}'), "NaN is not a number that the format allows"),
         (configure("quantizer", n_e=-1), "'n_e' is -1; what can be converted has an integer from 1 to 1024"),
         (configure("quantizer", temperature=0), "'temperature' is 0; what can be converted has a number"),
         (configure("quantizer", base="3"), "'base' is '3'"),

@@ -3,7 +3,7 @@
 import pytest
 
 from aptp.data.conditions import Condition, parse
-from aptp.errors import UsageError
+from runtime.errors import UsageError
 
 
 def test_what_can_be_written():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from aptp.data.named import open_source
-from aptp.errors import DataError
+from runtime.errors import DataError
 from tests.aptp.data.datasets import folder, number_of, picture, put
 
 

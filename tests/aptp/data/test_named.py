@@ -4,7 +4,7 @@ import pytest
 
 from aptp.data.named import open_source
 from aptp.data.scenes.source import Scenes
-from aptp.errors import DataError, UsageError
+from runtime.errors import DataError, UsageError
 from tests.aptp.data.datasets import folder
 
 
@@ -17,7 +17,7 @@ def test_scenes():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("secnes", "no data named 'secnes'; did you mean 'scenes'.*pixelprose, folder"),
+        ("secnes", r"no data named 'secnes' \(did you mean 'scenes'.*pixelprose, folder"),
         ("scenes:here", "scenes are rendered, from no folder"),
         ("coco", "'coco': say where it lies: coco:DIR"),
         ("folder:", "say where it lies"),

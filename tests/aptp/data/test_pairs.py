@@ -11,7 +11,7 @@ from aptp.data import pairs
 from aptp.data.batches import batches
 from aptp.data.named import open_source
 from aptp.data.pairs import Lister, Pairs, View
-from aptp.errors import DataError
+from runtime.errors import DataError
 from tests.aptp.data.datasets import NOT_A_PICTURE, folder, number_of, picture, put
 
 

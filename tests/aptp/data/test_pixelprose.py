@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from aptp.data.named import open_source
-from aptp.errors import DataError, Refused, UsageError
+from runtime.errors import DataError, Refused, UsageError
 from tests.aptp.data.datasets import (
     PIXELPROSE,
     number_of,
@@ -149,7 +149,7 @@ def test_a_missing_column_is_named(tmp_path, name):
 @pytest.mark.parametrize(
     ("conditions", "error", "message"),
     [
-        ("aesthetic>=5", DataError, "has no column 'aesthetic'; did you mean 'aesthetic_score'"),
+        ("aesthetic>=5", DataError, r"has no column 'aesthetic' \(did you mean 'aesthetic_score'"),
         ("aesthetic_score>=high", UsageError, "'aesthetic_score' holds numbers, and 'high' is none"),
         ("vlm_model>=gemini", UsageError, "'vlm_model' holds text, which can only be == or !="),
         ("aesthetic_score>=9", DataError, "nothing is left of .*; 6 outside the conditions"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aptp.data.prompt_file import read_prompts
-from aptp.errors import UsageError
+from runtime.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from aptp.data import shards, storage
 from aptp.data.shards import members
-from aptp.errors import DataError
+from runtime.errors import DataError
 from tests.aptp.data.datasets import picture, shard
 
 NAME = PurePosixPath("00000.tar")

@@ -9,11 +9,11 @@ from PIL import Image
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.data.scenes.scene import TIERS
-from aptp.errors import CheckpointError, IntegrityError, StorageError, UsageError
 from aptp.evaluate.__main__ import main
 from aptp.evaluate.evaluation import Evaluation
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.sampling import SamplingOptions
+from runtime.errors import CheckpointError, IntegrityError, StorageError, UsageError
 
 SUBJECTS = ("dense", "mixed", "render")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from aptp.errors import UsageError
 from aptp.evaluate.frechet import frechet
+from runtime.errors import UsageError
 
 
 def with_moments(mean, covariance, count=500, seed=0):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.errors import CheckpointError, UsageError
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.sampling import SamplingOptions
 from aptp.evaluate.scoring import held_out
+from runtime.errors import CheckpointError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_subjects_by_name(subjects):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("dnese", "no 'dnese'; did you mean 'dense'"), ("0,2", "no '2'; there is dense"), ("", "no ''")],
+    [("dnese", r"no 'dnese' \(did you mean 'dense'"), ("0,2", "no '2'; there is dense"), ("", "no ''")],
 )
 def test_others_are_refused(subjects, text, message):
     with pytest.raises(UsageError, match=message):

@@ -5,10 +5,10 @@ import json
 import pytest
 from PIL import Image
 
-from aptp.errors import StorageError, UsageError
 from aptp.evaluate.__main__ import main
 from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.unscored import UNJUDGED, Survey
+from runtime.errors import StorageError, UsageError
 from tests.aptp.data.datasets import coco, picture, put
 
 

@@ -13,7 +13,6 @@ from aptp.checkpoint.reader import Checkpoint
 from aptp.create import create
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
-from aptp.errors import UsageError
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.routing import routes
 from aptp.evaluate.sampling import SamplingOptions
@@ -23,6 +22,7 @@ from aptp.finetune.weights import ExpertLossWeights
 from aptp.pipeline import read_pipeline
 from aptp.trainer import metrics_log
 from aptp.trainer.loop import RunOptions
+from runtime.errors import UsageError
 from tests.aptp.trainer.toys import drawn
 from tests.encoders import give_encoder
 
@@ -185,7 +185,7 @@ def test_another_checkpoint_is_not_resumed_into(source, tmp_path):
 
 
 def test_unknown_data_is_refused_by_name(source, tmp_path):
-    with pytest.raises(UsageError, match="no data named 'scene'; did you mean 'scenes'"):
+    with pytest.raises(UsageError, match=r"no data named 'scene' \(did you mean 'scenes'"):
         finetune(
             source,
             tmp_path / "out",

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from aptp.errors import UsageError
 from aptp.finetune.weights import ExpertLossWeights
+from runtime.errors import UsageError
 
 
 @pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from aptp.errors import SpaceError
 from aptp.model.gates import GatedUNet, SelectDepth
 from aptp.space.discover import discover
+from runtime.errors import SpaceError
 from tests.geometries import make_inputs, make_unet
 
 

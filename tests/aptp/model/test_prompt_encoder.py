@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from aptp.errors import CheckpointError
 from aptp.model.prompt_encoder import MOST_TOKENS, PromptEncoder, read_prompt_encoder
+from runtime.errors import CheckpointError
 from tests.encoders import WIDTH, write_encoder
 
 LONG = "a small red circle on a large blue square " * 10

@@ -9,13 +9,13 @@ import torch_pruning
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import nn
 
-from aptp.errors import CheckpointError, SpaceError
 from aptp.model.sliced import SlicedUNet, config_of, slice_unet
 from aptp.model.slicer import index_maps, scattered_state, sliced_shapes
 from aptp.presets import SCHEDULER
 from aptp.space.architecture import Architecture, full, harden
 from aptp.space.discover import discover
 from aptp.space.groups import Kind, Space, WidthGroup
+from runtime.errors import CheckpointError, SpaceError
 from tests.geometries import GEOMETRIES, make_inputs, make_unet
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from aptp.errors import UsageError
 from aptp.ood.clusters import fit, kmeans
 from aptp.ood.threshold import distances
+from runtime.errors import UsageError
 
 WIDTH = 6
 

@@ -12,9 +12,7 @@ from safetensors.torch import save
 from aptp.checkpoint.integrity import check_files
 from aptp.checkpoint.ood_file import NAME as FAMILIARITY
 from aptp.checkpoint.reader import Checkpoint
-from aptp.cli import run
 from aptp.data.named import open_source
-from aptp.errors import CheckpointError, UsageError
 from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood import __main__ as command
 from aptp.ood.prompts import Reader
@@ -22,9 +20,10 @@ from aptp.ood.threshold import distances, measure
 from export.build import __main__ as build
 from export.build import parts, plan
 from export.build.build import Construction
-from export.errors import ParityError
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
+from runtime.cli.parser import run
+from runtime.errors import CheckpointError, ParityError, UsageError
 from runtime.request.params import GenerationParams
 from tests.checkpoints import build_mini, copy_bundle, mini_checkpoint, sign
 from tests.checkpoints import command as build_command
@@ -104,7 +103,7 @@ def test_files_that_hold_no_distance(guarded: Path, tmp_path: Path, data: bytes,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--to", "largst"], "no expert 'largst'; did you mean 'largest'?"),
+        (["--to", "largst"], r"no expert 'largst' \(did you mean 'largest'"),
         (["--to", "2"], "no expert '2'; there is largest, dense, 0, 1"),
         (["--prompts", "0"], "--prompts 0"),
         (["--against", "nowhere.txt"], "nowhere.txt cannot be read"),

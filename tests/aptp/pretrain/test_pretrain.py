@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from aptp.errors import UsageError
 from aptp.pipeline import read_pipeline
 from aptp.pretrain import codec, denoiser, pipeline, text
 from aptp.pretrain.pipeline import pretrain
 from aptp.trainer import provenance
 from aptp.trainer.loop import RunOptions
+from runtime.errors import UsageError
 
 UNET = replace(denoiser.RECIPE, steps=3, batch=2)
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aptp.errors import SpaceError
 from aptp.space.architecture import Architecture, full, harden
 from aptp.space.discover import discover
 from aptp.space.groups import Kind
+from runtime.errors import SpaceError
 from tests.geometries import make_unet
 
 SPACE = discover(make_unet("sd2"))

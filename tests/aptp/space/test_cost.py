@@ -7,7 +7,6 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch.utils.flop_counter import FlopCounterMode
 
-from aptp.errors import SpaceError
 from aptp.model.sliced import SlicedUNet, config_of
 from aptp.presets import PRESETS
 from aptp.space.architecture import Architecture, full, harden
@@ -15,6 +14,7 @@ from aptp.space.cost import mac_cost
 from aptp.space.discover import discover
 from aptp.space.groups import Space
 from aptp.space.macs import example_inputs
+from runtime.errors import SpaceError
 from tests.geometries import GEOMETRIES
 
 

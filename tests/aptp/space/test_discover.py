@@ -5,10 +5,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from aptp.errors import SpaceError
 from aptp.presets import PRESETS
 from aptp.space.discover import discover
 from aptp.space.groups import Kind
+from runtime.errors import SpaceError
 from tests.geometries import GEOMETRIES, make_unet
 
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from aptp.errors import BudgetError
 from aptp.presets import PRESETS
 from aptp.space.architecture import full
 from aptp.space.cost import LinearCost, mac_cost
 from aptp.space.discover import discover
 from aptp.space.draw import draw
+from runtime.errors import BudgetError
 
 
 @pytest.fixture(scope="module", params=["tiny", "sd21"])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aptp.errors import StorageError, TableError
 from aptp.space.profile_file import MAX_BYTES, parse, read, read_unfinished, to_json, write
+from runtime.errors import StorageError, TableError
 from tests.aptp.train.spaces import small
 from tests.profiles import profile
 
@@ -36,26 +36,39 @@ def test_medians_and_noise_come_from_the_samples() -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda body: body.update(format="aptp-bundle"), "this is no profile"),
+        (lambda body: body.update(format="aptp-bundle"), "profile is no profile: its format"),
         (lambda body: body.update(version="2.0"), "version 2.0 is unknown; this software reads 1.0"),
-        (lambda body: body.update(parst=[]), "unknown field 'parst'; did you mean 'parts'"),
+        (lambda body: body.update(parst=[]), r"unknown field 'parst' \(did you mean 'parts'"),
         (lambda body: body.pop("parts"), "the field 'parts' is missing"),
-        (lambda body: body.update(complete=1), "'complete' must be a bool"),
+        (lambda body: body.update(complete=1), "complete: must be true or false"),
         (lambda body: body["setting"].pop("rows"), "setting: the field 'rows' is missing"),
-        (lambda body: body["setting"].update(rows=0), "setting: threads, rows"),
-        (lambda body: body["setting"].update(latent=[8]), "setting: threads, rows"),
-        (lambda body: body["setting"].update(tokens=True), "setting: 'tokens' must be a int"),
-        (lambda body: body["parts"][2].update(kind="resnte"), r"parts\[2\]: unknown kind 'resnte'; did"),
-        (lambda body: body["parts"][0].update(modules=[1]), r"parts\[0\]: 'modules' must hold strs"),
-        (lambda body: body["parts"][0]["samples"].pop("1"), r"parts\[0\]: there must be samples with 1"),
-        (lambda body: body["parts"][0]["samples"].update({"99": [1]}), "from 0 to 8, not '99'"),
-        (lambda body: body["parts"][0]["samples"].update({"-1": [1]}), "from 0 to 8, not '-1'"),
+        (lambda body: body["setting"].update(rows=0), "setting.rows: 0 is outside 1 to"),
+        (lambda body: body["setting"].update(latent=[8]), "setting.latent: must be the two sides"),
+        (lambda body: body["setting"].update(tokens=True), "setting.tokens: must be an integer"),
+        (lambda body: body["parts"][2].update(kind="resnte"), r"parts\[2\].kind: 'resnte' is not .*did you"),
+        (lambda body: body["parts"][0].update(modules=[1]), r"parts\[0\].modules\[0\]: must be a string"),
+        (
+            lambda body: body["parts"][0]["samples"].pop("1"),
+            r"parts\[0\].samples: must have some with 1",
+        ),
+        (
+            lambda body: body["parts"][0]["samples"].update({"01": [1]}),
+            "counts the same gates twice",
+        ),
+        (
+            lambda body: body["parts"][0]["samples"].update({"99": [1]}),
+            "'99': samples are by gates kept, from 0",
+        ),
+        (
+            lambda body: body["parts"][0]["samples"].update({"-1": [1]}),
+            "'-1': samples are by gates kept, from 0",
+        ),
         (lambda body: body["parts"][0]["samples"].update({"1": []}), "must be a list of seconds"),
-        (lambda body: body["parts"][0]["samples"].update({"1": [0]}), "expected a number above 0"),
-        (lambda body: body["parts"][0]["samples"].update({"1": [float("nan")]}), "NaN is not a number JSON"),
-        (lambda body: body["parts"][0].update(pace="fast"), r"parts\[0\]: expected a number"),
-        (lambda body: body["wholes"][0].update(share=0), r"wholes\[0\]: expected a number"),
-        (lambda body: body["wholes"][0].update(widths=[]), r"wholes\[0\]: 'widths' must be a dict"),
+        (lambda body: body["parts"][0]["samples"].update({"1": [0]}), "samples '1': must be above 0, not 0"),
+        (lambda body: body["parts"][0]["samples"].update({"1": [float("nan")]}), "NaN is not a number that"),
+        (lambda body: body["parts"][0].update(pace="fast"), r"parts\[0\].pace: must be a number"),
+        (lambda body: body["wholes"][0].update(share=0), r"wholes\[0\].share: must be above 0"),
+        (lambda body: body["wholes"][0].update(widths=[]), r"wholes\[0\].widths: must be an object"),
     ],
 )
 def test_what_the_format_does_not_allow(edit: Edit, message: str) -> None:
@@ -66,12 +79,12 @@ def test_what_the_format_does_not_allow(edit: Edit, message: str) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"{", "not the JSON"),
-        (b"[1]", "not an object"),
-        (b'{"a": NaN}', "NaN is not a number JSON allows"),
-        (b'{"a": 1, "a": 2}', "a key appears twice"),
-        (b" " * (MAX_BYTES + 1), "larger than"),
-        (b"[" * 100_000, "not the JSON"),
+        (b"{", "not UTF-8 JSON"),
+        (b"[1]", "the top level must be an object"),
+        (b'{"a": NaN}', "NaN is not a number that the format allows"),
+        (b'{"a": 1, "a": 2}', "the key 'a' appears twice"),
+        (b" " * (MAX_BYTES + 1), "at most 67108864 are allowed"),
+        (b"[" * 100_000, "nested deeper than 32 levels"),
     ],
     ids=["torn", "list", "constant", "twice", "large", "deep"],
 )

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aptp.errors import TableError
 from aptp.space.architecture import Architecture, full, harden
 from aptp.space.groups import Kind
 from aptp.space.profile import Profile
 from aptp.space.table import TableCost, curve, rising, table_cost
+from runtime.errors import TableError
 from tests.aptp.train.spaces import small
 from tests.profiles import LATENT, TOKENS, counted, part, profile
 

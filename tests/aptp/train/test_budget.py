@@ -5,11 +5,11 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from aptp.errors import BudgetError
 from aptp.presets import PRESETS
 from aptp.space.architecture import THRESHOLD, harden
 from aptp.space.cost import mac_cost
 from aptp.train.budget import Budget, fit, published_cost
+from runtime.errors import BudgetError
 from tests.aptp.train.spaces import published, small
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from aptp.errors import TrainingError
 from aptp.train.budget import Budget
 from aptp.train.gate_policy import CodeChoice, GatePolicy
 from aptp.train.losses import budget_loss, deviation_loss, gain_loss
 from aptp.train.method import TRANSPORTS, Method
+from runtime.errors import TrainingError
 from tests.aptp.train.spaces import ours, policy, prompts, rng, small, spread_codes, theirs
 from tests.aptp.trainer.toys import drawn
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from aptp.cli import run
 from aptp.train import __main__ as command
 from aptp.train import stage
 from aptp.train.method import PRESETS, RECIPES
 from aptp.train.router_fit import Usage
 from aptp.train.stage import RouterTask
+from runtime.cli.parser import run
 
 FOUND = Usage(use=(0.5, 0.5), costs=(0.4, 0.8), budget=0.6, agreement=1.0)
 
@@ -95,7 +95,6 @@ def test_a_leg_that_ended_first(asked: dict[str, Any], monkeypatch: pytest.Monke
         (["--size", "0x64"], "at least 1 pixel"),
         (["--guidance", "-1"], "guidance -1.0: give a number from 0"),
         (["--steps", "0"], "steps is 0"),
-        (["--codez", "4"], "unknown option '--codez'; did you mean '--codes'"),
     ],
 )
 def test_mistakes(

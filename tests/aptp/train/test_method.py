@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from aptp.errors import BudgetError, UsageError
 from aptp.train.method import PRESETS, RECIPES, Method, method
+from runtime.errors import BudgetError, UsageError
 
 
 def test_paper_is_the_published_method() -> None:
@@ -72,5 +72,5 @@ def test_budgets_are_shares() -> None:
 
 
 def test_unknown_presets() -> None:
-    with pytest.raises(UsageError, match="unknown preset 'papre'; did you mean 'paper'"):
+    with pytest.raises(UsageError, match=r"unknown preset 'papre' \(did you mean 'paper'"):
         method("papre")

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.errors import SpaceError, TableError, UsageError
 from aptp.evaluate.routing import routes
 from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import read_pipeline
@@ -24,6 +23,7 @@ from aptp.train.router_fit import Usage
 from aptp.train.stage import RouterTask, train
 from aptp.trainer import metrics_log
 from aptp.trainer.loop import RunOptions
+from runtime.errors import SpaceError, TableError, UsageError
 from tests.aptp.train.spaces import ours, theirs
 from tests.encoders import WIDTH, write_encoder
 from tests.profiles import SETTING, profile

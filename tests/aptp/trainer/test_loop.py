@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from aptp.errors import IntegrityError, TrainingError, UsageError
 from aptp.trainer import metrics_log
 from aptp.trainer.loop import RunOptions, Training
+from runtime.errors import IntegrityError, TrainingError, UsageError
 from tests.aptp.trainer.toys import RECIPE, Brightness, Exploding, Noise
 
 PLAIN = RunOptions(precision="no")

@@ -6,9 +6,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from aptp.errors import CheckpointError
 from aptp.presets import SCHEDULER
 from aptp.trainer.noising import Noising
+from runtime.errors import CheckpointError
 from tests.aptp.trainer.toys import drawn
 
 ZERO_SNR = {"rescale_betas_zero_snr": True}

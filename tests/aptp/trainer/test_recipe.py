@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aptp.errors import UsageError
 from aptp.trainer.recipe import Recipe
+from runtime.errors import UsageError
 
 
 def test_the_rate_rises_stays_and_falls():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from aptp.errors import StorageError
 from aptp.trainer import state
+from runtime.errors import StorageError
 
 TENSORS = {
     "parameters": {

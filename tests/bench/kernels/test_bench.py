@@ -17,6 +17,7 @@ from bench.kernels.contenders import GATHERED, KERNEL, STRAIGHT_THROUGH, Inputs,
 from bench.kernels.crossover import DENSE, GROUPED, MASKED, Mixture
 from bench.kernels.shapes import Ceiling, Shape
 from bench.kernels.timing import Timed, Work, in_turns
+from runtime.errors import EnvironmentMismatch
 
 ROOT = Path(__file__).parents[3]
 SHAPE = Shape(4096, 4096, 5, 64)
@@ -176,7 +177,7 @@ def test_charts_are_drawn(tmp_path: Path) -> None:
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["bench.kernels"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SystemExit, match="measures on an NVIDIA GPU, and torch finds none here"):
+    with pytest.raises(EnvironmentMismatch, match="measures on an NVIDIA GPU, and torch finds none here"):
         bench.main()
 
 

@@ -10,14 +10,21 @@ from dataclasses import replace
 import pytest
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.errors import CheckpointError, IntegrityError, TableError
 from aptp.space.profile_file import write
 from export.build import __main__ as build
 from export.build import publish
 from export.build.lock import locked
-from export.errors import LockedError, RefusedError, ScheduleError, StorageError, UsageError
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
+from runtime.errors import (
+    CheckpointError,
+    IntegrityError,
+    LockedError,
+    Refused,
+    ScheduleError,
+    TableError,
+    UsageError,
+)
 from runtime.request.params import GenerationParams
 from tests.checkpoints import build_mini, change_weight, command, content, copy_bundle, sign
 from tests.profiles import SETTING, counted
@@ -210,7 +217,7 @@ def test_options_out_of_range_are_usage_errors(mini, tmp_path, words, said):
 
 def test_a_place_that_cannot_be_written_is_refused(mini, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="Not a directory") as caught:
+    with pytest.raises(Refused, match="Not a directory") as caught:
         build.main(command(mini, tmp_path / "file" / "bundle"))
     assert caught.value.exit_code == 3
 
@@ -225,7 +232,7 @@ def test_another_pipeline_is_refused_by_name(checkpoint, tmp_path):
     index = checkpoint / "model_index.json"
     index.write_text(index.read_text().replace("StableDiffusionPipeline", "StableDiffusionXLPipeline"))
     sign(checkpoint)
-    with pytest.raises(RefusedError, match="StableDiffusionXLPipeline") as caught:
+    with pytest.raises(Refused, match="StableDiffusionXLPipeline") as caught:
         build.main(command(checkpoint, tmp_path / "bundle", "--dry-run"))
     assert caught.value.exit_code == 3
 

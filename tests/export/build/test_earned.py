@@ -15,11 +15,11 @@ from export.build import __main__ as build
 from export.build import parts, plan, workers
 from export.build.workers import Outcome
 from export.engines import entry
-from export.errors import ParityError, RefusedError, UsageError
 from export.parity import ladder
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Earned
 from runtime.engines import openvino
+from runtime.errors import ParityError, Refused, UsageError
 from runtime.machine import processor
 from tests.checkpoints import build_mini, change_weight, command, copy_bundle
 
@@ -188,18 +188,18 @@ def test_who_names_no_engine_gets_what_is_here(machine):
 def test_without_openvino_auto_plans_none_and_who_asks_is_refused(mini, tmp_path, machine, capsys):
     machine.missing = "openvino is not installed"
     assert planned(capsys, mini, tmp_path / "b", "--engine", "auto") == []
-    with pytest.raises(RefusedError, match="--engine openvino: openvino is not installed; use onnx or auto"):
+    with pytest.raises(Refused, match="--engine openvino: openvino is not installed; use onnx or auto"):
         build.main(command(mini, tmp_path / "b", "--engine", "openvino", "--dry-run"))
 
 
 def test_a_precision_that_openvino_has_not(mini, tmp_path, machine):
-    with pytest.raises(UsageError, match="--precision: openvino has no 'float16'; did you mean 'bfloat16'"):
+    with pytest.raises(UsageError, match=r"--precision: openvino has no 'float16' \(did you mean 'bfloat16'"):
         build.main(command(mini, tmp_path / "b", "--engine", "openvino", "--precision", "float16"))
 
 
 def test_a_precision_that_the_processor_has_not(mini, tmp_path, machine):
     machine.reduced, machine.processor = False, "avx2"
-    with pytest.raises(RefusedError, match=r"--precision bfloat16: this processor \(avx2\) does not compute"):
+    with pytest.raises(Refused, match=r"--precision bfloat16: this processor \(avx2\) does not compute"):
         build.main(command(mini, tmp_path / "b", "--engine", "openvino", "--precision", "bfloat16"))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from export.build import layout
-from export.errors import UsageError
+from runtime.errors import UsageError
 
 
 @pytest.mark.parametrize(

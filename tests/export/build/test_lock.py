@@ -10,7 +10,7 @@ import pytest
 
 from export.build import lock
 from export.build.lock import locked
-from export.errors import LockedError
+from runtime.errors import LockedError
 
 HOLD = """
 import pathlib, sys

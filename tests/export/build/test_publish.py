@@ -8,7 +8,7 @@ import os
 import pytest
 
 from export.build import publish
-from export.errors import DiskFullError
+from runtime.errors import DiskFullError
 
 
 def write(folder, text):

@@ -10,7 +10,7 @@ import pytest
 
 from export.build import workers
 from export.build.workers import WorkerTask
-from export.errors import CrashError, ParityError, PartError
+from runtime.errors import CrashError, ParityError, PartError
 
 
 def succeed(argument, report):

@@ -15,11 +15,11 @@ from export.build import __main__ as build
 from export.build import manifest_body, parts, plan
 from export.build.part_store import PartRecord
 from export.engines import aoti
-from export.errors import ParityError, RefusedError
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import SupernetGates
 from runtime.engines import target
+from runtime.errors import ParityError, Refused
 from runtime.models import sessions
 from runtime.request.params import GenerationParams
 from tests.checkpoints import change_weight, command
@@ -59,7 +59,7 @@ def test_its_key_counts_the_experts_that_it_serves(mini, tmp_path):
 
 def test_experts_with_weights_of_their_own_are_refused_before_anything_is_built(checkpoint, tmp_path):
     change_weight(checkpoint, "experts/1", 0.5)
-    with pytest.raises(RefusedError, match=r"--engine supernet: expert 1 of .* has weights of its own.*aoti"):
+    with pytest.raises(Refused, match=r"--engine supernet: expert 1 of .* has weights of its own.*aoti"):
         build.main(command(checkpoint, tmp_path / "bundle", "--engine", "supernet"))
     assert not (tmp_path / "bundle.build").exists()
 

@@ -14,8 +14,8 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
-from export.errors import RefusedError
 from export.graphs import clock, expert, weights
+from runtime.errors import Refused
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -141,9 +141,7 @@ def test_the_portable_graph_computes_with_the_weights_of_the_other_two(written):
 )
 def test_a_unet_whose_clock_has_other_parts_is_refused_by_the_field(field, value):
     clock.check({**CONFIG, "addition_embed_type": "text_time"}, "here")
-    with pytest.raises(
-        RefusedError, match=rf"here: {field} is {value!r}, and the clock of such a UNet"
-    ) as caught:
+    with pytest.raises(Refused, match=rf"here: {field} is {value!r}, and the clock of such a UNet") as caught:
         clock.check({**CONFIG, field: value}, "here")
     assert caught.value.exit_code == 3
 
@@ -155,7 +153,7 @@ def test_a_module_that_reads_time_in_another_way_is_named():
     unet = make()
     path = "up_blocks.1.resnets.1"
     unet.get_submodule(path).__class__ = Other
-    with pytest.raises(RefusedError, match=rf"^{path}: is a Other, and how it reads the time embedding"):
+    with pytest.raises(Refused, match=rf"^{path}: is a Other, and how it reads the time embedding"):
         clock.take_out(unet)
 
 
@@ -163,14 +161,14 @@ def test_a_module_that_reads_time_in_another_way_is_named():
 def test_a_unet_without_a_part_of_the_clock_is_refused_by_it(path):
     unet = make()
     setattr(unet, path, nn.Identity())
-    with pytest.raises(RefusedError, match=f"{path}: is no Time.*, so the UNet's clock cannot be found"):
+    with pytest.raises(Refused, match=f"{path}: is no Time.*, so the UNet's clock cannot be found"):
         clock.take_out(unet)
 
 
 def test_a_refused_unet_computes_what_it_computed():
     unet, sound = make(), make()
     unet.get_submodule("up_blocks.1.resnets.1").__class__ = type("Other", (ResnetBlock2D,), {})
-    with pytest.raises(RefusedError):
+    with pytest.raises(Refused):
         clock.take_out(unet)
     feed = {name: one for name, one in case(2).items() if name not in ADDED}
     with torch.inference_mode():

@@ -10,9 +10,9 @@ import torch
 from onnxruntime.quantization import quantize_dynamic
 from torch import nn
 
-from export.errors import OutputError, ParityError
 from export.graphs import expert, graph, weights
 from export.parity import ladder
+from runtime.errors import OutputError, ParityError
 
 CHANNELS, LENGTH, WIDTH = 4, 7, 12
 

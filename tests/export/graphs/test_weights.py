@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from export.errors import WeightError
 from export.graphs import weights
+from runtime.errors import WeightError
 
 
 def test_rounding_keeps_dtype_and_is_exact_afterwards():

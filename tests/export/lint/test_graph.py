@@ -6,11 +6,11 @@ import onnx
 import pytest
 from onnx import parser
 
-from export.errors import RefusedError, StorageError, UnsupportedGraphError
 from export.lint.__main__ import main
 from export.lint.graph import findings, require
 from export.lint.operators import OPERATORS
 from export.lint.rules import RULES
+from runtime.errors import Refused, UnsupportedGraphError
 
 
 def model(
@@ -75,10 +75,10 @@ def test_a_graph_that_is_not_taken_is_an_error_that_names_it(tmp_path):
 
 
 def test_files_that_hold_no_graph(tmp_path):
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(Refused, match="No such file"):
         require(tmp_path / "model.onnx")
     (tmp_path / "model.onnx").write_bytes(b"\xff" * 9)
-    with pytest.raises(RefusedError, match="is not an ONNX file"):
+    with pytest.raises(Refused, match="is not an ONNX file"):
         require(tmp_path / "model.onnx")
 
 

@@ -12,9 +12,9 @@ import torch
 
 from aptp.checkpoint.reader import Checkpoint
 from export.build.plan import BuildSpec
-from export.errors import OutputError, ParityError
 from export.graphs import expert
 from export.parity import image, ladder
+from runtime.errors import OutputError, ParityError
 
 
 @pytest.fixture(scope="module")

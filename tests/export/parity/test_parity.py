@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from export.errors import ParityError
 from export.parity import ladder, tolerances
+from runtime.errors import ParityError
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aptp.space.profile_file import read
-from export.errors import UsageError
 from export.profile import engines
 from export.profile.__main__ import main
-from runtime.errors import UsageError as OptionError
+from runtime.errors import UsageError
 
 
 def test_it_says_what_it_does_and_what_came_out(mini, engine, tmp_path, monkeypatch, capsys):
@@ -64,8 +63,3 @@ def test_mistakes(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message):
         main(["--checkpoint", "made", "--out", "profile.json", *words])
-
-
-def test_unknown_options_name_the_right_one():
-    with pytest.raises(OptionError, match="did you mean '--widths'"):
-        main(["--checkpoint", "made", "--out", "profile.json", "--width", "4"])

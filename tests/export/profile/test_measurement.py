@@ -8,14 +8,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from aptp.errors import TableError
 from aptp.space.architecture import Architecture, full
 from aptp.space.profile import FIXED
 from aptp.space.profile_file import read, read_unfinished
 from aptp.space.table import curve, table_cost
-from export.errors import UsageError
 from export.profile.measurement import WHOLES
 from export.profile.timing import Patience
+from runtime.errors import TableError, UsageError
 
 CONSOLE = Console(quiet=True)
 

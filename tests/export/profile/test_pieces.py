@@ -13,9 +13,9 @@ from aptp.space.cost import mac_cost
 from aptp.space.discover import discover
 from aptp.space.macs import module_macs
 from aptp.space.profile import FIXED
-from export.errors import RefusedError
 from export.profile.calls import Joined, ResidualCall, record
 from export.profile.pieces import cut, inputs
+from runtime.errors import Refused
 from tests.geometries import GEOMETRIES, make_unet
 
 TOKENS = 5
@@ -129,5 +129,5 @@ def test_blocks_whose_norms_are_others_are_refused():
     unet = on_meta(GEOMETRIES["sd2"])
     calls, space, macs = record(unet, 1, 8, 8, TOKENS), discover(unet), module_macs(unet, 8, 8, TOKENS)
     unet.down_blocks[0].attentions[0].transformer_blocks[0].norm_type = "ada_norm"
-    with pytest.raises(RefusedError, match="transformer_blocks.0: with norms of type ada_norm"):
+    with pytest.raises(Refused, match="transformer_blocks.0: with norms of type ada_norm"):
         cut(unet, space, calls, macs)

@@ -6,9 +6,8 @@ import shutil
 
 import pytest
 
-from aptp.errors import CheckpointError, SpaceError
-from export.errors import RefusedError, UsageError
 from export.profile.subject import Subject
+from runtime.errors import CheckpointError, Refused, SpaceError, UsageError
 from tests.checkpoints import sign
 
 
@@ -48,5 +47,5 @@ def test_folders_that_are_neither(pipeline, tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint folder"):
         Subject.of(tmp_path / "nothing")
     (pipeline / "unet" / "config.json").unlink()
-    with pytest.raises(RefusedError, match="pipeline is not a Stable Diffusion pipeline"):
+    with pytest.raises(Refused, match="pipeline is not a Stable Diffusion pipeline"):
         Subject.of(pipeline)

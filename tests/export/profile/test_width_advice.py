@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.errors import TableError
 from aptp.space.architecture import Architecture
 from aptp.space.groups import DepthGate, Kind, Space, WidthGroup
 from aptp.space.profile import FIXED
 from export.profile.width_advice import advise, forecasts, steps
+from runtime.errors import TableError
 from tests.profiles import SETTING, counted, part, profile
 
 SPACE = Space(

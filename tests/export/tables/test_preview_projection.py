@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from export.errors import OutputError
 from export.tables import preview_projection
+from runtime.errors import OutputError
 
 
 class Plain(torch.nn.Module):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.errors import ScheduleError, UsageError
 from export.tables import schedules
+from runtime.errors import ScheduleError, UsageError
 
 # diffusers hands torch tensors to numpy in a way that numpy 2 has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -98,7 +98,6 @@ def test_a_peer_has_an_interpreter_of_its_own(bundle_path: Path) -> None:
         (["--peer-python", "opt=x"], "--peer-python opt: is not one of "),
         (["--images", "2"], "--images: .*name their file with --prompts"),
         (["--prompts", "/nowhere"], "--prompts /nowhere: cannot be read"),
-        (["--round", "2"], "unknown option '--round'.*did you mean '--rounds'"),
     ],
 )
 def test_what_cannot_be_used_is_refused(

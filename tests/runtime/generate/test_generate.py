@@ -172,10 +172,6 @@ def test_warnings(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixtur
     ("arguments", "message"),
     [
         ([], "no prompt was given"),
-        (["--bundel", "x", "red"], r"unknown option '--bundel' \(did you mean '--bundle'\?\)"),
-        (["--ste", "3", "red"], r"unknown option '--ste' \(did you mean '--steps'\?\)"),
-        (["--engine", "gpu", "red"], r"invalid choice: 'gpu'"),
-        (["--engine", "openvno", "red"], r"did you mean 'openvino'"),
         (["--steps", "x", "red"], "--steps: 'x' is not an integer"),
         (["--steps", "99", "red"], "steps 99: solver 'ddim' offers 1 to 10"),
         (["--guidance", "x", "red"], "--guidance: 'x' is not a number"),

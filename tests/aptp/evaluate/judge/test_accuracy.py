@@ -8,13 +8,13 @@ from aptp.data.sample import Sample
 from aptp.data.scenes.compose import Layout, Mark
 from aptp.data.scenes.render import render
 from aptp.data.scenes.scene import Background
-from aptp.errors import UsageError
 from aptp.evaluate.detections import Detection, Lettering, Reading
 from aptp.evaluate.judge import training
 from aptp.evaluate.judge.__main__ import main
 from aptp.evaluate.judge.accuracy import accuracy, examinations, missed, table
 from aptp.evaluate.judge.network import JudgeNetwork
 from aptp.evaluate.rates import Rate
+from runtime.errors import UsageError
 
 PLAIN = Background("grey", "plain")
 LAYOUT = Layout(PLAIN, (Mark("star", "red", "small", 20, 50),), "moon", "pink", 32, 13)

@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from aptp.data.scenes.vocabulary import SHAPES, SIDE
-from aptp.errors import IntegrityError, StorageError, UsageError
 from aptp.evaluate.judge.accuracy import accuracy, examinations
 from aptp.evaluate.judge.network import COARSE
 from aptp.evaluate.judge.reader import WEIGHTS, Judge
+from runtime.errors import IntegrityError, StorageError, UsageError
 
 
 @pytest.fixture(scope="module")

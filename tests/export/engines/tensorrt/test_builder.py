@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from export.engines.tensorrt import builder
-from export.errors import BuilderError, RefusedError
+from runtime.errors import BuilderError, Refused
 
 BOUNDS = {
     "sample": ((1, 4, 8, 16), (2, 4, 16, 16), (16, 4, 32, 16)),
@@ -86,5 +86,5 @@ def test_what_is_not_installed_is_named(monkeypatch, build, name):
     for module in ("tensorrt", "polygraphy.backend.trt"):
         monkeypatch.setitem(sys.modules, module, None if module == name else object())
     package = name.partition(".")[0]
-    with pytest.raises(RefusedError, match=f"--engine tensorrt: {package} is not installed"):
+    with pytest.raises(Refused, match=f"--engine tensorrt: {package} is not installed"):
         build()

@@ -12,10 +12,10 @@ from aptp.checkpoint.reader import Checkpoint
 from export.build import layout, parts, plan
 from export.engines import entry
 from export.engines.tensorrt import builder
-from export.errors import ParityError, RefusedError, UsageError
 from export.graphs import clock, weights
 from export.graphs.expert import ServingGraph, expert_signature
 from runtime.engines import nvidia, target
+from runtime.errors import ParityError, Refused, UsageError
 from runtime.models import sessions
 from tests.checkpoints import build_mini
 
@@ -46,18 +46,18 @@ def test_what_is_wanted_of_this_machine(machine):
 
 def test_a_machine_without_a_gpu(monkeypatch):
     monkeypatch.setattr(nvidia, "device", lambda: None)
-    with pytest.raises(RefusedError, match="--engine tensorrt: no NVIDIA GPU answers here"):
+    with pytest.raises(Refused, match="--engine tensorrt: no NVIDIA GPU answers here"):
         entry.wanted("tensorrt", (16, 16), None)
 
 
 def test_a_machine_without_tensorrt(machine, monkeypatch):
     monkeypatch.delitem(FACTS, "tensorrt")
-    with pytest.raises(RefusedError, match="--engine tensorrt: needs tensorrt, which is not installed"):
+    with pytest.raises(Refused, match="--engine tensorrt: needs tensorrt, which is not installed"):
         entry.wanted("tensorrt", (16, 16), None)
 
 
 def test_a_precision_that_plans_are_not_built_in(machine):
-    with pytest.raises(UsageError, match="--precision: tensorrt has no 'bfloat16'; did you mean 'float16'"):
+    with pytest.raises(UsageError, match=r"--precision: tensorrt has no 'bfloat16' \(did you mean 'float16'"):
         entry.wanted("tensorrt", (16, 16), "bfloat16")
 
 

@@ -10,7 +10,7 @@ from onnx import parser
 
 from export.engines.tensorrt import float16
 from export.engines.tensorrt.float16 import halve
-from export.errors import WeightError
+from runtime.errors import WeightError
 
 ATTENTION = """
 <ir_version: 9, opset_import: ["" : 20]>

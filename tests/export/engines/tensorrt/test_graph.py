@@ -12,11 +12,11 @@ import pytest
 from aptp.checkpoint.reader import Checkpoint
 from export.engines.tensorrt.float16 import halve
 from export.engines.tensorrt.graph import prove, typed
-from export.errors import OutputError, ParityError
 from export.graphs import clock, graph, weights
 from export.graphs.expert import ExpertGraph, expert_signature, signatures
 from export.lint.graph import findings
 from export.parity import ladder
+from runtime.errors import OutputError, ParityError
 
 
 def test_weights_are_read_as_they_are_stored(expert, tmp_path):
