@@ -33,7 +33,7 @@ from aptp.train.gate_policy import GatePolicy
 from aptp.train.learner import CodeLearner
 from aptp.train.method import PRESETS as METHODS
 from aptp.train.method import RECIPES
-from aptp.train.stage import costs
+from aptp.train.pricing import costs
 from aptp.trainer import metrics_log
 from aptp.trainer.learner import Learner
 from aptp.trainer.loop import Training

@@ -52,7 +52,7 @@ def main() -> int:
         quieten()
         from aptp.checkpoint.reader import Checkpoint
         from aptp.finetune.stage import RECIPE, finetune
-        from aptp.trainer.options import leg_of, recipe_of, run_folder
+        from aptp.trainer.options import recipe_of, run_folder, run_options
 
         checkpoint = Checkpoint.open(arguments.checkpoint)
     finished = finetune(
@@ -62,7 +62,7 @@ def main() -> int:
         data=arguments.data,
         recipe=recipe_of(arguments, RECIPE),
         weights=weights,
-        leg=leg_of(arguments),
+        options=run_options(arguments),
         folder=run_folder(arguments),
         recompute=arguments.recompute,
     )

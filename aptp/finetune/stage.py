@@ -32,14 +32,14 @@ def finetune(
     data: str,
     recipe: Recipe,
     weights: ExpertLossWeights,
-    leg: RunOptions,
+    options: RunOptions,
     folder: Path,
     recompute: bool = False,
 ) -> bool:
     """Trains the experts of ``codes`` and writes a checkpoint with them and all others to ``out``.
 
-    False where the leg ended first: the same call goes on from the state in ``folder``. ``recompute``: trade
-    time for memory by gradient checkpointing. Raises UsageError, TrainingError, Refused and StorageError.
+    False where the session ended first: the same call goes on from the state in ``folder``. ``recompute``:
+    trade time for memory by gradient checkpointing. Raises UsageError, TrainingError, Refused, StorageError.
     """
     check_target(out)
     checkpoint.verify()
@@ -53,7 +53,7 @@ def finetune(
         source,
         recipe,
         folder,
-        leg,
+        options,
         identity={
             "stage": "finetune",
             "codes": list(codes),

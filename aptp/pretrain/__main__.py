@@ -32,10 +32,10 @@ def main() -> int:
     quieten()
     from aptp.pretrain import denoiser
     from aptp.pretrain.pipeline import pretrain
-    from aptp.trainer.options import leg_of, recipe_of, run_folder
+    from aptp.trainer.options import recipe_of, run_folder, run_options
 
     recipe = recipe_of(arguments, denoiser.RECIPE)
-    if not pretrain(arguments.preset, arguments.out, run_folder(arguments), leg_of(arguments), recipe):
+    if not pretrain(arguments.preset, arguments.out, run_folder(arguments), run_options(arguments), recipe):
         return 1
     terminal.print(
         f"{arguments.out} is ready; next: python -m aptp.train --from {arguments.out} --out checkpoint",

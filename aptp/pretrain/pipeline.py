@@ -30,16 +30,17 @@ SCENE_PRESETS = ("tiny",)
 MEASURED = 16  # batches the latents' scale is measured on
 
 
-def pretrain(preset: str, out: Path, folder: Path, leg: RunOptions, recipe: Recipe) -> bool:
-    """Trains and writes the pipeline to ``out``, float16; False where the leg ended first. ``recipe``: the
-    UNet's; its seed is that of all three runs.
+def pretrain(preset: str, out: Path, folder: Path, options: RunOptions, recipe: Recipe) -> bool:
+    """Trains and writes the pipeline to ``out``, float16; False where the session ended first.
+
+    ``recipe`` is the UNet's; its seed is that of all three runs.
 
     ``folder`` keeps the runs. Raises UsageError, TrainingError, IntegrityError and StorageError.
     """
     if preset not in SCENE_PRESETS:
         raise UsageError(f"scenes cannot train preset '{preset}'{nearest(preset, SCENE_PRESETS)}")
     check_target(out)
-    runs = _Runs(untrained_pipeline(PRESETS[preset], recipe.seed), folder, leg, recipe.seed)
+    runs = _Runs(untrained_pipeline(PRESETS[preset], recipe.seed), folder, options, recipe.seed)
     if not (runs.vae(codec.RECIPE) and runs.text(text.RECIPE) and runs.unet(recipe)):
         return False
     if not distributed.leads():
@@ -53,10 +54,10 @@ def pretrain(preset: str, out: Path, folder: Path, leg: RunOptions, recipe: Reci
 class _Runs:
     """One pipeline through its runs; each returns whether it is finished."""
 
-    def __init__(self, pipeline: DiffusionPipeline, folder: Path, leg: RunOptions, seed: int) -> None:
-        self.pipeline, self._folder, self._leg, self._seed = pipeline, folder, leg, seed
+    def __init__(self, pipeline: DiffusionPipeline, folder: Path, options: RunOptions, seed: int) -> None:
+        self.pipeline, self._folder, self._options, self._seed = pipeline, folder, options, seed
         self.accounts: dict[str, Any] = {}
-        self._ends = time.monotonic() + 60 * leg.minutes
+        self._ends = time.monotonic() + 60 * options.minutes
         classic_attention(pipeline.unet, pipeline.vae)
 
     def vae(self, recipe: Recipe) -> bool:
@@ -82,9 +83,9 @@ class _Runs:
             torch.manual_seed(self._seed)  # the heads a learner brings along
             learner = made()
         recipe, folder = replace(recipe, seed=self._seed), self._folder / name
-        leg = replace(self._leg, minutes=max(0.0, self._ends - time.monotonic()) / 60)
+        options = replace(self._options, minutes=max(0.0, self._ends - time.monotonic()) / 60)
         scenes = source or Scenes(seed=self._seed)
-        training = Training(learner, scenes, recipe, folder, leg, identity={"stage": name})
+        training = Training(learner, scenes, recipe, folder, options, identity={"stage": name})
         finished = training.run(name)
         if finished and training.average:
             training.average.settle()

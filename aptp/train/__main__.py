@@ -76,8 +76,9 @@ def main() -> int:
     with terminal.status("starting"):
         quieten()
         from aptp.train.method import RECIPES, method
-        from aptp.train.stage import RouterTask, train
-        from aptp.trainer.options import leg_of, recipe_of, run_folder
+        from aptp.train.run import RouterTask
+        from aptp.train.stage import train
+        from aptp.trainer.options import recipe_of, run_folder, run_options
 
     task = RouterTask(
         arguments.source,
@@ -90,7 +91,7 @@ def main() -> int:
         arguments.prompt_encoder,
     )
     found = train(
-        task, arguments.out, run_folder(arguments), leg_of(arguments), recompute=arguments.recompute
+        task, arguments.out, run_folder(arguments), run_options(arguments), recompute=arguments.recompute
     )
     if found is None:
         return 1

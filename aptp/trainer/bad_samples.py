@@ -1,4 +1,4 @@
-"""Broken pictures that a leg passed over: counted step by step, and told at its end.
+"""Broken pictures that a session passed over: counted step by step, and told at its end.
 
 A source says in its samples' metadata what was ``skipped``; one that says nothing has nothing to skip.
 """
@@ -16,7 +16,7 @@ from aptp.trainer import distributed
 
 
 class Skips:
-    """Of one leg. ``data``: what the source says it is about, if it does; ``device``: of the processes."""
+    """Broken pictures of one session. ``data``: what the source says of itself; ``device``: the processes'."""
 
     def __init__(self, data: Mapping[str, Any] | None, device: torch.device) -> None:
         self._data, self._device = data or {}, device

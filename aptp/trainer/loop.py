@@ -1,8 +1,8 @@
 """The training loop: steps until they are done, under accelerate, resumable at any of them.
 
-What is learned depends on the learner, the source and the recipe alone; how a leg is run (for how long, with
-how many loaders, saved how often, by how many processes) changes nothing of it, but for the rounding of sums
-that processes take together.
+Learner, source and recipe alone decide what is learned. How a session is run (for how long, with how many
+loaders, saved how often, by how many processes) changes nothing of it, but for the rounding of sums that
+processes take together.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RunOptions:
     """``minutes``: stop after so long, to be resumed. ``workers``: processes that load data ahead.
 
     ``precision``: of autocast, ``bf16`` or ``no``. ``save_every``: seconds between resume states.
-    ``tensorboard``, ``plot``: also record for TensorBoard, draw the curves at the end of the leg.
+    ``tensorboard``, ``plot``: also record for TensorBoard, draw the curves at the end of the session.
     """
 
     minutes: float = math.inf
@@ -49,7 +49,7 @@ class RunOptions:
 
 
 class Training:
-    """A learner on its way: `run` takes it to the end of its recipe, or of the leg."""
+    """A learner on its way: `run` takes it to the end of its recipe, or of the session."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Training:
         source: SampleSource,
         recipe: Recipe,
         folder: Path,
-        leg: RunOptions | None = None,
+        options: RunOptions | None = None,
         *,
         identity: Mapping[str, Any] | None = None,
     ) -> None:
@@ -66,15 +66,20 @@ class Training:
         ``identity``: what else, beside the recipe, makes this run itself. Raises UsageError where the folder
         holds another run, IntegrityError where its state is damaged.
         """
-        self.recipe, self._leg, self._folder, self._source = recipe, leg or RunOptions(), folder, source
+        self.recipe, self._options, self._folder, self._source = (
+            recipe,
+            options or RunOptions(),
+            folder,
+            source,
+        )
         self._identity = {**recipe.identity(), **(identity or {})}
-        # accelerate's own mixed precision is one setting for the whole process; this is one for the leg.
+        # accelerate's own mixed precision is one setting for the whole process; this is one for the run.
         # And it takes processes for strangers to each other that have no accelerator, unless told.
         self._accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
         atexit.register(self._accelerator.end_training)  # the last word between processes
         self._rows = self._share()
         self._autocast = torch.autocast(
-            self._accelerator.device.type, torch.bfloat16, enabled=self._leg.precision == "bf16"
+            self._accelerator.device.type, torch.bfloat16, enabled=self._options.precision == "bf16"
         )
         self._parameters = learner.trained()
         optimizer = torch.optim.AdamW(
@@ -120,8 +125,8 @@ class Training:
                 journal.step(self.done, {**figures, "seconds": now - before, "waiting": waited})
                 self.done += 1
                 watch(self.done)
-                over = self._agreed(interrupted() or now - started > 60 * self._leg.minutes)
-                if over or self.finished or now - saved > self._leg.save_every:
+                over = self._agreed(interrupted() or now - started > 60 * self._options.minutes)
+                if over or self.finished or now - saved > self._options.save_every:
                     self._save()
                     saved = time.monotonic()
                 if over and not self.finished:
@@ -131,7 +136,7 @@ class Training:
                     break
             for line in skips.lines():
                 journal.say(line)
-        if self._leg.plot and distributed.leads():
+        if self._options.plot and distributed.leads():
             plots.draw(self._folder)
         return self.finished
 
@@ -141,13 +146,15 @@ class Training:
             title,
             self.recipe.steps,
             self.done,
-            tensorboard=self._leg.tensorboard,
+            tensorboard=self._options.tensorboard,
             silent=not distributed.leads(),
         )
 
     def _batches(self) -> Iterator[Batch]:
         share = (distributed.rank(), distributed.count())
-        return batches(self._source, len(self._rows), start=self.done, workers=self._leg.workers, share=share)
+        return batches(
+            self._source, len(self._rows), start=self.done, workers=self._options.workers, share=share
+        )
 
     def _share(self) -> range:
         """This process's rows of every batch."""

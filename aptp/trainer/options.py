@@ -1,4 +1,4 @@
-"""The options that every training command has: how long, how fast, and how this leg of it is run."""
+"""The options that every training command has: how long, how fast, and how this session of it is run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--batch", type=int, help="samples per step")
     recipe.add_argument("--rate", type=float, help="learning rate")
     recipe.add_argument("--seed", type=int, default=0)
-    leg = parser.add_argument_group("how it is run")
-    leg.add_argument("--run", type=Path, metavar="DIR", help="resume state and record (<out>.run)")
-    leg.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
-    leg.add_argument("--workers", type=int, default=0, help="processes that load data ahead")
-    leg.add_argument("--precision", default="bf16", choices=("bf16", "no"), help="of autocast")
-    leg.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="resume states")
-    leg.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
-    leg.add_argument("--plot", action="store_true", help="draw curves.png beside the record")
+    group = parser.add_argument_group("how it is run")
+    group.add_argument("--run", type=Path, metavar="DIR", help="resume state and record (<out>.run)")
+    group.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
+    group.add_argument("--workers", type=int, default=0, help="processes that load data ahead")
+    group.add_argument("--precision", default="bf16", choices=("bf16", "no"), help="of autocast")
+    group.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="resume states")
+    group.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
+    group.add_argument("--plot", action="store_true", help="draw curves.png beside the record")
 
 
 def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
@@ -40,7 +40,7 @@ def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
     return replace(usual, **{name: value for name, value in asked.items() if value is not None})
 
 
-def leg_of(arguments: argparse.Namespace) -> RunOptions:
+def run_options(arguments: argparse.Namespace) -> RunOptions:
     from aptp.trainer.loop import RunOptions
 
     return RunOptions(

@@ -24,7 +24,7 @@ def origin(command: str) -> dict[str, Any]:
 
 
 def account(folder: Path, recipe: Recipe) -> dict[str, Any]:
-    """Of the run kept in ``folder``: its recipe, and the wall time of its steps over all legs."""
+    """Of the run kept in ``folder``: its recipe, and the wall time of its steps over all sessions."""
     seconds = sum(line["seconds"] for line in metrics_log.read(folder))
     return {"recipe": recipe.identity(), "seconds": round(seconds, 1)}
 

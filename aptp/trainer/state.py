@@ -18,7 +18,7 @@ from runtime.errors import IntegrityError, StorageError, UsageError
 
 NAME = "state.safetensors"
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64"}
-FREE = ("steps", "decay")  # what may change between legs: how long the run is to be
+FREE = ("steps", "decay")  # what may change between sessions: how long the run is to be
 
 
 def save(

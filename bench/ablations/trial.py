@@ -22,7 +22,7 @@ from aptp.finetune import stage as tuning
 from aptp.space.profile_file import read
 from aptp.space.table import table_cost
 from aptp.train import stage as coding
-from aptp.train.stage import RouterTask
+from aptp.train.run import RouterTask
 from aptp.trainer.loop import RunOptions
 from bench.ablations.variants import Variant
 from runtime.errors import BudgetError
@@ -63,17 +63,17 @@ class Trial:
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return found
 
-    def run(self, leg: RunOptions) -> bool:
-        """False where the leg ended first: the same call goes on. That there are no codes is a result."""
+    def run(self, options: RunOptions) -> bool:
+        """False where the session ended first: the same call goes on. That there are no codes is a result."""
         self.folder.mkdir(parents=True, exist_ok=True)
         coded, tuned = self.folder / "coded", self.folder / "tuned"
         try:
-            if not (coded / "aptp.json").exists() and not self._code(coded, leg):
+            if not (coded / "aptp.json").exists() and not self._code(coded, options):
                 return False
         except BudgetError as error:
             self._keep({"variant": self.variant.name, "seed": self.seed, "failure": str(error)})
             return True
-        if not (tuned / "aptp.json").exists() and not self._tune(Checkpoint.open(coded), tuned, leg):
+        if not (tuned / "aptp.json").exists() and not self._tune(Checkpoint.open(coded), tuned, options):
             return False
         before, mixture = _drawn(Checkpoint.open(coded), self.plan.per_tier, MIXED)
         after, _ = _drawn(Checkpoint.open(tuned), self.plan.per_tier, MIXED)
@@ -99,7 +99,7 @@ class Trial:
         scratch.write_text(json.dumps(found))
         scratch.replace(self.folder / "result.json")
 
-    def _code(self, out: Path, leg: RunOptions) -> bool:
+    def _code(self, out: Path, options: RunOptions) -> bool:
         plan, variant = self.plan, self.variant
         task = RouterTask(
             plan.dense,
@@ -109,9 +109,9 @@ class Trial:
             guidance=GUIDANCE,
             cost=variant.profile(plan.profile),
         )
-        return coding.train(task, out, self.folder / "coded.run", leg) is not None
+        return coding.train(task, out, self.folder / "coded.run", options) is not None
 
-    def _tune(self, checkpoint: Checkpoint, out: Path, leg: RunOptions) -> bool:
+    def _tune(self, checkpoint: Checkpoint, out: Path, options: RunOptions) -> bool:
         steps = self.plan.tune
         recipe = replace(
             tuning.RECIPE,
@@ -129,7 +129,7 @@ class Trial:
             data="scenes",
             recipe=recipe,
             weights=self.variant.tuning,
-            leg=leg,
+            options=options,
             folder=self.folder / "tuned.run",
         )
 

@@ -37,7 +37,7 @@ def source(tmp_path_factory):
     return Checkpoint.open(folder)
 
 
-def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, leg=PLAIN, name="out"):
+def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, options=PLAIN, name="out"):
     return finetune(
         source,
         tmp_path / name,
@@ -45,7 +45,7 @@ def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, leg=PLAIN, name="out"):
         data="scenes",
         recipe=recipe,
         weights=ExpertLossWeights(),
-        leg=leg,
+        options=options,
         folder=tmp_path / f"{name}.run",
     )
 
@@ -97,9 +97,9 @@ def test_one_expert_alone(source, tmp_path):
     assert not same(weights_of(source, "1"), weights_of(made, "1"))
 
 
-def test_legs_of_one_step_equal_one_leg(source, result, tmp_path):
+def test_sessions_of_one_step_equal_one_session(source, result, tmp_path):
     made, folder = result
-    while not tuned(source, tmp_path, leg=replace(PLAIN, minutes=0)):
+    while not tuned(source, tmp_path, options=replace(PLAIN, minutes=0)):
         assert not (tmp_path / "out").exists()
     again = Checkpoint.open(tmp_path / "out")
     assert same(weights_of(made, "0"), weights_of(again, "0"))
@@ -178,7 +178,7 @@ def test_an_occupied_target_is_refused_before_hours_are_spent(source, tmp_path):
 
 
 def test_another_checkpoint_is_not_resumed_into(source, tmp_path):
-    assert not tuned(source, tmp_path, leg=replace(PLAIN, minutes=0))
+    assert not tuned(source, tmp_path, options=replace(PLAIN, minutes=0))
     create(tmp_path / "other", preset="tiny", budgets=(0.5, 0.8), seed=1)
     with pytest.raises(UsageError, match="checkpoint was"):
         tuned(Checkpoint.open(tmp_path / "other"), tmp_path)
@@ -193,6 +193,6 @@ def test_unknown_data_is_refused_by_name(source, tmp_path):
             data="scene",
             recipe=SHORT,
             weights=ExpertLossWeights(),
-            leg=PLAIN,
+            options=PLAIN,
             folder=tmp_path / "run",
         )

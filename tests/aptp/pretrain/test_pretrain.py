@@ -1,4 +1,4 @@
-"""Pretraining from nothing to a pipeline, in a few steps, in one leg and in many."""
+"""Pretraining from nothing to a pipeline, in a few steps, in one session and in many."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def files(folder):
 
 def test_legs_of_one_step_make_the_same_pipeline_as_one(tmp_path):
     assert pretrain("tiny", tmp_path / "one", tmp_path / "one.run", RunOptions(), UNET)
-    legs = 1
+    sessions = 1
     while not pretrain("tiny", tmp_path / "many", tmp_path / "many.run", RunOptions(minutes=0), UNET):
         assert not (tmp_path / "many").exists()
-        legs += 1
-    assert legs == 7 - 2  # a stage's last step and the next stage's first share a leg
+        sessions += 1
+    assert sessions == 7 - 2  # a stage's last step and the next stage's first share a session
     one, many = files(tmp_path / "one"), files(tmp_path / "many")
     assert one.keys() == many.keys()
     assert [name for name in one if one[name] != many[name]] == [provenance.NAME]  # it tells the wall time

@@ -8,7 +8,7 @@ import pytest
 from aptp.checkpoint.reader import Checkpoint
 from aptp.finetune import __main__ as finetuning
 from aptp.train import __main__ as training
-from aptp.train import stage
+from aptp.train import publish, stage
 from aptp.trainer import metrics_log
 from tests.aptp.data.datasets import NOT_A_PICTURE, folder, put
 
@@ -17,8 +17,9 @@ SHORT = "--steps 2 --batch 4 --precision no"
 
 @pytest.fixture(autouse=True)
 def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, count in (("CENTRING", 8), ("PRICING", 64), ("HELD_OUT", 8)):
-        monkeypatch.setattr(stage, name, count)
+    monkeypatch.setattr(stage, "CENTRING", 8)
+    monkeypatch.setattr(publish, "PRICING", 64)
+    monkeypatch.setattr(publish, "HELD_OUT", 8)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from aptp.train.gate_policy import GatePolicy
 from aptp.train.learner import CodeLearner
 from aptp.train.losses import gain_loss
 from aptp.train.method import Method, RouterLossWeights
-from aptp.train.stage import costs
+from aptp.train.pricing import costs
 from tests.aptp.train.spaces import ours, spread_codes, theirs
 from tests.aptp.trainer.toys import drawn
 

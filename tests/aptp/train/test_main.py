@@ -10,7 +10,7 @@ from aptp.train import __main__ as command
 from aptp.train import stage
 from aptp.train.method import PRESETS, RECIPES
 from aptp.train.router_fit import Usage
-from aptp.train.stage import RouterTask
+from aptp.train.run import RouterTask
 from runtime.cli.parser import run
 
 FOUND = Usage(use=(0.5, 0.5), costs=(0.4, 0.8), budget=0.6, agreement=1.0)
@@ -21,8 +21,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the stage was asked for; it does nothing."""
     seen: dict[str, Any] = {"answer": FOUND}
 
-    def train(task: RouterTask, out: Path, folder: Path, leg: Any, **options: Any) -> Usage | None:
-        seen.update(task=task, out=out, folder=folder, leg=leg, **options)
+    def train(task: RouterTask, out: Path, folder: Path, options: Any, **rest: Any) -> Usage | None:
+        seen.update(task=task, out=out, folder=folder, options=options, **rest)
         return seen["answer"]
 
     monkeypatch.setattr(stage, "train", train)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from aptp.checkpoint.reader import Checkpoint
+from aptp.data.named import open_source
 from aptp.evaluate.routing import routes
 from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import read_pipeline
@@ -17,10 +18,11 @@ from aptp.space.discover import discover
 from aptp.space.groups import Kind, WidthGroup
 from aptp.space.profile_file import write
 from aptp.space.table import TableCost, table_cost
-from aptp.train import stage
+from aptp.train import publish, run, stage
 from aptp.train.method import RECIPES
 from aptp.train.router_fit import Usage
-from aptp.train.stage import RouterTask, train
+from aptp.train.run import RouterTask
+from aptp.train.stage import train
 from aptp.trainer import metrics_log
 from aptp.trainer.loop import RunOptions
 from runtime.errors import SpaceError, TableError, UsageError
@@ -35,12 +37,13 @@ TASK = RouterTask(Path(), "scenes", ours(warm_up=1), SHORT, guidance=3.0)
 
 @pytest.fixture(autouse=True)
 def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, count in (("CENTRING", 32), ("PRICING", 256), ("HELD_OUT", 64)):
-        monkeypatch.setattr(stage, name, count)
+    monkeypatch.setattr(stage, "CENTRING", 32)
+    monkeypatch.setattr(publish, "PRICING", 256)
+    monkeypatch.setattr(publish, "HELD_OUT", 64)
 
 
-def result(task: RouterTask, folder: Path, leg: RunOptions = PLAIN, name: str = "out") -> Usage | None:
-    return train(task, folder / name, folder / f"{name}.run", leg)
+def result(task: RouterTask, folder: Path, options: RunOptions = PLAIN, name: str = "out") -> Usage | None:
+    return train(task, folder / name, folder / f"{name}.run", options)
 
 
 def same(one: Checkpoint, other: Checkpoint) -> bool:
@@ -85,7 +88,7 @@ def test_an_encoder_of_its_own_for_routing(dense: Path, tmp_path: Path) -> None:
     assert own is not None
     assert own.digest() == read_prompt_encoder(encoder).digest()
     assert router.predictor.in_features == WIDTH
-    unseen = [stage.open_source("scenes", seed=0, split="test")[i].caption for i in range(64)]
+    unseen = [open_source("scenes", seed=0, split="test")[i].caption for i in range(64)]
     use = np.bincount(routes(router, own, unseen), minlength=4) / 64
     assert found.use == pytest.approx(use)
     assert found.agreement == 1
@@ -164,14 +167,14 @@ def test_the_published_method_runs_through(dense: Path, tmp_path: Path) -> None:
     assert made.record.size == (64, 64)
 
 
-def test_legs_of_one_step_equal_one_leg(dense: Path, tmp_path: Path) -> None:
+def test_sessions_of_one_step_equal_one_session(dense: Path, tmp_path: Path) -> None:
     task = replace(TASK, source=dense, method=theirs(warm_up=2))
     result(task, tmp_path, name="whole")
-    legs = 1
+    sessions = 1
     while result(task, tmp_path, replace(PLAIN, minutes=0), "parts") is None:
         assert not (tmp_path / "parts").exists()
-        legs += 1
-    assert legs == 4
+        sessions += 1
+    assert sessions == 4
     assert same(*(Checkpoint.open(tmp_path / name) for name in ("whole", "parts")))
     lines = [metrics_log.read(tmp_path / f"{name}.run") for name in ("whole", "parts")]
     assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
@@ -215,6 +218,6 @@ def test_pipelines_with_two_text_encoders_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two = type("StableDiffusionXLPipeline", (), {})()
-    monkeypatch.setattr(stage, "read_pipeline", lambda *_: two)
+    monkeypatch.setattr(run, "read_pipeline", lambda *_: two)
     with pytest.raises(UsageError, match="one text encoder"):
         result(replace(TASK, source=tmp_path), tmp_path)

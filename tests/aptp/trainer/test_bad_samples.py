@@ -1,4 +1,4 @@
-"""What a leg passed over: in every step's record, and in words at its end."""
+"""What a session passed over: in every step's record, and in words at its end."""
 
 from dataclasses import replace
 
@@ -52,8 +52,10 @@ def test_a_run_through_one_percent_of_broken_rows(tmp_path, capsys, workers):
     for i in BROKEN:
         put(root / f"some/{i:03d}.jpg", NOT_A_PICTURE)
     source = open_source(f"folder:{root}", size=(2, 2))
-    recipe, leg = replace(RECIPE, steps=49), RunOptions(precision="no", workers=workers)
-    training = Training(Brightness(), source, recipe, tmp_path / "run", leg, identity={"data": source.about})
+    recipe, options = replace(RECIPE, steps=49), RunOptions(precision="no", workers=workers)
+    training = Training(
+        Brightness(), source, recipe, tmp_path / "run", options, identity={"data": source.about}
+    )
     assert training.run("toy")
     told = [line["skipped"] for line in metrics_log.read(tmp_path / "run")]
     expected = [sum(len(source[4 * step + i].metadata["skipped"]) for i in range(4)) for step in range(49)]

@@ -17,8 +17,8 @@ from tests.aptp.trainer.toys import RECIPE, Brightness, Exploding, Noise
 PLAIN = RunOptions(precision="no")
 
 
-def start(folder, learner=None, recipe=RECIPE, leg=PLAIN, **options):
-    return Training(learner or Brightness(), Noise(), recipe, folder, leg, **options)
+def start(folder, learner=None, recipe=RECIPE, options=PLAIN, **rest):
+    return Training(learner or Brightness(), Noise(), recipe, folder, options, **rest)
 
 
 def outcome(training, folder):
@@ -59,10 +59,10 @@ def test_what_is_frozen_stays(tmp_path):
 
 def test_a_run_in_legs_of_one_step_equals_an_unbroken_one(tmp_path, unbroken):
     for expected in range(1, RECIPE.steps + 1):
-        training = start(tmp_path / "legs", leg=replace(PLAIN, minutes=0))
+        training = start(tmp_path / "sessions", options=replace(PLAIN, minutes=0))
         assert training.run("toy") == (expected == RECIPE.steps)
         assert training.done == expected
-    assert_same(outcome(training, tmp_path / "legs"), unbroken)
+    assert_same(outcome(training, tmp_path / "sessions"), unbroken)
 
 
 @pytest.mark.parametrize("step", [1, 5, 11])
@@ -76,7 +76,7 @@ def test_a_crash_loses_only_what_was_not_saved_and_changes_nothing(tmp_path, unb
 
     folder = tmp_path / "crashed"
     with pytest.raises(Crash):
-        start(folder, leg=replace(PLAIN, save_every=0.001)).run("toy", watch=crash)
+        start(folder, options=replace(PLAIN, save_every=0.001)).run("toy", watch=crash)
     resumed = start(folder)
     assert resumed.done < step
     assert resumed.run("toy")
@@ -85,7 +85,7 @@ def test_a_crash_loses_only_what_was_not_saved_and_changes_nothing(tmp_path, unb
 
 def test_a_half_written_line_is_cut_from_the_record(tmp_path, unbroken):
     folder = tmp_path / "torn"
-    start(folder, leg=replace(PLAIN, minutes=0)).run("toy")
+    start(folder, options=replace(PLAIN, minutes=0)).run("toy")
     with (folder / metrics_log.NAME).open("a") as file:
         file.write('{"step": 1, "lo')
     resumed = start(folder)
@@ -128,7 +128,7 @@ def test_a_run_can_be_made_longer(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_state(tmp_path):
     with pytest.raises(TrainingError, match=r"loss is nan at step 6 .*lower the learning rate"):
-        start(tmp_path, Exploding(at=6), leg=replace(PLAIN, save_every=0.0)).run("toy")
+        start(tmp_path, Exploding(at=6), options=replace(PLAIN, save_every=0.0)).run("toy")
     resumed = start(tmp_path)
     assert resumed.done == 6
     assert all(torch.isfinite(p).all() for p in resumed._parameters.values())
@@ -149,5 +149,5 @@ def test_a_damaged_state_is_refused_by_name(tmp_path):
 
 
 def test_a_record_for_tensorboard_on_request(tmp_path):
-    start(tmp_path, leg=replace(PLAIN, tensorboard=True)).run("toy")
+    start(tmp_path, options=replace(PLAIN, tensorboard=True)).run("toy")
     assert list((tmp_path / "tensorboard").iterdir())

@@ -1,0 +1,30 @@
+"""The identity of a run of stage 1: a state goes on only under the same one."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from aptp.checkpoint.integrity import list_files
+from aptp.train.pricing import unit
+from aptp.train.run import Run
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+
+
+def identity(run: Run) -> Mapping[str, Any]:
+    """Tell what makes the run itself, beside its recipe: the weights it starts from, above all."""
+    task = run.task
+    lines = [
+        f"{entry.sha256} {part}/{name}\n"
+        for part in PARTS
+        for name, entry in list_files(task.source / part).items()
+    ]
+    return {
+        "stage": "train",
+        "method": task.method.identity(),
+        "data": run.seen.about,
+        "size": list(run.size),
+        "source": hashlib.sha256("".join(lines).encode()).hexdigest(),
+        **({"prompt_encoder": run.encoder.digest()} if run.encoder else {}),
+        **({"cost": unit(task.cost)} if task.cost else {}),
+    }

@@ -1,0 +1,104 @@
+"""A run of stage 1: what it was asked to learn, and all that is opened for it before anything is learned."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+
+from aptp.checkpoint.record import GUIDANCE, MAX_GUIDANCE
+from aptp.data.captions import Window
+from aptp.data.named import open_source
+from aptp.data.sample import NamedSource
+from aptp.model.encoding import Encode, TextEncoding
+from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
+from aptp.pipeline import classic_attention, read_pipeline
+from aptp.space.cost import Cost
+from aptp.space.discover import discover
+from aptp.train.budget import Budget
+from aptp.train.method import Method
+from aptp.train.pricing import costs
+from aptp.trainer.recipe import Recipe
+from runtime.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class RouterTask:
+    """What is to be learned from `source`, a diffusers folder, on `data`.
+
+    `size` is the (height, width) in pixels at which the budget holds, by default the pipeline's own.
+    `guidance`: the scale images are to be drawn with by default. `cost`: a profile of the machine that will
+    serve, whose seconds are budgeted instead of MACs. `prompt_encoder`: a transformers folder whose encoder
+    prompts are routed by, instead of the pipeline's text encoder. Raises `UsageError`.
+    """
+
+    source: Path
+    data: str
+    method: Method
+    recipe: Recipe
+    size: tuple[int, int] | None = None
+    guidance: float = GUIDANCE
+    cost: Path | None = None
+    prompt_encoder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.guidance <= MAX_GUIDANCE:
+            raise UsageError(f"guidance {self.guidance}: give a number from 0 to {MAX_GUIDANCE:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An opened task: the frozen `pipeline` and `encoder`, samples `seen` in training and `unseen` by it.
+
+    `size` is in pixels, (height, width). `cost` is what serving pays there, `budget` what the loss counts.
+    """
+
+    task: RouterTask
+    pipeline: DiffusionPipeline
+    encoder: PromptEncoder | None
+    size: tuple[int, int]
+    cost: Cost
+    budget: Budget
+    seen: NamedSource
+    unseen: NamedSource
+
+    @classmethod
+    def open(cls, task: RouterTask, *, recompute: bool = False) -> "Run":
+        """Open everything at once, so that what is missing is missed before hours are spent.
+
+        `recompute` trades time for memory by gradient checkpointing. Raises `UsageError` and `DataError`.
+        """
+        pipeline = _pipeline(task.source, recompute)
+        size = _size(pipeline, task.size)
+        cost, budget = costs(pipeline, discover(pipeline.unet), size, task.method, task.cost)
+        encoder = read_prompt_encoder(task.prompt_encoder) if task.prompt_encoder else None
+        fits, seed = Window(pipeline.tokenizer), task.recipe.seed
+        seen = open_source(task.data, seed=seed, size=size, fits=fits)
+        unseen = open_source(task.data, seed=seed, split="test", fits=fits)
+        return cls(task, pipeline, encoder, size, cost, budget, seen, unseen)
+
+    @property
+    def encode(self) -> Encode:
+        """The encoder of prompts that are to be routed."""
+        return self.encoder or TextEncoding(self.pipeline.tokenizer, self.pipeline.text_encoder)
+
+
+def _pipeline(source: Path, recompute: bool) -> DiffusionPipeline:
+    pipeline = read_pipeline(source, torch.float32)
+    if not isinstance(pipeline, StableDiffusionPipeline):
+        raise UsageError(
+            f"{source} is a {type(pipeline).__name__}; stage 1 trains pipelines with one text encoder"
+        )
+    classic_attention(pipeline.unet, pipeline.vae)
+    if recompute:
+        pipeline.unet.enable_gradient_checkpointing()
+    return pipeline
+
+
+def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[int, int]:
+    scale, side = pipeline.vae_scale_factor, pipeline.unet.config.sample_size
+    sides = (side, side) if isinstance(side, int) else tuple(side)
+    height, width = asked or (sides[0] * scale, sides[1] * scale)
+    if height % scale or width % scale:
+        raise UsageError(f"size {width}x{height}: both sides must be multiples of {scale} pixels")
+    return height, width
