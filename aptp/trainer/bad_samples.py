@@ -16,7 +16,7 @@ from aptp.trainer import distributed
 
 
 class Skips:
-    """Broken pictures of one session. ``data``: what the source says of itself; ``device``: the processes'."""
+    """Broken pictures of one session. ``data``: what the source tells; ``device``: the processes'."""
 
     def __init__(self, data: Mapping[str, Any] | None, device: torch.device) -> None:
         self._data, self._device = data or {}, device
