@@ -11,11 +11,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from aptp.checkpoint import record as records
-from aptp.checkpoint.integrity import list_files
 from aptp.create import create
 from aptp.presets import PRESETS, Preset
 from export.build import __main__ as build
 from export.build import publish
+from runtime.files.verified import list_files
 from tests.sharing import shared
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -1,101 +1,18 @@
-"""Which bytes belong to a checkpoint: listing, hashing, checking, and publishing a folder whole or not at
-all.
-"""
+"""Publishing a checkpoint's folder, whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
-import re
 import shutil
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from runtime.errors import CheckpointError, IntegrityError, StorageError, UsageError
-
-_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
-MAX_PATH = 255
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    size: int
-    sha256: str
-
-
-def check_path(path: str) -> str:
-    """``path`` if it is a legal relative path of a checkpoint. Raises CheckpointError."""
-    if len(path) > MAX_PATH or not _PATH.fullmatch(path):
-        raise CheckpointError(
-            f"aptp.json lists the file {path!r:.80}: not a relative path beneath the checkpoint"
-        )
-    return path
-
-
-def hash_file(path: Path) -> FileEntry:
-    """Size and SHA-256 of a regular file that is not a link. Raises IntegrityError."""
-    with open_plain(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        return FileEntry(size, hashlib.file_digest(file, "sha256").hexdigest())
-
-
-@contextmanager
-def open_plain(path: Path) -> Iterator[BufferedReader]:
-    """A regular file opened for reading: no link is followed, no pipe waited for. Raises IntegrityError."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError as error:
-        raise IntegrityError(f"{path} is missing; restore it or make the checkpoint again") from error
-    except OSError as error:
-        raise IntegrityError(f"{path} cannot be opened as a plain file: {error.strerror}") from error
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise IntegrityError(f"{path} is not a regular file")
-        yield file
-
-
-def list_files(root: Path, skip: tuple[str, ...] = ()) -> dict[str, FileEntry]:
-    """Every file below ``root``, by its path with forward slashes, sorted."""
-    names = (path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir())
-    return {name: hash_file(root / name) for name in sorted(names) if name not in skip}
-
-
-def check_files(root: Path, files: Mapping[str, FileEntry]) -> None:
-    """Hashes the listed files. Raises IntegrityError for the first that differs or hides behind a link."""
-    for name, expected in files.items():
-        path = root / name
-        for parent in Path(name).parents:
-            if parent != Path() and (root / parent).is_symlink():
-                raise IntegrityError(f"{root / parent} is a symbolic link; checkpoints hold plain folders")
-        found = hash_file(path)
-        if found != expected:
-            what = "has the wrong size" if found.size != expected.size else "has changed"
-            raise IntegrityError(f"{path} {what} since it was published; restore it or make it again")
-
-
-def check_strangers(root: Path, files: Mapping[str, FileEntry], folder: str) -> None:
-    """Raises IntegrityError for any file below ``folder`` that is not listed: a loader might prefer it."""
-    for path in sorted((root / folder).rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if "/" in name and name not in files and (path.is_symlink() or not path.is_dir()):
-            raise IntegrityError(f"{path} is not listed in aptp.json; remove it")
-
-
-def stamp(path: Path) -> tuple[int, ...]:
-    """What changes when a file is replaced or written: a file with the same stamp is not hashed again."""
-    try:
-        status = path.lstat()
-    except OSError as error:
-        raise IntegrityError(f"{path} is missing or cannot be reached: {error.strerror}") from error
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+from runtime.errors import StorageError, UsageError
 
 
 def check_target(out: Path) -> None:

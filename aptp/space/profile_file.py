@@ -11,6 +11,7 @@ from typing import Any
 from aptp.space.groups import Kind
 from aptp.space.profile import FIXED, Measured, Profile, Setting, Whole
 from runtime.errors import StorageError, TableError
+from runtime.files.source import read_source
 from runtime.files.strict_json import Fields, as_integer, as_number, as_text, check_surrogates, decode
 
 FORMAT, VERSION = "aptp-profile", "1.0"
@@ -35,8 +36,7 @@ def read(path: Path) -> Profile:
 def read_unfinished(path: Path) -> Profile:
     """As :func:`read`, of a profile that may still lack parts."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_source(path, MAX_BYTES)
     except OSError as error:
         raise TableError(
             f"{path} cannot be read ({error.strerror}); make one with python -m export.profile"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
-from aptp.checkpoint.integrity import check_target, list_files
+from aptp.checkpoint.integrity import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import GUIDANCE, MAX_GUIDANCE, Record
 from aptp.checkpoint.writer import write_checkpoint
@@ -37,7 +37,8 @@ from aptp.trainer import distributed, provenance
 from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import generator
-from runtime.errors import UsageError
+from runtime.errors import Refused, UsageError, unusable
+from runtime.files.source import digest_folder
 
 CENTRING, PRICING, HELD_OUT = 1024, 8192, 4096  # prompts that centre, price, and measure
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
@@ -198,11 +199,11 @@ def _identity(
     task: RouterTask, size: tuple[int, int], data: Mapping[str, Any], encoder: PromptEncoder | None
 ) -> Mapping[str, Any]:
     """What makes the run itself, beside its recipe: the weights it starts from, above all."""
-    lines = [
-        f"{entry.sha256} {part}/{name}\n"
-        for part in PARTS
-        for name, entry in list_files(task.source / part).items()
-    ]
+    try:
+        entries = {part: digest_folder(task.source / part) for part in PARTS}
+    except OSError as error:
+        raise Refused(unusable(error)) from error
+    lines = [f"{e.sha256} {part}/{name}\n" for part in PARTS for name, e in entries[part].items()]
     return {
         "stage": "train",
         "method": task.method.identity(),

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from aptp.checkpoint.integrity import list_files, published
+from aptp.checkpoint.integrity import published
 from aptp.checkpoint.reader import Checkpoint
 from aptp.create import create
 from runtime.errors import CheckpointError, SpaceError, StorageError, UsageError
+from runtime.files.verified import list_files
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
