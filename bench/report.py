@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results"
 @cache
 def environment() -> dict[str, Any]:
     """The machine and software these numbers hold for."""
-    return {**_cuda(), **facts.environment()}
+    return facts.environment()
 
 
 def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]], samples: Any) -> None:
@@ -67,11 +67,3 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "|" + "---|" * len(heads),
         *("| " + " | ".join(str(r[h]) for h in heads) + " |" for r in rows),
     ]
-
-
-def _cuda() -> dict[str, str]:
-    torch = sys.modules.get("torch")  # a benchmark without torch has no use for one
-    if torch is None or not torch.cuda.is_available():
-        return {}
-    major, minor = torch.cuda.get_device_capability()
-    return {"gpu": f"{torch.cuda.get_device_name()} ({major}.{minor}, CUDA {torch.version.cuda})"}

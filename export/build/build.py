@@ -7,7 +7,6 @@ stands until the new one is whole and has shown its images.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -42,6 +41,7 @@ from export.parity import image
 from export.profile import width_advice
 from export.profile.width_advice import WidthForecast
 from runtime.errors import DiskFullError, PartError, Refused, ScheduleError, UsageError
+from runtime.machine import processor
 
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router", PROMPT_ENCODER)
 GIB = 1 << 30
@@ -80,7 +80,7 @@ class Construction:
             precision=options.precision,
             cache=options.cache,
             jobs=options.jobs,
-            threads=max(1, (os.cpu_count() or 1) // options.jobs),
+            threads=max(1, processor.threads() // options.jobs),
             memory=int(options.memory * GIB),
         )
         # Refused here, before anything is built, where the profile is of another UNet.

@@ -17,10 +17,10 @@ from rich.text import Text
 from export.build import layout, plan, publish
 from export.build.part_store import PartRecord
 from export.build.plan import BuildSpec
-from export.environment import command, machine
 from export.profile.width_advice import WidthForecast
 from runtime.machine import processor
 
+from runtime.machine.facts import command, machine
 # The rungs of the parity ladder, by the names under which `export.build.parts` and `export.parity.image`
 # record their errors.
 RUNGS = ("masked", "onnx", "engine", "image")
