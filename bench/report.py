@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from runtime.files.publish import write_file
 from runtime.machine import facts
 
 RESULTS = Path(__file__).parent / "results"
@@ -41,14 +42,14 @@ def write(
     where = environment()
     body = {"environment": where, "command": command, "tables": tables, "samples": samples}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
+    write_file(folder / f"{name}.json", json.dumps(body, indent=1) + "\n")
     lines = [f"# {title}", "", f"`{command}`", "", *(f"- {k}: {v}" for k, v in where.items())]
     for heading, rows in tables.items():
         lines += ["", f"## {heading}", "", *_table(rows)]
     for picture in pictures:
         lines += ["", f"![{picture}]({picture})"]
     text = "\n".join(lines) + "\n"
-    (folder / f"{name}.md").write_text(text)
+    write_file(folder / f"{name}.md", text)
     return text
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from aptp.checkpoint.integrity import published
 from aptp.checkpoint.ood_file import NAME as FAMILIARITY
 from aptp.checkpoint.ood_file import write_familiarity
+from aptp.checkpoint.publishing import published
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import (
     PROMPT_ENCODER,

@@ -11,7 +11,7 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from torch import Tensor
 
-from aptp.checkpoint.integrity import check_target
+from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.record import Record
 from aptp.checkpoint.writer import write_checkpoint
 from aptp.convert import layout, published
