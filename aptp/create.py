@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 
-from aptp.checkpoint.integrity import check_target
+from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import Record
 from aptp.checkpoint.writer import untrained_router, write_checkpoint

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from runtime.files.publish import write_file
 from runtime.machine import facts
 
 RESULTS = Path(__file__).parent / "results"
@@ -18,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 @cache
 def environment() -> dict[str, Any]:
     """The machine and software these numbers hold for."""
-    return {**_cuda(), **facts.environment()}
+    return facts.environment()
 
 
 def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]], samples: Any) -> None:
@@ -41,14 +42,14 @@ def write(
     where = environment()
     body = {"environment": where, "command": command, "tables": tables, "samples": samples}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(body, indent=1) + "\n")
+    write_file(folder / f"{name}.json", json.dumps(body, indent=1) + "\n")
     lines = [f"# {title}", "", f"`{command}`", "", *(f"- {k}: {v}" for k, v in where.items())]
     for heading, rows in tables.items():
         lines += ["", f"## {heading}", "", *_table(rows)]
     for picture in pictures:
         lines += ["", f"![{picture}]({picture})"]
     text = "\n".join(lines) + "\n"
-    (folder / f"{name}.md").write_text(text)
+    write_file(folder / f"{name}.md", text)
     return text
 
 
@@ -67,11 +68,3 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "|" + "---|" * len(heads),
         *("| " + " | ".join(str(r[h]) for h in heads) + " |" for r in rows),
     ]
-
-
-def _cuda() -> dict[str, str]:
-    torch = sys.modules.get("torch")  # a benchmark without torch has no use for one
-    if torch is None or not torch.cuda.is_available():
-        return {}
-    major, minor = torch.cuda.get_device_capability()
-    return {"gpu": f"{torch.cuda.get_device_name()} ({major}.{minor}, CUDA {torch.version.cuda})"}

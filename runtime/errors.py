@@ -129,11 +129,10 @@ class WeightError(Refused):
 
 
 class LockedError(Refused):
-    """Another build is at work on the same bundle; `pid` is its process, 0 where unknown."""
+    """Another process is at work on the same place; `pid` is its process, 0 where unknown."""
 
-    def __init__(self, path: Path, pid: int) -> None:
-        holder = pid or "unknown"
-        super().__init__(f"{path}: locked by pid {holder}; wait for that build or choose another --out")
+    def __init__(self, path: Path, pid: int, remedy: str) -> None:
+        super().__init__(f"{path}: locked by pid {pid or 'unknown'}; {remedy}")
         self.path = path
         self.pid = pid
 

@@ -11,11 +11,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from aptp.checkpoint import record as records
-from aptp.checkpoint.integrity import list_files
 from aptp.create import create
 from aptp.presets import PRESETS, Preset
 from export.build import __main__ as build
-from export.build import publish
+from export.build.part_store import describe
+from runtime.files.verified import list_files
 from tests.sharing import shared
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -95,7 +95,7 @@ def copy_bundle(bundle: Path, folder: Path) -> Path:
 
 def content(folder: Path) -> dict[str, str]:
     """The SHA-256 of every file in a folder."""
-    return {name: entry["sha256"] for name, entry in publish.describe(folder).items()}
+    return {name: entry["sha256"] for name, entry in describe(folder).items()}
 
 
 def change_weight(checkpoint: Path, component: str, value: float) -> None:

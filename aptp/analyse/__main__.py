@@ -16,6 +16,7 @@ from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import quieten
 from runtime.errors import Refused, StorageError, UsageError
+from runtime.files.publish import write_file
 
 DESCRIPTION = "Show what a router learned: its codes, their prompts, and what becomes of unfamiliar ones."
 LEAST = 100  # captions; fewer say nothing
@@ -128,13 +129,9 @@ def _shown(progress: Progress, what: str) -> Callable[[int, int], None]:
 
 
 def _write(path: Path, text: str) -> None:
-    """A file is whole, or not there."""
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_file(path, text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise StorageError(
             f"{path} cannot be written ({error.strerror}); make room, or choose another --out"
         ) from error

@@ -19,7 +19,6 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from aptp.checkpoint import record as records
 from aptp.checkpoint import router_file
-from aptp.checkpoint.integrity import FileEntry, check_files, check_strangers, open_plain, stamp
 from aptp.checkpoint.ood_file import NAME as FAMILIARITY
 from aptp.checkpoint.ood_file import read_familiarity
 from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, Record
@@ -35,9 +34,11 @@ from aptp.space.discover import discover
 from aptp.space.groups import Space
 from runtime.errors import CheckpointError, IntegrityError, SpaceError, nearest
 from runtime.files.strict_json import BYTES
+from runtime.files.verified import FileEntry, VerifiedFiles, open_beneath
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 DENSE = "dense"
+REMEDY = "restore the checkpoint or make it again"
 
 
 class Checkpoint:
@@ -52,7 +53,7 @@ class Checkpoint:
         self.path = path
         self.record = record
         self._index = index
-        self._verified: dict[str, list[tuple[int, ...]]] = {}
+        self._files = VerifiedFiles(path, record.files, REMEDY)
 
     @classmethod
     def open(cls, path: Path | str) -> Checkpoint:
@@ -202,7 +203,7 @@ class Checkpoint:
         """
         if not component:
             return hashlib.sha256(self._index).hexdigest()
-        files = self._files(component)
+        files = self._listed(component)
         lines = [f"{entry.sha256} {entry.size} {name}\n" for name, entry in files.items()]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -212,14 +213,12 @@ class Checkpoint:
         Raises CheckpointError if the index lists no such component, IntegrityError for files that differ
         from the index or are not in it.
         """
-        files = self._files(component)
-        check_strangers(self.path, self.record.files, component)
-        stamps = [stamp(self.path / name) for name in files]
-        if self._verified.get(component) != stamps:
-            check_files(self.path, files)
-            self._verified[component] = stamps
+        listed = self._listed(component)
+        self._files.check_unlisted(component)
+        for name in listed:
+            self._files.file(name)
 
-    def _files(self, component: str) -> dict[str, FileEntry]:
+    def _listed(self, component: str) -> dict[str, FileEntry]:
         found = {
             name: entry
             for name, entry in sorted(self.record.files.items())
@@ -233,7 +232,7 @@ class Checkpoint:
         path = f"{component}/{name}" if component else name
         self.verify(path)
         try:
-            data = json.loads((self.path / path).read_bytes())
+            data = json.loads(self._files.read(path))
         except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.path / path} is not JSON: {error}") from error
         if not isinstance(data, dict):
@@ -301,9 +300,9 @@ def _read_index(path: Path) -> bytes:
         raise CheckpointError(
             f"{path} is not a checkpoint: it has no aptp.json{hint if 'model_index.json' in names else ''}"
         )
-    with open_plain(path / "aptp.json") as file:
+    with open_beneath(path, records.INDEX, REMEDY) as file:
         index = file.read(BYTES + 1)
-    with open_plain(path / "aptp.sha256") as file:
+    with open_beneath(path, "aptp.sha256", REMEDY) as file:
         digest = file.read(1024)
     if records.digest(index).encode() != digest:
         raise IntegrityError(f"{path}/aptp.json has changed since it was published (aptp.sha256 disagrees)")

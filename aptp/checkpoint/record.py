@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from aptp.checkpoint.integrity import FileEntry, check_path
 from runtime.errors import CheckpointError
 from runtime.files.strict_json import Fields, as_integer, as_text, check_surrogates, decode
+from runtime.files.verified import FileEntry, check_path
 
 INDEX = "aptp.json"
 FORMAT, VERSION = "aptp-checkpoint", "1.0"
@@ -95,7 +95,7 @@ def parse(data: bytes) -> Record:
         router=top.text("router", choices=ROUTERS),
         prompt_encoder=top.text("prompt_encoder", choices=(TEXT_ENCODER, PROMPT_ENCODER)),
         provenance=top.object("provenance"),
-        files={check_path(name): entry for name, entry in top.table("files", _entry).items()},
+        files={_path(name): entry for name, entry in top.table("files", _entry).items()},
         unfamiliar=_unfamiliar(top.fields(OPTIONAL), len(codes)) if top.has(OPTIONAL) else None,
     )
     top.close()
@@ -137,6 +137,10 @@ def _unfamiliar(rule: Fields, codes: int) -> OutOfDistributionRule:
     found = OutOfDistributionRule(beyond, rule.text("expert", choices=names))
     rule.close()
     return found
+
+
+def _path(name: str) -> str:
+    return check_path(name, f"{INDEX}.files", CheckpointError, within="checkpoint")
 
 
 def _entry(entry: Fields) -> FileEntry:

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from aptp.checkpoint.integrity import list_files, published
 from aptp.checkpoint.ood_file import NAME as FAMILIARITY
 from aptp.checkpoint.ood_file import write_familiarity
+from aptp.checkpoint.publishing import published
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import (
     PROMPT_ENCODER,
@@ -31,6 +31,7 @@ from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, slice_unet
 from aptp.space.architecture import Architecture
+from runtime.files.verified import list_files
 
 
 def write_checkpoint(

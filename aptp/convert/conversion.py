@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from torch import Tensor
 
-from aptp.checkpoint.integrity import check_target
+from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.record import Record
 from aptp.checkpoint.writer import write_checkpoint
 from aptp.convert import layout, published
@@ -28,6 +27,7 @@ from aptp.space.cost import mac_cost
 from aptp.space.groups import Space
 from aptp.version import __version__
 from runtime.errors import CheckpointError, SpaceError, UsageError, nearest
+from runtime.files.source import digest_source
 
 NOISE_FREE, ROW_0 = "noise-free", "row-0"
 ROUTINGS = (NOISE_FREE, ROW_0)
@@ -164,7 +164,7 @@ def _record(source: ConversionSource, found: Published, space: Space, size: tupl
         "codes": "published",
         "routing": source.routing,
         "experts": [expert.name for expert in found.experts],
-        "files": {name: _digest(source.root / name) for name in published.FILES},
+        "files": {name: digest_source(source.root / name).sha256 for name in published.FILES},
     }
     return Record(
         name=source.root.resolve().name,
@@ -175,8 +175,3 @@ def _record(source: ConversionSource, found: Published, space: Space, size: tupl
         codes=(),
         provenance=told,
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:  # perhaps through a link, as download caches have them
-        return hashlib.file_digest(file, "sha256").hexdigest()

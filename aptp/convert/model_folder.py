@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aptp.convert.tensors import read_safetensors
 from runtime.errors import CheckpointError
+from runtime.files.source import read_source
 from runtime.files.strict_json import decode
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
@@ -25,13 +26,13 @@ class ModelFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            data = (path / CONFIG).read_bytes()
+            data = read_source(path / CONFIG, MOST_BYTES)
         except OSError as error:
             raise CheckpointError(
                 f"{path / CONFIG} cannot be read ({error.strerror}); --from takes the folder with hypernet, "
                 "quantizer and one arch folder per expert"
             ) from error
-        self._config = decode(data, str(path / CONFIG), CheckpointError, most=MOST_BYTES)
+        self._config = decode(data, str(path / CONFIG), CheckpointError)
 
     def value(self, name: str) -> Any:
         """What the config says of ``name``; None where it says nothing."""

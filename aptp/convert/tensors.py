@@ -10,6 +10,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -17,18 +18,21 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from runtime.errors import CheckpointError
+from runtime.files.source import read_source
 
 MOST_BYTES = 64 << 20  # of a pickle: an architecture vector has a few kilobytes
 
 
 def read_pickle(path: Path) -> Tensor:
     """The one tensor in a file of `torch.save`. Raises CheckpointError."""
-    if path.stat().st_size > MOST_BYTES:
-        raise CheckpointError(f"{path} is larger than {MOST_BYTES >> 20} MiB; it should hold a small tensor")
+    try:
+        data = read_source(path, MOST_BYTES)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}); it should hold a tensor") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols that torch itself does not write
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            found = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"it asks for {asked[1]}" if asked else "it is no file of torch.save"

@@ -14,6 +14,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from runtime.files.publish import write_file
+
 FORM = 1  # of what is kept; a change of it makes everything before unknown
 
 
@@ -31,9 +33,7 @@ def keep(shard: Path, ending: str, rows: list[Any]) -> None:
     try:
         path = _path(shard, ending)
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f"{path.name}.{os.getpid()}")
-        scratch.write_bytes(gzip.compress(json.dumps(rows).encode(), compresslevel=1))
-        scratch.replace(path)
+        write_file(path, gzip.compress(json.dumps(rows).encode(), compresslevel=1))
     except (OSError, RuntimeError):
         return  # a full disk, or a user without a home, costs time and no samples
 

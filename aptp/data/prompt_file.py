@@ -9,7 +9,9 @@ import csv
 from pathlib import Path
 
 from runtime.errors import UsageError
+from runtime.files.source import read_source
 
+MOST_BYTES = 256 << 20
 SEPARATORS = {".tsv": "\t", ".csv": ","}
 COLUMNS = ("prompt", "caption", "text")  # in order of preference, in whatever case
 
@@ -21,7 +23,7 @@ class _Plain(csv.excel_tab):
 def read_prompts(path: Path) -> list[str]:
     """The prompts of a file, empty ones left out. Raises UsageError where there are none."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_source(path, MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as UTF-8 text: {error}") from error
     separator = SEPARATORS.get(path.suffix.lower())

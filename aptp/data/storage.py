@@ -13,9 +13,11 @@ from pathlib import Path, PurePosixPath
 
 from aptp.data.picture import BrokenPicture
 from runtime.errors import DataError
+from runtime.files.source import open_source, read_source
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 APART = "\t"
+MOST_PICTURE, MOST_BESIDE = 1 << 30, 16 << 20  # bytes
 
 
 def member(shard: str, start: int, size: int, name: str) -> str:
@@ -36,9 +38,9 @@ def read(root: Path, place: str) -> bytes:
     name, *rest = place.split(APART)
     start, size = (int(rest[0]), int(rest[1])) if rest else (0, -1)
     try:
-        with (root / name).open("rb") as file:
+        with open_source(root / name) as file:
             file.seek(start)
-            data = file.read(size)
+            data = file.read(size if rest else MOST_PICTURE)
     except FileNotFoundError as error:
         raise BrokenPicture("it is gone") from error
     except OSError as error:
@@ -52,7 +54,7 @@ def beside(root: Path, place: str, ending: str) -> bytes | None:
     """What the file of another ending beside a picture holds, or None. Raises DataError as `read` does."""
     path = (root / place).with_suffix(ending)
     try:
-        return path.read_bytes()
+        return read_source(path, MOST_BESIDE)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -6,7 +6,6 @@ Owns the command line alone.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
 import sys
 import time
@@ -20,6 +19,7 @@ from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import quieten
 from runtime.errors import Refused, StorageError, UsageError
+from runtime.files.source import digest_source
 
 if TYPE_CHECKING:
     from aptp.checkpoint.reader import Checkpoint
@@ -97,7 +97,7 @@ def _evaluate(
     samples = held_out(arguments.per_tier, arguments.seed)
     evaluation = Evaluation(subjects, judge, names, samples, unseen(arguments.routed, arguments.seed))
     _make(arguments.out)
-    weights = hashlib.sha256((arguments.judge or WEIGHTS).read_bytes()).hexdigest()
+    weights = digest_source(arguments.judge or WEIGHTS).sha256
     captions = (
         f"{arguments.per_tier} of each tier from the test split, seed {arguments.seed}; "
         f"{len({each.caption for each in samples})} different"

@@ -18,6 +18,7 @@ from aptp.evaluate.pictures import grid, save_routes
 from aptp.evaluate.report import EvaluationResult, Report
 from aptp.evaluate.scoring import examine, reference
 from runtime.errors import CheckpointError, StorageError
+from runtime.files.publish import replacing, write_file
 
 Progress = Callable[[str, int], None]  # told a subject, and how many of its pictures are there
 
@@ -60,10 +61,11 @@ class Evaluation:
         Raises StorageError.
         """
         try:
-            (folder / "report.json").write_text(report.to_json())
-            (folder / "report.md").write_text(report.to_markdown())
+            write_file(folder / "report.json", report.to_json())
+            write_file(folder / "report.md", report.to_markdown())
             for name, pictures in self._pictures.items():
-                grid(report.results[name].verdicts, pictures).save(folder / f"samples-{name}.png")
+                with replacing(folder / f"samples-{name}.png") as file:
+                    grid(report.results[name].verdicts, pictures).save(file, "PNG")
             if report.mixture:
                 save_routes(report.mixture, folder / "routes.png")
         except OSError as error:

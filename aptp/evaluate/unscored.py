@@ -17,6 +17,7 @@ from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.pictures import gallery
 from runtime.errors import StorageError
+from runtime.files.publish import replacing, write_file
 
 UNJUDGED = (
     "The judge reads scenes alone, so nothing here says how good these pictures are: look at them, or "
@@ -79,9 +80,10 @@ class Survey:
         """Writes `report.json`, `report.md` and a sheet of pictures per subject. Raises StorageError."""
         captions = [sample.caption for sample in self.samples]
         try:
-            (folder / "report.json").write_text(self.to_json())
-            (folder / "report.md").write_text(self.to_markdown())
+            write_file(folder / "report.json", self.to_json())
+            write_file(folder / "report.md", self.to_markdown())
             for name, (pictures, _) in self.drawn.items():
-                gallery(captions, self.codes, pictures).save(folder / f"samples-{name}.png")
+                with replacing(folder / f"samples-{name}.png") as file:
+                    gallery(captions, self.codes, pictures).save(file, "PNG")
         except OSError as error:
             raise StorageError(f"the report cannot be written to {folder} ({error.strerror})") from error

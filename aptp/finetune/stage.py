@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from aptp.checkpoint.integrity import check_target
+from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.writer import rewrite_experts
 from aptp.data.captions import Window

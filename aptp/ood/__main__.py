@@ -49,7 +49,7 @@ def main() -> int:
     console = Console(stderr=True)
     with console.status("starting"):
         quieten()
-        from aptp.checkpoint.integrity import check_target
+        from aptp.checkpoint.publishing import check_target
         from aptp.checkpoint.reader import Checkpoint
         from aptp.checkpoint.record import OutOfDistributionRule
         from aptp.checkpoint.writer import write_guarded

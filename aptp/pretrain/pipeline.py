@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from aptp.checkpoint.integrity import check_target, published
+from aptp.checkpoint.publishing import check_target, published
 from aptp.data.batches import batches
 from aptp.data.sample import SampleSource
 from aptp.data.scenes.source import Scenes

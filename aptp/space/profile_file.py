@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 from aptp.space.groups import Kind
 from aptp.space.profile import FIXED, Measured, Profile, Setting, Whole
 from runtime.errors import StorageError, TableError
+from runtime.files.publish import write_file
+from runtime.files.source import read_source
 from runtime.files.strict_json import Fields, as_integer, as_number, as_text, check_surrogates, decode
 
 FORMAT, VERSION = "aptp-profile", "1.0"
@@ -35,8 +36,7 @@ def read(path: Path) -> Profile:
 def read_unfinished(path: Path) -> Profile:
     """As :func:`read`, of a profile that may still lack parts."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_source(path, MAX_BYTES)
     except OSError as error:
         raise TableError(
             f"{path} cannot be read ({error.strerror}); make one with python -m export.profile"
@@ -138,12 +138,7 @@ def _positive(value: float, where: str) -> float:
 
 def write(path: Path, profile: Profile) -> None:
     """Puts ``profile`` at ``path``, whole or not at all. Raises StorageError."""
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(to_json(profile))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_file(path, to_json(profile))
     except OSError as error:
         raise StorageError(f"{path} cannot be written ({error.strerror}); name another with --out") from error

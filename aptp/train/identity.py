@@ -4,21 +4,25 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from aptp.checkpoint.integrity import list_files
 from aptp.train.pricing import unit
 from aptp.train.run import Run
+from runtime.errors import Refused, unusable
+from runtime.files.source import digest_folder
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
 def identity(run: Run) -> Mapping[str, Any]:
-    """Tell what makes the run itself, beside its recipe: the weights it starts from, above all."""
+    """Tell what makes the run itself, beside its recipe: the weights it starts from, above all.
+
+    Raises `Refused`.
+    """
     task = run.task
-    lines = [
-        f"{entry.sha256} {part}/{name}\n"
-        for part in PARTS
-        for name, entry in list_files(task.source / part).items()
-    ]
+    try:
+        entries = {part: digest_folder(task.source / part) for part in PARTS}
+    except OSError as error:
+        raise Refused(unusable(error)) from error
+    lines = [f"{e.sha256} {part}/{name}\n" for part in PARTS for name, e in entries[part].items()]
     return {
         "stage": "train",
         "method": task.method.identity(),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from aptp.checkpoint.integrity import check_target
+from aptp.checkpoint.publishing import check_target
 from aptp.train.gate_policy import GatePolicy
 from aptp.train.identity import identity
 from aptp.train.learner import CodeLearner

@@ -17,6 +17,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from runtime.files.publish import write_file
+
 NAME = "log.jsonl"
 LINE_EVERY = 30.0  # seconds between progress lines where there is no terminal
 
@@ -107,9 +109,7 @@ def _cut(path: Path, done: int) -> None:
         if not line.endswith("\n") or json.loads(line)["step"] >= done:
             break
         kept.append(line)
-    scratch = path.with_suffix(".new")
-    scratch.write_text("".join(kept))
-    scratch.replace(path)
+    write_file(path, "".join(kept))
 
 
 def _board(folder: Path, done: int) -> Any:

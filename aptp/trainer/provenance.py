@@ -6,7 +6,6 @@ A checkpoint keeps it in `aptp.json`; a bare pipeline folder in a file of its ow
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,14 @@ from typing import Any
 from aptp.trainer import metrics_log
 from aptp.trainer.recipe import Recipe
 from aptp.version import __version__
+from runtime.machine.facts import commit
 
 NAME = "training.json"
 
 
 def origin(command: str) -> dict[str, Any]:
-    """``command`` and the source it ran from; ``commit`` is None outside a git checkout."""
-    return {"made_by": command, "aptp": __version__, "commit": _commit()}
+    """`command` and the source it ran from; `commit` is None outside a git checkout."""
+    return {"made_by": command, "aptp": __version__, "commit": commit()}
 
 
 def account(folder: Path, recipe: Recipe) -> dict[str, Any]:
@@ -38,16 +38,3 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     told: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
     return told
-
-
-def _commit() -> str | None:
-    """Of the checkout this package is in, with ``-dirty`` where files differ from it."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        asked = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"]
-        found = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=False)
-    except OSError:  # no git on this machine
-        return None
-    return found.stdout.strip() or None

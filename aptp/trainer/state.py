@@ -6,7 +6,6 @@ Its header says what the run was, so that another run's state is refused by name
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from runtime.errors import IntegrityError, StorageError, UsageError
+from runtime.files.publish import replacing
 
 NAME = "state.safetensors"
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64"}
@@ -26,15 +26,10 @@ def save(
 ) -> None:
     """Writes groups of named tensors after ``step`` steps. Raises StorageError; the old state then stays."""
     flat = {f"{group}/{name}": t.detach() for group, named in tensors.items() for name, t in named.items()}
-    scratch = folder / f"{NAME}.new"
     try:
-        with scratch.open("wb") as file:
+        with replacing(folder / NAME) as file:
             _write(file, flat, {"step": str(step), "identity": json.dumps(identity)})
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(folder / NAME)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         raise StorageError(f"the resume state cannot be written to {folder}: {error}") from error
 
 

@@ -27,6 +27,7 @@ from bench.ablations.variants import VARIANTS, Variant  # noqa: E402
 from bench.report import RESULTS, write  # noqa: E402
 from runtime.cli.parser import Parser, run  # noqa: E402
 from runtime.errors import UsageError, nearest  # noqa: E402
+from runtime.files.publish import write_file  # noqa: E402
 
 TARGET = 0.6
 
@@ -91,7 +92,7 @@ def _dense(plan: Plan) -> dict[str, Any]:
     path = plan.folder / "dense.json"
     if not path.exists():
         plan.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dense(plan)))
+        write_file(path, json.dumps(dense(plan)))
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 

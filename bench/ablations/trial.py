@@ -26,6 +26,7 @@ from aptp.train.run import RouterTask
 from aptp.trainer.loop import RunOptions
 from bench.ablations.variants import Variant
 from runtime.errors import BudgetError
+from runtime.files.publish import write_file
 
 ROUTED = 2000  # held-out captions, tiers as in training
 GUIDANCE = 2.0
@@ -95,9 +96,7 @@ class Trial:
         return True
 
     def _keep(self, found: dict[str, Any]) -> None:
-        scratch = self.folder / "result.new"
-        scratch.write_text(json.dumps(found))
-        scratch.replace(self.folder / "result.json")
+        write_file(self.folder / "result.json", json.dumps(found))
 
     def _code(self, out: Path, options: RunOptions) -> bool:
         plan, variant = self.plan, self.variant

@@ -16,6 +16,7 @@ import torch
 from triton.errors import TritonError
 
 from bench.kernels.shapes import Ceiling
+from runtime.timing.turns import take_rounds
 
 Run = Callable[[], object]
 Sampler = Callable[[], float]  # seconds per call
@@ -91,9 +92,8 @@ def in_turns(works: Mapping[str, Work], rounds: int = 9) -> dict[str, Timed | st
             timed[name], _ = samplers[name] = captures.prepare(work)
         except FAILURES as error:
             timed[name] = (str(error).splitlines() or [type(error).__name__])[0][:100]
-    for _ in range(rounds):
-        for found, sample in samplers.values():
-            found.samples.append(sample())
+    samples = {name: found.samples for name, (found, _) in samplers.items()}
+    take_rounds(samples, lambda name: [samplers[name][1]()], lambda done: done < rounds)
     return timed
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,8 @@ from export.build import layout, workers
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import quieten
 from runtime.errors import Refused, UsageError, unusable
+from runtime.machine import processor
+from runtime.machine.memory import half_of_memory
 
 GIB = 1 << 30
 # Wide enough for both tables where there is no terminal to measure.
@@ -44,7 +45,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--precision", help="of these engines: float32, bfloat16 or float16")
     parser.add_argument("--solvers", metavar="A,B", help="default: every solver that can be a table")
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at once"
+        "--jobs", type=int, default=processor.threads(), metavar="N", help="processes at once"
     )
     parser.add_argument("--memory", type=float, metavar="GIB", help="for all processes; default: 12, or half")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where derived files go")
@@ -102,7 +103,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: give at least 1")
     if options.memory is None:
-        options.memory = min(12.0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / GIB)
+        options.memory = min(12.0, half_of_memory() / GIB)
     if not 0 < options.memory < float("inf"):
         raise UsageError(f"--memory {options.memory}: give a number of GiB above 0")
     options.out = layout.place(options.out)

@@ -7,10 +7,9 @@ stands until the new one is whole and has shown its images.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,9 @@ from export.build import (
     part_store,
     parts,
     plan,
-    publish,
     report,
     workers,
 )
-from export.build.lock import locked
 from export.build.part_store import FinishedPart, PartRecord
 from export.build.plan import BuildSpec, Part
 from export.build.progress import BuildProgress
@@ -42,6 +39,9 @@ from export.parity import image
 from export.profile import width_advice
 from export.profile.width_advice import WidthForecast
 from runtime.errors import DiskFullError, PartError, Refused, ScheduleError, UsageError
+from runtime.files import publish
+from runtime.files.lock import locked
+from runtime.machine import processor
 
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router", PROMPT_ENCODER)
 GIB = 1 << 30
@@ -80,7 +80,7 @@ class Construction:
             precision=options.precision,
             cache=options.cache,
             jobs=options.jobs,
-            threads=max(1, (os.cpu_count() or 1) // options.jobs),
+            threads=max(1, processor.threads() // options.jobs),
             memory=int(options.memory * GIB),
         )
         # Refused here, before anything is built, where the profile is of another UNet.
@@ -101,7 +101,7 @@ class Construction:
         """
         start = time.monotonic()
         out = self.spec.out
-        with locked(layout.build_folder(out) / layout.LOCK):
+        with _alone(out):
             publish.recover(out)
             publish.recover(layout.report_folder(out))
             try:
@@ -220,7 +220,7 @@ class Construction:
         if not unseen and self._is_published():
             return
         size = sum(one.record.size for one in self.finished.values())
-        with publish.publishing(self.spec.out, size) as folder:
+        with publish.disk_space(self.spec.out, size), publish.publishing(self.spec.out) as folder:
             self._assemble(folder)
             if not self._show(unseen, folder, progress):
                 self._stop_if_useless()
@@ -262,7 +262,7 @@ class Construction:
     def _is_published(self) -> bool:
         files = {name: entry for one in self.finished.values() for name, entry in one.record.files.items()}
         there = manifest_file.read_manifest(self.spec.out)
-        return there == manifest_file.document(self._document(), files) and publish.matches(
+        return there == manifest_file.document(self._document(), files) and part_store.matches(
             self.spec.out, files
         )
 
@@ -289,3 +289,15 @@ def _notes(checkpoint: Checkpoint, spec: BuildSpec) -> list[str]:
         f"prompts unlike those of the training go to expert {unfamiliar.expert}, which is not built: they "
         f"will be refused; add it, as in --codes {','.join([*spec.codes, unfamiliar.expert])}"
     ]
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Holds the bundle's lock; its folder goes with it, unless a build has left something to resume from."""
+    lock = layout.build_folder(out) / layout.LOCK
+    try:
+        with locked(lock, "wait for that build or choose another --out"):
+            yield
+    finally:
+        with suppress(OSError):
+            lock.parent.rmdir()

@@ -13,7 +13,7 @@ FORMAT, VERSION = "aptp-bundle", "3.0"
 
 
 def write_manifest(folder: Path, body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes both manifest files into `folder`; `files` lists every other file of it (`publish.describe`)."""
+    """Writes both manifest files into `folder`; `files` lists every other file of it."""
     data = encode(document(body, files))
     (folder / MANIFEST).write_bytes(data)
     (folder / SIGNATURE).write_text(f"{hashlib.sha256(data).hexdigest()}  {MANIFEST}\n", encoding="ascii")

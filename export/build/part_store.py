@@ -14,10 +14,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from export.build import publish
 from export.build.layout import PARTS, REPORT, build_folder, report_folder, stage_folder
 from export.build.manifest_file import read_manifest
 from export.build.plan import Part
+from runtime.errors import IntegrityError, ManifestError
+from runtime.files import publish
+from runtime.files.verified import FileEntry, VerifiedFiles, list_files
 
 RECORD = "part.json"
 
@@ -70,7 +72,7 @@ def find(out: Path, part: Part) -> tuple[FinishedPart | None, str]:
     """The finished part if there is one, and in a few words where it is or why it has to be made."""
     folder = stage_folder(out, part.key)
     staged = _read(folder / RECORD)
-    if staged is not None and _serves(staged, part) and publish.matches(folder, staged.files):
+    if staged is not None and _serves(staged, part) and matches(folder, staged.files):
         return FinishedPart(staged, folder), "staged by an earlier run"
     return _published(out, part)
 
@@ -87,7 +89,7 @@ def _published(out: Path, part: Part) -> tuple[FinishedPart | None, str]:
         return None, f"parity was shown on {record.shown_on}, not {part.shown_on}"
     if any(manifest["files"].get(name) != entry for name, entry in record.files.items()):
         return None, "the bundle and its report disagree"
-    if not publish.matches(out, record.files):
+    if not matches(out, record.files):
         return None, "its files are damaged"
     return FinishedPart(record, out), "in the bundle"
 
@@ -110,6 +112,21 @@ def _read(path: Path) -> PartRecord | None:
 
 def _serves(record: PartRecord, part: Part) -> bool:
     return (record.name, record.key, record.shown_on) == (part.name, part.key, part.shown_on)
+
+
+def describe(folder: Path) -> dict[str, dict[str, Any]]:
+    """Every file below `folder`: its path in it → size in bytes and SHA-256."""
+    return {name: asdict(entry) for name, entry in list_files(folder).items()}
+
+
+def matches(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether every listed file lies below `folder` and is the listed one."""
+    entries = {name: FileEntry(entry["size"], entry["sha256"]) for name, entry in files.items()}
+    try:
+        VerifiedFiles(folder, entries, "it is made again").verify()
+    except (IntegrityError, ManifestError):
+        return False
+    return True
 
 
 def gather(folder: Path, finished: Iterable[FinishedPart]) -> dict[str, Any]:

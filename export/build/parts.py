@@ -21,7 +21,7 @@ from torch import nn
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.mahalanobis import GuardedRouter
-from export.build import layout, part_store, publish
+from export.build import layout, part_store
 from export.build.part_store import PartRecord
 from export.build.plan import OPENVINO, BuildSpec, Part
 from export.engines import aoti, entry, supernet
@@ -34,6 +34,7 @@ from export.graphs.graph import Signature
 from export.parity import ladder
 from export.tables import preview_projection, schedules, unicode_tables
 from runtime.bundle.compiled import SUPERNET
+from runtime.files import publish
 from runtime.models.cache import Cache
 
 Report = Callable[[str, float], None]
@@ -68,10 +69,11 @@ def stage(argument: tuple[Part, BuildSpec, Path | None], report: Report) -> Part
     """Makes a part and stages it whole, or not at all; returns its record. The path is `PartJob.source`."""
     part, spec, source = argument
     start = time.monotonic()
-    with publish.publishing(layout.stage_folder(spec.out, part.key), part.disk) as folder:
+    place = layout.stage_folder(spec.out, part.key)
+    with publish.disk_space(place, part.disk), publish.publishing(place) as folder:
         made = make(PartJob(part, spec, folder, report, source))
         report("hash", 0.95)
-        files = publish.describe(folder)
+        files = part_store.describe(folder)
         seconds = time.monotonic() - start
         record = PartRecord(part.name, part.key, part.shown_on, seconds, files, made.facts, made.measures)
         part_store.finish(folder, record)

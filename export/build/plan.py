@@ -229,12 +229,15 @@ def earned(expert: Part, facts: Mapping[str, Any]) -> Part:
 
 
 def software() -> dict[str, str]:
-    """Versions of the libraries that shape a graph, and the digest of our own source."""
+    """Versions of the libraries that shape a graph, and the digest of our own source. Raises Refused."""
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     root = Path(__file__).parents[2]
     total = hashlib.sha256()
     for pattern in SOURCES:
-        for path in sorted(root.glob(pattern)):
+        found = sorted(root.glob(pattern))
+        if not found:  # a file that was moved would leave the identity without a word
+            raise Refused(f"{root / pattern}: there is no such source; install aptp again, whole")
+        for path in found:
             total.update(path.name.encode() + path.read_bytes())
     return {**versions, "source": total.hexdigest()}
 

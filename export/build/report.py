@@ -14,12 +14,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from export.build import layout, plan, publish
+from export.build import layout, plan
 from export.build.part_store import PartRecord
 from export.build.plan import BuildSpec
-from export.environment import command, machine
 from export.profile.width_advice import WidthForecast
+from runtime.files import publish
 from runtime.machine import processor
+from runtime.machine.facts import command, machine
 
 # The rungs of the parity ladder, by the names under which `export.build.parts` and `export.parity.image`
 # record their errors.
@@ -186,7 +187,8 @@ def environment(spec: BuildSpec) -> dict[str, Any]:
 
 def write(result: BuildResult) -> None:
     """Writes report.json and report.md to `<out>.report`, whole or not at all."""
-    with publish.publishing(layout.report_folder(result.spec.out), 1 << 20) as folder:
+    place = layout.report_folder(result.spec.out)
+    with publish.disk_space(place, 1 << 20), publish.publishing(place) as folder:
         text = json.dumps(summary(result), indent=1, ensure_ascii=False)
         (folder / layout.REPORT).write_text(text + "\n", encoding="utf-8")
         (folder / "report.md").write_text(markdown(result), encoding="utf-8")

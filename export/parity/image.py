@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
-from export.build import layout, part_store, publish
+from export.build import layout, part_store
 from export.build.part_store import PartRecord
 from export.build.parts import Report
 from export.build.plan import BuildSpec, Part
@@ -21,6 +21,7 @@ from export.parity import ladder, tolerances
 from export.tables import schedules
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
+from runtime.files import publish
 from runtime.request.params import GenerationParams, code_of
 
 
@@ -28,7 +29,8 @@ def stage(argument: tuple[Part, BuildSpec, Path], report: Report) -> PartRecord:
     """Runs the rung for one expert of the bundle at the given place, and stages its record."""
     part, spec, bundle = argument
     start = time.monotonic()
-    with publish.publishing(layout.stage_folder(spec.out, part.key), part.disk) as folder:
+    place = layout.stage_folder(spec.out, part.key)
+    with publish.disk_space(place, part.disk), publish.publishing(place) as folder:
         error = compare(bundle, part.item, spec, report)
         seconds = time.monotonic() - start
         record = PartRecord(part.name, part.key, part.shown_on, seconds, measures={"image": error})

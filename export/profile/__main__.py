@@ -8,7 +8,6 @@ refused.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from rich.console import Console
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import quieten
 from runtime.errors import Refused, UsageError
+from runtime.machine import processor
 
 # Wide enough for the table where there is no terminal to measure.
 PLAIN_WIDTH = 160
@@ -46,7 +46,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--samples", type=int, default=15, metavar="N", help="of each width, at least")
     parser.add_argument(
-        "--threads", type=int, default=os.cpu_count() or 1, metavar="N", help="that the engine may use"
+        "--threads", type=int, default=processor.threads(), metavar="N", help="that the engine may use"
     )
     parsed: argparse.Namespace = parser.parse_args(argv)
     return parsed

@@ -21,7 +21,6 @@ from aptp.space.profile import Measured, Profile, Setting, Whole
 from aptp.space.profile_file import read_unfinished, write
 from export.build.plan import software
 from export.build.progress import BuildProgress
-from export.environment import command, machine
 from export.profile import wholes
 from export.profile.calls import Replay, TracedCall, record
 from export.profile.engines import PieceEngine, Run
@@ -29,6 +28,7 @@ from export.profile.pieces import Piece, cut, inputs
 from export.profile.subject import Subject
 from export.profile.timing import Patience, Timed, in_turns, pace
 from runtime.errors import UsageError
+from runtime.machine.facts import command, machine
 
 WHOLES = "whole UNets"
 OPENING = 2.0  # seconds to export and open a piece, for the forecast alone

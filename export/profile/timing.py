@@ -5,17 +5,18 @@ Whatever disturbs the machine for a while disturbs all of them, so their ratios 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import median
 from typing import Generic, TypeVar
 
 import numpy as np
 
+from runtime.timing.turns import Windows, take_rounds
+
 # A burst begins with a call that is not counted: it meets caches and thread pools that another call has left.
 BURST = 3
-WINDOWS, AGREEMENT = 10, 0.05
 MOST_SAMPLES = 300
 PRODUCT = 768  # side of the matrices whose product shows the machine's pace
 
@@ -51,33 +52,34 @@ def in_turns(
     # Not `all` of a generator: each has to be warmed up, settled or not.
     settled = [_warm_up(run, clock) for run in runs.values()]
     found: dict[T, list[float]] = {name: [] for name in runs}
-    names = list(runs)
-    while any(not _enough(samples, patience) for samples in found.values()):
-        for name in names:
-            runs[name]()
-            found[name] += _burst(runs[name], clock)
-        # Each follows another one next time.
-        names = names[1:] + names[:1]
+
+    def take(name: T) -> list[float]:
+        runs[name]()
+        return _burst(runs[name], clock)
+
+    def more(_: int) -> bool:
+        return any(not _enough(samples, patience) for samples in found.values())
+
+    take_rounds(found, take, more, rotate=True)
     return Timed({name: tuple(samples) for name, samples in found.items()}, all(settled))
 
 
 def _warm_up(run: Callable[[], object], clock: Clock) -> bool:
-    """Calls until the medians of two bursts in a row agree; False where none did in `WINDOWS`."""
-    last = median(_burst(run, clock))
-    for _ in range(WINDOWS - 1):
-        before, last = last, median(_burst(run, clock))
-        if abs(last - before) <= AGREEMENT * before:
-            return True
-    return False
+    """Calls until the medians of two bursts in a row agree; False where that was given up."""
+    windows = Windows(BURST, shortest=0.0, longest=math.inf)
+    while not windows.over:
+        windows.add(_timed(run, clock))
+    return windows.settled
 
 
 def _burst(run: Callable[[], object], clock: Clock) -> list[float]:
-    times = []
-    for _ in range(BURST):
-        start = clock()
-        run()
-        times.append(clock() - start)
-    return times
+    return [_timed(run, clock) for _ in range(BURST)]
+
+
+def _timed(run: Callable[[], object], clock: Clock) -> float:
+    start = clock()
+    run()
+    return clock() - start
 
 
 def _enough(samples: list[float], patience: Patience) -> bool:

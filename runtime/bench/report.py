@@ -4,7 +4,6 @@ Files are whole or not there. Nothing in them was not measured, or computed here
 """
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from runtime.bench.mixture import MixturePasses, Pass
 from runtime.bench.peak import Peak
 from runtime.bench.results import Comparison, Entry, Results
 from runtime.errors import OutputFailure
+from runtime.files.publish import write_file
 from runtime.service.work_stats import KINDS
 from runtime.timing.statistics import median_of, speed_up, summarize
 
@@ -101,14 +101,9 @@ def _arm(passes: list[Pass]) -> Document:
 
 
 def _save(path: Path, data: bytes) -> Path:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_file(path, data)
     except OSError as error:
         raise OutputFailure(
             f"{path}: cannot be written: {error.strerror}; make room, or choose another --out"

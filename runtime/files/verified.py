@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
-from runtime.errors import IntegrityError, ManifestError
+from runtime.errors import AptpError, IntegrityError, ManifestError
 
 PATH_LENGTH = 255
 _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -32,11 +32,13 @@ class FileEntry:
     sha256: str
 
 
-def check_path(path: str, where: str) -> str:
-    """`path` if it follows the format's path rule. Raises `ManifestError`."""
+def check_path(
+    path: str, where: str, error: type[AptpError] = ManifestError, *, within: str = "bundle"
+) -> str:
+    """`path` if it follows the rule that both formats have for paths. Raises `error`."""
     if len(path) > PATH_LENGTH or not all(map(_COMPONENT.fullmatch, path.split("/"))):
-        raise ManifestError(
-            f"{where}: {path[:64]!a} is not a path inside the bundle (parts of letters, digits, '.', '_' "
+        raise error(
+            f"{where}: {path[:64]!a} is not a path inside the {within} (parts of letters, digits, '.', '_' "
             f"and '-', not beginning with '.' or '-', joined by '/', at most {PATH_LENGTH} characters)"
         )
     return path
@@ -77,6 +79,20 @@ def _step(folder: int, name: str, flags: int) -> int:
         return os.open(name, flags, dir_fd=folder)
     finally:
         os.close(folder)
+
+
+def list_files(root: Path, skip: tuple[str, ...] = ()) -> dict[str, FileEntry]:
+    """What every file below `root` is now, by its path, sorted: to be listed where none is yet.
+
+    Raises `ManifestError`, `IntegrityError` for what `open_beneath` refuses.
+    """
+    found = {}
+    for name in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()):
+        if name not in skip:
+            with open_beneath(root, name, "replace it by a file") as file:
+                size = os.fstat(file.fileno()).st_size
+                found[name] = FileEntry(size, hashlib.file_digest(file, "sha256").hexdigest())
+    return found
 
 
 class VerifiedFiles:
@@ -134,6 +150,13 @@ class VerifiedFiles:
         """Check every listed file. Raises `IntegrityError` at the first wrong one."""
         for path in sorted(self.entries):
             self.file(path)
+
+    def check_unlisted(self, folder: str) -> None:
+        """Refuse unlisted files below `folder`: a loader might prefer them. Raises `IntegrityError`."""
+        for path in sorted((self.root / folder).rglob("*")):
+            name = path.relative_to(self.root).as_posix()
+            if "/" in name and name not in self.entries and (path.is_symlink() or not path.is_dir()):
+                raise IntegrityError(f"{path}: is not listed; remove it")
 
     def _now(self, path: str) -> tuple[int, ...]:
         with open_beneath(self.root, path, self.remedy) as file:

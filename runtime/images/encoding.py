@@ -5,7 +5,6 @@ A file is whole, or not there.
 
 import io
 import json
-import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from runtime.errors import OutputFailure
+from runtime.files.publish import write_file
 from runtime.service.generated import Generated
 
 KEY = "aptp"  # the PNG text chunk that holds the settings, as JSON
@@ -70,26 +70,12 @@ def encode_pixels(image: Image.Image, form: str = "png", text: PngInfo | None = 
 
 
 def _save(data: bytes, path: Path) -> None:
-    partial = path.with_name(f".{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_file(path, data)
     except OSError as error:
         raise OutputFailure(
             f"{path}: cannot be written: {error.strerror}; make room, or choose another --out"
         ) from error
-    finally:
-        _remove(partial)
-
-
-def _remove(partial: Path) -> None:
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError:
-        return  # whatever kept it from being written keeps it from being there
 
 
 def grid(images: Sequence[Generated]) -> Image.Image:

@@ -5,14 +5,16 @@ Everything is read, nothing is set; what the system does not tell is left out.
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from runtime.machine import processor
+from runtime.machine import memory, processor
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 PACKAGES = (
@@ -25,14 +27,29 @@ GPU_NOW = ("clocks.sm", "clocks.mem", "temperature.gpu", "clocks_throttle_reason
 _SECONDS = 20  # for a program that only reads
 
 
+def machine() -> dict[str, Any]:
+    """What a part's identity and a profile name: the machine and its Python."""
+    return {
+        "machine": platform.machine(),
+        "processor": processor.name(),
+        "cores": processor.threads(),
+        "python": platform.python_version(),
+    }
+
+
+def command() -> str:
+    """The command line of this process, as a shell would take it."""
+    return shlex.join(sys.orig_argv)
+
+
 def environment() -> dict[str, Any]:
     """What does not change during a run."""
     found = {
         "processor": processor.name(),
         "flags": [flag for flag in FLAGS if flag in processor.flags()],
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": processor.threads(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
+        "memory_gib": round(memory.whole() / 2**30, 1),
         "system": platform.platform(),
         "gpus": _gpus(GPU),
         "python": platform.python_version(),
@@ -59,7 +76,7 @@ def commit() -> str | None:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
-    head = _output("git", "-C", str(root), "rev-parse", "--short", "HEAD")
+    head = _output("git", "-C", str(root), "rev-parse", "HEAD")
     return f"{head}+" if head and _output("git", "-C", str(root), "status", "--porcelain", "-uno") else head
 
 

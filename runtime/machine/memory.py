@@ -1,8 +1,18 @@
-"""What this machine has to give."""
+"""How much memory a program may use here, in bytes."""
 
 import os
+from pathlib import Path
+
+from runtime.machine import cgroup
 
 
-def half_of_memory() -> int:
-    """Half of this machine's memory, in bytes: the rest is for activations, caches and everyone else."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+def whole(root: Path = cgroup.ROOT) -> int:
+    """What there is: the machine's memory, or less where a control group limits it."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = cgroup.memory(root)
+    return there if limit is None else min(there, limit)
+
+
+def half_of_memory(root: Path = cgroup.ROOT) -> int:
+    """Half of it: the rest is for activations, caches and everyone else."""
+    return whole(root) // 2

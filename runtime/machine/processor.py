@@ -1,7 +1,11 @@
 """This machine's processor, as far as its system tells: Linux does, others give a name at best."""
 
+import math
+import os
 import platform
 from pathlib import Path
+
+from runtime.machine import cgroup
 
 
 def name() -> str:
@@ -18,6 +22,16 @@ def vectors() -> str:
     """Its class: the widest vectors that code compiled for it may use."""
     here = flags()
     return next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in here), "baseline")
+
+
+def threads(root: Path = cgroup.ROOT) -> int:
+    """How many threads of this process can run at once: cores that it may use, within its groups' quota."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        cores = os.cpu_count() or 1
+    quota = cgroup.processors(root)
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def clocks() -> list[int]:

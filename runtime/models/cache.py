@@ -3,12 +3,9 @@
 An entry is published by rename, and verified once per process before use; a damaged one is built again.
 """
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +16,15 @@ import numpy as np
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Model
 from runtime.errors import CacheFailure, IntegrityError, ManifestError
+from runtime.files.lock import locked
+from runtime.files.publish import FULL, publishing
 from runtime.files.strict_json import Fields, decode
 from runtime.files.verified import FileEntry, VerifiedFiles
 
 GRAPH, DATA, RECORD = "serve.onnx", "serve.onnx.data", "record.json"
 _CHUNK = 8 * 1024 * 1024  # bytes of float16, a multiple of 2
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LOCKED = "another process builds this entry: wait for it to end, or name another folder with --cache"
+_PATIENCE = 300.0  # seconds that an entry may take others to build
 
 
 class Cache:
@@ -37,7 +37,7 @@ class Cache:
     def serving_graph(self, bundle: Bundle, model: Model) -> Path:
         """The checked graph to serve `model` from: in float32 where that can be made here.
 
-        Raises `IntegrityError`, `CacheFailure`.
+        Raises `IntegrityError`, `CacheFailure`, `LockedError`.
         """
         if model.serve is None or model.weights is None:
             return bundle.model(model)[0]
@@ -45,10 +45,11 @@ class Cache:
         folder = self.root / "serve" / key
         # The first look takes no lock: a finished cache may be read-only.
         if self._damage(key, folder) is not None:
-            with _storage(folder, 2 * entries[model.weights].size + entries[model.serve].size):
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                with _locked(folder.with_suffix(".lock")):
-                    self._publish(bundle, model, key, folder)
+            size = 2 * entries[model.weights].size + entries[model.serve].size
+            # Kept: the runtime in C++ takes the same lock, and would not see that it was removed.
+            lock = locked(folder.with_suffix(".lock"), _LOCKED, seconds=_PATIENCE, keep=True)
+            with _storage(folder, size), lock:
+                self._publish(bundle, model, key, folder)
         return folder / GRAPH
 
     def is_unchanged(self, bundle: Bundle, model: Model) -> bool:
@@ -111,22 +112,12 @@ def _entry(folder: Path) -> VerifiedFiles:
 def _build(bundle: Bundle, model: Model, folder: Path) -> None:
     assert model.serve is not None
     assert model.weights is not None
-    # The lock makes this name ours; what a killed process left there is in the way.
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir()
+    with publishing(folder) as partial:
         record = {
             GRAPH: _write(partial / GRAPH, iter([bundle.read(model.serve)])),
             DATA: _write(partial / DATA, _widened(bundle, model.weights)),
         }
         _write(partial / RECORD, iter([json.dumps(record, sort_keys=True).encode()]))
-        _sync_folder(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-        _sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _widened(bundle: Bundle, weights: str) -> Iterator[bytes]:
@@ -141,25 +132,7 @@ def _write(path: Path, chunks: Iterator[bytes]) -> dict[str, int | str]:
             file.write(chunk)
             digest.update(chunk)
             size += len(chunk)
-        file.flush()
-        os.fsync(file.fileno())
     return {"size": size, "sha256": digest.hexdigest()}
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the entry's lock; the system lets go of it when the process ends, however it ends."""
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager
@@ -167,7 +140,7 @@ def _storage(folder: Path, size: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = "the disk is full" if error.errno in _FULL else error.strerror
+        what = "the disk is full" if error.errno in FULL else error.strerror
         raise CacheFailure(
             f"{folder}: cannot be written, {what}; it needs {size} bytes: "
             "free them, or name another folder with --cache"

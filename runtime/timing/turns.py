@@ -1,16 +1,19 @@
 """Samples in turns: warm-up until two windows agree, then rounds of A B A B until there are enough.
 
 Owns who runs when, and nothing else: what is timed are callables that tell how long they took. Refuses to
-compare runs that lie apart in time; sample i of every contender is from the same round.
+compare runs that lie apart in time; sample i of every contender is from the same round. The benchmarks of
+bundles, of a UNet's parts and of kernels all take their turns here.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TypeVar
 
 from runtime.errors import RuntimeFailure
 
+T = TypeVar("T")
 Work = Callable[[], float]  # does the work once, and gives the seconds that it took
 OnRound = Callable[[str, int, int], None]  # the phase, rounds done, rounds expected in all
 
@@ -43,9 +46,15 @@ class Series:
 
 
 class Windows:
-    """Whether a contender's calls have become steady."""
+    """Whether a contender's calls have become steady: whether the medians of its last two windows agree.
 
-    def __init__(self) -> None:
+    A window is `calls` calls that took `shortest` seconds together, or `longest` however few that are.
+    """
+
+    def __init__(
+        self, calls: int = WINDOW_CALLS, shortest: float = WINDOW_SHORTEST, longest: float = WINDOW_LONGEST
+    ) -> None:
+        self._calls, self._shortest, self._longest = calls, shortest, longest
         self.settled, self.full = False, 0
         self._open: list[float] = []
         self._last: float | None = None
@@ -59,13 +68,34 @@ class Windows:
         """Take the next call."""
         self._open.append(seconds)
         spent = sum(self._open)
-        if spent < WINDOW_LONGEST and (len(self._open) < WINDOW_CALLS or spent < WINDOW_SHORTEST):
+        if spent < self._longest and (len(self._open) < self._calls or spent < self._shortest):
             return
         middle = median(self._open)
         if self._last is not None:
             self.settled = abs(middle - self._last) <= AGREEMENT * self._last
         self._last, self._open = middle, []
         self.full += 1
+
+
+def take_rounds(
+    samples: Mapping[T, list[float]],
+    take: Callable[[T], Sequence[float]],
+    more: Callable[[int], bool],
+    *,
+    rotate: bool = False,
+) -> None:
+    """A B A B: add to everyone's `samples` what `take` gives, as long as there is `more` to do after a round.
+
+    `more` is told how many rounds are done. Whoever leaves `samples` meanwhile is not asked again. With
+    `rotate` each follows another one in the next round.
+    """
+    names, done = list(samples), 0
+    while more(done):
+        for name in names:
+            if name in samples:
+                samples[name].extend(take(name))
+        names = names[1:] + names[:1] if rotate else names
+        done += 1
 
 
 class Turns:
@@ -93,18 +123,27 @@ class Turns:
             on_round("warm-up", done, done)
 
     def _measure(self, effort: Effort, on_round: OnRound) -> None:
-        done, spent = 0, dict.fromkeys(self._works, 0.0)
-        while self._works:
-            least = min(spent[name] for name in self._works)
+        spent = dict.fromkeys(self._works, 0.0)
+        samples = {name: self._series[name].samples for name in self._works}
+
+        def take(name: str) -> list[float]:
+            seconds = self._run(name)
+            if seconds is None:
+                del samples[name]
+                return []
+            spent[name] += seconds
+            return [seconds]
+
+        def more(done: int) -> bool:
+            if not samples:
+                return False
+            least = min(spent[name] for name in samples)
             if done >= effort.rounds and least >= effort.seconds:
-                return
+                return False
             on_round("round", done, _expected(effort, done, least))
-            for name in list(self._works):
-                seconds = self._run(name)
-                if seconds is not None:
-                    self._series[name].samples.append(seconds)
-                    spent[name] += seconds
-            done += 1
+            return True
+
+        take_rounds(samples, take, more)
 
     def _run(self, name: str) -> float | None:
         try:

@@ -54,11 +54,11 @@ BUGS = {
         "tests/runtime/models/test_cache.py::test_a_damaged_entry_is_built_again",
     ),
     "files are written in their place": Bug(
-        "runtime/models/cache.py",
+        "runtime/files/publish.py",
         {
-            'partial = folder.with_suffix(".partial")': "partial = folder",
-            "        shutil.rmtree(folder, ignore_errors=True)\n        partial.rename(folder)\n": "",
-            "finally:\n        shutil.rmtree(partial, ignore_errors=True)": "finally:\n        pass",
+            "    temporary = _temporary(target)\n    _refuse": "    temporary = target\n    _refuse",
+            "            _exchange_or_move(temporary, target)\n": "            pass\n",
+            "was there before.\n        discard(temporary)": "was there before.\n        pass",
         },
         "tests/runtime/models/test_cache.py::test_wrong_weights_publish_nothing",
     ),

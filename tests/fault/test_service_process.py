@@ -85,7 +85,7 @@ def test_a_killed_server_leaves_nothing_behind(start: Start, tmp_path: Path, mom
     again = start("--port", str(child.port), cache=tmp_path / "cache").serving()
     assert again.ask("red").status == 200
     again.stop()
-    assert not list((tmp_path / "cache").rglob("*.partial"))
+    assert not list((tmp_path / "cache").rglob(".*.tmp"))
 
 
 def test_an_end_finishes_what_runs_and_what_waits(start: Start) -> None:

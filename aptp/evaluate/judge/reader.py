@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from aptp.data.scenes.vocabulary import SIDE
 from aptp.evaluate.detections import Pictures, Reading
 from aptp.evaluate.judge.decoding import readings
 from aptp.evaluate.judge.network import COARSE, JudgeNetwork, Outputs
 from runtime.errors import IntegrityError, StorageError, UsageError
+from runtime.files.publish import write_file
 
 WEIGHTS = Path(__file__).parent / "judge.safetensors"
 BATCH = 100
@@ -46,7 +47,7 @@ class Judge:
             for name, tensor in self._network.state_dict().items()
         }
         try:
-            save_file(state, path)
+            write_file(path, save(state))
         except (OSError, SafetensorError) as error:
             raise StorageError(f"the judge cannot be written to {path}: {error}") from error
 

@@ -8,15 +8,18 @@ timed with them.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.files.lock import locked
+from runtime.files.publish import write_file
+
 _TIMINGS, _BUILDS, _TURN = "timing.cache", "builds.json", "turn.lock"
 _GIB = 1 << 30
+_PATIENCE = 6 * 3600.0  # seconds: others may build plans for all their experts
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,9 @@ class Shop:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Waits until no other build is at work with this folder, and holds it."""
-        with (self._folder / _TURN).open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """Waits until no other build is at work with this folder, and holds it. Raises LockedError."""
+        remedy = "wait for that build to end, or end it, and run the same command again"
+        with locked(self._folder / _TURN, remedy, seconds=_PATIENCE):
             yield
 
     def forecast(self, weights: int, nodes: int) -> BuildForecast:
@@ -67,7 +70,7 @@ class Shop:
     def remember(self, nodes: int, seconds: float) -> None:
         """Notes a build that ended well; to be called in its turn."""
         builds = [*self._builds(), {"nodes": nodes, "seconds": seconds}]
-        (self._folder / _BUILDS).write_text(json.dumps(builds), encoding="utf-8")
+        write_file(self._folder / _BUILDS, json.dumps(builds))
 
     def _builds(self) -> list[dict[str, float]]:
         try:

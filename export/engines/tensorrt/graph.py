@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
-from export.build import publish
 from export.engines.tensorrt.float16 import halve
 from export.engines.tensorrt.rounding import rounded
 from export.graphs import weights
@@ -20,6 +19,7 @@ from export.graphs.graph import Signature, save
 from export.lint.graph import require
 from export.parity import ladder, tolerances
 from runtime.engines.session import open_session
+from runtime.files import publish
 
 TYPED = "typed.onnx"
 _TWIN = "rounded.onnx"

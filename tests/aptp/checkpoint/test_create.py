@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from aptp.checkpoint.integrity import list_files, published
+from aptp.checkpoint.publishing import published
 from aptp.checkpoint.reader import Checkpoint
 from aptp.create import create
-from runtime.errors import CheckpointError, SpaceError, StorageError, UsageError
+from runtime.errors import CheckpointError, LockedError, SpaceError, StorageError, UsageError
+from runtime.files.verified import list_files
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -65,7 +66,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_a_draft_left_by_a_kill_is_taken_over(tmp_path: Path) -> None:
-    draft = tmp_path / ".out.draft"
+    draft = tmp_path / ".out.tmp"
     (draft / "half").mkdir(parents=True)
     (draft / "rest").write_text("torn")
     with published(tmp_path / "out") as folder:
@@ -74,11 +75,21 @@ def test_a_draft_left_by_a_kill_is_taken_over(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
 
 
+def test_a_link_in_the_place_of_the_draft_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis").write_text("years of work")
+    (tmp_path / ".out.tmp").symlink_to(tmp_path / "home")
+    with published(tmp_path / "out") as folder:
+        (folder / "whole").write_text("whole")
+    assert (tmp_path / "home" / "thesis").read_text() == "years of work"
+    assert not (tmp_path / "out").is_symlink()
+
+
 def test_two_at_once(tmp_path: Path) -> None:
     with published(tmp_path / "out") as folder:
         (folder / "mine").write_text("mine")
         with (
-            pytest.raises(StorageError, match="being written by another process"),
+            pytest.raises(LockedError, match=r"\.out\.lock: locked by pid \d+; wait for it"),
             published(tmp_path / "out"),
         ):
             pass

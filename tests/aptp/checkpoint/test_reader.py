@@ -19,7 +19,7 @@ Damaged = Callable[[], Path]
 
 def sign(path: Path) -> None:
     """Makes the index agree with whatever is in the folder now, as an editor of the folder would."""
-    from aptp.checkpoint.integrity import list_files
+    from runtime.files.verified import list_files
 
     body = json.loads((path / "aptp.json").read_text())
     files = list_files(path, skip=("aptp.json", "aptp.sha256"))
@@ -136,7 +136,7 @@ def test_files_the_index_does_not_list(damaged: Damaged, name: str) -> None:
     path = damaged()
     (path / name).parent.mkdir(exist_ok=True)
     (path / name).write_text("{}")
-    with pytest.raises(IntegrityError, match="is not listed in aptp.json"):
+    with pytest.raises(IntegrityError, match="is not listed; remove it"):
         load_everything(path)
 
 
@@ -159,7 +159,7 @@ def test_a_file_touched_after_the_check_is_checked_again(damaged: Damaged) -> No
     data = bytearray((path / "router.safetensors").read_bytes())
     data[-1] ^= 1
     (path / "router.safetensors").write_bytes(data)
-    with pytest.raises(IntegrityError, match=r"router.safetensors has changed"):
+    with pytest.raises(IntegrityError, match=r"router.safetensors: SHA-256 "):
         opened.router()
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aptp.checkpoint.integrity import FileEntry
 from aptp.checkpoint.record import CodeRecord, OutOfDistributionRule, Record, parse
 from runtime.errors import CheckpointError
+from runtime.files.verified import FileEntry
 
 RECORD = Record(
     name="small",
@@ -97,7 +97,9 @@ def test_one_error_per_rule(fields: dict[str, Any], message: str) -> None:
     ],
 )
 def test_paths_that_leave_the_checkpoint(path: str) -> None:
-    with pytest.raises(CheckpointError, match="not a relative path|a string of 1 to 4096|holds a NUL"):
+    with pytest.raises(
+        CheckpointError, match="not a path inside the checkp|a string of 1 to 4096|holds a NUL"
+    ):
         parse(changed(files={path: {"size": 0, "sha256": "0" * 64}}))
 
 

@@ -83,7 +83,10 @@ VECTOR = "arch1/arch_vector.pt"
         (put(VECTOR, torch.zeros(3).to_sparse()), "arch_vector.pt holds a Tensor, not a plain tensor"),
         (put(VECTOR, torch.zeros(3, dtype=torch.int64)), "holds torch.int64 instead of floating-point"),
         (put(VECTOR, torch.zeros(3)), "arch_vector.pt has 3 gates; the quantizer's codes have"),
-        (put(VECTOR, bytes(MOST_BYTES + 1)), "arch_vector.pt is larger than 64 MiB"),
+        (
+            put(VECTOR, bytes(MOST_BYTES + 1)),
+            "arch_vector.pt cannot be .* larger than 67,108,864 bytes",
+        ),
         # Codes.
         (put(VECTOR, torch.full((1, 161), torch.nan)), "arch_vector.pt holds values that are not finite"),
         (revector(lambda v: v.zero_()), "arch1: down_blocks.0.resnets.0: all 8 gates are dropped"),

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from aptp.checkpoint.integrity import check_files
 from aptp.checkpoint.ood_file import NAME as FAMILIARITY
 from aptp.checkpoint.reader import Checkpoint
 from aptp.data.named import open_source
@@ -24,6 +23,7 @@ from runtime import Pipeline
 from runtime.bundle.reader import Bundle
 from runtime.cli.parser import run
 from runtime.errors import CheckpointError, ParityError, UsageError
+from runtime.files.verified import VerifiedFiles
 from runtime.request.params import GenerationParams
 from tests.checkpoints import build_mini, copy_bundle, mini_checkpoint, sign
 from tests.checkpoints import command as build_command
@@ -56,7 +56,7 @@ def guarded(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_everything_else_is_copied(mini: Path, guarded: Path) -> None:
     before, after = Checkpoint.open(mini), Checkpoint.open(guarded)
     assert after.record.files.keys() - before.record.files.keys() == {FAMILIARITY}
-    check_files(guarded, before.record.files)
+    VerifiedFiles(guarded, before.record.files, "").verify()
     unfamiliar = after.record.unfamiliar
     assert unfamiliar is not None
     assert unfamiliar.expert == "1"

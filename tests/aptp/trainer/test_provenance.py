@@ -6,6 +6,7 @@ import json
 
 from aptp.trainer import metrics_log, provenance
 from aptp.trainer.loop import RunOptions, Training
+from runtime.machine import facts
 from tests.aptp.trainer.toys import RECIPE, Brightness, Noise
 
 
@@ -31,5 +32,5 @@ def test_a_folder_that_tells_nothing_reads_as_empty(tmp_path):
 
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "aptp" / "trainer" / "provenance.py"))
+    monkeypatch.setattr(facts, "__file__", str(tmp_path / "runtime" / "machine" / "facts.py"))
     assert provenance.origin("aptp.train")["commit"] is None

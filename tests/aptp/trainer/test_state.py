@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -49,7 +51,7 @@ def test_a_disk_that_fills_up_keeps_the_old_state(tmp_path, monkeypatch):
     def full(number):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="No space left"):
         state.save(tmp_path, 2, {}, TENSORS)
     assert [path.name for path in tmp_path.iterdir()] == [state.NAME]

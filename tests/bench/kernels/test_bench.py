@@ -9,7 +9,6 @@ import pytest
 import torch
 from triton.errors import TritonError
 
-from bench import report
 from bench.kernels import __main__ as bench
 from bench.kernels import attention, contenders, crossover, floor
 from bench.kernels.attention import Case
@@ -190,7 +189,6 @@ def test_what_was_measured_is_kept_when_the_next_fails(
 
     monkeypatch.setattr(crossover, "measure", one_then_none)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(report, "_cuda", dict)
     monkeypatch.setattr(sys, "argv", ["bench.kernels", "--parts", "crossover", "--out", str(tmp_path)])
     with pytest.raises(KeyboardInterrupt):
         bench.main()

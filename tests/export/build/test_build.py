@@ -12,8 +12,6 @@ import pytest
 from aptp.checkpoint.reader import Checkpoint
 from aptp.space.profile_file import write
 from export.build import __main__ as build
-from export.build import publish
-from export.build.lock import locked
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
 from runtime.errors import (
@@ -25,6 +23,8 @@ from runtime.errors import (
     TableError,
     UsageError,
 )
+from runtime.files import publish
+from runtime.files.lock import locked
 from runtime.request.params import GenerationParams
 from tests.checkpoints import build_mini, change_weight, command, content, copy_bundle, sign
 from tests.profiles import SETTING, counted
@@ -259,7 +259,7 @@ def test_a_solver_that_is_no_table_is_refused_when_asked_for(checkpoint, bundle)
 
 def test_a_second_build_is_told_who_is_at_work(mini, bundle):
     with (
-        locked(bundle.with_name("bundle.build") / "lock"),
+        locked(bundle.with_name("bundle.build") / "lock", "wait"),
         pytest.raises(LockedError, match=f"locked by pid {os.getpid()}"),
     ):
         build.main(command(mini, bundle))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import cycle, repeat
 
-from export.profile.timing import BURST, MOST_SAMPLES, WINDOWS, Patience, in_turns, pace
+from export.profile.timing import BURST, MOST_SAMPLES, Patience, in_turns, pace
+from runtime.timing.turns import MOST_WINDOWS as WINDOWS
 
 
 class Clock:

@@ -108,7 +108,7 @@ def test_a_full_disk(
     ):
         Cache(tmp_path).serving_graph(bundle, model)
     assert snapshot(tmp_path) == {}
-    assert list(tmp_path.rglob("*.partial")) == []
+    assert list(tmp_path.rglob(".*.tmp")) == []
 
 
 def test_a_file_size_limit(bundle: Bundle, model: Model, tmp_path: Path) -> None:
@@ -130,10 +130,10 @@ def test_a_cache_that_is_a_file(bundle: Bundle, model: Model, tmp_path: Path) ->
 
 def test_what_a_killed_process_left_is_cleared(bundle: Bundle, model: Model, tmp_path: Path) -> None:
     graph = Cache(tmp_path).serving_graph(bundle, model)
-    graph.parent.rename(graph.parent.with_suffix(".partial"))
-    (graph.parent.with_suffix(".partial") / "serve.onnx.data").write_bytes(b"half")
+    graph.parent.rename(graph.parent.with_name(f".{graph.parent.name}.tmp"))
+    (graph.parent.with_name(f".{graph.parent.name}.tmp") / "serve.onnx.data").write_bytes(b"half")
     Cache(tmp_path).serving_graph(bundle, model)
-    assert list(tmp_path.rglob("*.partial")) == []
+    assert list(tmp_path.rglob(".*.tmp")) == []
 
 
 def test_a_finished_cache_may_be_read_only(
@@ -144,7 +144,7 @@ def test_a_finished_cache_may_be_read_only(
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EROFS, "read-only")
 
-    monkeypatch.setattr(module, "_locked", refuse)
+    monkeypatch.setattr(module, "locked", refuse)
     assert Cache(tmp_path).serving_graph(bundle, model) == graph
 
 
@@ -165,7 +165,7 @@ def test_two_processes_at_once(bundle: Bundle, tmp_path: Path) -> None:
     assert [child.exitcode for child in children] == [0, 0]
     record = json.loads(next(tmp_path.rglob("record.json")).read_bytes())
     assert set(record) == {"serve.onnx", "serve.onnx.data"}
-    assert list(tmp_path.rglob("*.partial")) == []
+    assert list(tmp_path.rglob(".*.tmp")) == []
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "a/" * 2500])
