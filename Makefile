@@ -80,7 +80,7 @@ $(CPP_BUILDS): build/%/built: $(VENV)/dev.ready
 sd21: $(VENV)/dev.ready
 	test -f sd21/checkpoint/aptp.json || $(RUN) -m aptp.new --preset sd21 --size 512x512 --out sd21/checkpoint
 	$(RUN) -m export.build --checkpoint sd21/checkpoint --codes all,dense --out sd21/bundle
-	$(RUN) -m runtime.bench --bundle sd21/bundle --engine all --levels opening,step --rounds 6 --out sd21/bench --overwrite
+	$(RUN) -m runtime.bench --bundle sd21/bundle --engines all --levels opening,step --rounds 6 --out sd21/bench --overwrite
 	$(RUN) -m bench.account --bundle sd21/bundle --codes dense,0
 
 # The default from nothing but the renderer, below runs/: seven hours on two cores. TRAIN is passed on to every

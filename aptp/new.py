@@ -6,9 +6,9 @@ Owns the command line alone; torch is imported once the arguments parse.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +17,7 @@ from aptp.presets import DEFAULT_BUDGETS, PRESETS
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import stages
 from runtime.cli.terminal import quieten
+from runtime.cli.values import size
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--budgets", default=",".join(map(str, DEFAULT_BUDGETS)), help="shares of the dense MACs"
     )
-    parser.add_argument("--size", metavar="HxW", help="pixels the budgets hold at (the pipeline's own)")
+    parser.add_argument("--size", type=size, metavar="WxH", help="that budgets hold at (the pipeline's own)")
     parser.add_argument("--seed", type=int, default=0, help="draws codes, router and random weights")
     parser.add_argument("--dtype", help="stored weights: float16 (presets) or as they are (folders)")
     parser.add_argument("--align", type=int, default=1, help="round kept channels up to multiples of this")
@@ -43,20 +44,17 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _numbers(text: str, kind: Callable[[str], Any], separator: str, what: str) -> list[Any]:
+def _numbers(text: str) -> list[float]:
     try:
-        return [kind(item) for item in text.split(separator)]
+        return [float(item) for item in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"{what} '{text}' is not a list of numbers separated by '{separator}'") from error
+        raise UsageError(f"--budgets '{text}' is not a list of numbers separated by ','") from error
 
 
 def main() -> int:
     arguments = _arguments()
     console = Console(stderr=True)
-    size = _numbers(arguments.size, int, "x", "--size") if arguments.size else None
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise UsageError(f"--size '{arguments.size}' is not HxW in pixels, such as 512x512")
-    budgets = _numbers(arguments.budgets, float, ",", "--budgets")
+    budgets = _numbers(arguments.budgets)
     with console.status("starting") as status:
         quieten()
         from aptp.create import create
@@ -66,7 +64,7 @@ def main() -> int:
             preset=arguments.preset,
             source=arguments.source,
             budgets=budgets,
-            size=None if size is None else (size[0], size[1]),
+            size=arguments.size and (arguments.size.height, arguments.size.width),
             seed=arguments.seed,
             dtype=arguments.dtype,
             align=arguments.align,

@@ -99,7 +99,7 @@ def main() -> None:
     parser = Parser(prog="python -m bench.scheduling", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=Path("bundle"))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--prompts", type=int, default=128)
+    parser.add_argument("--num-prompts", dest="prompts", type=int, default=128)
     parser.add_argument("--guidance", type=float, default=2.0)
     options = parser.parse_args()
     prompts = [sample.caption for sample in unseen(options.prompts)]

@@ -1,6 +1,6 @@
 """How fast the default trains: steps per second, the share of time spent waiting for data, and the floor.
 
-    python -m bench.training [--steps 20]
+    python -m bench.training [--train-steps 20]
 
 Each learner runs its usual batch under bf16 autocast, as the commands do. The floor of a step is its
 floating-point operations (torch's counter, forward and backward) over this machine's measured rate for a
@@ -99,7 +99,7 @@ def operations(learner: Learner, batch: int) -> int:
 
 def main() -> None:
     parser = Parser(prog="python -m bench.training", description=__doc__)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--train-steps", dest="steps", type=int, default=20)
     steps = parser.parse_args().steps
     peak, rows, samples = rate(), [], {}
     with tempfile.TemporaryDirectory() as scratch:

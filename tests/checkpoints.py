@@ -83,7 +83,7 @@ def build_mini(factory: pytest.TempPathFactory, codes: str = "all") -> Path:
 
 def command(checkpoint: Path, out: Path, *more: str, codes: str = "all") -> list[str]:
     """The arguments of `export.build` for its quickest build."""
-    words = ["--codes", codes, "--checkpoint", str(checkpoint), "--out", str(out), "--engine", "onnx"]
+    words = ["--codes", codes, "--checkpoint", str(checkpoint), "--out", str(out), "--engines", "onnx"]
     return [*words, "--solvers", "ddim", "--cache", str(out.parent / "cache"), *more]
 
 

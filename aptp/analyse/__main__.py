@@ -65,8 +65,8 @@ def main() -> int:
         except ModuleNotFoundError as error:
             raise Refused(f"{error.name} is not installed; install aptp[eval] to analyse") from error
         from aptp.checkpoint.reader import Checkpoint
-        from aptp.data.prompt_file import read_prompts
         from aptp.evaluate.sampling import SamplingOptions
+        from runtime.cli.prompts import read_prompts
 
     checkpoint = Checkpoint.open(arguments.checkpoint)
     others = {path.stem: read_prompts(path) for path in arguments.prompts}

@@ -36,7 +36,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report goes")
     parser.add_argument(
-        "--experts", default="dense,mixed", help="who draws: dense, mixed, 0, 1, …; as ceilings vae, render"
+        "--codes", default="dense,mixed", help="who draws: dense, mixed, 0, 1, …; as ceilings vae, render"
     )
     add_data(parser)
     parser.add_argument(
@@ -81,7 +81,7 @@ def _report(arguments: argparse.Namespace, console: Console) -> str:
         arguments.guidance = checkpoint.record.guidance
     settings = SamplingOptions(arguments.steps, arguments.guidance, arguments.seed, arguments.batch)
     subjects = Subjects(checkpoint, settings)
-    names = subjects.chosen(arguments.experts)
+    names = subjects.chosen(arguments.codes)
     return (_evaluate if arguments.data == "scenes" else _survey)(arguments, subjects, names, console)
 
 

@@ -53,7 +53,7 @@ class Subjects:
         for name in chosen:
             if name not in self.names:
                 known = ", ".join(self.names)
-                raise UsageError(f"--experts: no '{name}'{nearest(name, self.names)}; there is {known}")
+                raise UsageError(f"--codes: no '{name}'{nearest(name, self.names)}; there is {known}")
         return chosen
 
     @cached_property

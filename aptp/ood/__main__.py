@@ -30,7 +30,13 @@ def _arguments() -> argparse.Namespace:
     )
     add_data(parser)
     parser.add_argument("--share", type=float, metavar="P", help="of familiar prompts that may be sent away")
-    parser.add_argument("--prompts", type=int, metavar="N", help="captions to learn from, and to measure on")
+    parser.add_argument(
+        "--num-prompts",
+        dest="prompts",
+        type=int,
+        metavar="N",
+        help="captions to learn from, and to measure on",
+    )
     parser.add_argument("--clusters", type=int, metavar="M", help="Gaussians that describe them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -54,10 +60,10 @@ def main() -> int:
         from aptp.checkpoint.record import OutOfDistributionRule
         from aptp.checkpoint.writer import write_guarded
         from aptp.data.named import open_source
-        from aptp.data.prompt_file import read_prompts
         from aptp.ood.prompts import Reader
         from aptp.ood.threshold import distances, measure
         from aptp.trainer.provenance import origin
+        from runtime.cli.prompts import read_prompts
 
     check_target(arguments.out)
     checkpoint = Checkpoint.open(arguments.checkpoint)

@@ -12,7 +12,7 @@ from rich.table import Table
 from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import open_console, quieten
-from runtime.errors import UsageError
+from runtime.cli.values import size
 
 if TYPE_CHECKING:
     from aptp.train.router_fit import Usage
@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
     parser.add_argument("--preset", default="tiny", help="the method: tiny (ours) or paper (as published)")
-    parser.add_argument("--codes", metavar="K", help="how many codes")
+    parser.add_argument("--num-codes", dest="codes", metavar="K", help="how many codes")
     parser.add_argument("--budget", metavar="P", help="mean share of the dense cost")
     parser.add_argument(
         "--cost", type=Path, metavar="FILE", help="a profile, to count seconds of a machine instead of MACs"
@@ -38,7 +38,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--set", dest="changes", action="append", default=[], metavar="NAME=VALUE", help="of the method"
     )
-    parser.add_argument("--size", metavar="HxW", help="pixels the budget holds at (the pipeline's own)")
+    parser.add_argument(
+        "--size", type=size, metavar="WxH", help="that the budget holds at (the pipeline's own)"
+    )
     parser.add_argument(
         "--guidance", type=float, default=GUIDANCE, metavar="G", help="that images are drawn with by default"
     )
@@ -58,18 +60,6 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    try:
-        height, width = (int(side) for side in text.split("x"))
-    except ValueError as error:
-        raise UsageError(f"--size '{text}' is not HxW in pixels, such as 512x512") from error
-    if min(height, width) < 1:
-        raise UsageError(f"--size '{text}': both sides must be at least 1 pixel")
-    return height, width
-
-
 def main() -> int:
     arguments = _arguments()
     terminal = open_console()
@@ -85,7 +75,7 @@ def main() -> int:
         arguments.data,
         method(arguments.preset, arguments.changes),
         recipe_of(arguments, RECIPES[arguments.preset]),
-        _size(arguments.size),
+        arguments.size and (arguments.size.height, arguments.size.width),
         arguments.guidance,
         arguments.cost,
         arguments.prompt_encoder,

@@ -162,7 +162,7 @@ class Training:
         if left:
             raise UsageError(
                 f"a batch of {self.recipe.batch} cannot be shared by {distributed.count()} processes: "
-                "give --batch a multiple of their number"
+                "give --train-batch a multiple of their number"
             )
         return range(distributed.rank() * each, (distributed.rank() + 1) * each)
 
@@ -181,7 +181,7 @@ class Training:
             raise TrainingError(
                 f"the loss is {figures['loss']} at step {self.done} ({figures}). The last resume state in "
                 f"{self._folder} is from before; lower the learning rate ({self.recipe.rate:g}) or the "
-                "precision's risk (--precision no), in a new --out"
+                "precision's risk (--mixed-precision no), in a new --out"
             )
         self._accelerator.backward(terms["loss"])
         norm = self._accelerator.clip_grad_norm_(self._parameters.values(), self.recipe.clip)

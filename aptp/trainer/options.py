@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     recipe = parser.add_argument_group("what is learned")
-    recipe.add_argument("--steps", type=int, help="of the whole run")
-    recipe.add_argument("--batch", type=int, help="samples per step")
+    recipe.add_argument("--train-steps", dest="steps", type=int, help="of the whole run")
+    recipe.add_argument("--train-batch", dest="batch", type=int, help="samples per step")
     recipe.add_argument("--rate", type=float, help="learning rate")
     recipe.add_argument("--seed", type=int, default=0)
     group = parser.add_argument_group("how it is run")
     group.add_argument("--run", type=Path, metavar="DIR", help="resume state and record (<out>.run)")
     group.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
     group.add_argument("--workers", type=int, default=0, help="processes that load data ahead")
-    group.add_argument("--precision", default="bf16", choices=("bf16", "no"), help="of autocast")
+    group.add_argument(
+        "--mixed-precision", dest="precision", default="bf16", choices=("bf16", "no"), help="of autocast"
+    )
     group.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="resume states")
     group.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
     group.add_argument("--plot", action="store_true", help="draw curves.png beside the record")

@@ -25,7 +25,7 @@ std::string joined(const std::vector<std::string>& names) {
 }
 
 std::string remedy(const std::string& kind) {
-    return "build it on this machine with `python -m export.build --codes all --engine " + kind + "`";
+    return "build it on this machine with `python -m export.build --codes all --engines " + kind + "`";
 }
 
 // Why `engine` cannot serve the bundle here, or nothing if it can.

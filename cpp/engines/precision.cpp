@@ -42,7 +42,7 @@ void check_precision(const std::optional<std::string>& asked, const std::string&
         if (!has_earned(expert, {engine, *asked, processor})) {
             refuse("expert '" + name + "' has not earned it on engine '" + engine + "' and this class of processor (" +
                    processor + "); earn it by building the bundle again here, python -m export.build --codes all " +
-                   "--engine openvino, or use float32");
+                   "--engines openvino, or use float32");
         }
     }
 }

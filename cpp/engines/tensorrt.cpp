@@ -149,7 +149,7 @@ public:
         if (plan_ == nullptr) {
             throw Failure(Status::engine, path_ + ": does not open (" + log_.last() +
                                               "); build it on this machine with `python -m export.build --codes all "
-                                              "--engine tensorrt`");
+                                              "--engines tensorrt`");
         }
         size_ = plan_->getDeviceMemorySizeV2();
         scratch_ = std::make_unique<cuda::DeviceMemory>(static_cast<std::size_t>(size_));

@@ -19,11 +19,11 @@ from rich.text import Text
 from export.build import layout, workers
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import quieten
+from runtime.cli.values import memory
 from runtime.errors import Refused, UsageError, unusable
 from runtime.machine import processor
 from runtime.machine.memory import half_of_memory
 
-GIB = 1 << 30
 # Wide enough for both tables where there is no terminal to measure.
 PLAIN_WIDTH = 140
 
@@ -37,7 +37,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("bundle"), metavar="DIR", help="the bundle")
     parser.add_argument(
-        "--engine",
+        "--engines",
+        dest="engine",
         default="auto",
         metavar="A,B",
         help="besides the graphs (onnx): openvino, aoti, tensorrt, supernet; auto: openvino where it is",
@@ -47,7 +48,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--jobs", type=int, default=processor.threads(), metavar="N", help="processes at once"
     )
-    parser.add_argument("--memory", type=float, metavar="GIB", help="for all processes; default: 12, or half")
+    parser.add_argument(
+        "--memory", type=memory, metavar="8GiB", help="for all processes; default: 12GiB, or half of all"
+    )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where derived files go")
     parser.add_argument(
         "--cost", type=Path, metavar="FILE", help="a profile: the report says which widths to align or pad"
@@ -103,9 +106,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: give at least 1")
     if options.memory is None:
-        options.memory = min(12.0, half_of_memory() / GIB)
-    if not 0 < options.memory < float("inf"):
-        raise UsageError(f"--memory {options.memory}: give a number of GiB above 0")
+        options.memory = min(12 << 30, half_of_memory())
     options.out = layout.place(options.out)
 
 

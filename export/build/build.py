@@ -44,7 +44,6 @@ from runtime.files.lock import locked
 from runtime.machine import processor
 
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router", PROMPT_ENCODER)
-GIB = 1 << 30
 
 
 @dataclass
@@ -81,7 +80,7 @@ class Construction:
             cache=options.cache,
             jobs=options.jobs,
             threads=max(1, processor.threads() // options.jobs),
-            memory=int(options.memory * GIB),
+            memory=options.memory,
         )
         # Refused here, before anything is built, where the profile is of another UNet.
         forecasts = width_advice.forecasts(read(options.cost), checkpoint, spec.codes) if options.cost else {}

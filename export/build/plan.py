@@ -136,11 +136,11 @@ def parse_engines(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in ENGINES:
             raise UsageError(
-                f"--engine: unknown engine {name!r}{nearest(name, ('auto', *ENGINES))}; "
+                f"--engines: unknown engine {name!r}{nearest(name, ('auto', *ENGINES))}; "
                 f"known: {', '.join(('auto', *ENGINES))}"
             )
     if OPENVINO in names and (reason := openvino.missing()):
-        raise Refused(f"--engine {OPENVINO}: {reason}; use onnx or auto")
+        raise Refused(f"--engines {OPENVINO}: {reason}; use onnx or auto")
     return tuple(name for name in names if name != GRAPHS)
 
 

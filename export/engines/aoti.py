@@ -78,7 +78,7 @@ def write_package(
 def _require_compiler(kind: str) -> None:
     names = (os.environ.get("CXX"), "g++", "clang++")
     if not any(name and shutil.which(name) for name in names):
-        raise Refused(f"--engine {kind}: no C++ compiler is here; install g++, or name one in CXX")
+        raise Refused(f"--engines {kind}: no C++ compiler is here; install g++, or name one in CXX")
 
 
 @contextmanager

@@ -30,12 +30,12 @@ def wanted(kind: str, size: tuple[int, int], precision: str | None) -> dict[str,
     bfloat16 where the machine computes in it, else float32. Raises UsageError, Refused.
     """
     if kind == "tensorrt" and (reason := nvidia.missing()):
-        raise Refused(f"--engine tensorrt: {reason}; plans are built on the GPU that runs them")
+        raise Refused(f"--engines tensorrt: {reason}; plans are built on the GPU that runs them")
     facts = target.facts("cuda" if nvidia.device() else "cpu")
     names = [*_TARGET, *_VERSIONS[kind]]
     for name in names:
         if name not in facts:
-            raise Refused(f"--engine {kind}: needs {name}, which is not installed here")
+            raise Refused(f"--engines {kind}: needs {name}, which is not installed here")
     if precision is not None and precision not in _OFFERED[kind]:
         raise UsageError(
             f"--precision: {kind} has no {precision!r}{nearest(precision, _OFFERED[kind])}; "

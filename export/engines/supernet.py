@@ -34,8 +34,8 @@ def check_slices(checkpoint: Checkpoint, names: Sequence[str]) -> None:
         slices = sliced_state(dense, checkpoint.architecture(name))
         if not all(torch.equal(expert[key], tensor) for key, tensor in slices.items()):
             raise Refused(
-                f"--engine supernet: expert {name} of {checkpoint.path} has weights of its own, as "
-                "aptp.finetune makes them, and a supernet is the dense UNet's; use --engine aoti"
+                f"--engines supernet: expert {name} of {checkpoint.path} has weights of its own, as "
+                "aptp.finetune makes them, and a supernet is the dense UNet's; use --engines aoti"
             )
 
 

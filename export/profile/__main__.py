@@ -15,6 +15,7 @@ from rich.console import Console
 
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import quieten
+from runtime.cli.values import size
 from runtime.errors import Refused, UsageError
 from runtime.machine import processor
 
@@ -39,7 +40,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="float32 or bfloat16",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the profile")
-    parser.add_argument("--size", metavar="HxW", help="pixels of an image (the checkpoint's own)")
+    parser.add_argument("--size", type=size, metavar="WxH", help="pixels of an image (the checkpoint's own)")
     parser.add_argument("--rows", type=int, metavar="N", help="of one call; default: those of one image")
     parser.add_argument(
         "--widths", type=int, default=4, metavar="N", help="steps in which widths are varied (4: quarters)"
@@ -101,12 +102,7 @@ def _check(options: argparse.Namespace) -> tuple[int, int] | None:
         raise UsageError(f"--out {options.out}: there is no folder {options.out.parent}; make it first")
     if options.out.is_dir():
         raise UsageError(f"--out {options.out}: is a folder; name a file, such as {options.out}/profile.json")
-    if options.size is None:
-        return None
-    sides = options.size.split("x")
-    if len(sides) != 2 or not all(side.isascii() and side.isdecimal() and int(side) for side in sides):
-        raise UsageError(f"--size {options.size!r} is not HxW in pixels, such as 512x512")
-    return int(sides[0]), int(sides[1])
+    return options.size and (options.size.height, options.size.width)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 import hashlib
 import math
-import re
 import shlex
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from argparse import _ArgumentGroup as Group  # argparse has no public name for it
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +25,9 @@ from runtime.bench.spec import (
 )
 from runtime.bundle.manifest import MANIFEST
 from runtime.bundle.reader import Bundle
-from runtime.cli.numbers import check_limit
 from runtime.cli.parser import Parser
 from runtime.cli.prompts import read_prompts
-from runtime.cli.size import Size, read_size
+from runtime.cli.values import check_limit, memory, size, whole
 from runtime.diffusion.schedule import Solver
 from runtime.errors import UsageError
 from runtime.request.params import GenerationParams
@@ -75,14 +73,16 @@ def _parser() -> Parser:
 
 def _add_subjects(group: Group) -> None:
     group.add_argument("--bundle", default="bundle", metavar="DIR", help="the bundle (default: ./bundle)")
-    group.add_argument("--engine", default="auto", metavar="A,B", help=f"of {', '.join(ENGINES)}, or all")
+    group.add_argument(
+        "--engines", dest="engine", default="auto", metavar="A,B", help=f"of {', '.join(ENGINES)}, or all"
+    )
     group.add_argument("--codes", default="all", metavar="K,dense", help="first the one to compare with")
     group.add_argument("--levels", metavar="A,B", help=f"of {', '.join(LEVELS)} (default: all)")
     group.add_argument("--rows", metavar="1,2,4", help="rows of a UNet call; a guided image takes two")
     group.add_argument("--prompts", metavar="FILE", help="also the mixture: prompts, one a line")
-    group.add_argument("--images", type=_integer, metavar="N", help="the first N prompts (default: all)")
-    group.add_argument("--running", type=_integer, default=8, metavar="N", help="under way (default: 8)")
-    group.add_argument("--passes", type=_integer, default=3, metavar="N", help="of the mixture (default: 3)")
+    group.add_argument("--images", type=whole, metavar="N", help="the first N prompts (default: all)")
+    group.add_argument("--running", type=whole, default=8, metavar="N", help="under way (default: 8)")
+    group.add_argument("--passes", type=whole, default=3, metavar="N", help="of the mixture (default: 3)")
     group.add_argument("--rates", metavar="A,B", help="also prompts that arrive so often, images a second")
     group.add_argument("--rate-seconds", type=float, default=30.0, help="at each rate (default: 30)")
 
@@ -99,16 +99,16 @@ def _add_peers(group: Group) -> None:
 
 
 def _add_effort(group: Group) -> None:
-    group.add_argument("--rounds", type=_integer, default=10, help="samples of each (default: 10)")
+    group.add_argument("--rounds", type=whole, default=10, help="samples of each (default: 10)")
     group.add_argument("--seconds", type=float, default=1.0, help="of samples, at least (default: 1)")
     group.add_argument("--minutes", type=float, help="stop then, and keep what was measured")
-    group.add_argument("--steps", type=_integer, help="of loops and images (default: the bundle's)")
+    group.add_argument("--steps", type=whole, help="of loops and images (default: the bundle's)")
     group.add_argument("--guidance", type=float, help="default: the bundle's")
-    group.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the bundle's)")
+    group.add_argument("--size", type=size, metavar="WxH", help="pixels (default: the bundle's)")
     group.add_argument("--solver", help="default: the bundle's")
-    group.add_argument("--batch", type=_integer, help="images that may share a call")
-    group.add_argument("--threads", type=_integer, help="of one call (default: the engine's choice)")
-    group.add_argument("--memory", type=_integer, metavar="BYTES", help="for engines (default: half of all)")
+    group.add_argument("--batch", type=whole, help="images that may share a call")
+    group.add_argument("--threads", type=whole, help="of one call (default: the engine's choice)")
+    group.add_argument("--memory", type=memory, metavar="8GiB", help="for engines (default: half of all)")
     group.add_argument("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
 
 
@@ -210,16 +210,3 @@ def _about(spec: BenchSpec, bundle: Bundle, arguments: Sequence[str]) -> dict[st
         "seconds": spec.effort.seconds,
         **spec.params.recorded(),
     }
-
-
-def _integer(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,30}", text):
-        raise ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(text)
-
-
-def _size(text: str) -> Size:
-    try:
-        return read_size(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r}: {error}") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtime.api.pipeline import Pipeline
 from runtime.bundle.schema import DENSE, Manifest
-from runtime.cli.numbers import check_limit
+from runtime.cli.values import check_limit
 from runtime.engines import choice, precision
 from runtime.errors import UsageError, nearest
 from runtime.request.params import ResolvedParams
@@ -100,7 +100,7 @@ def choose_engines(text: str, manifest: Manifest) -> tuple[str, ...]:
     """
     if text == "all":
         return tuple(name for name in ENGINES if name != "auto" and choice.missing(name, manifest) is None)
-    return tuple(dict.fromkeys(choice.choose(name, manifest) for name in _words(text, "--engine")))
+    return tuple(dict.fromkeys(choice.choose(name, manifest) for name in _words(text, "--engines")))
 
 
 def absent_engines(text: str, manifest: Manifest) -> dict[str, str]:

@@ -73,4 +73,4 @@ def provider_beside(engine: str) -> str:
 
 
 def _remedy(kind: str) -> str:
-    return f"build it on this machine with `python -m export.build --codes all --engine {kind}`"
+    return f"build it on this machine with `python -m export.build --codes all --engines {kind}`"

@@ -16,7 +16,7 @@ FLOAT32 = "float32"
 PRECISIONS = (FLOAT32, "bfloat16")  # that can be asked for by name
 log = logging.getLogger("runtime")
 
-REMEDY = "python -m export.build --codes all --engine openvino"
+REMEDY = "python -m export.build --codes all --engines openvino"
 
 
 def check(asked: str | None, engine: str, manifest: Manifest) -> None:

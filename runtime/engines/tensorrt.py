@@ -60,7 +60,7 @@ def open_plan(path: Path, entry: Compiled, threads: int | None = None) -> "Tenso
     if plan is None:
         raise EngineFailure(
             f"{path}: does not open ({log.last()}); build it on this machine with "
-            "`python -m export.build --codes all --engine tensorrt`"
+            "`python -m export.build --codes all --engines tensorrt`"
         )
     return TensorRtEngine(plan, runtime, gpu(), path, log)
 

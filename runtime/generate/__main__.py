@@ -10,7 +10,7 @@ from typing import Literal
 from runtime.api.pipeline import Pipeline
 from runtime.cli.parser import Parser, run
 from runtime.cli.prompts import read_prompts
-from runtime.cli.size import Size, read_size
+from runtime.cli.values import size
 from runtime.engines.choice import ENGINES
 from runtime.engines.precision import PRECISIONS
 from runtime.errors import RuntimeFailure, UsageError
@@ -59,7 +59,7 @@ def _parser() -> Parser:
     parser.add_argument("--seed", type=_integer, default=0, help="image i has seed SEED + i (default: 0)")
     parser.add_argument("--steps", type=_integer, help="default: the bundle's")
     parser.add_argument("--guidance", type=_number, help="1 switches it off (default: the bundle's)")
-    parser.add_argument("--size", type=_size, metavar="WxH", help="pixels (default: the bundle's)")
+    parser.add_argument("--size", type=size, metavar="WxH", help="pixels (default: the bundle's)")
     parser.add_argument("--solver", help="default: the bundle's")
     parser.add_argument("--code", type=_code, metavar="K|dense", help="override the router")
     parser.add_argument("--negative-prompt", default="", metavar="TEXT", help="what to steer away from")
@@ -88,13 +88,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not a number") from None
-
-
-def _size(text: str) -> Size:
-    try:
-        return read_size(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r}: {error}") from error
 
 
 def _code(text: str) -> int | Literal["dense"]:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.bundle.reader import Bundle
-from runtime.cli.numbers import check_limit
+from runtime.cli.values import check_limit
 from runtime.diffusion.schedule import Solver, SolverSteps
 from runtime.engines import precision as precisions
 from runtime.engines.choice import choose, provider_beside

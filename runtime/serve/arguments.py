@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime.cli.numbers import check_limit
 from runtime.cli.parser import Parser
+from runtime.cli.values import check_limit, memory, whole
 from runtime.engines.choice import ENGINES
 from runtime.engines.precision import PRECISIONS
 from runtime.errors import UsageError
@@ -73,12 +73,12 @@ def _parser() -> Parser:
     add("--port", type=_port, default=8000, help="0 takes a free one, and logs it (default: 8000)")
     add("--engine", choices=ENGINES, default="auto", help="what runs the UNet (default: auto)")
     add("--precision", choices=PRECISIONS, help="what it computes in (default: the least it has earned here)")
-    add("--batch", type=_integer, metavar="N", help="requests that may share a UNet call")
-    add("--memory", type=_integer, metavar="BYTES", help="what engines may hold (default: half of all)")
-    add("--threads", type=_integer, metavar="N", help="of one call (default: the engine's choice)")
+    add("--batch", type=whole, metavar="N", help="requests that may share a UNet call")
+    add("--memory", type=memory, metavar="8GiB", help="what engines may hold (default: half of all)")
+    add("--threads", type=whole, metavar="N", help="of one call (default: the engine's choice)")
     add("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
-    add("--max-running", type=_integer, metavar="N", help="requests that are worked on at a time")
-    add("--max-queued", type=_integer, metavar="N", help="requests that may wait; 429 for more")
+    add("--max-running", type=whole, metavar="N", help="requests that are worked on at a time")
+    add("--max-queued", type=whole, metavar="N", help="requests that may wait; 429 for more")
     add("--deadline", type=_seconds, metavar="S", help="for requests that name none (default: none)")
     add(
         "--drain",
@@ -94,14 +94,8 @@ def _parser() -> Parser:
     return parser
 
 
-def _integer(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise ArgumentTypeError(f"{text!r} is not an integer from 0")
-    return int(text)
-
-
 def _port(text: str) -> int:
-    if _integer(text) > 65_535:
+    if whole(text) > 65_535:
         raise ArgumentTypeError(f"{text!r} is no port; give one from 0 to 65535")
     return int(text)
 

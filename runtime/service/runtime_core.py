@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from runtime.cli.numbers import check_limit
+from runtime.cli.values import check_limit
 from runtime.errors import RuntimeFailure
 from runtime.models.models import Models
 from runtime.request.options import RequestOptions

@@ -29,7 +29,16 @@ def checkpoint(tmp_path_factory) -> Path:
 
 def words(command: str, checkpoint: Path, out: Path) -> list[str]:
     source = "--from" if command == "train" else "--checkpoint"
-    run = ["--steps", str(STEPS), "--batch", "8", "--save-every", "0.3", "--precision", "no"]
+    run = [
+        "--train-steps",
+        str(STEPS),
+        "--train-batch",
+        "8",
+        "--save-every",
+        "0.3",
+        "--mixed-precision",
+        "no",
+    ]
     return [sys.executable, "-m", f"aptp.{command}", source, str(checkpoint), "--out", str(out), *run]
 
 

@@ -24,7 +24,7 @@ def measured(name: str, codes: str, *arguments: str) -> list[Command]:
     """The commands that make SD 2.1's bundle where it is missing, and measure it into bench/results."""
     make = [] if os.path.exists(f"{CHECKPOINT}/aptp.json") else [SD21]
     engines = "onnx,aoti" + (",tensorrt" if find_spec("tensorrt") else "")
-    build = ["--checkpoint", CHECKPOINT, "--codes", codes, "--engine", engines, "--out", BUNDLE]
+    build = ["--checkpoint", CHECKPOINT, "--codes", codes, "--engines", engines, "--out", BUNDLE]
     out = ["--out", f"bench/results/gpu-{name}", "--overwrite"]
     bench = ["--bundle", BUNDLE, "--codes", codes, "--minutes", "7.5", *out, *arguments]
     return [*make, module("export.build", *build), module("runtime.bench", *bench)]
@@ -38,14 +38,14 @@ PARTS = {
         module("bench.kernels"),
     ],
     "dense": measured(
-        *("dense", "dense", "--engine", "all", "--levels", "step,opening", "--rows", "1,4,16"),
+        *("dense", "dense", "--engines", "all", "--levels", "step,opening", "--rows", "1,4,16"),
         *("--peers", PEERS, "--checkpoint", CHECKPOINT, "--device", "cuda"),
     ),
     "experts": measured(
-        *("experts", "all,dense", "--engine", "aoti", "--levels", "step,opening", "--rows", "1,4,16"),
+        *("experts", "all,dense", "--engines", "aoti", "--levels", "step,opening", "--rows", "1,4,16"),
     ),
     "mixture": measured(
-        *("mixture", "all,dense", "--engine", "aoti", "--levels", "parts"),
+        *("mixture", "all,dense", "--engines", "aoti", "--levels", "parts"),
         *("--prompts", "docs/prompts.txt", "--batch", "8"),
     ),
 }

@@ -25,7 +25,7 @@ LINE_EVERY = 30.0  # seconds
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="python -m aptp.evaluate.judge", description=DESCRIPTION)
     parser.add_argument("--out", type=Path, metavar="FILE", help="train a judge and write its weights here")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of training, 64 pictures each")
+    parser.add_argument("--train-steps", dest="steps", type=int, default=STEPS, help="of 64 pictures each")
     parser.add_argument("--seed", type=int, default=0, help="of training")
     parser.add_argument("--pictures", type=int, default=2000, help="to measure on, of each kind")
     arguments: argparse.Namespace = parser.parse_args(argv)

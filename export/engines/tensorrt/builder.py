@@ -69,7 +69,7 @@ def _installed(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
-        raise Refused(f"--engine tensorrt: {package} is not installed; install `aptp[tensorrt]`") from error
+        raise Refused(f"--engines tensorrt: {package} is not installed; install `aptp[tensorrt]`") from error
 
 
 def _monitor(trt: Any, report: Callable[[float], None]) -> Any:

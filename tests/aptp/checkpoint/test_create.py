@@ -162,7 +162,7 @@ def test_latents_that_do_not_halve(tmp_path: Path) -> None:
         (("--presett", "tiny", "--out", "x"), 2, "did you mean '--preset'"),
         (("--preset", "tiny", "--out", "x", "y"), 2, "unexpected argument 'y'"),
         (("--preset", "tiny", "--out", "x" * 300), 1, "cannot be used as a folder"),
-        (("--preset", "tiny", "--out", "x", "--size", "64"), 2, "not HxW"),
+        (("--preset", "tiny", "--out", "x", "--size", "64"), 2, "give WIDTHxHEIGHT"),
         (("--preset", "tiny", "--out", "x", "--budgets", "half"), 2, "not a list of numbers"),
         (("--from", "/nowhere", "--out", "x"), 3, "not a diffusers pipeline folder"),
     ],

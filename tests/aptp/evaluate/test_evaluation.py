@@ -21,7 +21,7 @@ SUBJECTS = ("dense", "mixed", "render")
 @pytest.fixture(scope="module")
 def report(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "deep"
-    options = ["--per-tier", "3", "--routed", "40", "--steps", "1", "--experts", "dense,mixed"]
+    options = ["--per-tier", "3", "--routed", "40", "--steps", "1", "--codes", "dense,mixed"]
     assert main(["--checkpoint", str(folder), "--out", str(out), *options]) == 0
     return out
 
@@ -93,7 +93,7 @@ def test_there_are_pictures(report):
         (["--seed", "-1"], "--seed -1"),
         (["--guidance", "nan"], "--guidance nan"),
         (["--guidance", "-1"], "--guidance -1"),
-        (["--experts", "dnse"], "did you mean 'dense'"),
+        (["--codes", "dnse"], "did you mean 'dense'"),
     ],
 )
 def test_bad_options(folder, tmp_path, options, message):

@@ -28,7 +28,7 @@ def words(folder, out, data, *more):
 @pytest.fixture(scope="module")
 def report(folder, data, tmp_path_factory):
     out = tmp_path_factory.mktemp("survey") / "deep"
-    assert main(words(folder, out, data, "--experts", "dense,mixed,render")) == 0
+    assert main(words(folder, out, data, "--codes", "dense,mixed,render")) == 0
     return out
 
 

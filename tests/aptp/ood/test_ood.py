@@ -48,7 +48,7 @@ def call(*words: str) -> int:
 @pytest.fixture(scope="module")
 def guarded(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("guard") / "guarded"
-    words = ["--prompts", "200", "--clusters", "2", "--share", "0.1", "--to", "1"]
+    words = ["--num-prompts", "200", "--clusters", "2", "--share", "0.1", "--to", "1"]
     assert call("--checkpoint", str(mini), "--out", str(out), *words) == 0
     return out
 
@@ -105,7 +105,7 @@ def test_files_that_hold_no_distance(guarded: Path, tmp_path: Path, data: bytes,
     [
         (["--to", "largst"], r"no expert 'largst' \(did you mean 'largest'"),
         (["--to", "2"], "no expert '2'; there is largest, dense, 0, 1"),
-        (["--prompts", "0"], "--prompts 0"),
+        (["--num-prompts", "0"], "--num-prompts 0"),
         (["--against", "nowhere.txt"], "nowhere.txt cannot be read"),
         (["--data", "scene"], "there is no data named 'scene'"),
     ],
@@ -122,7 +122,7 @@ def test_largest_is_the_code_that_costs_most(
     mini: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "others.txt").write_text("Paris\nat night\n")
-    words = ["--prompts", "200", "--share", "0.1", "--against", str(tmp_path / "others.txt")]
+    words = ["--num-prompts", "200", "--share", "0.1", "--against", str(tmp_path / "others.txt")]
     assert call("--checkpoint", str(mini), "--out", str(tmp_path / "out"), *words) == 0
     unfamiliar = Checkpoint.open(tmp_path / "out").record.unfamiliar
     assert unfamiliar is not None
@@ -176,7 +176,7 @@ def test_a_distance_that_differs_is_caught(
 
 def test_a_build_without_the_expert_of_unfamiliar_prompts_says_so(guarded: Path, tmp_path: Path) -> None:
     def notes(codes: str) -> list[str]:
-        words = build_command(guarded, tmp_path / "b", "--memory", "1", codes=codes)
+        words = build_command(guarded, tmp_path / "b", "--memory", "1GiB", codes=codes)
         return Construction.of(build.arguments(words)).notes
 
     assert "add it, as in --codes 0,1" in notes("0")[0]

@@ -12,7 +12,7 @@ from aptp.train import publish, stage
 from aptp.trainer import metrics_log
 from tests.aptp.data.datasets import NOT_A_PICTURE, folder, put
 
-SHORT = "--steps 2 --batch 4 --precision no"
+SHORT = "--train-steps 2 --train-batch 4 --mixed-precision no"
 
 
 @pytest.fixture(autouse=True)

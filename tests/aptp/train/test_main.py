@@ -49,8 +49,8 @@ def test_defaults(
 
 
 def test_changes(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    words = "--preset paper --codes 6 --budget 0.7 --set hard=true --set weights.contrast=5 --size 64x32"
-    assert call(monkeypatch, *words.split(), "--steps", "50", "--seed", "3", "--recompute") == 0
+    words = "--preset paper --num-codes 6 --budget 0.7 --set hard=true --set weights.contrast=5 --size 64x32"
+    assert call(monkeypatch, *words.split(), "--train-steps", "50", "--seed", "3", "--recompute") == 0
     task = asked["task"]
     assert (task.method.codes, task.method.budget, task.method.hard) == (6, 0.7, True)
     assert task.method.weights.contrast == 5
@@ -75,7 +75,7 @@ def test_an_encoder_of_its_own(asked: dict[str, Any], monkeypatch: pytest.Monkey
 def test_a_shorter_run_falls_to_rest_over_the_same_share(
     asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call(monkeypatch, "--steps", "100")
+    call(monkeypatch, "--train-steps", "100")
     assert asked["task"].recipe.decay == 50
 
 
@@ -89,12 +89,12 @@ def test_a_leg_that_ended_first(asked: dict[str, Any], monkeypatch: pytest.Monke
     [
         (["--preset", "papre"], "did you mean 'paper'"),
         (["--set", "hrad=true"], "did you mean 'hard'"),
-        (["--codes", "many"], "codes=many: it must be a int"),
+        (["--num-codes", "many"], "codes=many: it must be a int"),
         (["--budget", "2"], "budget 2.0 is not in"),
-        (["--size", "64"], "--size '64' is not HxW"),
-        (["--size", "0x64"], "at least 1 pixel"),
+        (["--size", "64"], "argument --size: '64': give WIDTHxHEIGHT"),
+        (["--size", "0x64"], "'0x64': give WIDTHxHEIGHT"),
         (["--guidance", "-1"], "guidance -1.0: give a number from 0"),
-        (["--steps", "0"], "steps is 0"),
+        (["--train-steps", "0"], "steps is 0"),
     ],
 )
 def test_mistakes(

@@ -21,6 +21,6 @@ def test_nothing_said_is_the_usual_recipe():
 
 
 def test_a_run_of_another_length_falls_to_rest_over_the_same_share_of_it():
-    changed = recipe("--steps", "300", "--batch", "8", "--rate", "0.01")
+    changed = recipe("--train-steps", "300", "--train-batch", "8", "--rate", "0.01")
     assert (changed.steps, changed.decay, changed.batch, changed.rate) == (300, 150, 8, 0.01)
     assert changed.rate_at(299) < 0.01 * 2 / 150

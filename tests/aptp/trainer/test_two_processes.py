@@ -19,7 +19,7 @@ from tests.checkpoints import MINI, mini_checkpoint
 pytestmark = pytest.mark.timeout(600)  # four starts of a training command each
 
 ROOT = Path(__file__).parents[3]
-PLAIN = ("--precision", "no", "--steps", "4", "--batch", "8")
+PLAIN = ("--mixed-precision", "no", "--train-steps", "4", "--train-batch", "8")
 # What `accelerate launch` is for several GPUs; for processors, that starts one process, or asks for MPI.
 LAUNCH = ("-m", "torch.distributed.run", "--nproc-per-node")
 # Sums are taken in another order, and Adam's first steps divide what is left of a gradient by its size.
@@ -63,7 +63,7 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
 @pytest.mark.parametrize("preset", ["tiny", "paper"])
 def test_stage_1(preset: str, tmp_path: Path) -> None:
     build_pipeline(MINI, 0, torch.float32).save_pretrained(tmp_path / "dense")
-    words = ["aptp.train", "--from", str(tmp_path / "dense"), "--preset", preset, "--codes", "4"]
+    words = ["aptp.train", "--from", str(tmp_path / "dense"), "--preset", preset, "--num-codes", "4"]
     alone, turns = map(Checkpoint.open, in_legs([*words, "--set", "warm_up=2"], tmp_path))
     assert turns.architectures == alone.architectures
     close(alone.router().state_dict(), turns.router().state_dict())
@@ -79,5 +79,13 @@ def test_stage_2(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> No
 
 def test_a_batch_that_cannot_be_shared(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     source = mini_checkpoint(tmp_path_factory)
-    words = ["aptp.finetune", "--checkpoint", str(source), "--out", str(tmp_path / "out"), "--batch", "5"]
+    words = [
+        "aptp.finetune",
+        "--checkpoint",
+        str(source),
+        "--out",
+        str(tmp_path / "out"),
+        "--train-batch",
+        "5",
+    ]
     assert "a batch of 5 cannot be shared by 2 processes" in run(words, 2, code=1)

@@ -202,12 +202,12 @@ def test_unknown_codes_are_usage_errors(mini, tmp_path, codes):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--engine", "tensorr"], "--engine"),
+        (["--engines", "tensorr"], "--engines"),
         (["--solvers", "dimm"], "'ddim'"),
         (["--solvers", ""], "--solvers"),
         (["--jobs", "0"], "--jobs 0"),
-        (["--memory", "-1"], "--memory"),
-        (["--memory", "nan"], "--memory"),
+        (["--memory", "12"], "--memory: '12': give an amount above 0 and its unit"),
+        (["--memory", "0GiB"], "--memory"),
     ],
 )
 def test_options_out_of_range_are_usage_errors(mini, tmp_path, words, said):

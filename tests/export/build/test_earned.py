@@ -104,19 +104,19 @@ def bfloat16(of=HERE):
 
 def test_what_passed_is_in_the_manifest_and_is_not_shown_again(mini, bundle, rung):
     rung.answer((0.011, True), (0.012, True))
-    assert build.main(command(mini, bundle, "--engine", "openvino")) == 0
+    assert build.main(command(mini, bundle, "--engines", "openvino")) == 0
     assert earned(bundle) == {"0": [bfloat16()], "1": [bfloat16()]}
     assert rung.asked == ["bfloat16", "bfloat16"]
     assert measures(bundle)[f"earned/openvino/{HERE}/1"] == {"engine": 0.012, "autocast": 0.01}
     before = bundle.stat().st_ino
     rung.answer()
-    assert build.main(command(mini, bundle, "--engine", "auto")) == 0
+    assert build.main(command(mini, bundle, "--engines", "auto")) == 0
     assert (rung.asked, bundle.stat().st_ino) == ([], before)
 
 
 def test_what_did_not_pass_stays_in_float32_and_the_report_has_both_errors(mini, bundle, rung, capsys):
     rung.answer((0.06, False), (0.012, True))
-    assert build.main(command(mini, bundle, "--engine", "openvino")) == 0
+    assert build.main(command(mini, bundle, "--engines", "openvino")) == 0
     assert earned(bundle) == {"0": [], "1": [bfloat16()]}
     said = f"earned/openvino/{HERE}/0 stays in float32: bfloat16 errs by 6.0e-2, PyTorch's autocast by 1.0e-2"
     assert said in capsys.readouterr().err
@@ -125,7 +125,7 @@ def test_what_did_not_pass_stays_in_float32_and_the_report_has_both_errors(mini,
 
 def test_an_expert_that_is_wrong_even_in_float32_is_not_published_and_named(mini, bundle, rung, capsys):
     rung.answer((0.011, True), ParityError("openvino in float32 = PyTorch", 0.01, 1e-4))
-    assert build.main(command(mini, bundle, "--engine", "openvino")) == 1
+    assert build.main(command(mini, bundle, "--engines", "openvino")) == 1
     assert earned(bundle) == {"0": [bfloat16()]}
     said = capsys.readouterr().err
     assert (
@@ -137,7 +137,7 @@ def test_an_expert_that_is_wrong_even_in_float32_is_not_published_and_named(mini
 def test_float32_is_shown_where_the_processor_has_no_less_and_earns_nothing(mini, bundle, rung, machine):
     machine.reduced, machine.processor = False, "avx2"
     rung.answer((1e-6, False), (1e-6, False))
-    assert build.main(command(mini, bundle, "--engine", "openvino")) == 0
+    assert build.main(command(mini, bundle, "--engines", "openvino")) == 0
     assert earned(bundle) == {"0": [], "1": []}
     assert rung.asked == ["float32", "float32"]
     assert measures(bundle)["earned/openvino/avx2/0"] == {"engine": 1e-6}
@@ -146,18 +146,18 @@ def test_float32_is_shown_where_the_processor_has_no_less_and_earns_nothing(mini
 def test_what_was_earned_elsewhere_is_kept_until_its_expert_changes(checkpoint, bundle, rung, machine):
     machine.processor = ELSEWHERE
     rung.answer((0.011, True), (0.06, False))
-    assert build.main(command(checkpoint, bundle, "--engine", "openvino")) == 0
+    assert build.main(command(checkpoint, bundle, "--engines", "openvino")) == 0
     machine.processor = HERE
     rung.answer((0.011, True), (0.011, True))
-    assert build.main(command(checkpoint, bundle, "--engine", "openvino")) == 0
+    assert build.main(command(checkpoint, bundle, "--engines", "openvino")) == 0
     both = {"0": [bfloat16(), bfloat16(ELSEWHERE)], "1": [bfloat16()]}
     assert earned(bundle) == both
     assert len(measures(bundle)) == 4  # what did not pass is remembered as well
     before = bundle.stat().st_ino
-    assert build.main(command(checkpoint, bundle, "--engine", "onnx")) == 0
+    assert build.main(command(checkpoint, bundle, "--engines", "onnx")) == 0
     assert (earned(bundle), bundle.stat().st_ino) == (both, before)
     change_weight(checkpoint, "experts/0", 0.25)
-    assert build.main(command(checkpoint, bundle, "--engine", "onnx")) == 0
+    assert build.main(command(checkpoint, bundle, "--engines", "onnx")) == 0
     assert earned(bundle) == {"0": [], "1": [bfloat16()]}
 
 
@@ -169,12 +169,12 @@ def planned(capsys, mini, out, *words):
 
 
 def test_graphs_alone_earn_nothing(mini, tmp_path, machine, capsys):
-    assert planned(capsys, mini, tmp_path / "b", "--engine", "onnx") == []
+    assert planned(capsys, mini, tmp_path / "b", "--engines", "onnx") == []
 
 
 @pytest.mark.parametrize("engine", ["auto", "openvino", "onnx,openvino"])
 def test_every_expert_is_shown_where_openvino_is(mini, tmp_path, machine, capsys, engine):
-    names = planned(capsys, mini, tmp_path / "b", "--engine", engine)
+    names = planned(capsys, mini, tmp_path / "b", "--engines", engine)
     assert names == [f"earned/openvino/{HERE}/0", f"earned/openvino/{HERE}/1"]
 
 
@@ -187,20 +187,20 @@ def test_who_names_no_engine_gets_what_is_here(machine):
 
 def test_without_openvino_auto_plans_none_and_who_asks_is_refused(mini, tmp_path, machine, capsys):
     machine.missing = "openvino is not installed"
-    assert planned(capsys, mini, tmp_path / "b", "--engine", "auto") == []
-    with pytest.raises(Refused, match="--engine openvino: openvino is not installed; use onnx or auto"):
-        build.main(command(mini, tmp_path / "b", "--engine", "openvino", "--dry-run"))
+    assert planned(capsys, mini, tmp_path / "b", "--engines", "auto") == []
+    with pytest.raises(Refused, match="--engines openvino: openvino is not installed; use onnx or auto"):
+        build.main(command(mini, tmp_path / "b", "--engines", "openvino", "--dry-run"))
 
 
 def test_a_precision_that_openvino_has_not(mini, tmp_path, machine):
     with pytest.raises(UsageError, match=r"--precision: openvino has no 'float16' \(did you mean 'bfloat16'"):
-        build.main(command(mini, tmp_path / "b", "--engine", "openvino", "--precision", "float16"))
+        build.main(command(mini, tmp_path / "b", "--engines", "openvino", "--precision", "float16"))
 
 
 def test_a_precision_that_the_processor_has_not(mini, tmp_path, machine):
     machine.reduced, machine.processor = False, "avx2"
     with pytest.raises(Refused, match=r"--precision bfloat16: this processor \(avx2\) does not compute"):
-        build.main(command(mini, tmp_path / "b", "--engine", "openvino", "--precision", "bfloat16"))
+        build.main(command(mini, tmp_path / "b", "--engines", "openvino", "--precision", "bfloat16"))
 
 
 def spec_of(mini, out, precision=None):
@@ -242,7 +242,7 @@ def test_nothing_that_was_compiled_of_an_expert_that_failed_is_published(mini, b
 
     monkeypatch.setattr(parts, "_aoti", compiled)
     rung.answer(ParityError("openvino in float32 = PyTorch", 0.1, 1e-4), (0.012, True))
-    assert build.main(command(mini, bundle, "--engine", "openvino,aoti")) == 1
+    assert build.main(command(mini, bundle, "--engines", "openvino,aoti")) == 1
     (expert,) = earned(bundle)
     assert [path.parent.parent.name for path in bundle.rglob("aoti.pt2")] == [expert]
     Bundle.open(bundle).verify()

@@ -38,7 +38,7 @@ def machine(monkeypatch):
 
 
 def test_compiled_parts_come_last_and_need_their_expert(mini, tmp_path, capsys):
-    words = command(mini, tmp_path / "bundle", "--engine", "onnx,aoti", "--dry-run", "--json")
+    words = command(mini, tmp_path / "bundle", "--engines", "onnx,aoti", "--dry-run", "--json")
     assert build.main(words) == 0
     names = [part["part"] for part in json.loads(capsys.readouterr().out)]
     assert [name for name in names if name.startswith("compiled/")] == ["compiled/aoti/0", "compiled/aoti/1"]
@@ -61,12 +61,12 @@ def test_an_unknown_precision():
 
 def test_an_unknown_engine(mini, tmp_path):
     with pytest.raises(UsageError, match=r"--engine: unknown engine 'aot' \(did you mean 'aoti'"):
-        build.main(command(mini, tmp_path / "bundle", "--engine", "aot"))
+        build.main(command(mini, tmp_path / "bundle", "--engines", "aot"))
 
 
 def test_an_engine_whose_compiler_is_not_installed(monkeypatch):
     monkeypatch.setattr(target, "facts", lambda device: {"device": "cpu", "architecture": "x86_64 avx2"})
-    with pytest.raises(Refused, match="--engine aoti: needs torch"):
+    with pytest.raises(Refused, match="--engines aoti: needs torch"):
         entry.wanted("aoti", (16, 16), None)
 
 
@@ -156,7 +156,7 @@ def test_a_key_counts_everything_that_a_compiled_engine_is_made_for(mini, tmp_pa
 def test_a_bundle_with_packages_draws_what_its_graphs_draw(mini, tmp_path, monkeypatch):
     monkeypatch.undo()
     out: Path = tmp_path / "bundle"
-    words = command(mini, out, "--engine", "aoti", "--precision", "float32", codes="0")
+    words = command(mini, out, "--engines", "aoti", "--precision", "float32", codes="0")
     assert build.main(words) == 0
     (compiled,) = Bundle.open(out).manifest.experts["0"].compiled
     assert compiled.file == "experts/0/unet/aoti.pt2"

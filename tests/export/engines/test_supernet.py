@@ -44,7 +44,7 @@ def part_of(spec: plan.BuildSpec) -> plan.Part:
 
 
 def test_it_is_one_part_after_all_experts(mini, tmp_path, capsys):
-    words = ["--engine", "supernet", "--dry-run", "--json"]
+    words = ["--engines", "supernet", "--dry-run", "--json"]
     assert build.main(command(mini, tmp_path / "bundle", *words, codes="all,dense")) == 0
     names = [part["part"] for part in json.loads(capsys.readouterr().out)]
     assert [name for name in names if name.startswith("compiled/")] == ["compiled/supernet"]
@@ -59,8 +59,8 @@ def test_its_key_counts_the_experts_that_it_serves(mini, tmp_path):
 
 def test_experts_with_weights_of_their_own_are_refused_before_anything_is_built(checkpoint, tmp_path):
     change_weight(checkpoint, "experts/1", 0.5)
-    with pytest.raises(Refused, match=r"--engine supernet: expert 1 of .* has weights of its own.*aoti"):
-        build.main(command(checkpoint, tmp_path / "bundle", "--engine", "supernet"))
+    with pytest.raises(Refused, match=r"--engines supernet: expert 1 of .* has weights of its own.*aoti"):
+        build.main(command(checkpoint, tmp_path / "bundle", "--engines", "supernet"))
     assert not (tmp_path / "bundle.build").exists()
 
 
@@ -136,7 +136,7 @@ def test_every_expert_names_the_one_file_under_its_own_code(mini):
 def test_a_compiled_supernet_draws_what_its_experts_draw(mini, tmp_path, monkeypatch):
     monkeypatch.undo()
     out = tmp_path / "bundle"
-    words = command(mini, out, "--engine", "supernet", "--precision", "float32", codes="all,dense")
+    words = command(mini, out, "--engines", "supernet", "--precision", "float32", codes="all,dense")
     assert build.main(words) == 0
     experts = Bundle.open(out).manifest.experts
     assert {expert.compiled[0].file for expert in experts.values()} == {"supernet/aoti.pt2"}

@@ -22,7 +22,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def asked(bundle: Path, *words: object) -> BenchCommand:
-    return parse(["--bundle", str(bundle), "--engine", "cpu", *map(str, words)])
+    return parse(["--bundle", str(bundle), "--engines", "cpu", *map(str, words)])
 
 
 def test_what_nobody_said_is_the_bundles(bundle_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_peers_are_all_or_some(bundle_path: Path, checkpoint: Path) -> None:
 
 
 def test_all_engines_are_those_that_are_here_and_the_others_have_reasons(bundle_path: Path) -> None:
-    spec = asked(bundle_path, "--engine", "all").spec
+    spec = asked(bundle_path, "--engines", "all").spec
     assert "cpu" in spec.engines
     assert {"auto", *spec.engines, *spec.absent} == set(ENGINES)
     assert "holds none for expert" in spec.absent["aoti"]
@@ -78,8 +78,8 @@ def test_a_peer_has_an_interpreter_of_its_own(bundle_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--engine", "cpuu"], "engine 'cpuu' is not one of .*did you mean 'cpu'"),
-        (["--engine", "cpu,"], "--engine 'cpu,': give names with commas"),
+        (["--engines", "cpuu"], "engine 'cpuu' is not one of .*did you mean 'cpu'"),
+        (["--engines", "cpu,"], "--engines 'cpu,': give names with commas"),
         (["--codes", "7"], "--codes 7: is not one of dense, 0, 1, 2, 3"),
         (["--levels", "stp"], "--levels stp: .*did you mean 'step'"),
         (["--rows", "1,x"], "--rows 1,x: give integers"),

@@ -120,7 +120,7 @@ def test_when_the_minutes_are_over_no_round_begins(spec_of: SpecOf, bundle: Bund
 
 
 def arguments(bundle: Path, cache: Path, out: Path, *words: object) -> list[str]:
-    quick = ["--engine", "cpu", "--threads", "1", "--rounds", "2", "--seconds", "0", "--steps", "2"]
+    quick = ["--engines", "cpu", "--threads", "1", "--rounds", "2", "--seconds", "0", "--steps", "2"]
     return ["--bundle", str(bundle), "--cache", str(cache), "--out", str(out), *quick, *map(str, words)]
 
 

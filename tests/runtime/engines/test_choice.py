@@ -83,7 +83,7 @@ def test_onnxruntime_has_the_provider_and_the_machine_no_gpu(monkeypatch: pytest
 
 
 def test_a_bundle_without_the_compiled_engine(bundle: Bundle) -> None:
-    with pytest.raises(EnvironmentMismatch, match=r"holds none for expert '0'; .*--codes all --engine aoti"):
+    with pytest.raises(EnvironmentMismatch, match=r"holds none for expert '0'; .*--codes all --engines aoti"):
         choose("aoti", bundle.manifest)
 
 

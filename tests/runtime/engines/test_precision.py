@@ -97,7 +97,7 @@ def test_an_expert_that_has_not_earned_it_here(manifest: Manifest, earned: tuple
     assert "expert '2' has not earned it on engine 'openvino' and this class of processor (amx_bf16)" in str(
         caught.value
     )
-    assert "--engine openvino, or use float32" in str(caught.value)
+    assert "--engines openvino, or use float32" in str(caught.value)
     assert precision.of(some.experts["2"], "openvino", None) == "float32"
     assert precision.of(some.experts["1"], "openvino", None) == "bfloat16"
     assert precision.unearned("openvino", some) == ["2"]
@@ -130,7 +130,7 @@ def test_the_log_says_which_experts_compute_in_more_than_they_would_have_to(
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("runtime", logging.WARNING)
     assert "engine 'openvino' computes experts 2, 3 in float32" in record.getMessage()
-    assert record.getMessage().endswith("--engine openvino")
+    assert record.getMessage().endswith("--engines openvino")
 
 
 def test_the_log_says_why_auto_does_without_openvino(

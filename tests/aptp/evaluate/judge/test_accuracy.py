@@ -86,7 +86,7 @@ def test_the_command_measures_and_trains(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "judge.safetensors").exists()
 
 
-@pytest.mark.parametrize("option", ["--steps", "--pictures"])
+@pytest.mark.parametrize("option", ["--train-steps", "--pictures"])
 def test_bad_options(option):
     with pytest.raises(UsageError, match=f"{option} 0: give at least 1"):
         main([option, "0"])

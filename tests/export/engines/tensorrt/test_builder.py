@@ -86,5 +86,5 @@ def test_what_is_not_installed_is_named(monkeypatch, build, name):
     for module in ("tensorrt", "polygraphy.backend.trt"):
         monkeypatch.setitem(sys.modules, module, None if module == name else object())
     package = name.partition(".")[0]
-    with pytest.raises(Refused, match=f"--engine tensorrt: {package} is not installed"):
+    with pytest.raises(Refused, match=f"--engines tensorrt: {package} is not installed"):
         build()

@@ -46,13 +46,13 @@ def test_what_is_wanted_of_this_machine(machine):
 
 def test_a_machine_without_a_gpu(monkeypatch):
     monkeypatch.setattr(nvidia, "device", lambda: None)
-    with pytest.raises(Refused, match="--engine tensorrt: no NVIDIA GPU answers here"):
+    with pytest.raises(Refused, match="--engines tensorrt: no NVIDIA GPU answers here"):
         entry.wanted("tensorrt", (16, 16), None)
 
 
 def test_a_machine_without_tensorrt(machine, monkeypatch):
     monkeypatch.delitem(FACTS, "tensorrt")
-    with pytest.raises(Refused, match="--engine tensorrt: needs tensorrt, which is not installed"):
+    with pytest.raises(Refused, match="--engines tensorrt: needs tensorrt, which is not installed"):
         entry.wanted("tensorrt", (16, 16), None)
 
 

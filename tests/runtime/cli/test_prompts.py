@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aptp.data.prompt_file import read_prompts
+from runtime.cli.prompts import read_prompts
 from runtime.errors import UsageError
 
 
