@@ -4,8 +4,6 @@ The weights come from a geometry preset (random) or from a local diffusers folde
 of the dense UNet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

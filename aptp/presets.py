@@ -1,7 +1,5 @@
 """Pipeline geometries by name, as the configs diffusers and transformers build them from. Data only."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

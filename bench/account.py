@@ -8,8 +8,6 @@ Both are means over all calls, for OpenVINO keeps nothing else, and means add up
 this. Experts take turns. A code promises its share of dense's MACs; rows say how many seconds they lie above.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

@@ -13,8 +13,6 @@ The bound on waiting is the time for as many images as may wait and run, which m
 and once more for as many as run: those that start after it may pass it where they fill a call.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

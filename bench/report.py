@@ -1,7 +1,5 @@
 """What every benchmark writes: its environment, its command, its raw samples, and a table made of them."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping, Sequence

@@ -9,8 +9,6 @@ experts. Encoding and decoding are in all three. *Beside the engines* is what a 
 UNet and decoder, which tells the scheduler's own share where a machine's speed wanders between passes.
 """
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence

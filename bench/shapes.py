@@ -5,8 +5,6 @@
 The runtime pins what it knows; this is the evidence. Each way takes turns with the others, on one row.
 """
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 import time

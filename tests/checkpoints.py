@@ -1,7 +1,5 @@
 """A checkpoint small enough to build in seconds, its bundle, and ways to change it as training would."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

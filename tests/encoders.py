@@ -1,7 +1,5 @@
 """A sentence encoder of MPNet's shape, with random weights and a tokenizer of a few words."""
 
-from __future__ import annotations
-
 import string
 from collections.abc import Sequence
 from pathlib import Path

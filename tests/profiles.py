@@ -1,7 +1,5 @@
 """Made-up profiles: what a machine would say whose times are known in advance."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from aptp.space.architecture import full

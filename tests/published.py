@@ -1,7 +1,5 @@
 """A folder as the method's authors publish theirs, made up for a UNet of any geometry."""
 
-from __future__ import annotations
-
 import json
 import re
 from itertools import groupby

@@ -1,7 +1,5 @@
 """`python -m aptp.analyse`: what a router learned, as a page to read. Owns the command line alone."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

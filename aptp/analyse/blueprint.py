@@ -4,8 +4,6 @@ Kept gates are filled, dropped ones are not; a sublayer that is skipped is an ou
 colours are those of the page around it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

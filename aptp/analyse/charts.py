@@ -4,8 +4,6 @@ Their colours come from the page (``currentColor`` and the CSS variables they ar
 right in the dark, in the light and in print.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What an analysis found, as plain values: what is shown, and what is written beside it as JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

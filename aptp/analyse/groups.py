@@ -1,7 +1,5 @@
 """Prompts grouped by what is known of them: their tier, how much is to be drawn, how long they are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

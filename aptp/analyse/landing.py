@@ -1,7 +1,5 @@
 """Where a set of prompts lands: similarities to every code, codes, margins, distances."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +37,7 @@ class Landing:
         pooled: Tensor,
         router: Router,
         familiarity: MahalanobisDetector,
-    ) -> Landing:
+    ) -> "Landing":
         """Of ``prompts`` whose embeddings are ``pooled`` [N, E]. Pooling one token gives that token."""
         tokens, mask = pooled.unsqueeze(1), torch.ones(len(pooled), 1, dtype=torch.int64)
         with torch.no_grad():

@@ -1,7 +1,5 @@
 """The report as one HTML file that needs nothing else: no script, no request; for dark, light and print."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One analysis: held-out prompts and others through the router, and what that tells of the codes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

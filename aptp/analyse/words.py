@@ -4,8 +4,6 @@ Log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, "
 is the frequency of the word in all prompts, so that words seen a few times do not come first by chance.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

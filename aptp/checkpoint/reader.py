@@ -2,8 +2,6 @@
 weights fit their codes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -56,7 +54,7 @@ class Checkpoint:
         self._files = VerifiedFiles(path, record.files, REMEDY)
 
     @classmethod
-    def open(cls, path: Path | str) -> Checkpoint:
+    def open(cls, path: Path | str) -> "Checkpoint":
         """Reads and checks index, geometry and codes; weights are checked when they are loaded."""
         path = Path(path)
         index = _read_index(path)

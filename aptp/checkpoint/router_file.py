@@ -1,7 +1,5 @@
 """`router.safetensors`: a router's tensors, of the kind that the index names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from safetensors import SafetensorError

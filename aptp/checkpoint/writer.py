@@ -1,7 +1,5 @@
 """Writes a checkpoint folder: a pipeline, codes, a router and the experts, published whole or not at all."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """From the authors' folder to a checkpoint: their codes, their router, their experts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ also lie in the checkpoint's folder or its unet's, the weights beside the vector
 last is taken.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

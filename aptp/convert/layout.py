@@ -6,8 +6,6 @@ of `aptp.space` as well, so a vector fits as it is wherever the two agree; where
 belongs to another UNet and is refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby

@@ -3,8 +3,6 @@
 Refuses by name whatever the config does not say, or says of another model than the caller knows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

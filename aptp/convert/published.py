@@ -5,8 +5,6 @@ learned (`embedding`) and as last sampled (`embedding_gs`). The sample is what e
 prompts are compared with.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Pickles are read by torch's restricted unpickler, which builds tensors and runs 
 a finite floating-point tensor of the shape that was asked for, or it is refused by name.
 """
 
-from __future__ import annotations
-
 import pickle
 import re
 import warnings

@@ -5,8 +5,6 @@ the two, and files in which just the tensors that were cut bear no likeness to t
 code, from 14 June 2024 on, leaves exactly those random where it loads an expert from the dense weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple

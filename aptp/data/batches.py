@@ -1,7 +1,5 @@
 """Samples in batches: batch ``i`` of a source is always the same, whoever loads it and from wherever."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -22,7 +20,7 @@ class Batch:
     images: torch.Tensor
     metadata: tuple[Mapping[str, Any], ...]
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> "Batch":
         return Batch(self.captions, self.images.pin_memory(), self.metadata)
 
 

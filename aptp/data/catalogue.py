@@ -4,8 +4,6 @@ Looking through a shard takes seconds, and there are hundreds. What is kept belo
 size and time of change alone; where nothing can be kept or read, shards are looked through again.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

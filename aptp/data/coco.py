@@ -4,8 +4,6 @@ named after them, here or in `images/`. Every caption of a picture is a pair.
 The training split is COCO's own, and so is the test split: its `val`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

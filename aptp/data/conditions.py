@@ -1,7 +1,5 @@
 """Conditions on columns as a command line gives them: `watermark_class_id==1,aesthetic_score>=5`."""
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Callable

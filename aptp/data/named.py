@@ -1,7 +1,5 @@
 """Sources by the name a command line gives them: `scenes`, or `NAME:FOLDER`, or `NAME:FOLDER?CONDITION,…`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

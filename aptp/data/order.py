@@ -5,8 +5,6 @@ square of a power of two, walked until it lands below n. So it does not depend o
 and a run that resumes at position 10⁹ starts as fast as one at 0.
 """
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 

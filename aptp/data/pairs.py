@@ -1,7 +1,5 @@
 """Captioned pictures on disk as a Source: the list of pairs, their order, and what happens to broken ones."""
 
-from __future__ import annotations
-
 import hashlib
 from array import array
 from collections import Counter
@@ -116,7 +114,7 @@ class Pairs:
             "sha256": digest.hexdigest(),
         }
 
-    def captions(self) -> Pairs:
+    def captions(self) -> "Pairs":
         return Pairs(self._name, self._root, self._listing, replace(self._view, size=None))
 
     def __getitem__(self, position: int) -> Sample:

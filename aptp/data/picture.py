@@ -1,7 +1,5 @@
 """A picture file's bytes as the array a model is trained on. Refuses what it cannot decode faithfully."""
 
-from __future__ import annotations
-
 import struct
 import warnings
 import zlib

@@ -9,8 +9,6 @@ Conditions on any column choose rows; a row whose column is empty fulfils none. 
 Needs pyarrow, and is alone in that.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +85,7 @@ def _rows(path: Path, wanted: tuple[Condition, ...], lister: Lister) -> Iterator
         yield from zip(*(found[name].to_pylist() for name in columns), strict=True)
 
 
-def _expression(field: pyarrow.Field, condition: Condition) -> Any:
+def _expression(field: "pyarrow.Field", condition: Condition) -> Any:
     from pyarrow import compute, types
 
     operand = compute.field(field.name)

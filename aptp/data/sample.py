@@ -1,7 +1,5 @@
 """What every source of training data gives: captioned images by position."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol

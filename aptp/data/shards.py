@@ -3,8 +3,6 @@
 Reads uncompressed shards, whose pictures can be read one by one where they lie; refuses compressed ones.
 """
 
-from __future__ import annotations
-
 import tarfile
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass

@@ -5,8 +5,6 @@ where its bytes start, how many they are and its name. Refuses links out of the 
 does: data sets are often made of them.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath

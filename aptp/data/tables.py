@@ -1,7 +1,5 @@
 """Tables of two columns, separated by a tab, without a heading and without quoting."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -2,8 +2,6 @@
 instead of copied, for torch hands tensors over without copying them.
 """
 
-from __future__ import annotations
-
 import hashlib
 from array import array
 

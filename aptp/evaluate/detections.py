@@ -1,7 +1,5 @@
 """Pictures, and what one shows as the judge reads it: no caption, no certainty, only what is there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One evaluation: every subject on the same captions and the same start noise, judged and written down."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How a checkpoint's router spreads captions over its experts, and what that costs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +33,7 @@ class RoutedMixture:
     target: float | None = None
 
     @classmethod
-    def of(cls, subjects: Subjects, samples: Sequence[Sample]) -> RoutedMixture:
+    def of(cls, subjects: Subjects, samples: Sequence[Sample]) -> "RoutedMixture":
         captions = [sample.caption for sample in samples]
         scenes = [sample.metadata["scene"] for sample in samples if "scene" in sample.metadata]
         codes = subjects.codes(captions)

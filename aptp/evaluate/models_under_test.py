@@ -3,8 +3,6 @@
 Refuses pipelines with more than one text encoder.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace

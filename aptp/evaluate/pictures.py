@@ -1,7 +1,5 @@
 """An evaluation to look at: sample pictures with their verdicts, and where captions are routed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap

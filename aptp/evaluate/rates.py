@@ -1,7 +1,5 @@
 """Shares, and how far they may be off: every figure of an evaluation comes with its interval."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ class Rate:
     count: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Rate:
+    def of(cls, values: Sequence[float]) -> "Rate":
         return cls(float(sum(values)), len(values))
 
     @property

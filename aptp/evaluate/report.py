@@ -1,7 +1,5 @@
 """An evaluation as files: every verdict as JSON, the figures with their intervals as Markdown."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

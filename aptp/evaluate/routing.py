@@ -1,7 +1,5 @@
 """Which codes captions go to, and how much that tells of them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Pictures from captions, by a checkpoint's modules or by those of a run that is still training."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +27,7 @@ class Parts:
     scheduler: Any
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Parts:
+    def of(cls, checkpoint: Checkpoint) -> "Parts":
         """A checkpoint's, without its UNet."""
         checkpoint.verify("tokenizer")
         return cls(
@@ -40,7 +38,7 @@ class Parts:
             scheduler=DDIMScheduler.from_config(checkpoint.scheduler_config()),
         )
 
-    def with_unet(self, unet: Any) -> Parts:
+    def with_unet(self, unet: Any) -> "Parts":
         return replace(self, unet=unet)
 
 

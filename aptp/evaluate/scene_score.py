@@ -4,8 +4,6 @@ A picture with the wrong number of things gets no credit for a single thing or a
 was meant as the red circle is not for the judge to guess in the generator's favour.
 """
 
-from __future__ import annotations
-
 from aptp.data.scenes.scene import Scene, Thing
 from aptp.data.scenes.vocabulary import PLACES, RELATIONS, SIDE
 from aptp.evaluate.detections import Detection, Reading

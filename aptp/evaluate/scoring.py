@@ -1,7 +1,5 @@
 """Held-out captions put to a generator, and the judge's verdict on what it drew."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

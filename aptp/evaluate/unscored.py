@@ -3,8 +3,6 @@
 No judge reads such pictures, so nothing here says how good they are; scenes alone are judged (`evaluation`).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +44,7 @@ class Survey:
         routed: Sequence[Sample],
         about: Mapping[str, Any],
         progress: Callable[[str, int], None] = lambda name, done: None,
-    ) -> Survey:
+    ) -> "Survey":
         """Draws to ``samples`` with the subjects of these ``names``, and routes ``routed``."""
         drawn = {name: subjects.timed(name, samples, progress) for name in names}
         codes = subjects.codes([sample.caption for sample in samples])

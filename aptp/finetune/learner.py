@@ -1,7 +1,5 @@
 """Stage 2: experts that were sliced out of the dense UNet learn to do without what was cut away."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -35,7 +33,7 @@ class Lesson(NamedTuple):
     blocks: tuple[Tensor, ...]
     share: Tensor
 
-    def part(self, rows: slice) -> Lesson:
+    def part(self, rows: slice) -> "Lesson":
         return Lesson(
             Noised(*(field[rows] for field in self.noised)),
             self.context[rows],

@@ -1,7 +1,5 @@
 """Stage 2 from checkpoint to checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path

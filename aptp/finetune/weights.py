@@ -1,7 +1,5 @@
 """How much each term of stage 2's loss counts."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 

@@ -5,8 +5,6 @@ the processor it replaced, after which GatedUNet's hook on `to_out` multiplies b
 at the price of every head. So does the CPU, always.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A pipeline's captions as token embeddings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 

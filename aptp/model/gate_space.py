@@ -5,8 +5,6 @@ that may be skipped are soft and count as its depth gate does, all others are ha
 counts once whatever its size, and each depth gate is a group.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

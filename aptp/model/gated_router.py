@@ -5,8 +5,6 @@ each (Ganjdanesh et al., arXiv 2406.12042, and its code). The noise that trainin
 zeros, or the one sample that the published evaluation repeats.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -6,8 +6,6 @@ leak a bias), on to_out's input for heads, on the output projection's input for 
 multiply; depth gates select. On a GPU heads are gated inside attention instead (`attention.py`).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

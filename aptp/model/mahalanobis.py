@@ -6,8 +6,6 @@ all of them does not do: an encoder that was trained on little maps whatever it 
 of all it knows, which is where no prompt of its training lies.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

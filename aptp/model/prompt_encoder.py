@@ -6,8 +6,6 @@ checkpoint and the bundle then hold the same numbers. Refuses code that comes wi
 that frame a prompt with anything but one token on either side.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Masked mean of the prompt embedding → one linear map → cosine with each code
 code table, noise-free). The caller takes the largest similarity; near-ties go to the lower code.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

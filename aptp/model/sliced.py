@@ -4,8 +4,6 @@ Its config is the dense UNet's plus the architecture, so a folder with `config.j
 it needs. It is a UNet2DConditionModel: `StableDiffusionPipeline` takes it as it is.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +34,7 @@ class SlicedUNet(UNet2DConditionModel):  # type: ignore[misc]
         self.register_to_config(architecture=dict(architecture))
 
     @classmethod
-    def from_pretrained(cls, path: Any, **options: Any) -> SlicedUNet:
+    def from_pretrained(cls, path: Any, **options: Any) -> "SlicedUNet":
         """As in diffusers, but weights that do not fit are refused instead of left random
         (CheckpointError).
         """

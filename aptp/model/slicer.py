@@ -6,8 +6,6 @@ stream is never touched. The index maps are plain data, so slicing, checking and
 uses of one description.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Training prompts as a few Gaussians: k-means, then a covariance for each cluster."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

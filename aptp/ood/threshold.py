@@ -1,7 +1,5 @@
 """How far is too far: the distance that few prompts like those of the training exceed."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Learning the default's VAE: reconstruct the picture through a small, nearly noise-free latent."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the UNet sees when: first what scenes are made of, then more of what is learned last."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from aptp.data.sample import Sample

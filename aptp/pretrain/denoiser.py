@@ -1,7 +1,5 @@
 """Learning the default's UNet: v-prediction on latents, the text encoder learning along."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -5,8 +5,6 @@ the text encoder's, and the UNet's of one of its own features (in the spirit of 
 renderer's ground truth in place of a pretrained encoder). The heads that answer are thrown away.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The three runs of pretraining in order, each starting from what the one before has learned."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import replace

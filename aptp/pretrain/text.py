@@ -1,7 +1,5 @@
 """Teaching the default's text encoder what captions mean, before any picture is denoised."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -5,8 +5,6 @@ it: every gate kept or dropped, at least one head or group everywhere, optionall
 that hardware likes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -60,7 +58,7 @@ class Architecture:
         return {"widths": widths, "depths": depths}
 
     @classmethod
-    def from_json(cls, space: Space, data: Mapping[str, Any]) -> Architecture:
+    def from_json(cls, space: Space, data: Mapping[str, Any]) -> "Architecture":
         """The inverse of :meth:`to_json`. Raises SpaceError, naming the module, where ``data`` does not fit
         ``space``.
         """

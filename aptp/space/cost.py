@@ -4,8 +4,6 @@ Owns what a cost model is, and the one that counts: linear in the gates, because
 never pruned. One that was measured is in `table`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol

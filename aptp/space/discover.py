@@ -5,8 +5,6 @@ slicing would be wrong (fused projections, adapters) are refused by path. Nothin
 here: its 70 groups follow from its modules.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal

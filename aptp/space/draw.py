@@ -1,7 +1,5 @@
 """Draws random architectures of a given cost: how cost and export are studied without trained codes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from aptp.space.architecture import Architecture, full, harden

@@ -4,8 +4,6 @@ A gate vector has one entry per width gate, group after group, followed by one e
 2.1 that is 1,606 width gates in 70 groups and 14 depth gates, the layout of the published method.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum

@@ -3,8 +3,6 @@
 Owns what a profile says. It holds every sample; medians, a cost model and advice are derived from them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,7 +1,5 @@
 """A profile as a file (docs/PROFILE.md): strict reading, deterministic writing."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path

@@ -4,8 +4,6 @@ Owns how samples become costs: the median of each width that was measured, made 
 straight lines between. Refuses profiles of other UNets, sizes and text lengths.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

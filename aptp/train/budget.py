@@ -1,7 +1,5 @@
 """The budget: what the loss counts as cost, and the last adjustment that meets it exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

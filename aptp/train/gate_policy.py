@@ -4,8 +4,6 @@ Owns which gates a prompt of a training batch runs under. A served prompt's code
 `aptp.train.router_fit`.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@ Owns the rules that every architecture obeys while it is learned; `aptp.space.ar
 rules for one finished code, and the two agree to the bit.
 """
 
-from __future__ import annotations
-
 from math import gcd
 from typing import NamedTuple
 

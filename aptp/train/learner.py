@@ -1,7 +1,5 @@
 """Stage 1: the predictor and the codes learn which gates of a frozen UNet a prompt can do without."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 All are functions of the whole batch: of the rows of every process.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

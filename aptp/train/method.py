@@ -4,8 +4,6 @@ Owns the names under which a choice can be made; an unknown one is refused. Ever
 so that an ablation changes one field.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any

@@ -4,8 +4,6 @@ those shares when prompts come one at a time.
 Optimal transport is POT's; this module owns what is asked of it. No gradient passes through.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What stage 1 trains: the architecture predictor and the table of codes."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

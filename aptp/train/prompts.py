@@ -1,7 +1,5 @@
 """Prompts as the predictor reads them: pooled embeddings, of a batch or of a stream."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

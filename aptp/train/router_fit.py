@@ -4,8 +4,6 @@ Owns how codes and routes stop being learned quantities. Whatever is decided her
 numbers that do not change between two readings of one training state.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

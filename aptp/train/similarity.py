@@ -5,8 +5,6 @@ too. The linear one compares a prompt's raw scores with signed gate vectors: an 
 router computes exactly and to which a price per code can be added.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 

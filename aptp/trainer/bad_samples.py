@@ -3,8 +3,6 @@
 A source says in its samples' metadata what was ``skipped``; one that says nothing has nothing to skip.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any

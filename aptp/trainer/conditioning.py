@@ -1,7 +1,5 @@
 """Captions dropped out for classifier-free guidance."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from aptp.trainer.rng import Draws

@@ -3,8 +3,6 @@
 Owns where they are measured: at the output, and after each down, mid and up block.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any

@@ -5,8 +5,6 @@ process gathers carries, for its own rows, the gradient of all processes' losses
 Alone, everything here is the identity.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -1,7 +1,5 @@
 """The running average of weights that samples are drawn with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 

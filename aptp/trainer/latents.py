@@ -1,7 +1,5 @@
 """Images as the UNet sees them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

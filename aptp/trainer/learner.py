@@ -1,7 +1,5 @@
 """What a training loop trains."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 import torch

@@ -5,8 +5,6 @@ loaders, saved how often, by how many processes) changes nothing of it, but for 
 processes take together.
 """
 
-from __future__ import annotations
-
 import atexit
 import math
 import signal

@@ -3,8 +3,6 @@
 A resumed run first cuts the record back to the step it resumes from, so that it reads like an unbroken one's.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time
@@ -58,7 +56,7 @@ class Journal:
         self._task = self._bar.add_task(title, total=steps, completed=done, figures="")
         self._began = self._told = time.monotonic()
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> "Journal":
         self._bar.start()
         return self
 

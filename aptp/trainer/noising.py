@@ -1,7 +1,5 @@
 """The forward process of diffusion training, as the pipeline's own scheduler defines it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

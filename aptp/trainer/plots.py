@@ -1,7 +1,5 @@
 """A run's record as a picture: every figure over the steps, as it was and smoothed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

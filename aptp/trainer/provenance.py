@@ -3,8 +3,6 @@
 A checkpoint keeps it in `aptp.json`; a bare pipeline folder in a file of its own.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

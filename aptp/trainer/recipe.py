@@ -1,7 +1,5 @@
 """How long and how fast to learn: the numbers that every kind of training here shares."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any

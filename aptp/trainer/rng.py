@@ -4,8 +4,6 @@ However many processes share a batch, each row gets the same numbers: every proc
 same order, and keeps its own. What concerns no row (`rng`) is the same for all.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -19,7 +17,7 @@ class Draws:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def of(self, rows: Tensor) -> Draws:
+    def of(self, rows: Tensor) -> "Draws":
         """Those of some of these rows, counted from 0 within them."""
         return Draws(self.rng, self._rows[rows.cpu()], self._total)
 

@@ -3,8 +3,6 @@
 Its header says what the run was, so that another run's state is refused by name.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Trials as a table: each variant over its seeds, and how far it is from ours on the same captions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One variant with one seed: trained, drawn as sliced, tuned, drawn again. What is finished is kept."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

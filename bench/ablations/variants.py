@@ -1,7 +1,5 @@
 """What is compared: our method, and the same with one choice undone. Each variant names what it changes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

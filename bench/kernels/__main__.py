@@ -11,8 +11,6 @@ heads; the peak is that of a large matrix product on this GPU. Our backward make
 5 made as efficiently it reaches 0.71 times their speed at best.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import sys

@@ -1,7 +1,5 @@
 """The attention part: every shape of SD 2.1 at every batch, forward and backward, in tables and charts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -6,8 +6,6 @@ nothing what depends on the gates, mask and indices, which a new batch of codes 
 backends and torch.compile know nothing of gates: at any live fraction they take their time for all heads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -54,7 +52,7 @@ class Inputs:
     grad: Tensor
 
     @classmethod
-    def draw(cls, shape: Shape, batch: int) -> Inputs:
+    def draw(cls, shape: Shape, batch: int) -> "Inputs":
         def normal(rows: int) -> Tensor:
             size = (batch, rows, shape.heads, shape.width)
             return torch.randn(size, device=timing.DEVICE, dtype=torch.bfloat16).transpose(1, 2)
@@ -67,7 +65,7 @@ class Inputs:
         )
 
     @classmethod
-    def sets(cls, shape: Shape, batch: int, cached: int) -> list[Inputs]:
+    def sets(cls, shape: Shape, batch: int, cached: int) -> "list[Inputs]":
         """As many as it takes that none is found in a cache of ``cached`` bytes when its turn comes again."""
         count = -(-2 * cached // round(shape.traffic(batch, 1.0)))
         return [cls.draw(shape, batch) for _ in range(min(max(1, count), MOST_SETS))]

@@ -8,8 +8,6 @@ channel and skips only the products of closed heads, so it can win only where gr
 GPU.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ At the rates of NVIDIA's data sheet for the H100 SXM (dense bfloat16, HBM3), whi
 launch counts as nothing. `attention.py` holds measured times against the same floor at measured rates.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@
 Needs Triton and no GPU. A tile that spills is a mistake; how fast one is that does not, only a GPU can say.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -7,8 +7,6 @@ most blocks (how many fit on one at once changes nothing: they share its rate); 
 large copy; and the time of a kernel that does nothing.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -9,8 +9,6 @@ listed with what is wrong. What torch has compiled keeps the blocks it was trace
 as well: after a change of the table, set TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import product

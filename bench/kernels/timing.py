@@ -5,8 +5,6 @@ measure Python. So each work is captured many times over into one graph, and wha
 of its own. Work comes with more than one set of inputs where one would stay in the GPU's cache.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +47,7 @@ class Timed:
     def seconds(self) -> float:
         return median(self.samples)
 
-    def ratios(self, other: Timed) -> list[float]:
+    def ratios(self, other: "Timed") -> list[float]:
         """To samples that are neighbours in time, which saw the same clocks."""
         return [a / b for a, b in zip(self.samples, other.samples, strict=True)]
 

@@ -1,7 +1,5 @@
 """diffusers as it comes: the UNet and the whole pipeline in eager PyTorch, in one dtype."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

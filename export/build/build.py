@@ -4,8 +4,6 @@ A part that fails is left out and named; a part that every expert needs stops th
 stands until the new one is whole and has shown its images.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Iterator, Mapping
@@ -65,7 +63,7 @@ class Construction:
     published: bool = False
 
     @classmethod
-    def of(cls, options: argparse.Namespace) -> Construction:
+    def of(cls, options: argparse.Namespace) -> "Construction":
         """The build that the command line asks for. Raises UsageError, Refused and aptp's errors."""
         path = options.checkpoint or default_checkpoint()
         checkpoint = Checkpoint.open(path)

@@ -3,8 +3,6 @@
 A build replaces what stands there, so it refuses a place that holds anything else.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from export.build.manifest_file import MANIFEST

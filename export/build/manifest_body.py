@@ -1,7 +1,5 @@
 """Owns the manifest's content: how a checkpoint's parts, once made, fit together (docs/BUNDLE.md)."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Owns how a bundle's index is written (docs/BUNDLE.md, "manifest.json"); its reader is `runtime.bundle`."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

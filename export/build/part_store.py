@@ -6,8 +6,6 @@ has the recorded hash. Finished parts lie in `<out>.build/parts/<key>` with a re
 in its report.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field

@@ -6,8 +6,6 @@ parity is shown on changes no byte of a part, so it is not in the key, but a par
 again. Nothing else decides: neither times nor the mere existence of a file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json

@@ -3,8 +3,6 @@
 On a terminal these are bars; elsewhere one plain line per change, so that a log can be read.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -43,7 +41,7 @@ class BuildProgress:
         if self._bars:
             self._total = self._bars.add_task("all", total=1.0, stage="")
 
-    def __enter__(self) -> BuildProgress:
+    def __enter__(self) -> "BuildProgress":
         if self._bars:
             self._bars.start()
         return self

@@ -4,8 +4,6 @@ bundle.
 Every number stands with the environment and the command that made it. Nothing of this goes into the bundle.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

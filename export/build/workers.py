@@ -5,8 +5,6 @@ that crashes or runs out of memory costs its part alone. Refuses nothing: a part
 alone.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import select

@@ -3,8 +3,6 @@
 The package computes in one precision and takes and gives float32. Refuses to work without a C++ compiler.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

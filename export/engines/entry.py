@@ -3,8 +3,6 @@
 Refuses precisions and machines for which there is no such engine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

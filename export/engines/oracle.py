@@ -1,7 +1,5 @@
 """Owns what a compiled engine of an expert is held against."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from export.graphs.expert import ServingGraph

@@ -4,8 +4,6 @@ Refuses checkpoints whose experts are no slices of their dense UNet, as after st
 network of several.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

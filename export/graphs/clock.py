@@ -7,8 +7,6 @@ crops) are summed before the activation, so they are the clock's inputs as well.
 read something else than that sum.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ The rest is traced once: the portable graph is it with the clock's nodes before 
 load and what we serve cannot drift apart, and both read one file of weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -6,8 +6,6 @@ paths of the exporter survive, names are counted, protobuf is serialised determi
 itself; that the graph computes what the module computes is the business of `export.parity`.
 """
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator, Mapping

@@ -6,8 +6,6 @@ and casts; `serve.onnx` reads the same file widened to float32, which a reader m
 describes. Refuses weights that float16 cannot hold.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path

@@ -4,8 +4,6 @@ What passes is what the parser documents (`export.lint.operators`), not what a b
 it: it was written without TensorRT at hand, and no plan has been built from what it passed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -6,8 +6,6 @@ so reported when a graph uses them: operators with restrictions that `export.lin
 (quantisation, recurrences, control flow, plugins), and those that only generate random numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 TENSORRT = "10.15"

@@ -3,8 +3,6 @@
 A rule is given a node and says in a few words what the parser would not take, or nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +21,7 @@ class Node:
     constant: frozenset[str]
 
     @classmethod
-    def of(cls, proto: onnx.NodeProto, constant: frozenset[str]) -> Node:
+    def of(cls, proto: onnx.NodeProto, constant: frozenset[str]) -> "Node":
         """The node that `proto` describes; strings are decoded."""
         found = {entry.name: onnx.helper.get_attribute_value(entry) for entry in proto.attribute}
         decoded = {

@@ -1,7 +1,5 @@
 """Owns the last rung of the ladder: the runtime's image from an assembled bundle against diffusers' own."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ outputs that are not finite or constant raise OutputError wherever they appear. 
 rounding as the graphs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path

@@ -4,8 +4,6 @@ Owns where a sublayer begins and ends when it is measured: with the norm before 
 skip tensor joined to its input, so that the pieces add up to the whole.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +24,11 @@ class TracedCall:
     tree: pytree.TreeSpec
 
     @classmethod
-    def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TracedCall:
+    def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "TracedCall":
         leaves, tree = pytree.tree_flatten((args, kwargs))
         return cls(tuple(leaves), tree)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> TracedCall:
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TracedCall":
         return self  # a copied module is called alike
 
     @property

@@ -3,8 +3,6 @@
 Refuses engines whose time cannot be told from the copies to and from their device.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The file is written anew after every piece, so that a run that is killed loses o
 on. Refuses to go on with a profile of another machine, engine, size or UNet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial

@@ -4,8 +4,6 @@ Pieces that compute the same are one. Their weights are random, since no call's 
 transformer blocks whose sublayers do not stand between a norm and a sum.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """What a finished profile says: a row per piece, what their sum is worth, which widths the machine likes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from rich.table import Table

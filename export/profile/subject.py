@@ -1,7 +1,5 @@
 """What is profiled: the geometry of a pipeline's UNet, and the call it will serve. Reads no weights."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,7 @@ class Subject:
     rows: int
 
     @classmethod
-    def of(cls, folder: Path, size: tuple[int, int] | None = None, rows: int | None = None) -> Subject:
+    def of(cls, folder: Path, size: tuple[int, int] | None = None, rows: int | None = None) -> "Subject":
         """The UNet of a checkpoint, or of a diffusers pipeline that is to become one.
 
         ``size``: (height, width) in pixels; by default what the checkpoint was budgeted at, or what the

@@ -3,8 +3,6 @@
 Whatever disturbs the machine for a while disturbs all of them, so their ratios hold where their times do not.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The whole UNets that the sum of the pieces is compared with: the dense one, and one that is pruned."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ them pays; *padding pays* where more gates were measured to cost less, since dea
 what counts as either; differences within the noise of the samples never do. Changes no expert.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -6,8 +6,6 @@ map explains 82 % of the variance of what is made of its images' latents; a fit 
 85 %, and one on smooth noise at three resolutions 74 %.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

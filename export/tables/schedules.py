@@ -8,8 +8,6 @@ What each row says of the clean latents is left to `estimates`. Refused, by the 
 whatever is not linear, not deterministic or not finite.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple

@@ -5,8 +5,6 @@ states, and its output says ε, α·ε − σ·x0 or x0: each time, x0 is linear
 of another kind, and ε where the state holds no signal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

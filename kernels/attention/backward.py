@@ -14,8 +14,6 @@ where a backward in one pass, with atomics, has five, so at the same efficiency 
 fast. A closed head costs the zeros that are written to its dq, dk and dv.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 from torch import Tensor, float32

@@ -1,7 +1,5 @@
 """What gated attention refuses, with a ValueError that says what is wrong and what would be right."""
 
-from __future__ import annotations
-
 from torch import Tensor, float64, int32, int64
 
 from kernels.attention.tiles import DTYPES, HEAD_DIMS

@@ -14,8 +14,6 @@ Keys and values come through pointers. Hopper's bulk copies need descriptors, wh
 traces a `triton_op`, unless each program builds its own; what they would gain has not been measured.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 from torch import Tensor, float32

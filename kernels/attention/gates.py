@@ -11,8 +11,6 @@ Traffic per live head, in elements: out and grad once, 4 bytes per query. In flo
 below about 1e-4 is subnormal, and the gradient of that gate is as coarse as it is.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 from torch import Tensor, float32

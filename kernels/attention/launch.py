@@ -1,7 +1,5 @@
 """What all launches share: memory laid out by token, and the arguments of every kernel over q, k and v."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -8,8 +8,6 @@ CUDA builds of torch need, it is a plain custom operator and runs on the CPU alo
 Refuses, before anything is launched: what the kernels do not support, and what does not fit together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -8,8 +8,6 @@ float64 inputs. The logits are materialised, B·H·N_q·N_k of them: right for a
 networks, wrong for a GPU.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -6,8 +6,6 @@ is D wide is therefore a tuple of one tile (MAIN ≥ D, columns from D on are ze
 chooses MAIN; nothing here knows what a row means.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 

@@ -18,8 +18,6 @@ The reasoning, for an H100 (990 TFLOP/s in bfloat16 and 16 exponentials per cycl
 - float32 products run as three TF32 products (2⁻²¹) up to D = 64; beyond, those spill, and plain ones run.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch

@@ -2,8 +2,6 @@
 resumes, and what comes out is what an undisturbed build gives.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random

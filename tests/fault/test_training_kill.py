@@ -2,8 +2,6 @@
 undisturbed run gives, to the bit.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import subprocess

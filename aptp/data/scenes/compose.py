@@ -1,7 +1,5 @@
 """Scenes at random, and for each scene one of the many pictures that show it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random

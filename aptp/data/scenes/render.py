@@ -1,7 +1,5 @@
 """Draws layouts: flat shapes and written words over plain or textured backgrounds, with smooth edges."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import cache

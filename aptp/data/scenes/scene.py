@@ -3,8 +3,6 @@
 What a caption leaves open is None here: a picture may show it in any way and still be right.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from aptp.data.scenes.vocabulary import COUNTS, PLURALS

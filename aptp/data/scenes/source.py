@@ -1,7 +1,5 @@
 """The endless stream of captioned scenes, in two splits that share no caption."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -49,7 +47,7 @@ class Scenes:
     def about(self) -> Mapping[str, Any]:
         return {"name": "scenes"}
 
-    def captions(self) -> Scenes:
+    def captions(self) -> "Scenes":
         return self
 
     def __getitem__(self, position: int) -> Sample:

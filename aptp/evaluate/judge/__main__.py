@@ -3,8 +3,6 @@
 Exit code 1 if it misses a goal. Owns the command line alone.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

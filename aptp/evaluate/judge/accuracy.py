@@ -1,7 +1,5 @@
 """How well the judge reads renders, whose truth is known: the ceiling of every score it gives."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from random import Random

@@ -1,7 +1,5 @@
 """Pictures slightly imperfect, as a generator's are, so that the judge reads those too."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -5,8 +5,6 @@ learned this would see alike what a poor generator drew unlike. In jumbles every
 anywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from random import Random
 

@@ -5,8 +5,6 @@ centre is there, and the cell's other outputs say what the thing is. Letters are
 the line of writing, pixel by pixel of its width, so that no slot has to know where its letter is.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from torch import Tensor, nn, split

@@ -1,7 +1,5 @@
 """The right answers to the judge's questions, from the layouts that pictures were drawn from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Trains the judge on renders: one loop, one schedule, everything drawn from one seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import torch

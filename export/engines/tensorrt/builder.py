@@ -4,8 +4,6 @@ The network is strongly typed, so precision is the graph's (`half`) and no flag 
 work without TensorRT and Polygraphy. It has never run on a GPU.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 Shapes = dict[str, tuple[tuple[int, ...], ...]]
 
 
-def shapes(signature: Signature, profile: Mapping[str, list[int]]) -> Shapes:
+def shapes(signature: "Signature", profile: Mapping[str, list[int]]) -> Shapes:
     """The least, usual and most shape of every input, from a profile's sizes by axis."""
     return {
         name: tuple(

@@ -6,8 +6,6 @@ One build has its turn at a time: kernels are chosen by timing them, and a secon
 timed with them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

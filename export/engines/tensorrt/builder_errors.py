@@ -4,8 +4,6 @@ Its messages name kernels and source lines, and the commonest of them names the 
 implementation is nearly always a GPU without memory to try one.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import NamedTuple

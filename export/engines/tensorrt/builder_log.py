@@ -4,8 +4,6 @@ Polygraphy's calls end in one short exception; the reason was logged before. Its
 changed here is put back.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Iterator

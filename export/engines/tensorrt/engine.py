@@ -1,7 +1,5 @@
 """Owns the way from an expert's finished graphs to a plan that may be published, and its measures."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path

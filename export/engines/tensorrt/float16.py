@@ -13,8 +13,6 @@ Refuses constants that float16 cannot hold. That the graph still computes what t
 `export.parity`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

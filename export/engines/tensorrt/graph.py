@@ -5,8 +5,6 @@ weights, is rewritten (`half`) and linted, and its rounding twin (`rounding`) ru
 ladder before a GPU is asked.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

@@ -6,8 +6,6 @@ computes every node in float32, as tensor cores accumulate, and sends every resu
 through float16 and back; what overflows there is infinite here.
 """
 
-from __future__ import annotations
-
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 

@@ -3,8 +3,6 @@
 Pictures are of one colour each, so that a test can tell which one it sees.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile

@@ -1,7 +1,5 @@
 """What processes tell each other: sums, flags, and rows whose gradients add up to those of one process."""
 
-from __future__ import annotations
-
 import socket
 
 import torch

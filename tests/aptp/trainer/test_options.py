@@ -1,7 +1,5 @@
 """What the command line makes of a usual recipe."""
 
-from __future__ import annotations
-
 import argparse
 
 from aptp.trainer.options import add_options, recipe_of

@@ -1,7 +1,5 @@
 """What is told about a run is what happened."""
 
-from __future__ import annotations
-
 import json
 
 from aptp.trainer import metrics_log, provenance

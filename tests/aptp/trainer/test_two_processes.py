@@ -1,7 +1,5 @@
 """Two processes learn what one does, and either goes on where the other stopped: the real commands."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -3,8 +3,6 @@
 The rung itself is `test_parity`'s; here it says what the test wants, in builds that need no other process.
 """
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """The clock of a UNet: what is left without it and what it gives are, joined again, the same function."""
 
-from __future__ import annotations
-
 import copy
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """Graphs compute what their modules compute, and hold nothing else."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 import onnxruntime

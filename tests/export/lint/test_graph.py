@@ -1,7 +1,5 @@
 """What the linter finds in graphs: each restriction planted once."""
 
-from __future__ import annotations
-
 import onnx
 import pytest
 from onnx import parser

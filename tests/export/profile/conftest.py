@@ -1,7 +1,5 @@
 """An engine that runs nothing, on a subject of the smallest geometry."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

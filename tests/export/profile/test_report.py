@@ -1,7 +1,5 @@
 """What a profile says in words: its sum beside whole UNets, its steps, what to doubt."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
 

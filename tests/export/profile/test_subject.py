@@ -1,7 +1,5 @@
 """What is profiled, read off a checkpoint or off a pipeline that is to become one."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

@@ -1,7 +1,5 @@
 """Which widths a machine likes: steps, padding, and noise that is neither."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Predicted clean latents against those that diffusers' own schedulers give."""
 
-from __future__ import annotations
-
 from itertools import product
 from typing import Any
 

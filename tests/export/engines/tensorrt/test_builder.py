@@ -1,7 +1,5 @@
 """What the builder is asked for, what it leaves for its siblings, and what its errors are told as."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """What builds on one GPU share: timings, the turn, and how long the last one took."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest

@@ -1,7 +1,5 @@
 """What a builder's messages are told as; they are worded as users have reported them."""
 
-from __future__ import annotations
-
 import pytest
 
 from export.engines.tensorrt.builder_errors import translated

@@ -1,7 +1,5 @@
 """Which nodes a float16 graph computes in float32, and how the two are joined."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 import onnx_ir as ir
