@@ -30,7 +30,7 @@ SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 
 
 def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPipeline:
-    """A pipeline of the preset's geometry with random weights drawn from ``seed``, stored as ``dtype``."""
+    """A pipeline of the preset's geometry with random weights drawn from `seed`, stored as `dtype`."""
     generator = torch.Generator().manual_seed(seed)
 
     def filled(module: nn.Module) -> Any:
@@ -46,7 +46,7 @@ def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPi
 
 
 def untrained_pipeline(preset: Preset, seed: int) -> DiffusionPipeline:
-    """A pipeline to train, float32: its weights are drawn from ``seed`` as its libraries initialise them."""
+    """A pipeline to train, float32: its weights are drawn from `seed` as its libraries initialise them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _assembled(

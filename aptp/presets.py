@@ -8,9 +8,9 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Preset:
-    """One pipeline's geometry; ``size`` is the side of the image it is made for, in pixels.
+    """One pipeline's geometry; `size` is the side of the image it is made for, in pixels.
 
-    ``scheduler``: what its scheduler has beside SCHEDULER.
+    `scheduler`: what its scheduler has beside SCHEDULER.
     """
 
     size: int

@@ -33,8 +33,8 @@ def write(
     pictures: Sequence[str] = (),
     folder: Path = RESULTS,
 ) -> str:
-    """Writes `<name>.json` with everything and `<name>.md` with the tables and ``pictures``, files beside it,
-    into ``folder``. Returns the latter.
+    """Writes `<name>.json` with everything and `<name>.md` with the tables and `pictures`, files beside it,
+    into `folder`. Returns the latter.
     """
     command = "python -m " + " ".join([f"bench.{name.partition('.')[0]}", *sys.argv[1:]])
     where = environment()

@@ -33,7 +33,7 @@ LETTERS = {
 
 @dataclass(frozen=True)
 class Bar:
-    """One width group under a code; ``skipped`` where its whole sublayer is."""
+    """One width group under a code; `skipped` where its whole sublayer is."""
 
     kind: Kind
     module: str
@@ -43,7 +43,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Block:
-    """``name`` such as "down 1"; ``level`` 0 at the full resolution; its sublayers as they are run."""
+    """`name` such as "down 1"; `level` 0 at the full resolution; its sublayers as they are run."""
 
     name: str
     level: int
@@ -83,7 +83,7 @@ def blocks(architecture: Architecture) -> list[Block]:
 
 
 def picture(architecture: Architecture) -> Markup:
-    """The picture, as SVG; filled with the CSS variable ``--own``."""
+    """The picture, as SVG; filled with the CSS variable `--own`."""
     found = blocks(architecture)
     lefts = [MARGIN + i * (COLUMN + GUTTER) for i in range(len(found))]
     places = [(left, HEAD + block.level * LEVEL) for left, block in zip(lefts, found, strict=True)]

@@ -11,7 +11,7 @@ from aptp.analyse.words import Word
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt, where it went, and how surely. ``margin`` is None where there is one code."""
+    """A prompt, where it went, and how surely. `margin` is None where there is one code."""
 
     prompt: str
     code: int
@@ -22,8 +22,8 @@ class Example:
 
 @dataclass(frozen=True)
 class CodeFindings:
-    """One code. ``budget``: share of the dense UNet's MACs; ``kept``: share of gates, by kind, in sublayers
-    that are not skipped; ``share`` of the held-out prompts, with its 95 % interval.
+    """One code. `budget`: share of the dense UNet's MACs; `kept`: share of gates, by kind, in sublayers
+    that are not skipped; `share` of the held-out prompts, with its 95 % interval.
     """
 
     code: int
@@ -41,8 +41,8 @@ class CodeFindings:
 
 @dataclass(frozen=True)
 class SetFindings:
-    """One set of prompts: how it lands. ``similarities``: quantiles per code; ``beyond``: the share of it
-    that lies beyond the limit; ``budget``: its mean cost as a share of dense, each prompt on its code.
+    """One set of prompts: how it lands. `similarities`: quantiles per code; `beyond`: the share of it
+    that lies beyond the limit; `budget`: its mean cost as a share of dense, each prompt on its code.
     """
 
     name: str
@@ -60,7 +60,7 @@ class SetFindings:
 
 @dataclass(frozen=True)
 class StudyFindings:
-    """``limit``: the distance that counts as far, and ``limit_of``: where it is from. The first of ``sets``
+    """`limit`: the distance that counts as far, and `limit_of`: where it is from. The first of `sets`
     is the held-out prompts of the data.
     """
 

@@ -15,7 +15,7 @@ LENGTHS = 4  # groups that prompts are divided into by their number of words
 
 @dataclass(frozen=True)
 class PromptGroup:
-    """``counts``: prompts per code; ``budget``: their mean cost as a share of dense, with its 95 %
+    """`counts`: prompts per code; `budget`: their mean cost as a share of dense, with its 95 %
     interval.
     """
 
@@ -26,7 +26,7 @@ class PromptGroup:
 
 @dataclass(frozen=True)
 class Grouping:
-    """``information``: bits that a prompt's code tells of its group; ``by_chance``: what that would come to
+    """`information`: bits that a prompt's code tells of its group; `by_chance`: what that would come to
     were there nothing to tell.
     """
 
@@ -37,7 +37,7 @@ class Grouping:
 
 
 def groupings(samples: Sequence[Sample], codes: Sequence[int], budgets: Sequence[float]) -> list[Grouping]:
-    """By every property that all ``samples`` have; ``codes`` [N] is where they went, ``budgets`` [K] what
+    """By every property that all `samples` have; `codes` [N] is where they went, `budgets` [K] what
     codes cost.
     """
     named: dict[str, list[str]] = {}

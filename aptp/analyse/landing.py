@@ -19,7 +19,7 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 @dataclass(frozen=True, eq=False)
 class Landing:
-    """``similarities`` [N, K] and ``codes`` [N] as the router serves them, ``distances`` [N] from the prompts
+    """`similarities` [N, K] and `codes` [N] as the router serves them, `distances` [N] from the prompts
     of the training.
     """
 
@@ -38,7 +38,7 @@ class Landing:
         router: Router,
         familiarity: MahalanobisDetector,
     ) -> "Landing":
-        """Of ``prompts`` whose embeddings are ``pooled`` [N, E]. Pooling one token gives that token."""
+        """Of `prompts` whose embeddings are `pooled` [N, E]. Pooling one token gives that token."""
         tokens, mask = pooled.unsqueeze(1), torch.ones(len(pooled), 1, dtype=torch.int64)
         with torch.no_grad():
             similarities, codes = router(tokens, mask), router.route(tokens, mask)

@@ -29,7 +29,7 @@ FITTED = 8192  # captions that a distance is fitted on, where the checkpoint bri
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """``count`` held-out captions of ``data`` are looked at; ``pictures`` are drawn of each code and set."""
+    """`count` held-out captions of `data` are looked at; `pictures` are drawn of each code and set."""
 
     data: str = "scenes"
     count: int = 4000
@@ -43,7 +43,7 @@ class StudyOptions:
 
 
 class RouterStudy:
-    """Of a checkpoint. ``others``: sets of prompts from elsewhere, by name."""
+    """Of a checkpoint. `others`: sets of prompts from elsewhere, by name."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class RouterStudy:
         return [cost.of(architecture) / cost.dense for architecture in self.checkpoint.architectures]
 
     def findings(self, about: Mapping[str, Any]) -> StudyFindings:
-        """Everything but pictures; ``about`` goes in as it is."""
+        """Everything but pictures; `about` goes in as it is."""
         home = self.landings[0]
         spent = np.repeat(self.budgets, home.counts)
         _, limit, limit_of = self._distance
@@ -158,7 +158,7 @@ def _kept(architecture: Architecture) -> dict[str, float]:
 
 
 def _different(landing: Landing, order: Sequence[int]) -> list[int]:
-    """The first few places of ``order`` whose prompts differ."""
+    """The first few places of `order` whose prompts differ."""
     seen: dict[str, int] = {}
     for place in order:
         if len(seen) == SHOWN:

@@ -17,8 +17,8 @@ WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 @dataclass(frozen=True)
 class Word:
-    """``here``: of the code's prompts, how many have it; ``elsewhere``: of the others'. ``times``: how much
-    greater its odds are here; ``z``: the log of that in standard deviations.
+    """`here`: of the code's prompts, how many have it; `elsewhere`: of the others'. `times`: how much
+    greater its odds are here; `z`: the log of that in standard deviations.
     """
 
     text: str
@@ -29,7 +29,7 @@ class Word:
 
 
 def enriched(prompts: Sequence[str], own: Sequence[bool], most: int = 12) -> list[Word]:
-    """Words that the prompts marked ``own`` have more often than the others, the surest first.
+    """Words that the prompts marked `own` have more often than the others, the surest first.
 
     A word counts once per prompt.
     """

@@ -89,7 +89,7 @@ class Checkpoint:
         return tuple(found)
 
     def architecture(self, name: str) -> Architecture:
-        """What the expert ``name`` keeps: everything, where that is "dense"."""
+        """What the expert `name` keeps: everything, where that is "dense"."""
         return full(self.space) if name == DENSE else self.architectures[int(name)]
 
     @cached_property
@@ -131,7 +131,7 @@ class Checkpoint:
 
     @cached_property
     def tokenizer(self) -> dict[str, int]:
-        """``length``, ``bos``, ``eos`` and ``pad`` of the pipeline's tokenizer."""
+        """`length`, `bos`, `eos` and `pad` of the pipeline's tokenizer."""
         self.verify("tokenizer")
         try:
             tokenizer = CLIPTokenizer.from_pretrained(self.path / "tokenizer", local_files_only=True)
@@ -169,7 +169,7 @@ class Checkpoint:
         return self._load(UNet2DConditionModel, "unet", dtype=dtype)
 
     def expert(self, name: str, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
-        """The UNet of code ``name`` ("0", "1", …), or the dense one for "dense". Raises CheckpointError for
+        """The UNet of code `name` ("0", "1", …), or the dense one for "dense". Raises CheckpointError for
         other names.
         """
         if name == DENSE:

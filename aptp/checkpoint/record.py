@@ -35,7 +35,7 @@ class CodeRecord:
 
 @dataclass(frozen=True)
 class OutOfDistributionRule:
-    """Prompts whose distance is above ``beyond`` go to ``expert``: the name of a code, or ``dense``."""
+    """Prompts whose distance is above `beyond` go to `expert`: the name of a code, or `dense`."""
 
     beyond: float
     expert: str
@@ -43,9 +43,9 @@ class OutOfDistributionRule:
 
 @dataclass(frozen=True)
 class Record:
-    """What `aptp.json` says. ``size`` is the (height, width) in pixels the codes were budgeted at,
-    ``guidance`` the scale that images are drawn with unless a request says otherwise, ``prompt_encoder`` the
-    folder of the encoder whose embeddings the router reads, ``unfamiliar`` what becomes of prompts unlike
+    """What `aptp.json` says. `size` is the (height, width) in pixels the codes were budgeted at,
+    `guidance` the scale that images are drawn with unless a request says otherwise, `prompt_encoder` the
+    folder of the encoder whose embeddings the router reads, `unfamiliar` what becomes of prompts unlike
     those of the training, if anything does.
     """
 

@@ -33,8 +33,8 @@ ROUTINGS = (NOISE_FREE, ROW_0)
 
 @dataclass(frozen=True)
 class ConversionSource:
-    """What is converted: ``root``, the authors' folder; ``pipeline``, the diffusers folder that its experts
-    were cut from; ``prompt_encoder``, the transformers folder that its predictor reads. ``routing``: without
+    """What is converted: `root`, the authors' folder; `pipeline`, the diffusers folder that its experts
+    were cut from; `prompt_encoder`, the transformers folder that its predictor reads. `routing`: without
     noise, or with the sample that the published evaluation adds to a prompt that comes alone.
     """
 
@@ -52,8 +52,8 @@ class ConversionSource:
 
 @dataclass(frozen=True)
 class Converted:
-    """An expert's ``folder``, its ``cost`` as a share of dense, whether its weights were ``full``, and their
-    ``likeness`` to the pipeline's.
+    """An expert's `folder`, its `cost` as a share of dense, whether its weights were `full`, and their
+    `likeness` to the pipeline's.
     """
 
     folder: str
@@ -65,7 +65,7 @@ class Converted:
 def convert(
     source: ConversionSource, out: Path, progress: Callable[[str], None] = lambda stage: None
 ) -> list[Converted]:
-    """Writes the checkpoint to ``out``; what became of each code. Raises UsageError, CheckpointError and
+    """Writes the checkpoint to `out`; what became of each code. Raises UsageError, CheckpointError and
     StorageError.
     """
     check_target(out)

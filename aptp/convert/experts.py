@@ -22,7 +22,7 @@ SAME = 1e-3  # between an expert's vector and its row of the table: both are one
 
 @dataclass(frozen=True)
 class PublishedExpert:
-    """``name``: its folder. ``vector`` [D]: the soft gates it was cut by. ``weights``: a safetensors file."""
+    """`name`: its folder. `vector` [D]: the soft gates it was cut by. `weights`: a safetensors file."""
 
     name: str
     vector: Tensor
@@ -30,7 +30,7 @@ class PublishedExpert:
 
 
 def experts(root: Path, codes: Tensor) -> tuple[PublishedExpert, ...]:
-    """The expert of each of ``codes`` [K, D]: the one that was cut by it, whatever its folder is called.
+    """The expert of each of `codes` [K, D]: the one that was cut by it, whatever its folder is called.
 
     Raises CheckpointError where a code has none or several, or an expert has no code.
     """

@@ -23,9 +23,9 @@ MOST_CODES, WIDEST = 1024, 1 << 16
 
 @dataclass(frozen=True)
 class Published:
-    """``weight`` [D, E] and ``bias`` [D]: the predictor, whose last rows are the scores of depth ranks.
-    ``gates`` [K, D]: the codes as soft gates. ``order``: for each rank, the depth gate it decides.
-    ``experts``: by code.
+    """`weight` [D, E] and `bias` [D]: the predictor, whose last rows are the scores of depth ranks.
+    `gates` [K, D]: the codes as soft gates. `order`: for each rank, the depth gate it decides.
+    `experts`: by code.
     """
 
     structure: Structure

@@ -41,7 +41,7 @@ def read_pickle(path: Path) -> Tensor:
 
 
 def read_safetensors(path: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """Tensors of these ``shapes``, all that the file may hold, in float32. Raises CheckpointError."""
+    """Tensors of these `shapes`, all that the file may hold, in float32. Raises CheckpointError."""
     found = read_shapes(path)
     for name in sorted(found.keys() | shapes.keys()):
         if found.get(name) != tuple(shapes.get(name, ())):
@@ -71,7 +71,7 @@ def read_all(path: Path) -> dict[str, Tensor]:
 
 
 def checked(tensor: Tensor, where: str) -> Tensor:
-    """``tensor``, if it holds finite floating-point numbers."""
+    """`tensor`, if it holds finite floating-point numbers."""
     if not tensor.is_floating_point():
         raise CheckpointError(f"{where} holds {tensor.dtype} instead of floating-point numbers")
     if not tensor.isfinite().all():

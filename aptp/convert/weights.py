@@ -23,8 +23,8 @@ ENOUGH = 1024  # numbers of a tensor from which chance stays below `UNLIKE`
 
 
 class PublishedWeights(NamedTuple):
-    """``state``: as the architecture wants it. ``full``: whether the file held what was to be cut away.
-    ``likeness``: the median cosine of its tensors with the pipeline's.
+    """`state`: as the architecture wants it. `full`: whether the file held what was to be cut away.
+    `likeness`: the median cosine of its tensors with the pipeline's.
     """
 
     state: dict[str, Tensor]
@@ -33,7 +33,7 @@ class PublishedWeights(NamedTuple):
 
 
 def read_weights(path: Path, architecture: Architecture, dense: Mapping[str, Tensor]) -> PublishedWeights:
-    """The expert in ``path``, cut by ``architecture`` from a UNet of the state ``dense``.
+    """The expert in `path`, cut by `architecture` from a UNet of the state `dense`.
 
     Raises CheckpointError for tensors that fit neither the sliced nor the dense UNet.
     """

@@ -21,14 +21,14 @@ FORM = re.compile(rf"\s*(\w+)\s*({'|'.join(RELATIONS)})\s*([^\s=<>!].*?)\s*")
 
 @dataclass(frozen=True)
 class Condition:
-    """``column`` stands in ``relation`` to ``value``, both as they were written."""
+    """`column` stands in `relation` to `value`, both as they were written."""
 
     column: str
     relation: str
     value: str
 
     def of(self, operand: Any, value: float | str) -> Any:
-        """The relation of ``operand``, whatever compares, to ``value``."""
+        """The relation of `operand`, whatever compares, to `value`."""
         return RELATIONS[self.relation](operand, value)
 
 

@@ -28,8 +28,8 @@ IN_A_ROW = 1000  # broken pictures after which a data set is taken for broken
 
 @dataclass(frozen=True)
 class Listing:
-    """All pairs of a data set: captions and the places of their pictures. ``rows`` are the numbers of those
-    that are used; ``left_out`` says how many others were found, and why they are not here.
+    """All pairs of a data set: captions and the places of their pictures. `rows` are the numbers of those
+    that are used; `left_out` says how many others were found, and why they are not here.
     """
 
     captions: Texts
@@ -46,7 +46,7 @@ class Lister:
         self._left_out: Counter[str] = Counter()
 
     def add(self, caption: object, place: str, key: str | None = None) -> None:
-        """``caption``: left out where it is no text or has none. ``key``: what the picture is known by
+        """`caption`: left out where it is no text or has none. `key`: what the picture is known by
         wherever it lies, if it is; its place otherwise.
         """
         text = tidy(caption) if isinstance(caption, str) else ""
@@ -60,7 +60,7 @@ class Lister:
         self._left_out[why] += count
 
     def listing(self, split: str | None = None) -> Listing:
-        """Of all pairs, or of a ``split`` of them, for a data set that has none: by SHA-256 of the pictures'
+        """Of all pairs, or of a `split` of them, for a data set that has none: by SHA-256 of the pictures'
         keys, so that all captions of a picture are on one side, whatever else is in the set. At least one
         picture is the test split's.
         """
@@ -75,9 +75,9 @@ class Lister:
 
 @dataclass(frozen=True)
 class View:
-    """How pairs are seen: ``seed`` of their order and of what is cut off pictures; ``size``, the (height,
-    width) pictures are made, or None for captions alone; ``fits`` says which captions need no shortening;
-    ``still``: the middle of each picture instead of a random part, mirrored or not.
+    """How pairs are seen: `seed` of their order and of what is cut off pictures; `size`, the (height,
+    width) pictures are made, or None for captions alone; `fits` says which captions need no shortening;
+    `still`: the middle of each picture instead of a random part, mirrored or not.
     """
 
     seed: int = 0
@@ -89,7 +89,7 @@ class View:
 class Pairs:
     """A Source of a listing's pairs, each once a pass in an order shuffled anew.
 
-    The metadata holds a picture's ``place``, and ``skipped``: which pictures were broken at this position
+    The metadata holds a picture's `place`, and `skipped`: which pictures were broken at this position
     before it, and why. A position whose picture is broken shows the next whole pair of its pass. Raises
     DataError where there is none, or none in IN_A_ROW.
     """

@@ -29,7 +29,7 @@ CAPTION = "vlm_caption"
 
 
 def listing(root: Path, split: str, conditions: str = "") -> Listing:
-    """The pairs of a split that fulfil ``conditions``. Raises DataError, UsageError for conditions that
+    """The pairs of a split that fulfil `conditions`. Raises DataError, UsageError for conditions that
     cannot be, and Refused without pyarrow.
     """
     wanted = parse(conditions)

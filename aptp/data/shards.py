@@ -15,7 +15,7 @@ from runtime.errors import DataError
 
 @dataclass
 class Member:
-    """One sample of a shard: ``key`` is its name without ending, ``place`` its picture's, ``text`` what its
+    """One sample of a shard: `key` is its name without ending, `place` its picture's, `text` what its
     member with the ending that was asked for holds, if there is one.
     """
 
@@ -25,7 +25,7 @@ class Member:
 
 
 def members(root: Path, shard: PurePosixPath, ending: str) -> list[Member]:
-    """A shard's samples that have a picture, each with its text in the member of this ``ending``.
+    """A shard's samples that have a picture, each with its text in the member of this `ending`.
 
     Raises DataError for what is no tar file, or only the beginning of one.
     """

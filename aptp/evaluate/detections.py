@@ -23,7 +23,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Lettering:
-    """Written letters; ``row`` is one of the vocabulary's ROWS."""
+    """Written letters; `row` is one of the vocabulary's ROWS."""
 
     text: str
     colour: str

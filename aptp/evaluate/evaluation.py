@@ -22,7 +22,7 @@ Progress = Callable[[str, int], None]  # told a subject, and how many of its pic
 
 
 class Evaluation:
-    """Of some of a checkpoint's ``subjects``, on ``samples``; of its routes, on ``routed``, whose tiers come
+    """Of some of a checkpoint's `subjects`, on `samples`; of its routes, on `routed`, whose tiers come
     as often as in training. Renders are always judged beside the subjects.
     """
 
@@ -46,7 +46,7 @@ class Evaluation:
         self._pictures: dict[str, Pictures] = {}
 
     def run(self, about: Mapping[str, Any], progress: Progress = lambda name, done: None) -> Report:
-        """Draws and judges; ``about`` goes into the report as it is."""
+        """Draws and judges; `about` goes into the report as it is."""
         results = {name: self._result(name, progress) for name in self._names}
         if MIXED not in self._names:
             return Report(about, results)

@@ -17,12 +17,12 @@ Mean = tuple[float, float, float]  # with the ends of its 95 % interval
 
 @dataclass(frozen=True)
 class RoutedMixture:
-    """``codes``: of each sample. ``budgets``: each code's share of the dense UNet's true MACs. ``target``:
+    """`codes`: of each sample. `budgets`: each code's share of the dense UNet's true MACs. `target`:
     the mean budget that training aimed at, if the checkpoint tells.
 
-    ``by_tier`` and ``by_things``: captions per code, by tier and by the number of things that are not words;
+    `by_tier` and `by_things`: captions per code, by tier and by the number of things that are not words;
     empty for captions of other data than scenes.
-    ``changed``: captions whose code depends on the batch they are in.
+    `changed`: captions whose code depends on the batch they are in.
     """
 
     codes: list[int]

@@ -26,7 +26,7 @@ RIGHT, WRONG, TEXT = (20, 120, 40), (190, 30, 30), (40, 40, 40)
 
 
 def grid(verdicts: Sequence[Verdict], pictures: Pictures) -> Image.Image:
-    """The first pictures of each tier, a row each: caption below, then ``shown`` or what is not, and what was
+    """The first pictures of each tier, a row each: caption below, then `shown` or what is not, and what was
     read instead.
     """
     rows = [[i for i, each in enumerate(verdicts) if each.scene.tier == tier][:SHOWN] for tier in TIERS]

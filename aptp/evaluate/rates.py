@@ -12,7 +12,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Rate:
-    """``hits`` out of ``count``. Partial hits (shares of letters) make the interval too wide, never too
+    """`hits` out of `count`. Partial hits (shares of letters) make the interval too wide, never too
     narrow.
     """
 
@@ -40,7 +40,7 @@ class Rate:
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean of ``values``, by resampling them; NaN for none."""
+    """The 95 % interval of the mean of `values`, by resampling them; NaN for none."""
     if not len(values):
         return math.nan, math.nan
     drawn = np.random.default_rng(seed).choice(np.asarray(values, np.float64), (RESAMPLES, len(values)))

@@ -25,8 +25,8 @@ class EvaluationResult:
 
 @dataclass(frozen=True)
 class Report:
-    """``about``: what was evaluated, with what, how. ``results``: by subject, renders among them. ``codes``:
-    where the captions drawn to are routed. ``mixture``: how captions in general are.
+    """`about`: what was evaluated, with what, how. `results`: by subject, renders among them. `codes`:
+    where the captions drawn to are routed. `mixture`: how captions in general are.
     """
 
     about: Mapping[str, Any]

@@ -44,8 +44,8 @@ class Parts:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """``steps`` of DDIM; ``batch``: pictures drawn at once, which changes none of them beyond rounding;
-    ``size``: their height and width.
+    """`steps` of DDIM; `batch`: pictures drawn at once, which changes none of them beyond rounding;
+    `size`: their height and width.
     """
 
     steps: int = 25
@@ -65,8 +65,8 @@ def sample(
 ) -> Pictures:
     """A picture for each caption.
 
-    ``numbers``: each picture's number (by default its position): seed and number alone decide its start
-    noise, so that several UNets can be compared on the same noise. ``progress`` is told of each batch how
+    `numbers`: each picture's number (by default its position): seed and number alone decide its start
+    noise, so that several UNets can be compared on the same noise. `progress` is told of each batch how
     many pictures it had. What is not finite becomes black.
     """
     settings = settings or SamplingOptions()
@@ -92,7 +92,7 @@ def sample(
 
 
 def start_noise(shape: tuple[int, int, int], numbers: Sequence[int], seed: int) -> torch.Tensor:
-    """Standard normal latents [N, C, h, w], each drawn from ``seed`` and its own number."""
+    """Standard normal latents [N, C, h, w], each drawn from `seed` and its own number."""
     draws = [np.random.default_rng((seed, number)).standard_normal(shape, np.float32) for number in numbers]
     return torch.from_numpy(np.stack(draws))
 

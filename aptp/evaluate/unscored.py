@@ -25,8 +25,8 @@ UNJUDGED = (
 
 @dataclass(frozen=True)
 class Survey:
-    """``about``: what was looked at. ``codes``: of the captions drawn to, those of ``samples``. ``mixture``:
-    how captions in general are routed. ``drawn``: by subject, its pictures and the seconds they took.
+    """`about`: what was looked at. `codes`: of the captions drawn to, those of `samples`. `mixture`:
+    how captions in general are routed. `drawn`: by subject, its pictures and the seconds they took.
     """
 
     about: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Survey:
         about: Mapping[str, Any],
         progress: Callable[[str, int], None] = lambda name, done: None,
     ) -> "Survey":
-        """Draws to ``samples`` with the subjects of these ``names``, and routes ``routed``."""
+        """Draws to `samples` with the subjects of these `names`, and routes `routed`."""
         drawn = {name: subjects.timed(name, samples, progress) for name in names}
         codes = subjects.codes([sample.caption for sample in samples])
         return cls(about, samples, codes, RoutedMixture.of(subjects, routed), drawn)

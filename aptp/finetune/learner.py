@@ -23,8 +23,8 @@ from aptp.trainer.rng import Draws
 
 
 class Lesson(NamedTuple):
-    """What one pass of the teacher gives the experts, row by row: its ``output`` and ``blocks`` for
-    ``noised`` under ``context``. ``share`` [B]: how much each row counts.
+    """What one pass of the teacher gives the experts, row by row: its `output` and `blocks` for
+    `noised` under `context`. `share` [B]: how much each row counts.
     """
 
     noised: Noised
@@ -44,7 +44,7 @@ class Lesson(NamedTuple):
 
 
 class ExpertLearner(Learner):
-    """Trains ``experts`` (by code), each on the prompts that ``router`` sends to it.
+    """Trains `experts` (by code), each on the prompts that `router` sends to it.
 
     All of them share one pass of the teacher, the dense UNet. Rows of a batch whose expert is not being
     trained cost nothing but their caption's encoding. Which expert a caption belongs to is decided before
@@ -59,7 +59,7 @@ class ExpertLearner(Learner):
         weights: ExpertLossWeights,
         prompt_encoder: PromptEncoder | None = None,
     ) -> None:
-        """``prompt_encoder``: what the router reads, where that is not the pipeline's text encoder."""
+        """`prompt_encoder`: what the router reads, where that is not the pipeline's text encoder."""
         super().__init__()
         self.teacher, self.router = _frozen(pipeline.unet), _frozen(router)
         self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
@@ -105,7 +105,7 @@ class ExpertLearner(Learner):
 
     @torch.no_grad()
     def _taught(self, batch: Batch, context: Tensor, used: Tensor, weight: float, draws: Draws) -> Lesson:
-        """The teacher's pass over the rows ``used``, each of which counts ``weight``."""
+        """The teacher's pass over the rows `used`, each of which counts `weight`."""
         drawn = draws.of(used)
         noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], drawn), drawn)
         with recorded(self.teacher) as blocks:

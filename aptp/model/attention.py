@@ -16,9 +16,9 @@ from kernels.attention.tiles import DTYPES, HEAD_DIMS
 
 
 class GatedAttention:
-    """``gates()`` [B, H], the head gates of the running batch, applied inside attention.
+    """`gates()` [B, H], the head gates of the running batch, applied inside attention.
 
-    ``plain``: the processor for what the kernel does not take: other devices, dtypes and head dims, attention
+    `plain`: the processor for what the kernel does not take: other devices, dtypes and head dims, attention
     masks, and normalised or rescaled attention. A mask of padded text goes this way too: diffusers gives it
     as a bias on every key, and reading off one that it is a prefix, which the kernel takes as lengths, would
     wait for the GPU. Stable Diffusion attends to padding and gives none.

@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Encoded(NamedTuple):
-    """``hidden``: [B, T, E], one embedding per token; ``mask``: bool [B, T], True where there is text."""
+    """`hidden`: [B, T, E], one embedding per token; `mask`: bool [B, T], True where there is text."""
 
     hidden: torch.Tensor
     mask: torch.Tensor

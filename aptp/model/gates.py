@@ -19,7 +19,7 @@ from runtime.errors import SpaceError
 
 
 class GatedUNet(nn.Module):
-    """``unet`` under per-sample gates: the rows of a batch may follow different codes and depths.
+    """`unet` under per-sample gates: the rows of a batch may follow different codes and depths.
 
     The wrapped UNet keeps its parameter names and gets hooks; it must not be called by itself while it is
     wrapped.
@@ -43,9 +43,9 @@ class GatedUNet(nn.Module):
         gates: Tensor,
         **conditions: Any,
     ) -> Tensor:
-        """The UNet's output [B, C, H, W] for each sample under its own row of ``gates`` [B, D].
+        """The UNet's output [B, C, H, W] for each sample under its own row of `gates` [B, D].
 
-        Entries are 0 (dropped), 1 (kept) or between (soft). Raises SpaceError if ``gates`` does not match
+        Entries are 0 (dropped), 1 (kept) or between (soft). Raises SpaceError if `gates` does not match
         the batch and space.
         """
         if gates.shape != (sample.shape[0], self.space.size):

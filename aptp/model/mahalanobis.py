@@ -13,7 +13,7 @@ from aptp.model.router import Router
 
 
 class MahalanobisDetector(nn.Module):
-    """``centres`` [M, E] of the clusters and ``whiten`` [M, E, E], which make a cluster's prompts, as columns
+    """`centres` [M, E] of the clusters and `whiten` [M, E, E], which make a cluster's prompts, as columns
     of differences from its centre, uncorrelated and of length 1 on average.
     """
 

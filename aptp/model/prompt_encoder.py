@@ -25,10 +25,10 @@ FAILURES = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeErr
 
 
 class PromptEncoder(nn.Module):
-    """A sentence encoder with its tokenizer; ``model`` is in float32 and eval mode. ``frame``: `frame_of` the
-    tokenizer; ``width``: E of its embeddings.
+    """A sentence encoder with its tokenizer; `model` is in float32 and eval mode. `frame`: `frame_of` the
+    tokenizer; `width`: E of its embeddings.
 
-    Raises CheckpointError, naming ``folder``, for a tokenizer or a model that a router cannot be given.
+    Raises CheckpointError, naming `folder`, for a tokenizer or a model that a router cannot be given.
     """
 
     tokenizer: Any
@@ -43,7 +43,7 @@ class PromptEncoder(nn.Module):
         self.width = self._measured(folder)
 
     def forward(self, captions: Sequence[str]) -> Encoded:
-        """Token embeddings of ``captions``, padded to the longest of them; what is too long is cut."""
+        """Token embeddings of `captions`, padded to the longest of them; what is too long is cut."""
         tokens = self.tokenizer(
             list(captions),
             padding=True,
@@ -56,7 +56,7 @@ class PromptEncoder(nn.Module):
         return Encoded(self.model(input_ids=ids, attention_mask=mask)[0], mask.bool())
 
     def save(self, folder: Path) -> None:
-        """Writes it to ``folder``, from which `read_prompt_encoder` makes the same."""
+        """Writes it to `folder`, from which `read_prompt_encoder` makes the same."""
         self.model.to(torch.float16).save_pretrained(folder, safe_serialization=True)
         self.model.float()
         self.tokenizer.save_pretrained(folder)
@@ -116,7 +116,7 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def frame_of(tokenizer: Any, folder: Path) -> dict[str, int]:
-    """``length``, ``bos``, ``eos`` and ``pad``: how a prompt's tokens are framed, and in how many.
+    """`length`, `bos`, `eos` and `pad`: how a prompt's tokens are framed, and in how many.
 
     Raises CheckpointError where the tokenizer itself frames them otherwise.
     """

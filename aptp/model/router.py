@@ -12,7 +12,7 @@ TIE = 1e-5  # similarities closer than this are equal
 
 
 class Router(nn.Module):
-    """``weight`` [D, E] and ``bias`` [D]: the architecture predictor; ``codes`` [K, D]: the code table."""
+    """`weight` [D, E] and `bias` [D]: the architecture predictor; `codes` [K, D]: the code table."""
 
     kind = "cosine"  # in a checkpoint's index
 

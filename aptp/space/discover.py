@@ -32,11 +32,11 @@ DepthChoice = Literal["method", "all"] | Sequence[str]
 def discover(
     unet: UNet2DConditionModel, *, depth: DepthChoice = "method", feed_forward_gates: int = 32
 ) -> Space:
-    """The pruning space of ``unet`` (weights may be on the meta device).
+    """The pruning space of `unet` (weights may be on the meta device).
 
-    ``depth`` chooses the sublayers that may be skipped: ``"method"`` takes the last resnet and the last
-    transformer of each down and up block, as APTP does, where they have an identity path; ``"all"`` every
-    sublayer that has one; a sequence names module paths. ``feed_forward_gates`` is the number of chunks of
+    `depth` chooses the sublayers that may be skipped: `"method"` takes the last resnet and the last
+    transformer of each down and up block, as APTP does, where they have an identity path; `"all"` every
+    sublayer that has one; a sequence names module paths. `feed_forward_gates` is the number of chunks of
     each GEGLU product; where it does not divide the width, the largest divisor below it is used.
 
     Raises SpaceError for modules that cannot be sliced as they are and for depth paths without an identity

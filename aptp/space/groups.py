@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class WidthGroup:
-    """``gates`` chunks of ``chunk`` channels each, inside the module at path ``module``."""
+    """`gates` chunks of `chunk` channels each, inside the module at path `module`."""
 
     kind: Kind
     module: str
@@ -31,7 +31,7 @@ class WidthGroup:
 
 @dataclass(frozen=True)
 class DepthGate:
-    """A resnet or transformer that may be skipped; its identity path passes the first ``channels``
+    """A resnet or transformer that may be skipped; its identity path passes the first `channels`
     channels.
     """
 
@@ -43,7 +43,7 @@ class DepthGate:
 class Space:
     """Everything that can be pruned from one UNet.
 
-    ``left_dense`` names each sublayer that is never pruned, with the reason.
+    `left_dense` names each sublayer that is never pruned, with the reason.
     """
 
     widths: tuple[WidthGroup, ...]
@@ -81,5 +81,5 @@ class Space:
 
 
 def inside(module: str, ancestor: str) -> bool:
-    """Whether the path ``module`` is ``ancestor`` or below it."""
+    """Whether the path `module` is `ancestor` or below it."""
     return module == ancestor or module.startswith(ancestor + ".")

@@ -26,9 +26,9 @@ from aptp.trainer.rng import Draws
 
 
 class CodeLearner(Learner):
-    """Trains ``policy`` against a frozen pipeline, whose UNet is student (gated) and teacher (all open).
+    """Trains `policy` against a frozen pipeline, whose UNet is student (gated) and teacher (all open).
 
-    ``prompt_encoder``: what prompts are routed by, where that is not the pipeline's text encoder.
+    `prompt_encoder`: what prompts are routed by, where that is not the pipeline's text encoder.
     """
 
     def __init__(

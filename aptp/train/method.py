@@ -35,30 +35,30 @@ class Method:
 
     Corrections (published → ours):
 
-    - ``hard``: the UNet runs under hard gates with straight-through gradients, so it learns what it serves;
-    - ``exact_placement``: gates act where mask equals slice, not before a norm that cancels them;
-    - ``true_macs``: the budget is in MACs that exist (cross-attention at its true key length) and in shares
+    - `hard`: the UNet runs under hard gates with straight-through gradients, so it learns what it serves;
+    - `exact_placement`: gates act where mask equals slice, not before a norm that cancels them;
+    - `true_macs`: the budget is in MACs that exist (cross-attention at its true key length) and in shares
       of all of them; needed where a profile counts seconds instead;
-    - ``noise``: whether scores get Gumbel noise in training; ``noisy_codes``: whether the experts are one
+    - `noise`: whether scores get Gumbel noise in training; `noisy_codes`: whether the experts are one
       noisy sample, instead of what the scores say;
-    - ``ordered_depth``: whether sublayers can only be dropped in a fixed order, innermost first;
-    - ``task_gradient``: the predictor goes on learning from the task after ``warm_up``: a prompt's scores
+    - `ordered_depth`: whether sublayers can only be dropped in a fixed order, innermost first;
+    - `task_gradient`: the predictor goes on learning from the task after `warm_up`: a prompt's scores
       learn what it gains, under a rival code drawn at random, over its own;
-    - ``linear_routing``: a prompt's score for a code is linear in its embedding, as a served router's is,
+    - `linear_routing`: a prompt's score for a code is linear in its embedding, as a served router's is,
       not the cosine of two hardened gate vectors;
-    - ``balanced``: each code keeps its share of prompts when prompts come one at a time;
-    - ``transport``: how prompts are assigned: by ``iterations`` of Sinkhorn at ``epsilon``; by exact optimal
+    - `balanced`: each code keeps its share of prompts when prompts come one at a time;
+    - `transport`: how prompts are assigned: by `iterations` of Sinkhorn at `epsilon`; by exact optimal
       transport, which balances a batch to the prompt; or by none, each to the code it fits best;
-    - ``centred``: the predictor reads embeddings less their mean, at unit mean square length;
-    - ``relative_blocks``: block distillation in units of each block's own power;
-    - ``fitted``: when learning is done all scores are shifted by one number, so that the mean budget is met;
-    - ``spread``: the standard deviation that the codes' shares of dense should have, from both sides; at 0
+    - `centred`: the predictor reads embeddings less their mean, at unit mean square length;
+    - `relative_blocks`: block distillation in units of each block's own power;
+    - `fitted`: when learning is done all scores are shifted by one number, so that the mean budget is met;
+    - `spread`: the standard deviation that the codes' shares of dense should have, from both sides; at 0
       it is pushed up without bound, until the dearest code is dense and the others pay for it;
-    - ``align``: kept channels are rounded up to a multiple of this while they are learned.
+    - `align`: kept channels are rounded up to a multiple of this while they are learned.
 
-    ``budget``: share of the dense cost aimed at. ``offset`` and ``temperature``: a gate is
-    sigmoid((score + offset) / temperature). ``warm_up``: steps in which the predictor's own vector gates the
-    UNet. ``dropped``: share of captions the UNet (not the router) sees emptied.
+    `budget`: share of the dense cost aimed at. `offset` and `temperature`: a gate is
+    sigmoid((score + offset) / temperature). `warm_up`: steps in which the predictor's own vector gates the
+    UNet. `dropped`: share of captions the UNet (not the router) sees emptied.
     """
 
     codes: int = 8
@@ -147,7 +147,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def method(preset: str, changes: Sequence[str] = ()) -> Method:
-    """The preset of that name with ``changes``, each ``name=value`` (``weights.budget=1``, ``hard=false``).
+    """The preset of that name with `changes`, each `name=value` (`weights.budget=1`, `hard=false`).
 
     Raises UsageError, with the nearest name, for what does not exist or is not of its field's type.
     """

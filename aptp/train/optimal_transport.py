@@ -15,14 +15,14 @@ Floats = NDArray[np.float64]
 
 
 class Exact(NamedTuple):
-    """``plan``: [B, K], of total mass 1. ``prices``: [K]; a prompt goes where score + price is largest."""
+    """`plan`: [B, K], of total mass 1. `prices`: [K]; a prompt goes where score + price is largest."""
 
     plan: Floats
     prices: Floats
 
 
 def sinkhorn(scores: Floats, epsilon: float, iterations: int) -> Floats:
-    """The entropic plan [B, K] from B prompts to K codes of equal share, by ``scores`` [B, K]: ``iterations``
+    """The entropic plan [B, K] from B prompts to K codes of equal share, by `scores` [B, K]: `iterations`
     times the codes' masses are set, then the prompts'.
     """
     rows, columns = _uniform(scores)

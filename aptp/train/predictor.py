@@ -10,7 +10,7 @@ class Predictor(nn.Module):
     """Prompt embeddings [B, E] to scores [B, D]: one linear map, orthogonal for each width group and for the
     depth gates together, bias zero.
 
-    ``centre`` [E] is subtracted from embeddings, which are then divided by ``spread``; both are constants.
+    `centre` [E] is subtracted from embeddings, which are then divided by `spread`; both are constants.
     """
 
     centre: Tensor
@@ -45,6 +45,6 @@ def orthogonal_codes(codes: int, size: int, rng: torch.Generator) -> nn.Paramete
 
 
 def standard(embeddings: Tensor) -> tuple[Tensor, float]:
-    """(mean [E], root mean square length of what is left) of ``embeddings`` [N, E]."""
+    """(mean [E], root mean square length of what is left) of `embeddings` [N, E]."""
     centre = embeddings.mean(0)
     return centre, float((embeddings - centre).square().sum(1).mean().sqrt())

@@ -31,7 +31,7 @@ class Similarity(nn.Module):
         self.register_buffer("scale", scale, persistent=False)  # [D]
 
     def prompts(self, scores: Tensor, gates: SampledGates | None) -> Tensor:
-        """The vectors [B, D] of prompts with predicted ``scores`` [B, D] and, unless linear, their gates."""
+        """The vectors [B, D] of prompts with predicted `scores` [B, D] and, unless linear, their gates."""
         if self.linear:
             scaled: Tensor = scores * self.scale
             return scaled

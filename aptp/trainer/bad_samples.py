@@ -1,6 +1,6 @@
 """Broken pictures that a session passed over: counted step by step, and told at its end.
 
-A source says in its samples' metadata what was ``skipped``; one that says nothing has nothing to skip.
+A source says in its samples' metadata what was `skipped`; one that says nothing has nothing to skip.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from aptp.trainer import distributed
 
 
 class Skips:
-    """Broken pictures of one session. ``data``: what the source tells; ``device``: the processes'."""
+    """Broken pictures of one session. `data`: what the source tells; `device`: the processes'."""
 
     def __init__(self, data: Mapping[str, Any] | None, device: torch.device) -> None:
         self._data, self._device = data or {}, device

@@ -37,7 +37,7 @@ def gathered(local: Tensor) -> Tensor:
 
 
 def own(everyone: Tensor, rows: int) -> Tensor:
-    """This process's ``rows`` of what `gathered` gave."""
+    """This process's `rows` of what `gathered` gave."""
     return everyone[rank() * rows : (rank() + 1) * rows]
 
 

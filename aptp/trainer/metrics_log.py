@@ -22,9 +22,9 @@ LINE_EVERY = 30.0  # seconds between progress lines where there is no terminal
 
 
 class Journal:
-    """Of a run of ``steps`` steps in ``folder``, of which ``done`` were made before.
+    """Of a run of `steps` steps in `folder`, of which `done` were made before.
 
-    ``silent``: neither records nor shows anything; for processes that only help.
+    `silent`: neither records nor shows anything; for processes that only help.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ def _short(value: float) -> float:
 
 
 def _cut(path: Path, done: int) -> None:
-    """Drops what was recorded at or after step ``done``, and a line that was being written."""
+    """Drops what was recorded at or after step `done`, and a line that was being written."""
     if not path.exists():
         return
     kept = []

@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
-    """``usual`` with what the command line changes; a run of another length falls to rest over the same share
+    """`usual` with what the command line changes; a run of another length falls to rest over the same share
     of it. Raises UsageError for what makes no sense.
     """
     if arguments.steps:

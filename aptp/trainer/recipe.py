@@ -9,9 +9,9 @@ from runtime.errors import UsageError
 
 @dataclass(frozen=True)
 class Recipe:
-    """``batch``: samples per step over all processes. ``warmup`` and ``decay``: steps over which the rate
-    rises from zero at the start and falls to zero at the end. ``average``: decay of the running average of
-    the weights (0: none is kept). ``clip``: largest norm of the gradient.
+    """`batch`: samples per step over all processes. `warmup` and `decay`: steps over which the rate
+    rises from zero at the start and falls to zero at the end. `average`: decay of the running average of
+    the weights (0: none is kept). `clip`: largest norm of the gradient.
     """
 
     steps: int

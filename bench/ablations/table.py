@@ -10,7 +10,7 @@ Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by variant, one for each 
 
 
 def codes(results: Results, target: float) -> list[dict[str, str]]:
-    """What the codes cost and how prompts use them; ``target``: the mean share of dense aimed at, of its MACs
+    """What the codes cost and how prompts use them; `target`: the mean share of dense aimed at, of its MACs
     or, where the budget is in seconds, of those.
 
     Seeds that came to no codes are told, and not in any mean.

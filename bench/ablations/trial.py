@@ -32,7 +32,7 @@ GUIDANCE = 2.0
 
 @dataclass(frozen=True)
 class Plan:
-    """``dense``: the pipeline all variants start from. ``per_tier``: captions drawn of each tier."""
+    """`dense`: the pipeline all variants start from. `per_tier`: captions drawn of each tier."""
 
     dense: Path
     profile: Path
@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trial:
-    """Of ``variant`` under ``seed``, kept in a folder of its own below the plan's."""
+    """Of `variant` under `seed`, kept in a folder of its own below the plan's."""
 
     plan: Plan
     variant: Variant

@@ -97,7 +97,7 @@ def measured(sizes: Sequence[int], batches: Sequence[int], cached: int) -> Itera
 def tables(
     cases: Sequence[Case], ceiling: Ceiling, capability: tuple[int, int], places: int
 ) -> dict[str, list[Row]]:
-    """``places``: programs of the forward kernel that run at once."""
+    """`places`: programs of the forward kernel that run at once."""
     found: dict[str, list[Row]] = {
         "Ceilings of this GPU": [
             {

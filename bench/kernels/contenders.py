@@ -66,7 +66,7 @@ class Inputs:
 
     @classmethod
     def sets(cls, shape: Shape, batch: int, cached: int) -> "list[Inputs]":
-        """As many as it takes that none is found in a cache of ``cached`` bytes when its turn comes again."""
+        """As many as it takes that none is found in a cache of `cached` bytes when its turn comes again."""
         count = -(-2 * cached // round(shape.traffic(batch, 1.0)))
         return [cls.draw(shape, batch) for _ in range(min(max(1, count), MOST_SETS))]
 
@@ -76,12 +76,12 @@ def at(what: str, fraction: float) -> str:
 
 
 def live_heads(heads: int, fraction: float) -> int:
-    """Of ``heads``, at least one."""
+    """Of `heads`, at least one."""
     return max(1, round(fraction * heads))
 
 
 def live_gates(batch: int, heads: int, live: float) -> Tensor:
-    """[B, H] of ones and zeros; ``live`` of all heads are ones, as evenly as whole heads allow."""
+    """[B, H] of ones and zeros; `live` of all heads are ones, as evenly as whole heads allow."""
     generator = torch.Generator().manual_seed(0)
     total = live_heads(batch * heads, live)
     counts = [total // batch + (row < total % batch) for row in range(batch)]

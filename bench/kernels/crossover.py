@@ -40,7 +40,7 @@ MASKED, GROUPED, DENSE = "masked supernet", "slice and group", "dense"
 
 @dataclass(frozen=True)
 class Mixture:
-    """One batch: ``codes`` of its rows, and how long each way took."""
+    """One batch: `codes` of its rows, and how long each way took."""
 
     batch: int
     codes: int
@@ -59,8 +59,8 @@ def spread_codes(batch: int, codes: int) -> list[int]:
 
 
 def best_possible(rows: list[int], macs: list[float], dense_macs: float, dense: float, largest: int) -> float:
-    """Seconds for ``rows``, each at its code's ``macs``, if a MAC costs what it does in ``largest`` dense
-    rows that take ``dense`` seconds.
+    """Seconds for `rows`, each at its code's `macs`, if a MAC costs what it does in `largest` dense
+    rows that take `dense` seconds.
     """
     return sum(macs[code] for code in rows) * dense / (largest * dense_macs)
 

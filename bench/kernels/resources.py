@@ -78,7 +78,7 @@ def compiled(
     tails: bool = False,
 ) -> Resources:
     """For tensors that start aligned, as torch allocates them, with any strides that are multiples of 8: no
-    layout is worse. ``tails``: rows that do not divide into whole blocks, and a length per sample.
+    layout is worse. `tails`: rows that do not divide into whole blocks, and a length per sample.
     """
     function = FUNCTIONS[kernel]
     constants = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Shape:
-    """One attention: ``heads`` of ``width``, ``queries`` by ``keys``."""
+    """One attention: `heads` of `width`, `queries` by `keys`."""
 
     queries: int
     keys: int
@@ -51,7 +51,7 @@ SIZES = tuple(SHARES)  # pixels
 
 
 def attentions(size: int) -> dict[Shape, int]:
-    """How often each shape occurs in SD 2.1 at ``size`` pixels."""
+    """How often each shape occurs in SD 2.1 at `size` pixels."""
     rows = {(size // 8 // divisor) ** 2: (heads, count) for divisor, heads, count in LEVELS}
     return {
         Shape(queries, keys, heads, WIDTH): count
@@ -70,7 +70,7 @@ class Ceiling:
     multiprocessors: int
 
     def floor(self, shape: Shape, batch: int, live: float, *, backward: bool, block: int | None) -> float:
-        """Seconds, for a kernel in blocks of ``block`` queries; None: for one that is cut as it likes."""
+        """Seconds, for a kernel in blocks of `block` queries; None: for one that is cut as it likes."""
         work = shape.operations(batch, live, backward=backward) / self.operations
         if block is not None:
             blocks = -(-shape.queries // block) * max(1, round(batch * shape.heads * live))

@@ -27,7 +27,7 @@ DEVICE = "cuda"
 
 @dataclass(frozen=True)
 class Work:
-    """``run`` makes ``calls`` of one kind, each on inputs of its own."""
+    """`run` makes `calls` of one kind, each on inputs of its own."""
 
     run: Run
     calls: int = 1
@@ -35,8 +35,8 @@ class Work:
 
 @dataclass
 class Timed:
-    """Seconds. ``first``: the first call, compilation included; ``host``: the CPU's time to submit one call
-    outside a graph; ``samples``: the GPU's time per call, in turns with the others.
+    """Seconds. `first`: the first call, compilation included; `host`: the CPU's time to submit one call
+    outside a graph; `samples`: the GPU's time per call, in turns with the others.
     """
 
     first: float
@@ -79,7 +79,7 @@ class Captures:
 
 
 def in_turns(works: Mapping[str, Work], rounds: int = 9) -> dict[str, Timed | str]:
-    """Each of ``works`` once per round, so that a slow moment hits all of them. What cannot run is a
+    """Each of `works` once per round, so that a slow moment hits all of them. What cannot run is a
     message instead of times.
     """
     captures = Captures()

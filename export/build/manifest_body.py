@@ -112,7 +112,7 @@ def _encoders(records: Mapping[str, PartRecord]) -> list[dict[str, Any]]:
 def _encoder(
     name: str, record: PartRecord, inputs: list[str], folder: str, frame: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``folder`` holds its tokenizer; the tables of characters are those of all."""
+    """`folder` holds its tokenizer; the tables of characters are those of all."""
     return {
         "name": name,
         "model": _model(record),

@@ -37,7 +37,7 @@ class TracedCall:
         return [leaf.shape for leaf in self.leaves if isinstance(leaf, Tensor)]
 
     def filled(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments and keyword arguments, with ``tensors`` in the places of its own."""
+        """Arguments and keyword arguments, with `tensors` in the places of its own."""
         rest = iter(tensors)
         leaves = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, self.tree)
@@ -47,8 +47,8 @@ class TracedCall:
 def record(
     unet: UNet2DConditionModel, rows: int, height: int, width: int, tokens: int
 ) -> dict[str, TracedCall]:
-    """The call of every module that one call of ``unet``, which lies on the meta device, passes through: by
-    path, in order, ``unet``'s own under "".
+    """The call of every module that one call of `unet`, which lies on the meta device, passes through: by
+    path, in order, `unet`'s own under "".
     """
     calls: dict[str, TracedCall] = {}
 
@@ -72,7 +72,7 @@ def record(
 
 
 class Replay(nn.Module):
-    """``layer`` called as in ``call``, with other tensors."""
+    """`layer` called as in `call`, with other tensors."""
 
     def __init__(self, layer: nn.Module, call: TracedCall) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Replay(nn.Module):
 
 
 class Joined(Replay):
-    """A resnet of an up block. It takes the residual stream, of ``channels``, and the skip tensor apart."""
+    """A resnet of an up block. It takes the residual stream, of `channels`, and the skip tensor apart."""
 
     def __init__(self, layer: nn.Module, call: TracedCall, channels: int) -> None:
         super().__init__(layer, call)

@@ -26,7 +26,7 @@ Run = Callable[[], object]
 
 
 class PieceEngine(Protocol):
-    """``name`` and ``precision`` as the profile will say them."""
+    """`name` and `precision` as the profile will say them."""
 
     @property
     def name(self) -> str: ...
@@ -35,11 +35,11 @@ class PieceEngine(Protocol):
     def precision(self) -> str: ...
 
     def open(self, module: nn.Module, tensors: Sequence[Tensor], folder: Path) -> Run:
-        """A call of ``module`` on ``tensors``. ``folder`` is empty, and must stay until the last call."""
+        """A call of `module` on `tensors`. `folder` is empty, and must stay until the last call."""
 
 
 def choose(name: str, precision: str, threads: int) -> PieceEngine:
-    """The engine called ``name``. Raises UsageError for an unknown one, Refused where this
+    """The engine called `name`. Raises UsageError for an unknown one, Refused where this
     machine does not have it.
     """
     if name not in ENGINES:
@@ -113,7 +113,7 @@ def _running(
 
 @dataclass(frozen=True)
 class Aoti:
-    """An AOTInductor package, on the GPU where torch has one; ``precision`` is the name of a dtype."""
+    """An AOTInductor package, on the GPU where torch has one; `precision` is the name of a dtype."""
 
     precision: str
     threads: int

@@ -37,7 +37,7 @@ Report = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class ProgressTask:
-    """A line of the progress display. ``effort``: a forecast, in seconds."""
+    """A line of the progress display. `effort`: a forecast, in seconds."""
 
     name: str
     effort: float
@@ -45,7 +45,7 @@ class ProgressTask:
 
 @dataclass(frozen=True)
 class Measurement:
-    """``subject`` under ``engine``, with widths in so many ``divisions``, into the file ``out``."""
+    """`subject` under `engine`, with widths in so many `divisions`, into the file `out`."""
 
     subject: Subject
     engine: PieceEngine
@@ -55,7 +55,7 @@ class Measurement:
     out: Path
 
     def tasks(self, profile: Profile) -> list[ProgressTask]:
-        """What ``profile`` lacks, with what it may take if it runs at the machine's present pace."""
+        """What `profile` lacks, with what it may take if it runs at the machine's present pace."""
         rate = pace() / self.subject.rows  # calls' MACs are those of one row
         tasks = [
             ProgressTask(
@@ -73,7 +73,7 @@ class Measurement:
         return tasks
 
     def found(self) -> Profile:
-        """What ``out`` holds already, or an empty profile. Raises UsageError where it holds another one, and
+        """What `out` holds already, or an empty profile. Raises UsageError where it holds another one, and
         TableError where it holds something else.
         """
         fresh = Profile(self._setting(), {"command": command(), **machine(), "software": software()})
@@ -96,7 +96,7 @@ class Measurement:
         return there
 
     def run(self, console: Console, profile: Profile) -> Profile:
-        """``profile`` with what it lacks, which is in ``out`` as soon as it is measured."""
+        """`profile` with what it lacks, which is in `out` as soon as it is measured."""
         with BuildProgress(console, self.tasks(profile)) as progress:
             for piece in self._missing(profile):
                 part = self._measured(piece, partial(progress.stage, piece.name))
@@ -137,7 +137,7 @@ class Measurement:
         )
 
     def _timed(self, forms: Mapping[T, Callable[[], Replay]], report: Report) -> Timed[T]:
-        """All of ``forms`` side by side."""
+        """All of `forms` side by side."""
         with TemporaryDirectory() as folder:
             report(f"open {len(forms)} graphs", 0.0)
             runs = {
@@ -148,7 +148,7 @@ class Measurement:
             return in_turns(runs, self.patience)
 
     def _opened(self, build: Callable[[], Replay], place: Path) -> Run:
-        """A call of what ``build`` builds, of which only the engine keeps anything."""
+        """A call of what `build` builds, of which only the engine keeps anything."""
         place.mkdir()
         form = build()
         return self.engine.open(form, inputs(form), place)

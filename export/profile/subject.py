@@ -18,7 +18,7 @@ from runtime.errors import Refused, UsageError
 
 @dataclass(frozen=True)
 class Subject:
-    """A dense UNet by its ``config``; a call has ``rows`` samples, ``latent`` sides and ``tokens`` tokens."""
+    """A dense UNet by its `config`; a call has `rows` samples, `latent` sides and `tokens` tokens."""
 
     config: Mapping[str, Any]
     space: Space
@@ -30,8 +30,8 @@ class Subject:
     def of(cls, folder: Path, size: tuple[int, int] | None = None, rows: int | None = None) -> "Subject":
         """The UNet of a checkpoint, or of a diffusers pipeline that is to become one.
 
-        ``size``: (height, width) in pixels; by default what the checkpoint was budgeted at, or what the
-        pipeline is made for. ``rows``: by default those of one image, which are two where it is guided.
+        `size`: (height, width) in pixels; by default what the checkpoint was budgeted at, or what the
+        pipeline is made for. `rows`: by default those of one image, which are two where it is guided.
         Raises UsageError, Refused and aptp's errors.
         """
         plain = (folder / "model_index.json").exists() and not (folder / "aptp.json").exists()

@@ -23,7 +23,7 @@ DEAR = 3.0
 
 @dataclass(frozen=True)
 class Advice:
-    """``module`` keeps ``kept`` of ``gates``; with ``better`` it would save ``saved`` seconds a call."""
+    """`module` keeps `kept` of `gates`; with `better` it would save `saved` seconds a call."""
 
     module: str
     kept: int
@@ -42,7 +42,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class WidthForecast:
-    """What an expert costs by a profile: ``seconds`` a call, ``share`` of dense, and what would make it
+    """What an expert costs by a profile: `seconds` a call, `share` of dense, and what would make it
     faster.
     """
 
@@ -60,7 +60,7 @@ class WidthForecast:
 
 
 def forecasts(profile: Profile, checkpoint: Checkpoint, codes: Sequence[str]) -> dict[str, WidthForecast]:
-    """By code. Raises TableError where ``profile`` is of another UNet, size or text length."""
+    """By code. Raises TableError where `profile` is of another UNet, size or text length."""
     cost = table_cost(profile, checkpoint.space, *checkpoint.latent_size, checkpoint.tokenizer["length"])
     found = {}
     for code in codes:
@@ -83,7 +83,7 @@ def steps(part: Measured) -> list[int]:
 
 
 def advise(profile: Profile, architecture: Architecture) -> Iterator[Advice]:
-    """What would make the expert of ``architecture`` faster than it is, layer by layer."""
+    """What would make the expert of `architecture` faster than it is, layer by layer."""
     for group, columns in architecture.space.columns():
         kept = int(architecture.keep[columns].sum())
         if any(inside(group.module, skipped) for skipped in architecture.dropped) or kept == group.gates:
@@ -96,7 +96,7 @@ def advise(profile: Profile, architecture: Architecture) -> Iterator[Advice]:
 
 
 def _padded(part: Measured, kept: int) -> int | None:
-    """The cheapest number of gates above ``kept`` that is cheaper than ``kept`` beyond noise."""
+    """The cheapest number of gates above `kept` that is cheaper than `kept` beyond noise."""
     wider = [more for more in part.seconds if more > kept]
     best = min(wider, key=lambda more: part.seconds[more])
     saved = _seconds(part, kept) - part.seconds[best]
@@ -104,7 +104,7 @@ def _padded(part: Measured, kept: int) -> int | None:
 
 
 def _below_step(part: Measured, kept: int) -> int | None:
-    """The step that ``kept`` sits above, if its gates above it are dear."""
+    """The step that `kept` sits above, if its gates above it are dear."""
     lower = [step for step in steps(part) if step < kept]
     if not lower:
         return None
@@ -118,18 +118,18 @@ def _usual(part: Measured) -> float:
 
 
 def _excess(part: Measured, low: int, high: int) -> float:
-    """What the gates from ``low`` to ``high`` cost more than so many usually do."""
+    """What the gates from `low` to `high` cost more than so many usually do."""
     return part.seconds[high] - part.seconds[low] - _usual(part) * (high - low)
 
 
 def _seconds(part: Measured, kept: int) -> float:
-    """Seconds with ``kept`` gates, along the line between the nearest that were measured."""
+    """Seconds with `kept` gates, along the line between the nearest that were measured."""
     counts = [count for count in part.seconds if count]
     return float(np.interp(kept, counts, [part.seconds[count] for count in counts]))
 
 
 def _around(part: Measured, kept: int) -> tuple[int, ...]:
-    """The measured counts that ``_seconds`` of ``kept`` comes from."""
+    """The measured counts that `_seconds` of `kept` comes from."""
     counts = [count for count in part.seconds if count]
     return max(count for count in counts if count <= kept), min(count for count in counts if count >= kept)
 

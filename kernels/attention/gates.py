@@ -70,7 +70,7 @@ def _to_closed_gates(
 def deltas_and_gates(
     grad: Tensor, out: Tensor, arguments: Arguments, straight_through: bool
 ) -> tuple[Tensor, Tensor]:
-    """δ [B, H, N_q], undefined where a head is closed, and dgate [B, H]; ``grad`` is laid out as ``out``."""
+    """δ [B, H, N_q], undefined where a head is closed, and dgate [B, H]; `grad` is laid out as `out`."""
     q, k, _, gates, lengths, _ = arguments
     batch, heads, queries, width = q.shape
     tile = choose("forward", q, k)

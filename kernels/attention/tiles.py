@@ -33,7 +33,7 @@ ENOUGH = 256  # programs: two for each multiprocessor of the largest GPUs
 
 @dataclass(frozen=True)
 class Tile:
-    """A block of ``queries`` by ``keys``; the first ``main`` columns of a head are one tile (`rows.py`)."""
+    """A block of `queries` by `keys`; the first `main` columns of a head are one tile (`rows.py`)."""
 
     queries: int
     keys: int
@@ -83,14 +83,14 @@ def choose(kernel: str, q: Tensor, k: Tensor) -> Tile:
 
 
 def entry(kernel: str, width: int, dtype: torch.dtype, found: tuple[int, int]) -> Tile:
-    """What the tables say for head dim ``width`` on compute capability ``found``."""
+    """What the tables say for head dim `width` on compute capability `found`."""
     table = FLOAT32 if dtype == torch.float32 else HOPPER if found == (9, 0) else PORTABLE
     main, *blocks = table[int(width)]
     return Tile(*blocks[KERNELS.index(kernel)], main)
 
 
 def capability(x: Tensor) -> tuple[int, int]:
-    """Of the GPU that holds ``x``; the oldest supported one's for the CPU. ValueError if it is older."""
+    """Of the GPU that holds `x`; the oldest supported one's for the CPU. ValueError if it is older."""
     found = torch.cuda.get_device_capability(x.device) if x.is_cuda else OLDEST
     if found < OLDEST:
         have, need = (".".join(map(str, pair)) for pair in (found, OLDEST))
@@ -104,7 +104,7 @@ def precision(dtype: torch.dtype, width: int) -> str:
 
 
 def walked(blocks: int, programs: int) -> int:
-    """Of ``blocks`` of queries, how many one program of `dk_dv` walks over, if ``programs`` of them walk
+    """Of `blocks` of queries, how many one program of `dk_dv` walks over, if `programs` of them walk
     over all: fewer where too few would run at once, but never fewer than 4. By shape alone, so that sums
     are the same on every GPU.
     """

@@ -41,7 +41,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Layout:
-    """A picture with everything decided. The word's centre is (``x``, ``y``)."""
+    """A picture with everything decided. The word's centre is (`x`, `y`)."""
 
     background: Background
     marks: tuple[Mark, ...] = ()
@@ -52,7 +52,7 @@ class Layout:
 
 
 def compose(rng: Random, tier: str, words: Sequence[str] = WRITTEN) -> Scene:
-    """A scene of ``tier``; what is written is drawn from ``words``."""
+    """A scene of `tier`; what is written is drawn from `words`."""
     background = _background(rng) if rng.random() < BACKGROUND_STATED else None
     colours = list(COLOURS)
     if tier == "word":
@@ -73,7 +73,7 @@ def compose(rng: Random, tier: str, words: Sequence[str] = WRITTEN) -> Scene:
 
 
 def arrange(rng: Random, scene: Scene) -> Layout:
-    """A picture of ``scene``: what its caption leaves open is drawn at random."""
+    """A picture of `scene`: what its caption leaves open is drawn at random."""
     background = scene.background or _background(rng)
     if scene.tier == "word":
         assert scene.word

@@ -27,9 +27,9 @@ class Background:
 class Scene:
     """One of four tiers.
 
-    ``single``: one thing, maybe at a ``place``. ``count``: ``count`` times the same thing. ``pair``: the
-    first thing in ``relation`` to the second. ``word``: ``word`` in letters of ``colour``, maybe at a
-    ``place``.
+    `single`: one thing, maybe at a `place`. `count`: `count` times the same thing. `pair`: the
+    first thing in `relation` to the second. `word`: `word` in letters of `colour`, maybe at a
+    `place`.
     """
 
     tier: str

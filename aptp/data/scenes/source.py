@@ -26,7 +26,7 @@ def split_of(text: str) -> str:
 class Scenes:
     """A Source of rendered scenes; the metadata holds the Scene and the Layout drawn.
 
-    ``shares`` says how often each tier comes, ``words`` what may be written. Written words outside the
+    `shares` says how often each tier comes, `words` what may be written. Written words outside the
     vocabulary are how a reader of letters is trained.
     """
 

@@ -37,12 +37,12 @@ def examinations(count: int, seed: int = UNSEEN) -> dict[str, SampleSource]:
 
 
 def accuracy(judge: Judge, source: SampleSource, count: int) -> dict[str, Rate]:
-    """The share of questions answered right over the first ``count`` pictures of ``source``.
+    """The share of questions answered right over the first `count` pictures of `source`.
 
-    ``things``: pictures with exactly the things that are there. ``shape``, ``colour``, ``size``: of things.
-    ``written``: pictures where writing is seen if and only if there is some. ``letters``: of characters,
-    place by place; ``word``: of words, exactly; ``word colour`` and ``row`` likewise. ``background`` and
-    ``texture``: of pictures.
+    `things`: pictures with exactly the things that are there. `shape`, `colour`, `size`: of things.
+    `written`: pictures where writing is seen if and only if there is some. `letters`: of characters,
+    place by place; `word`: of words, exactly; `word colour` and `row` likewise. `background` and
+    `texture`: of pictures.
     """
     samples = [source[i] for i in range(count)]
     found = judge.read(np.stack([sample.image for sample in samples]))

@@ -55,7 +55,7 @@ class Lessons:
 
 
 def strings(rng: Random, count: int) -> list[str]:
-    """``count`` strings of three to five letters that fit into the picture, narrow ones twice as often."""
+    """`count` strings of three to five letters that fit into the picture, narrow ones twice as often."""
     found: list[str] = []
     while len(found) < count:
         string = "".join(rng.choices(LETTERS, _WEIGHTS, k=rng.randint(MIN_LETTERS, MAX_LETTERS)))

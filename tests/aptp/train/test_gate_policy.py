@@ -18,7 +18,7 @@ PREDICTOR = ("predictor.weight", "predictor.bias")
 
 
 def reached(policy: GatePolicy, loss: Tensor) -> set[str]:
-    """The parameters that ``loss`` would move."""
+    """The parameters that `loss` would move."""
     found = torch.autograd.grad(loss, list(policy.parameters()), allow_unused=True, retain_graph=True)
     named = zip(dict(policy.named_parameters()), found, strict=True)
     return {name for name, gradient in named if gradient is not None and gradient.any()}

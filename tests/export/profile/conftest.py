@@ -14,7 +14,7 @@ from export.profile.timing import Patience
 
 @dataclass
 class Fake:
-    """Opens anything, ``life`` times; then it is as if the user had pressed Ctrl-C."""
+    """Opens anything, `life` times; then it is as if the user had pressed Ctrl-C."""
 
     name: str = "fake 1.0"
     precision: str = "float32"
