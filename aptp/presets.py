@@ -6,7 +6,7 @@ from typing import Any
 Config = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Preset:
     """One pipeline's geometry; `size` is the side of the image it is made for, in pixels.
 

@@ -31,7 +31,7 @@ LETTERS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bar:
     """One width group under a code; `skipped` where its whole sublayer is."""
 
@@ -41,7 +41,7 @@ class Bar:
     skipped: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Block:
     """`name` such as "down 1"; `level` 0 at the full resolution; its sublayers as they are run."""
 

@@ -9,7 +9,7 @@ from aptp.analyse.groups import Grouping
 from aptp.analyse.words import Word
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """A prompt, where it went, and how surely. `margin` is None where there is one code."""
 
@@ -20,7 +20,7 @@ class Example:
     distance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CodeFindings:
     """One code. `budget`: share of the dense UNet's MACs; `kept`: share of gates, by kind, in sublayers
     that are not skipped; `share` of the held-out prompts, with its 95 % interval.
@@ -39,7 +39,7 @@ class CodeFindings:
     drawn: list[Example]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SetFindings:
     """One set of prompts: how it lands. `similarities`: quantiles per code; `beyond`: the share of it
     that lies beyond the limit; `budget`: its mean cost as a share of dense, each prompt on its code.
@@ -58,7 +58,7 @@ class SetFindings:
     drawn: list[Example]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StudyFindings:
     """`limit`: the distance that counts as far, and `limit_of`: where it is from. The first of `sets`
     is the held-out prompts of the data.

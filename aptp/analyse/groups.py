@@ -13,7 +13,7 @@ from aptp.evaluate.routing import chance_information, crossed, mutual_informatio
 LENGTHS = 4  # groups that prompts are divided into by their number of words
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PromptGroup:
     """`counts`: prompts per code; `budget`: their mean cost as a share of dense, with its 95 %
     interval.
@@ -24,7 +24,7 @@ class PromptGroup:
     budget: tuple[float, float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Grouping:
     """`information`: bits that a prompt's code tells of its group; `by_chance`: what that would come to
     were there nothing to tell.

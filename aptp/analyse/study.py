@@ -27,7 +27,7 @@ SHOWN = 5  # prompts of a list
 FITTED = 8192  # captions that a distance is fitted on, where the checkpoint brings none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StudyOptions:
     """`count` held-out captions of `data` are looked at; `pictures` are drawn of each code and set."""
 

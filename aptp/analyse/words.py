@@ -15,7 +15,7 @@ SURE = 1.959964  # standard deviations: 95 %, two-sided
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Word:
     """`here`: of the code's prompts, how many have it; `elsewhere`: of the others'. `times`: how much
     greater its odds are here; `z`: the log of that in standard deviations.

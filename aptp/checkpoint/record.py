@@ -20,7 +20,7 @@ TEXT_ENCODER, PROMPT_ENCODER = "text_encoder", "prompt_encoder"  # folders
 OPTIONAL = "unfamiliar"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CodeRecord:
     """One code: the budget it was made for (share of dense cost) and its keep-masks by module path."""
 
@@ -33,7 +33,7 @@ class CodeRecord:
         return {"widths": dict(self.widths), "depths": dict(self.depths)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OutOfDistributionRule:
     """Prompts whose distance is above `beyond` go to `expert`: the name of a code, or `dense`."""
 
@@ -41,7 +41,7 @@ class OutOfDistributionRule:
     expert: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """What `aptp.json` says. `size` is the (height, width) in pixels the codes were budgeted at,
     `guidance` the scale that images are drawn with unless a request says otherwise, `prompt_encoder` the

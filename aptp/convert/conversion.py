@@ -31,7 +31,7 @@ NOISE_FREE, ROW_0 = "noise-free", "row-0"
 ROUTINGS = (NOISE_FREE, ROW_0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ConversionSource:
     """What is converted: `root`, the authors' folder; `pipeline`, the diffusers folder that its experts
     were cut from; `prompt_encoder`, the transformers folder that its predictor reads. `routing`: without
@@ -50,7 +50,7 @@ class ConversionSource:
             raise UsageError(f"--routing: no '{self.routing}'; there is {known}{hint}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Converted:
     """An expert's `folder`, its `cost` as a share of dense, whether its weights were `full`, and their
     `likeness` to the pipeline's.

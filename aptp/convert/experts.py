@@ -20,7 +20,7 @@ VECTOR = "arch_vector.pt"
 SAME = 1e-3  # between an expert's vector and its row of the table: both are one sample of one code
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PublishedExpert:
     """`name`: its folder. `vector` [D]: the soft gates it was cut by. `weights`: a safetensors file."""
 

@@ -18,7 +18,7 @@ from aptp.space.groups import Kind, Space, WidthGroup
 from runtime.errors import CheckpointError, SpaceError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Structure:
     """`widths`: the gates of each group, by sublayer; `skippable`: whether each may be skipped."""
 

@@ -21,7 +21,7 @@ FILES = (f"hypernet/{WEIGHTS}", f"quantizer/{WEIGHTS}")
 MOST_CODES, WIDEST = 1024, 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Published:
     """`weight` [D, E] and `bias` [D]: the predictor, whose last rows are the scores of depth ranks.
     `gates` [K, D]: the codes as soft gates. `order`: for each rank, the depth gate it decides.

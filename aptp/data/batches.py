@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from aptp.data.sample import SampleSource
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
     """`images`: [B, 3, H, W] float32 in -1 … 1."""
 

@@ -19,7 +19,7 @@ RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
 FORM = re.compile(rf"\s*(\w+)\s*({'|'.join(RELATIONS)})\s*([^\s=<>!].*?)\s*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Condition:
     """`column` stands in `relation` to `value`, both as they were written."""
 

@@ -26,7 +26,7 @@ HELD_OUT = 64  # one picture in so many is the test split's, where a data set ha
 IN_A_ROW = 1000  # broken pictures after which a data set is taken for broken
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listing:
     """All pairs of a data set: captions and the places of their pictures. `rows` are the numbers of those
     that are used; `left_out` says how many others were found, and why they are not here.
@@ -73,7 +73,7 @@ class Lister:
         return Listing(self._captions.pack(), self._places.pack(), torch.from_numpy(rows), left_out)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class View:
     """How pairs are seen: `seed` of their order and of what is cut off pictures; `size`, the (height,
     width) pictures are made, or None for captions alone; `fits` says which captions need no shortening;

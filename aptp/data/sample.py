@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """`image`: uint8 [H, W, 3]. `metadata`: whatever else the source knows."""
 

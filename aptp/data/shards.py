@@ -13,7 +13,7 @@ from aptp.data.storage import ENDINGS, member
 from runtime.errors import DataError
 
 
-@dataclass
+@dataclass(slots=True)
 class Member:
     """One sample of a shard: `key` is its name without ending, `place` its picture's, `text` what its
     member with the ending that was asked for holds, if there is one.

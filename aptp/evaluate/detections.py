@@ -10,7 +10,7 @@ from aptp.data.scenes.scene import Background
 Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Detection:
     """A thing and its centre, in pixels from the top left."""
 
@@ -21,7 +21,7 @@ class Detection:
     y: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lettering:
     """Written letters; `row` is one of the vocabulary's ROWS."""
 
@@ -30,7 +30,7 @@ class Lettering:
     row: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reading:
     background: Background
     detections: tuple[Detection, ...] = ()

@@ -15,7 +15,7 @@ from aptp.evaluate.rates import bootstrap
 Mean = tuple[float, float, float]  # with the ends of its 95 % interval
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoutedMixture:
     """`codes`: of each sample. `budgets`: each code's share of the dense UNet's true MACs. `target`:
     the mean budget that training aimed at, if the checkpoint tells.

@@ -10,7 +10,7 @@ Z = 1.959964  # a normal variable lies within ± this 95 % of the time
 RESAMPLES = 2000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rate:
     """`hits` out of `count`. Partial hits (shares of letters) make the interval too wide, never too
     narrow.

@@ -14,7 +14,7 @@ from aptp.evaluate.rates import Rate
 from aptp.evaluate.scoring import EVERY_TIER, Verdict, bindings, differences, rates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EvaluationResult:
     """One subject's verdicts, its FD-scenes, and how long drawing took."""
 
@@ -23,7 +23,7 @@ class EvaluationResult:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """`about`: what was evaluated, with what, how. `results`: by subject, renders among them. `codes`:
     where the captions drawn to are routed. `mixture`: how captions in general are.

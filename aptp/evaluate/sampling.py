@@ -14,7 +14,7 @@ from aptp.data.scenes.vocabulary import SIDE
 from aptp.evaluate.detections import Pictures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The modules of a latent diffusion pipeline, in eval mode; the scheduler may be of any kind that DDIM
     can be made from.
@@ -42,7 +42,7 @@ class Parts:
         return replace(self, unet=unet)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SamplingOptions:
     """`steps` of DDIM; `batch`: pictures drawn at once, which changes none of them beyond rounding;
     `size`: their height and width.

@@ -24,7 +24,7 @@ REFERENCE = 2000  # renders that FD-scenes compares with, of all tiers alike
 REFERENCE_SEED = 1 << 20  # of those; captions are drawn from other seeds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """On one picture. `binding` is empty but for pairs."""
 

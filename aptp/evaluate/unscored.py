@@ -23,7 +23,7 @@ UNJUDGED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Survey:
     """`about`: what was looked at. `codes`: of the captions drawn to, those of `samples`. `mixture`:
     how captions in general are routed. `drawn`: by subject, its pictures and the seconds they took.

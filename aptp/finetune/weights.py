@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from runtime.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ExpertLossWeights:
     """`diffusion`: prediction of the noise; `output` and `blocks`: distillation from the dense UNet.
 

@@ -38,7 +38,7 @@ class SkippedTransformer(nn.Module):
         return (hidden_states,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Rule:
     """Parameter `name` below the group's module keeps part of its dimension `dim`."""
 

@@ -16,7 +16,7 @@ CLUSTERS, PROMPTS, SHARE = 4, 16384, 1e-3
 AT_ONCE = 1024  # prompts compared with all clusters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Limit:
     """`beyond`: the distance that `share` of one half of the held-out prompts exceed; `measured`: the
     share of the other half that does, of `held_out` prompts in each.

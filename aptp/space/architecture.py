@@ -21,7 +21,7 @@ from runtime.errors import SpaceError, nearest
 THRESHOLD = 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Architecture:
     """A legal point of `space`; `keep` is a boolean vector [D]. Raises SpaceError if it is not legal."""
 

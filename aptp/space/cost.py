@@ -43,7 +43,7 @@ class Cost(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LinearCost:
     """cost = base + Σ over sublayers of depth · (fixed + Σ gate · per_gate).
 

@@ -55,7 +55,7 @@ def discover(
     )
 
 
-@dataclass
+@dataclass(slots=True)
 class _Survey:
     feed_forward_gates: int
     widths: list[WidthGroup] = field(default_factory=list)

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     FEED_FORWARD = "feed_forward"  # chunks of the GEGLU product; acts on the output projection's input
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WidthGroup:
     """`gates` chunks of `chunk` channels each, inside the module at path `module`."""
 
@@ -29,7 +29,7 @@ class WidthGroup:
     chunk: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DepthGate:
     """A resnet or transformer that may be skipped; its identity path passes the first `channels`
     channels.

@@ -12,7 +12,7 @@ from typing import Any
 FIXED = "fixed"  # the kind of what no gate makes smaller
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Setting:
     """What was measured: `engine` and `precision` that ran it, `threads` given to it, `rows` of one
     call (2 where an image is guided), `latent` sides, text `tokens`.
@@ -61,7 +61,7 @@ class Measured:
         return {kept: _half_spread(self.samples[kept]) for kept in sorted(self.samples)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Whole:
     """A whole UNet, measured to see what adding up its parts is worth. `share`: of the dense MACs;
     `widths` and `depths`: its architecture, in its JSON form.

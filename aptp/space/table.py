@@ -18,7 +18,7 @@ from aptp.space.profile import FIXED, Measured, Profile
 from runtime.errors import TableError, nearest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TableCost:
     """cost = base + Σ over depth gates of (kept: fixed + its groups' curves; skipped: absent) + Σ of the
     curves of groups outside every depth gate. Seconds.

@@ -20,7 +20,7 @@ HALVINGS = 40
 TOLERANCE = 0.01  # of the target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Budget:
     """`target`: share of dense `cost` aimed at; where `prunable`, both are counted, as published,
     without what no gate can save. Raises BudgetError where that leaves nothing.

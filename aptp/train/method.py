@@ -15,7 +15,7 @@ from runtime.errors import UsageError, nearest
 TRANSPORTS = ("sinkhorn", "exact", "none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RouterLossWeights:
     """Of the loss terms (the published ones by default)."""
 
@@ -29,7 +29,7 @@ class RouterLossWeights:
     gain: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Method:
     """The published method, as its defaults say; `PRESETS` holds ours.
 

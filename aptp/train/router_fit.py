@@ -24,7 +24,7 @@ from aptp.train.gumbel_sigmoid import SampledGates, gumbel
 RIDGE, ITERATIONS = 1e-3, 200  # of the logistic fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """`vectors` [K, D]: the codes where prompts meet them. `prices` [K]: added to a prompt's scores."""
 
@@ -151,7 +151,7 @@ def _imitated(embeddings: Tensor, routes: Tensor, shape: torch.Size) -> tuple[Te
     return F.pad(folded, (0, 0, *padding)), F.pad(bias.detach() - folded @ centre, padding)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """`use` [K]: share of prompts per code. `costs` [K] and `budget`: shares of dense, per code and as
     the prompts were routed. `agreement`: share of prompts that the served router sends where the method's

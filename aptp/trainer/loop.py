@@ -30,7 +30,7 @@ from aptp.trainer.rng import draws
 from runtime.errors import TrainingError, UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """`minutes`: stop after so long, to be resumed. `workers`: processes that load data ahead.
 

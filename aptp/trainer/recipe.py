@@ -7,7 +7,7 @@ from typing import Any
 from runtime.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """`batch`: samples per step over all processes. `warmup` and `decay`: steps over which the rate
     rises from zero at the start and falls to zero at the end. `average`: decay of the running average of

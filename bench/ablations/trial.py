@@ -30,7 +30,7 @@ ROUTED = 2000  # held-out captions, tiers as in training
 GUIDANCE = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`dense`: the pipeline all variants start from. `per_tier`: captions drawn of each tier."""
 
@@ -44,7 +44,7 @@ class Plan:
     per_tier: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trial:
     """Of `variant` under `seed`, kept in a folder of its own below the plan's."""
 

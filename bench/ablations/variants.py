@@ -11,7 +11,7 @@ OURS, DENSE = "ours", "dense"
 TASK_ONLY = ExpertLossWeights(diffusion=1.0, output=0.0, blocks=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Variant:
     """`changes` of the method `preset`; `tuning`: of stage 2's loss; `seconds`: the budget is in
     seconds of a profile, not in MACs.

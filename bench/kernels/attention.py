@@ -41,7 +41,7 @@ COLUMNS = ("time", "TFLOP/s", "of peak", "MiB", "of floor", "to best SDPA", "CPU
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One shape in one direction: every contender in turns."""
 

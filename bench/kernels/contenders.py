@@ -40,7 +40,7 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 Context = Callable[[], AbstractContextManager[object]]  # entered once for all inputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """q, k, v [B, H, N, D] as a linear layer leaves them, and the gradient of the output. bfloat16, standard
     normal: zeros would run faster than real data.

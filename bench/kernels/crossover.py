@@ -38,7 +38,7 @@ CHART = "kernels.crossover.png"
 MASKED, GROUPED, DENSE = "masked supernet", "slice and group", "dense"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mixture:
     """One batch: `codes` of its rows, and how long each way took."""
 

@@ -43,7 +43,7 @@ SHARED = {(8, 0): 164, (8, 6): 100, (9, 0): 228}
 REGISTERS, THREADS = 65536, 2048  # per multiprocessor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resources:
     kernel: str
     width: int

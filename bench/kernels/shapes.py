@@ -10,7 +10,7 @@ large copy; and the time of a kernel that does nothing.
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Shape:
     """One attention: `heads` of `width`, `queries` by `keys`."""
 
@@ -60,7 +60,7 @@ def attentions(size: int) -> dict[Shape, int]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ceiling:
     """A GPU at its best: operations and bytes per second, and seconds for a kernel that does nothing."""
 

@@ -25,7 +25,7 @@ MATRIX, COPY = 8192, 2**30
 DEVICE = "cuda"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Work:
     """`run` makes `calls` of one kind, each on inputs of its own."""
 
@@ -33,7 +33,7 @@ class Work:
     calls: int = 1
 
 
-@dataclass
+@dataclass(slots=True)
 class Timed:
     """Seconds. `first`: the first call, compilation included; `host`: the CPU's time to submit one call
     outside a graph; `samples`: the GPU's time per call, in turns with the others.

@@ -44,7 +44,7 @@ from runtime.machine import processor
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router", PROMPT_ENCODER)
 
 
-@dataclass
+@dataclass(slots=True)
 class Construction:
     """One build; `finished`, `failures` and `notes` fill as it goes, `published` tells of a new bundle.
 

@@ -22,7 +22,7 @@ from runtime.files.verified import FileEntry, VerifiedFiles, list_files
 RECORD = "part.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PartRecord:
     """A finished part: `files` as in the manifest, `facts` for it, `measures` for the report, and the engine
     that parity was `shown_on`.
@@ -42,7 +42,7 @@ class PartRecord:
         return sum(entry["size"] for entry in self.files.values())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FinishedPart:
     """A record and the folder its files lie in."""
 

@@ -38,7 +38,7 @@ from runtime.models.cache import Cache
 Report = Callable[[str, float], None]
 
 
-@dataclass
+@dataclass(slots=True)
 class Made:
     """What came out besides files: `facts` go into the manifest, `measures` into the report."""
 
@@ -46,7 +46,7 @@ class Made:
     measures: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PartJob:
     """A part being made: `folder` becomes part of the bundle, `report` says (stage, share done)."""
 

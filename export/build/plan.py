@@ -48,7 +48,7 @@ SOURCES = (
 _BASE_MEMORY = 900 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BuildSpec:
     """A build as the user asked for it, every word of it checked."""
 
@@ -64,7 +64,7 @@ class BuildSpec:
     memory: int  # bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """One unit of work.
 

@@ -28,7 +28,7 @@ COLUMNS = ("code", "params", "MACs", "share", "bytes", *RUNGS, "seconds", "state
 WIDTH = 80
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failure:
     """What kept a part from the bundle, and the stage it came in."""
 
@@ -39,7 +39,7 @@ class Failure:
         return f"FAILED at {self.stage}: {self.error}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BuildResult:
     """How a build ended: records of the parts that are in the bundle, and what was said of the others.
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 Report = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WorkerTask(Generic[T]):
     """A call in a process of its own: `work(argument, report)`, at a cost of `memory` bytes."""
 
@@ -39,7 +39,7 @@ class WorkerTask(Generic[T]):
     memory: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
     """What became of a task: a result, or an error and the stage it came in."""
 
@@ -49,7 +49,7 @@ class Outcome(Generic[T]):
     error: Exception | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class _Running:
     task: WorkerTask[Any]
     process: BaseProcess

@@ -7,7 +7,7 @@ from export.graphs.graph import Signature
 from export.parity import ladder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Oracle:
     """What PyTorch gives in float32 for each of `feeds`, and the error of its own autocast on them.
 

@@ -45,7 +45,7 @@ def gated(checkpoint: Checkpoint) -> GatedUNet:
     return GatedUNet(dense, checkpoint.space).eval()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SupernetCase:
     """Inputs with their `gates` [B, G]; which expert each row follows, and what that gives [B, C, H, W]."""
 

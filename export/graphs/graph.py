@@ -29,7 +29,7 @@ OPSET = 20
 CONSTANT = "constant_"  # begins the names of what a graph holds besides its module's parameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Signature:
     """Inputs (name → an example) and the output of a graph, and the axes that stay free: input → axis → its
     name.

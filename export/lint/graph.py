@@ -19,7 +19,7 @@ from runtime.errors import Refused, UnsupportedGraphError, unusable
 _SHOWN = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing the parser does not take: at which node (or the graph's end), and why."""
 

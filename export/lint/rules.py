@@ -12,7 +12,7 @@ import onnx
 Rule = Callable[["Node"], str | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     """A node with its attributes by name, and the values of the graph that are `constant` before it runs."""
 

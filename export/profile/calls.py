@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from aptp.space.macs import example_inputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TracedCall:
     """The arguments of one call of a module, flat: tensors among them lie on the meta device."""
 

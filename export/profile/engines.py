@@ -65,7 +65,7 @@ def choose(name: str, precision: str, threads: int) -> PieceEngine:
     return OpenVino(precision, threads)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OnnxRuntime:
     """Its CPU provider, from the same graph and weight files that a bundle serves."""
 
@@ -82,7 +82,7 @@ class OnnxRuntime:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OpenVino:
     """OpenVINO, from the same files."""
 
@@ -111,7 +111,7 @@ def _running(
     return lambda: opened.run("output", feeds)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Aoti:
     """An AOTInductor package, on the GPU where torch has one; `precision` is the name of a dtype."""
 

@@ -35,7 +35,7 @@ T = TypeVar("T")
 Report = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProgressTask:
     """A line of the progress display. `effort`: a forecast, in seconds."""
 

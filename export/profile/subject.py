@@ -16,7 +16,7 @@ from aptp.space.groups import Space
 from runtime.errors import Refused, UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Subject:
     """A dense UNet by its `config`; a call has `rows` samples, `latent` sides and `tokens` tokens."""
 

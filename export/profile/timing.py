@@ -22,7 +22,7 @@ T = TypeVar("T")
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Patience:
     """How long each call is measured: at least `samples` times and for `seconds` in all."""
 
@@ -35,7 +35,7 @@ class Patience:
         return max((2 * BURST + bursts * (BURST + 1)) * call, self.seconds)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Timed(Generic[T]):
     """`samples`: seconds of every counted call. `steady`: whether every warm-up settled."""
 

@@ -21,7 +21,7 @@ from aptp.space.table import table_cost
 DEAR = 3.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Advice:
     """`module` keeps `kept` of `gates`; with `better` it would save `saved` seconds a call."""
 
@@ -40,7 +40,7 @@ class Advice:
         return f"{self.module} keeps {self.kept} of {self.gates}: {change} saves {1e3 * self.saved:.3g} ms"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WidthForecast:
     """What an expert costs by a profile: `seconds` a call, `share` of dense, and what would make it
     faster.

@@ -43,7 +43,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Scheduler = Any  # a diffusers scheduler; the library ships no types
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """One solver's rows for 1, 2, … steps; `data` is float64 [sum(rows), 4 + 2·window] until written."""
 

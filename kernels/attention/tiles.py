@@ -31,7 +31,7 @@ INTERPRETED = {"queries": 64, "keys": 64}  # Triton's interpreter works through 
 ENOUGH = 256  # programs: two for each multiprocessor of the largest GPUs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tile:
     """A block of `queries` by `keys`; the first `main` columns of a head are one tile (`rows.py`)."""
 

@@ -10,7 +10,7 @@ from runtime.service.generated import Generated, RoutingDecision
 from tests.browser import pictures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """What goes wrong with one request after step `at`; a stream without a failure just ends."""
 
@@ -33,7 +33,7 @@ class Hand(Protocol):
     def end(self, number: int, expert: str | None, cancelled: bool = False) -> None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AskedFor:
     """What a request asks for, and who draws it."""
 

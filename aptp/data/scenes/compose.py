@@ -28,7 +28,7 @@ WORD_JITTER = 1  # the same for words, which fill more of the image
 WORD_ROWS = (13, 32, 49)  # where the middle of a word lies, so that nothing of a letter is cut off
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A thing where it is drawn: its centre, in pixels from the top left."""
 
@@ -39,7 +39,7 @@ class Mark:
     y: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A picture with everything decided. The word's centre is (`x`, `y`)."""
 

@@ -10,20 +10,20 @@ from aptp.data.scenes.vocabulary import COUNTS, PLURALS
 TIERS = ("single", "count", "pair", "word")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Thing:
     shape: str
     colour: str
     size: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Background:
     colour: str
     texture: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scene:
     """One of four tiers.
 

@@ -18,7 +18,7 @@ ON, BESIDE = 1.5, 2.0  # pixels from a letter's centre: columns this near read i
 IGNORED = -100  # the class that torch's cross entropy leaves out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Targets:
     """Classes are indices into the vocabulary; IGNORED where there is nothing to say."""
 

@@ -20,7 +20,7 @@ _GIB = 1 << 30
 _PATIENCE = 6 * 3600.0  # seconds: others may build plans for all their experts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BuildForecast:
     """What a build will take: bytes of GPU memory at the least, and seconds, None before anything was built
     here.

@@ -12,7 +12,7 @@ from export.profile.subject import Subject
 from export.profile.timing import Patience
 
 
-@dataclass
+@dataclass(slots=True)
 class Fake:
     """Opens anything, `life` times; then it is as if the user had pressed Ctrl-C."""
 
