@@ -86,7 +86,7 @@ def _check(
     dtype: str | None,
     align: int,
 ) -> None:
-    """What can be known to be wrong before gigabytes are made."""
+    """Refuse what can be known to be wrong before gigabytes are made."""
     if (preset is None) == (source is None):
         raise UsageError("give either a preset or a diffusers folder to start from")
     for what, name, known in (("preset", preset, PRESETS), ("dtype", dtype, DTYPES)):

@@ -137,7 +137,7 @@ def _empty(kind: Any, dtype: torch.dtype, **config: Any) -> nn.Module:
 
 
 def stored_dtype(folder: Path) -> torch.dtype | None:
-    """Of the UNet in a diffusers folder; None where its file says nothing known."""
+    """Return the dtype of the UNet in a diffusers folder; None where its file says nothing known."""
     for path in sorted((folder / "unet").glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 (not a dict)

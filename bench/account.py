@@ -43,7 +43,7 @@ BETWEEN = "between operators"
 
 
 class Operator(NamedTuple):
-    """What the engine calls its kind, and its mean seconds per call."""
+    """An operator's kind, as the engine calls it, and its mean seconds per call."""
 
     kind: str
     seconds: float

@@ -1,4 +1,6 @@
-"""What every benchmark writes: its environment, its command, its raw samples, and a table made of them."""
+"""The report that every benchmark writes: its environment, its command, its raw samples, and a table made of
+them.
+"""
 
 import json
 import sys

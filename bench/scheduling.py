@@ -1,4 +1,4 @@
-"""What the scheduler costs a mixture: the same images by the service, and by engines driven flat out.
+"""The scheduler's cost for a mixture: the same images by the service, and by engines driven flat out.
 
     python -m bench.scheduling --bundle bundle [--rounds 5]
 

@@ -1,4 +1,4 @@
-"""What keeping shapes open costs: written into the graph, pinned at load, batch open, all open.
+"""The cost of shapes kept open: written into the graph, pinned at load, batch open, all open.
 
     python -m bench.shapes --bundle DIR [--code 0] [--engine cpu]
 

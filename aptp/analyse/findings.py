@@ -1,4 +1,4 @@
-"""What an analysis found, as plain values: what is shown, and what is written beside it as JSON."""
+"""The plain values that an analysis found: the page shows them, and JSON beside it holds them."""
 
 import json
 from collections.abc import Mapping

@@ -38,7 +38,7 @@ class Landing:
         router: Router,
         familiarity: MahalanobisDetector,
     ) -> "Landing":
-        """Of `prompts` whose embeddings are `pooled` [N, E]. Pooling one token gives that token."""
+        """Route `prompts` whose embeddings are `pooled` [N, E]. Pooling one token gives that token."""
         tokens, mask = pooled.unsqueeze(1), torch.ones(len(pooled), 1, dtype=torch.int64)
         with torch.no_grad():
             similarities, codes = router(tokens, mask), router.route(tokens, mask)
@@ -78,7 +78,7 @@ class Landing:
 
 
 def quantiles(values: Floats) -> dict[str, float]:
-    """Of values that are finite: their 5th, 25th, 50th, 75th and 95th percentile."""
+    """Return the 5th, 25th, 50th, 75th and 95th percentile of the values that are finite."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return {}

@@ -38,12 +38,12 @@ class StudyOptions:
 
     @property
     def name(self) -> str:
-        """Of the data, without the folder it lies in."""
+        """The data's name, without the folder it lies in."""
         return self.data.partition(":")[0]
 
 
 class RouterStudy:
-    """Of a checkpoint. `others`: sets of prompts from elsewhere, by name."""
+    """The study of a checkpoint's router. `others`: sets of prompts from elsewhere, by name."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class RouterStudy:
 
     @cached_property
     def landings(self) -> list[Landing]:
-        """Of the held-out prompts, then of each set from elsewhere."""
+        """The landings of the held-out prompts, then of each set from elsewhere."""
         sets = {f"held-out {self._options.name}": [sample.caption for sample in self.samples], **self._others}
         return [
             Landing.of(name, prompts, self._read(prompts, self._progress), self._router, self._distance[0])
@@ -74,7 +74,7 @@ class RouterStudy:
 
     @cached_property
     def budgets(self) -> list[float]:
-        """What each code costs, as a share of the dense UNet's MACs."""
+        """The cost of each code, as a share of the dense UNet's MACs."""
         cost = self.checkpoint.cost()
         return [cost.of(architecture) / cost.dense for architecture in self.checkpoint.architectures]
 
@@ -96,7 +96,7 @@ class RouterStudy:
 
     @cached_property
     def _distance(self) -> tuple[MahalanobisDetector, float, str]:
-        """What measures distances, how far is far, and who says so."""
+        """The detector that measures distances, the distance that counts as far, and who says so."""
         familiarity, unfamiliar = self.checkpoint.familiarity(), self.checkpoint.record.unfamiliar
         if familiarity is not None and unfamiliar is not None:
             told = f"the checkpoint's; beyond it prompts go to expert {unfamiliar.expert}"
@@ -149,7 +149,7 @@ class RouterStudy:
 
 
 def _kept(architecture: Architecture) -> dict[str, float]:
-    """Of each kind of layer, the share of gates that is kept where the sublayer is not skipped."""
+    """Return the share of gates kept in each kind of layer, where the sublayer is not skipped."""
     shares: dict[str, list[bool]] = {kind.value: [] for kind in Kind}
     for (group, columns), owner in zip(architecture.space.columns(), architecture.space.owner, strict=True):
         if owner is None or architecture.keep[architecture.space.width_gates + owner]:

@@ -89,7 +89,7 @@ class Checkpoint:
         return tuple(found)
 
     def architecture(self, name: str) -> Architecture:
-        """What the expert `name` keeps: everything, where that is "dense"."""
+        """Return the architecture that the expert `name` keeps: everything, where that is "dense"."""
         return full(self.space) if name == DENSE else self.architectures[int(name)]
 
     @cached_property
@@ -156,7 +156,7 @@ class Checkpoint:
         return self._load(CLIPTextModel, "text_encoder", dtype=dtype)
 
     def prompt_encoder(self) -> PromptEncoder | None:
-        """What the router reads, in float32; None where that is the text encoder."""
+        """Load the encoder that the router reads, in float32; None where that is the text encoder."""
         if self.record.prompt_encoder == TEXT_ENCODER:
             return None
         self.verify(PROMPT_ENCODER)
@@ -189,7 +189,9 @@ class Checkpoint:
         return read_router(self.path, self.record.router, self.space, len(self.record.codes))
 
     def familiarity(self) -> MahalanobisDetector | None:
-        """What measures how far a prompt lies from those of the training, where the index asks for it."""
+        """Load the detector that measures how far a prompt lies from those of the training, where the index
+        asks for it.
+        """
         if self.record.unfamiliar is None:
             return None
         self.verify(FAMILIARITY)

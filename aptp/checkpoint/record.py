@@ -43,10 +43,10 @@ class OutOfDistributionRule:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What `aptp.json` says. `size` is the (height, width) in pixels the codes were budgeted at,
+    """The content of `aptp.json`. `size` is the (height, width) in pixels the codes were budgeted at,
     `guidance` the scale that images are drawn with unless a request says otherwise, `prompt_encoder` the
-    folder of the encoder whose embeddings the router reads, `unfamiliar` what becomes of prompts unlike
-    those of the training, if anything does.
+    folder of the encoder whose embeddings the router reads, `unfamiliar` what becomes of prompts unlike those
+    of the training, if anything does.
     """
 
     name: str

@@ -33,7 +33,7 @@ ROUTINGS = (NOISE_FREE, ROW_0)
 
 @dataclass(frozen=True, slots=True)
 class ConversionSource:
-    """What is converted: `root`, the authors' folder; `pipeline`, the diffusers folder that its experts
+    """The folders to convert: `root`, the authors' folder; `pipeline`, the diffusers folder that its experts
     were cut from; `prompt_encoder`, the transformers folder that its predictor reads. `routing`: without
     noise, or with the sample that the published evaluation adds to a prompt that comes alone.
     """

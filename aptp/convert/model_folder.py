@@ -33,7 +33,7 @@ class ModelFolder:
         self._config = decode(data, str(path / CONFIG), CheckpointError)
 
     def value(self, name: str) -> Any:
-        """What the config says of `name`; None where it says nothing."""
+        """Return what the config says of `name`; None where it says nothing."""
         return self._config.get(name)
 
     def number(self, name: str, least: float, most: float, kind: type = float) -> Any:

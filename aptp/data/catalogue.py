@@ -1,4 +1,4 @@
-"""What shards were found to hold, kept between runs in `$XDG_CACHE_HOME/aptp/shards` (`~/.cache`).
+"""A record of what shards hold, kept between runs in `$XDG_CACHE_HOME/aptp/shards` (`~/.cache`).
 
 Looking through a shard takes seconds, and there are hundreds. What is kept belongs to a shard of that path,
 size and time of change alone; where nothing can be kept or read, shards are looked through again.
@@ -18,7 +18,7 @@ FORM = 1  # of what is kept; a change of it makes everything before unknown
 
 
 def recall(shard: Path, ending: str) -> list[Any] | None:
-    """What `keep` was given for this shard and `ending`, or None."""
+    """Return what `keep` was given for this shard and `ending`, or None."""
     try:
         found: list[Any] = json.loads(gzip.decompress(_path(shard, ending).read_bytes()))
     except (OSError, RuntimeError, EOFError, ValueError, zlib.error):

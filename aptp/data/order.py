@@ -13,7 +13,7 @@ WORD = (1 << 64) - 1
 
 
 def shuffled(position: int, count: int, seed: int) -> int:
-    """Which of `count` things stands at `position`: each once in every pass of `count` positions."""
+    """Return which of `count` things stands at `position`: each once in every pass of `count` positions."""
     turn, place = divmod(position, count)
     half = max(1, ((count - 1).bit_length() + 1) // 2)
     keys = _keys(seed, turn)

@@ -60,7 +60,7 @@ class Lister:
         self._left_out[why] += count
 
     def listing(self, split: str | None = None) -> Listing:
-        """Of all pairs, or of a `split` of them, for a data set that has none: by SHA-256 of the pictures'
+        """List all pairs, or a `split` of them, for a data set that has none: by SHA-256 of the pictures'
         keys, so that all captions of a picture are on one side, whatever else is in the set. At least one
         picture is the test split's.
         """
@@ -102,7 +102,7 @@ class Pairs:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What makes this data itself, as JSON: how much was found, left out, and a digest of all of it."""
+        """Identify this data, as JSON: how much was found, left out, and a digest of all of it."""
         digest = hashlib.sha256()
         for part in (self._listing.captions, self._listing.places):
             part.update(digest)

@@ -112,7 +112,9 @@ def _places(root: Path) -> dict[str, str]:
 
 
 def _identity(told: bytes | str | None, name: str) -> str:
-    """What identifies a picture; empty where its `.json` does not say: better none than another's caption."""
+    """Return what identifies a picture; empty where its `.json` does not say: better none than another's
+    caption.
+    """
     if told is None:
         return name
     try:

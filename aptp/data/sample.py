@@ -1,4 +1,4 @@
-"""What every source of training data gives: captioned images by position."""
+"""The interface of every source of training data: captioned images by position."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class NamedSource(SampleSource, Protocol):
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What makes it itself, as JSON: the same where, and only where, its samples are."""
+        """Identify this source, as JSON: the same where, and only where, its samples are."""
         ...
 
     def captions(self) -> SampleSource:

@@ -49,7 +49,9 @@ def read(root: Path, place: str) -> bytes:
 
 
 def beside(root: Path, place: str, ending: str) -> bytes | None:
-    """What the file of another ending beside a picture holds, or None. Raises DataError as `read` does."""
+    """Read the file of another ending beside a picture; None where there is none. Raises DataError as `read`
+    does.
+    """
     path = (root / place).with_suffix(ending)
     try:
         return read_source(path, MOST_BESIDE)

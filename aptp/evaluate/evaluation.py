@@ -22,8 +22,8 @@ Progress = Callable[[str, int], None]  # told a subject, and how many of its pic
 
 
 class Evaluation:
-    """Of some of a checkpoint's `subjects`, on `samples`; of its routes, on `routed`, whose tiers come
-    as often as in training. Renders are always judged beside the subjects.
+    """An evaluation of some of a checkpoint's `subjects`, on `samples`; of its routes, on `routed`, whose
+    tiers come as often as in training. Renders are always judged beside the subjects.
     """
 
     def __init__(

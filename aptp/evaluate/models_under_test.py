@@ -1,4 +1,5 @@
-"""What can be examined of a checkpoint: its dense UNet, its experts, the mixture of them, and two ceilings.
+"""The models of a checkpoint that can be examined: its dense UNet, its experts, the mixture of them, and two
+ceilings.
 
 Refuses pipelines with more than one text encoder.
 """

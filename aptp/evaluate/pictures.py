@@ -98,7 +98,7 @@ def _lines(verdict: Verdict) -> list[Line]:
 
 
 def _seen(verdict: Verdict) -> str:
-    """What the judge reads, in short."""
+    """Say in short what the judge reads."""
     reading = verdict.reading
     things = [f"{thing.colour} {thing.shape}" for thing in reading.detections]
     words = [f'"{reading.lettering.text}"'] if reading.lettering else []

@@ -30,7 +30,7 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of 95 %, by Wilson's score (1927); all of 0 … 1 where nothing was counted."""
+        """The interval of 95 %, by Wilson's score (1927); all of 0 … 1 where nothing was counted."""
         if not self.count:
             return 0.0, 1.0
         n, p = self.count, self.share

@@ -1,4 +1,4 @@
-"""Which codes captions go to, and how much that tells of them."""
+"""The codes that captions go to, and how much that tells of them."""
 
 import math
 from collections.abc import Sequence
@@ -42,7 +42,9 @@ def crossed(codes: Sequence[int], groups: Sequence[str], count: int) -> dict[str
 
 
 def mutual_information(table: npt.ArrayLike) -> float:
-    """Of rows and columns of counts, in bits: 0 if neither tells anything of the other."""
+    """Return the mutual information of rows and columns of counts, in bits: 0 if neither tells anything of
+    the other.
+    """
     joint = np.asarray(table, np.float64)
     joint = joint / joint.sum()
     apart = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
@@ -51,7 +53,8 @@ def mutual_information(table: npt.ArrayLike) -> float:
 
 
 def chance_information(table: npt.ArrayLike) -> float:
-    """What `mutual_information` comes to, in bits, of rows and columns that are independent and this few.
+    """Return what `mutual_information` comes to, in bits, of rows and columns that are independent and this
+    few.
 
     (rows − 1)(columns − 1) / 2N ln 2 (Miller 1955), over rows and columns that occur.
     """

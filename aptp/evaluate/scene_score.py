@@ -29,8 +29,8 @@ def score(scene: Scene, reading: Reading) -> Score:
 
 
 def binding(scene: Scene, reading: Reading) -> dict[str, str]:
-    """Of a pair, for `shape` and `colour` where the two things differ in it: `right`, `swapped` (each
-    thing has the other's) or `other`. Empty for other tiers.
+    """Say how a pair is bound, for `shape` and `colour` where the two things differ in it: `right`, `swapped`
+    (each thing has the other's) or `other`. Empty for other tiers.
     """
     found: dict[str, str] = {}
     for what in ("shape", "colour") if scene.tier == "pair" else ():
@@ -90,7 +90,7 @@ def _word(scene: Scene, reading: Reading) -> dict[str, float]:
 
 
 def _attributes(thing: Thing, found: Detection | None) -> dict[str, float]:
-    """What the caption states of `thing`, against what was found in its stead."""
+    """Compare what the caption states of `thing` with what was found in its stead."""
     stated = ("shape", "colour", *(["size"] if thing.size else []))
     return {what: found is not None and getattr(found, what) == getattr(thing, what) for what in stated}
 

@@ -102,7 +102,7 @@ def _rank(measure: str) -> tuple[int, str]:
 
 
 def bindings(verdicts: Sequence[Verdict]) -> dict[str, Counter[str]]:
-    """Of pairs that differ in it, by attribute: how many are right, swapped, other."""
+    """Count, for each attribute and the pairs that differ in it, how many are right, swapped, other."""
     counts: dict[str, Counter[str]] = {"shape": Counter(), "colour": Counter()}
     for verdict in verdicts:
         for attribute, found in verdict.binding.items():
@@ -111,7 +111,9 @@ def bindings(verdicts: Sequence[Verdict]) -> dict[str, Counter[str]]:
 
 
 def reference(judge: Judge, count: int = REFERENCE) -> Features:
-    """What FD-scenes measures from: features of renders of held-out scenes, tiers in equal shares."""
+    """Return the features that FD-scenes measures from: those of renders of held-out scenes, tiers in equal
+    shares.
+    """
     return judge.features(
         np.stack([sample.image for sample in held_out(count // len(TIERS), REFERENCE_SEED)])
     )

@@ -1,4 +1,4 @@
-"""What a checkpoint does with captions of any data: where they go, what that costs, and what is drawn.
+"""A survey of a checkpoint on captions of any data: where they go, what that costs, and what is drawn.
 
 No judge reads such pictures, so nothing here says how good they are; scenes alone are judged (`evaluation`).
 """

@@ -23,7 +23,7 @@ from aptp.trainer.rng import Draws
 
 
 class Lesson(NamedTuple):
-    """What one pass of the teacher gives the experts, row by row: its `output` and `blocks` for
+    """The targets that one pass of the teacher gives the experts, row by row: its `output` and `blocks` for
     `noised` under `context`. `share` [B]: how much each row counts.
     """
 
@@ -93,7 +93,9 @@ class ExpertLearner(Learner):
 
     @torch.no_grad()
     def _read(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
-        """What the UNets see [B, T, E], some captions emptied, and each caption's code [B], none emptied."""
+        """Return what the UNets see [B, T, E], some captions emptied, and each caption's code [B], none
+        emptied.
+        """
         # Prompts are routed in float32 when they are served.
         with torch.autocast(self.vae.device.type, enabled=False):
             encoded = self._text(batch.captions)
@@ -114,7 +116,7 @@ class ExpertLearner(Learner):
         return Lesson(noised, context[used], output, tuple(blocks), share)
 
     def _loss(self, code: str, lesson: Lesson, power: Tensor) -> Tensor:
-        """What one expert loses on its rows, each weighted by its share."""
+        """Return the loss of one expert on its rows, each weighted by its share."""
         expert: Any = self.experts[code]
         if not len(lesson.share):  # a gradient of zero: without one, other processes would wait for it
             return sum((p.sum() * 0 for p in expert.parameters()), lesson.share.sum())

@@ -76,7 +76,7 @@ def falling(scores: Tensor) -> Tensor:
 
 
 def _layout(space: Space) -> dict[str, Tensor]:
-    """Of each width gate: its `group`, and whether it is the `first` there. `columns` [groups,
+    """Return the `group` of each width gate, and whether it is the `first` there. `columns` [groups,
     largest]: the gates of each group, its first repeated where it has fewer.
     """
     sizes = torch.tensor([group.gates for group in space.widths])

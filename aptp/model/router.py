@@ -37,7 +37,7 @@ class Router(nn.Module):
                 raise ValueError(f"{name} holds values that are not finite")
 
     def compared(self, pooled: Tensor) -> Tensor:
-        """What codes are compared with [B, D], from averaged prompts [B, E]."""
+        """Return the vectors that codes are compared with [B, D], from averaged prompts [B, E]."""
         scores: Tensor = self.predictor(pooled)
         return scores
 

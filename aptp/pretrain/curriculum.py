@@ -1,4 +1,4 @@
-"""What the UNet sees when: first what scenes are made of, then more of what is learned last."""
+"""The curriculum of the UNet: first what scenes are made of, then more of what is learned last."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,5 @@
-"""Which thing covers each cell of a picture: what a feature must know if it has understood the caption.
+"""The layout loss: a feature must know which thing covers each cell of a picture if it has understood the
+caption.
 
 Denoising teaches this only indirectly; asked for directly it is learned many times faster. Two learners ask:
 the text encoder's, and the UNet's of one of its own features (in the spirit of REPA, Yu et al. 2024, with the

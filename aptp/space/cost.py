@@ -1,4 +1,4 @@
-"""What an architecture costs, without running it.
+"""Cost models: the cost of an architecture, without running it.
 
 Owns what a cost model is, and the one that counts: linear in the gates, because block inputs and outputs are
 never pruned. One that was measured is in `table`.
@@ -28,7 +28,7 @@ class Cost(Protocol):
 
     @property
     def base(self) -> float:
-        """What no gate can save."""
+        """The cost that no gate can save."""
 
     @property
     def dense(self) -> float:

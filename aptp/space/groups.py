@@ -11,7 +11,7 @@ from functools import cached_property
 
 
 class Kind(StrEnum):
-    """What a width group counts, and so where its gate acts."""
+    """The unit that a width group counts, and so where its gate acts."""
 
     RESNET = "resnet"  # GroupNorm groups between conv1 and conv2; acts on conv2's input
     SELF_ATTENTION = "self_attention"  # heads; acts on the input of to_out

@@ -14,8 +14,8 @@ FIXED = "fixed"  # the kind of what no gate makes smaller
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What was measured: `engine` and `precision` that ran it, `threads` given to it, `rows` of one
-    call (2 where an image is guided), `latent` sides, text `tokens`.
+    """The conditions of a measurement: `engine` and `precision` that ran it, `threads` given to it, `rows` of
+    one call (2 where an image is guided), `latent` sides, text `tokens`.
     """
 
     engine: str

@@ -1,4 +1,4 @@
-"""What an architecture costs on a machine that was measured: a profile as a cost model.
+"""A measured cost model: a machine's profile tells what an architecture costs there.
 
 Owns how samples become costs: the median of each width that was measured, made monotone (least squares), and
 straight lines between. Refuses profiles of other UNets, sizes and text lengths.
@@ -133,7 +133,7 @@ def _part_of(profile: Profile, group: WidthGroup) -> Measured:
 
 
 def _fixed(profile: Profile, space: Space) -> tuple[float, NDArray[np.float64]]:
-    """What is spent whatever the widths: outside every depth gate, and inside each."""
+    """Return the cost that is spent whatever the widths: outside every depth gate, and inside each."""
     fixed = np.zeros(len(space.depths) + 1)
     for part in profile.parts:
         for module in part.modules if part.kind == FIXED else ():

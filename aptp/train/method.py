@@ -1,4 +1,4 @@
-"""What stage 1 does, choice by choice: the published method, our corrections of it, and their presets.
+"""The choices of stage 1: the published method, our corrections of it, and their presets.
 
 Owns the names under which a choice can be made; an unknown one is refused. Every correction is one field,
 so that an ablation changes one field.
@@ -17,7 +17,7 @@ TRANSPORTS = ("sinkhorn", "exact", "none")
 
 @dataclass(frozen=True, slots=True)
 class RouterLossWeights:
-    """Of the loss terms (the published ones by default)."""
+    """The weights of the loss terms (the published ones by default)."""
 
     diffusion: float = 1.0
     output: float = 0.2
@@ -106,7 +106,7 @@ class Method:
             raise UsageError(f"dropped is {self.dropped}; it must be a share in [0, 1)")
 
     def identity(self) -> dict[str, Any]:
-        """What a resumed run must have in common with the run it resumes."""
+        """Return what a resumed run must have in common with the run it resumes."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""Which code each prompt of a batch goes to, so that every code gets its share; and the prices that keep
+"""The assignment of a batch's prompts to codes, so that every code gets its share; and the prices that keep
 those shares when prompts come one at a time.
 
 Optimal transport is POT's; this module owns what is asked of it. No gradient passes through.

@@ -1,4 +1,4 @@
-"""What stage 1 trains: the architecture predictor and the table of codes."""
+"""The models that stage 1 trains: the architecture predictor and the table of codes."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""What training leaves to be served: architectures, and a router that needs no batch, no noise, no gates.
+"""The served result of training: architectures, and a router that needs no batch, no noise, no gates.
 
 Owns how codes and routes stop being learned quantities. Whatever is decided here is decided once, from
 numbers that do not change between two readings of one training state.

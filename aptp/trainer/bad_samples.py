@@ -23,7 +23,7 @@ class Skips:
         self._samples = self._skipped = 0
 
     def figures(self, batch: Batch) -> dict[str, float]:
-        """What a step's record says: how many pictures all processes passed over for it."""
+        """Return what a step's record says: how many pictures all processes passed over for it."""
         told = [sample["skipped"] for sample in batch.metadata if "skipped" in sample]
         if not told:
             return {}
@@ -37,7 +37,7 @@ class Skips:
         return {"skipped": skipped}
 
     def lines(self) -> list[str]:
-        """What is told at the end: what was left out from the start, and what was passed over since."""
+        """Return the lines told at the end: what was left out from the start, and what was passed over since."""
         found = []
         if left_out := self._data.get("left_out"):
             counts = ", ".join(f"{count} {why}" for why, count in left_out.items())

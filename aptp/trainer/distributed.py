@@ -1,4 +1,4 @@
-"""What the processes of one run tell each other while they train on shares of the same batch.
+"""Exchanges between the processes of one run, which train on shares of the same batch.
 
 Each process minimises the same function of the whole batch; gradients are averaged over processes. So what a
 process gathers carries, for its own rows, the gradient of all processes' losses: their number times its own.

@@ -1,4 +1,4 @@
-"""What a training loop trains."""
+"""The interface of what a training loop trains."""
 
 from abc import abstractmethod
 

@@ -22,7 +22,7 @@ LINE_EVERY = 30.0  # seconds between progress lines where there is no terminal
 
 
 class Journal:
-    """Of a run of `steps` steps in `folder`, of which `done` were made before.
+    """The journal of a run of `steps` steps in `folder`, of which `done` were made before.
 
     `silent`: neither records nor shows anything; for processes that only help.
     """

@@ -39,5 +39,5 @@ class Recipe:
         return self.rate * min(1.0, up, down)
 
     def identity(self) -> Mapping[str, Any]:
-        """What a resumed run must have in common with the run it resumes."""
+        """Return what a resumed run must have in common with the run it resumes."""
         return {**asdict(self), "betas": list(self.betas)}

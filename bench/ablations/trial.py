@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Of `variant` under `seed`, kept in a folder of its own below the plan's."""
+    """A trial of `variant` under `seed`, kept in a folder of its own below the plan's."""
 
     plan: Plan
     variant: Variant
@@ -57,7 +57,7 @@ class Trial:
         return self.plan.folder / f"{re.sub('[^a-z0-9]+', '-', self.variant.name)}-{self.seed}"
 
     def result(self) -> dict[str, Any] | None:
-        """What `run` found, if it has come to its end."""
+        """Return what `run` found, if it has come to its end."""
         path = self.folder / "result.json"
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return found
@@ -144,7 +144,7 @@ class Trial:
 
 
 def dense(plan: Plan) -> dict[str, Any]:
-    """What the unpruned UNet draws to the same captions."""
+    """Judge what the unpruned UNet draws to the same captions."""
     return scores(_drawn(Checkpoint.open(plan.dense), plan.per_tier, DENSE)[0])
 
 

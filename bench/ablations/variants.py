@@ -1,4 +1,6 @@
-"""What is compared: our method, and the same with one choice undone. Each variant names what it changes."""
+"""The variants that are compared: our method, and the same with one choice undone. Each variant names what it
+changes.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

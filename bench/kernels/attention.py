@@ -60,7 +60,7 @@ class Case:
         return min(ran, key=lambda name: ran[name].seconds, default=None)  # type: ignore[union-attr]
 
     def ratio(self, name: str, other: str) -> float | None:
-        """Of samples that are neighbours in time; None where one of them did not run."""
+        """Return the median ratio of samples that are neighbours in time; None where one of them did not run."""
         one, two = self.timed[name], self.timed[other]
         return median(one.ratios(two)) if isinstance(one, Timed) and isinstance(two, Timed) else None
 
@@ -143,7 +143,7 @@ def rows_of(case: Case, ceiling: Ceiling, capability: tuple[int, int]) -> Iterat
 
 
 def waves(shape: Shape, batch: int, capability: tuple[int, int], places: int) -> float:
-    """Of the forward pass with all heads live."""
+    """Return the waves of programs of the forward pass with all heads live."""
     tile = entry("forward", shape.width, torch.bfloat16, capability)
     return -(-shape.queries // tile.queries) * shape.heads * batch / places
 

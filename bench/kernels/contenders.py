@@ -76,7 +76,7 @@ def at(what: str, fraction: float) -> str:
 
 
 def live_heads(heads: int, fraction: float) -> int:
-    """Of `heads`, at least one."""
+    """Return how many of `heads` are live, at least one."""
     return max(1, round(fraction * heads))
 
 

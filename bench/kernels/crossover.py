@@ -144,7 +144,7 @@ def chart(mixtures: Sequence[Mixture], folder: Path, title: str) -> tuple[str, .
 
 
 def _choice(mixture: Mixture) -> str:
-    """What won every round; neither, if each won one."""
+    """Return the way that won every round; neither, if each won one."""
     low, high = min(mixture.ratios), max(mixture.ratios)
     return MASKED if high < 1 else GROUPED if low > 1 else "either"
 

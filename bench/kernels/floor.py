@@ -32,7 +32,7 @@ def tables(sizes: Sequence[int], batches: Sequence[int]) -> dict[str, list[Row]]
 
 
 def worth(sizes: Sequence[int]) -> list[Row]:
-    """Of every multiply-accumulate of the UNet, those in attention's products."""
+    """Return the share of the UNet's multiply-accumulates that attention's products make."""
     rows = []
     for size in sizes:
         shapes = attentions(size)

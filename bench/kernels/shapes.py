@@ -23,8 +23,8 @@ class Shape:
         return f"{self.queries} x {self.keys}, {self.heads} heads of {self.width}"
 
     def operations(self, batch: int, live: float, *, backward: bool = False) -> float:
-        """Of the products alone, two for each multiply-accumulate. The gradients' five products, of which
-        one is the logits again, are 2.5 times the two of the forward pass.
+        """Count the operations of the products alone, two for each multiply-accumulate. The gradients' five
+        products, of which one is the logits again, are 2.5 times the two of the forward pass.
         """
         forward = 4 * batch * self.heads * live * self.queries * self.keys * self.width
         return forward * 2.5 if backward else forward

@@ -96,7 +96,9 @@ def in_turns(works: Mapping[str, Work], rounds: int = 9) -> dict[str, Timed | st
 
 
 def ceilings() -> Ceiling:
-    """Of this GPU: a large bfloat16 product of random numbers, a large copy, and the smallest kernel."""
+    """Measure this GPU's ceilings: a large bfloat16 product of random numbers, a large copy, and the smallest
+    kernel.
+    """
     a, b = (torch.randn(MATRIX, MATRIX, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
     source = torch.empty(COPY, dtype=torch.uint8, device=DEVICE)
     target, one = torch.empty_like(source), torch.zeros(1, device=DEVICE)

@@ -29,7 +29,7 @@ class Peer:
         self._pipeline: Any = None
 
     def prepared(self, unet: Any) -> Any:
-        """What is called at every step."""
+        """Return the function to call at every step."""
         return unet
 
     def take(self, inputs: Arrays) -> None:

@@ -131,7 +131,7 @@ class Construction:
                 self.reused.add(part.name)
 
     def _earned_elsewhere(self) -> list[Part]:
-        """What the experts have earned on other classes of processor, and keep."""
+        """Return what the experts have earned on other classes of processor, and keep."""
         planned = {part.name: part for part in self.parts}
         kept = []
         for name, record in part_store.published_records(self.spec.out).items():
@@ -278,7 +278,7 @@ class Construction:
 
 
 def _notes(checkpoint: Checkpoint, spec: BuildSpec) -> list[str]:
-    """What the bundle will lack, though all of it that was asked for is built."""
+    """List what the bundle will lack, though all of it that was asked for is built."""
     unfamiliar = checkpoint.record.unfamiliar
     if unfamiliar is None or {unfamiliar.expert, DENSE} & set(spec.codes):
         return []

@@ -40,7 +40,7 @@ Report = Callable[[str, float], None]
 
 @dataclass(slots=True)
 class Made:
-    """What came out besides files: `facts` go into the manifest, `measures` into the report."""
+    """The results of a part besides files: `facts` go into the manifest, `measures` into the report."""
 
     facts: dict[str, Any]
     measures: dict[str, float]
@@ -121,7 +121,7 @@ def _expert(job: PartJob, checkpoint: Checkpoint) -> Made:
 
 
 def _openvino(job: PartJob, checkpoint: Checkpoint) -> Made:
-    """What OpenVINO may compute an expert in on this class of processor; no file."""
+    """Show what OpenVINO may compute an expert in on this class of processor; make no file."""
     job.report("load", 0.02)
     assert job.source is not None, "it is shown on its expert's graphs"
     facts = dict(job.part.facts)

@@ -184,7 +184,8 @@ def image_part(expert: Part, others: list[Part]) -> Part:
 
 
 def openvino_here(precision: str | None) -> dict[str, str]:
-    """What is to be shown of OpenVINO here: in bfloat16, where nobody says otherwise and it computes in it.
+    """Return what is to be shown of OpenVINO here: in bfloat16, where nobody says otherwise and it computes
+    in it.
 
     Raises UsageError, Refused.
     """
@@ -208,7 +209,8 @@ def openvino_here(precision: str | None) -> dict[str, str]:
 
 
 def earned(expert: Part, facts: Mapping[str, Any]) -> Part:
-    """What an engine may compute the expert in on a class of processor: shown on its graphs, without files.
+    """Plan the part that shows what an engine may compute the expert in on a class of processor: on its
+    graphs, without files.
 
     `facts` name engine, precision, processor and version.
     """

@@ -41,7 +41,7 @@ class WorkerTask(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What became of a task: a result, or an error and the stage it came in."""
+    """The outcome of a task: a result, or an error and the stage it came in."""
 
     name: str
     stage: str

@@ -9,7 +9,8 @@ from export.parity import ladder
 
 @dataclass(frozen=True, slots=True)
 class Oracle:
-    """What PyTorch gives in float32 for each of `feeds`, and the error of its own autocast on them.
+    """The outputs that PyTorch gives in float32 for each of `feeds`, and the error of its own autocast on
+    them.
 
     `serving` is the expert without its clock, and `signature` that of its inputs.
     """

@@ -88,7 +88,7 @@ def refer_to_floats(model: ir.Model, extents: dict[str, Extent]) -> None:
 
 
 def extents_of(serving: ir.Model) -> dict[str, Extent]:
-    """What lies where in the float16 file, by the serving head that was read from beside it."""
+    """Return what lies where in the float16 file, by the serving head that was read from beside it."""
     found = {}
     for name, value in serving.graph.initializers.items():
         if isinstance(tensor := value.const_value, ir.ExternalTensor):

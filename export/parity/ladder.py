@@ -73,7 +73,7 @@ def _draw(
 
 
 def outputs(module: nn.Module, feeds: list[Feed]) -> list[Array]:
-    """What the module gives for each case, float32."""
+    """Run the module on each case, float32."""
     with torch.inference_mode():
         return [check_output(module(**feed).float().numpy(), "PyTorch") for feed in feeds]
 
@@ -181,7 +181,7 @@ def compiled_beside_autocast(
 def compiled_outputs(
     path: Path, wanted: Mapping[str, Any], feeds: list[Feed], threads: int
 ) -> Iterator[Array]:
-    """What the compiled engine at `path` gives for each case."""
+    """Run the compiled engine at `path` on each case."""
     profile = {axis: Range(*sizes) for axis, sizes in wanted["profile"].items()}
     entry = Compiled(wanted["kind"], path.name, wanted["precision"], profile, wanted["target"], "")
     engine = OPENERS[entry.kind](path, entry, threads)

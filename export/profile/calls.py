@@ -1,4 +1,5 @@
-"""What one UNet call passes to each of its modules, and modules that repeat such a call alone.
+"""Calls of a UNet's modules: what one UNet call passes to each of them, and modules that repeat such a call
+alone.
 
 Owns where a sublayer begins and ends when it is measured: with the norm before it, the sum behind it, the
 skip tensor joined to its input, so that the pieces add up to the whole.
@@ -33,7 +34,7 @@ class TracedCall:
 
     @property
     def shapes(self) -> list[torch.Size]:
-        """Of the tensors, in order."""
+        """The shapes of the tensors, in order."""
         return [leaf.shape for leaf in self.leaves if isinstance(leaf, Tensor)]
 
     def filled(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -81,7 +82,7 @@ class Replay(nn.Module):
 
     @property
     def shapes(self) -> list[torch.Size]:
-        """Of the tensors it takes."""
+        """The shapes of the tensors it takes."""
         return self._call.shapes
 
     def forward(self, *tensors: Tensor) -> Tensor:

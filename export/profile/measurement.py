@@ -55,7 +55,7 @@ class Measurement:
     out: Path
 
     def tasks(self, profile: Profile) -> list[ProgressTask]:
-        """What `profile` lacks, with what it may take if it runs at the machine's present pace."""
+        """List what `profile` lacks, with what it may take if it runs at the machine's present pace."""
         rate = pace() / self.subject.rows  # calls' MACs are those of one row
         tasks = [
             ProgressTask(
@@ -73,8 +73,8 @@ class Measurement:
         return tasks
 
     def found(self) -> Profile:
-        """What `out` holds already, or an empty profile. Raises UsageError where it holds another one, and
-        TableError where it holds something else.
+        """Read what `out` holds already, or return an empty profile. Raises UsageError where it holds another
+        one, and TableError where it holds something else.
         """
         fresh = Profile(self._setting(), {"command": command(), **machine(), "software": software()})
         if not self.out.exists():
@@ -182,6 +182,6 @@ class Measurement:
 
 
 def _identity(profile: Profile) -> dict[str, Any]:
-    """What the parts of one profile have in common."""
+    """Return what the parts of one profile have in common."""
     environment = {name: value for name, value in profile.environment.items() if name != "command"}
     return {**asdict(profile.setting), **environment}

@@ -29,7 +29,7 @@ NORMS = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}
 
 @dataclass(frozen=True)
 class Piece:
-    """What the `modules` have in common: `form`, on the meta device, with all its gates.
+    """The piece that `modules` have in common: `form`, on the meta device, with all its gates.
 
     `group`: what is pruned from `form.layer`; None for what no gate makes smaller. `macs`: of one call.
     """

@@ -1,4 +1,4 @@
-"""What a finished profile says: a row per piece, what their sum is worth, which widths the machine likes."""
+"""The report of a finished profile: a row per piece, what their sum is worth, which widths the machine likes."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def table(profile: Profile) -> Table:
 
 
 def closing(profile: Profile, space: Space) -> list[str]:
-    """What to say below the table."""
+    """Return the lines below the table."""
     model = cost(profile, space)
     return [*_sums(profile, model), *_pace(profile), *_unsteady(profile), *_alignment(profile)]
 

@@ -1,4 +1,4 @@
-"""Which widths a machine likes: what a profile says of the layers of an expert.
+"""Advice on widths: what a profile says of the layers of an expert, and which widths the machine likes.
 
 A layer *sits above a step* where its last gates cost far more than gates cost on average, so that dropping
 them pays; *padding pays* where more gates were measured to cost less, since dead gates change nothing. Owns
@@ -42,9 +42,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class WidthForecast:
-    """What an expert costs by a profile: `seconds` a call, `share` of dense, and what would make it
-    faster.
-    """
+    """The cost of an expert by a profile: `seconds` a call, `share` of dense, and what would make it faster."""
 
     seconds: float
     share: float
@@ -83,7 +81,7 @@ def steps(part: Measured) -> list[int]:
 
 
 def advise(profile: Profile, architecture: Architecture) -> Iterator[Advice]:
-    """What would make the expert of `architecture` faster than it is, layer by layer."""
+    """Say what would make the expert of `architecture` faster than it is, layer by layer."""
     for group, columns in architecture.space.columns():
         kept = int(architecture.keep[columns].sum())
         if any(inside(group.module, skipped) for skipped in architecture.dropped) or kept == group.gates:
@@ -118,7 +116,7 @@ def _usual(part: Measured) -> float:
 
 
 def _excess(part: Measured, low: int, high: int) -> float:
-    """What the gates from `low` to `high` cost more than so many usually do."""
+    """Return how much more the gates from `low` to `high` cost than so many usually do."""
     return part.seconds[high] - part.seconds[low] - _usual(part) * (high - low)
 
 
@@ -135,5 +133,5 @@ def _around(part: Measured, kept: int) -> tuple[int, ...]:
 
 
 def _noise(part: Measured, *counts: int) -> float:
-    """What medians may differ by without meaning anything."""
+    """Return how much medians may differ by without meaning anything."""
     return sum(part.noise[count] for count in set(counts))

@@ -63,7 +63,7 @@ def fit(vae: AutoencoderKL, latents: Tensor) -> Fit:
 
 @torch.no_grad()
 def _decoded(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """What is decoded of a trajectory's latents [1, C, h, w], a pixel for each latent: [1, 3, h, w]."""
+    """Decode a trajectory's latents [1, C, h, w], a pixel for each latent: [1, 3, h, w]."""
     shift = vae.config.shift_factor or 0.0
     decoded = vae.decode(latents / vae.config.scaling_factor + shift, return_dict=False)[0]
     return functional.adaptive_avg_pool2d(decoded, (latents.shape[2], latents.shape[3]))

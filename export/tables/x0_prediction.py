@@ -22,7 +22,7 @@ PREDICTIONS: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
 
 
 def coefficients(made: Scheduler, factors: Sequence[float]) -> Array:
-    """What every row's x0 takes of its state and of its output, float64 [rows, 2].
+    """Return what every row's x0 takes of its state and of its output, float64 [rows, 2].
 
     `made` has its timesteps set; `factors` are what turns its states into the model's inputs. Raises
     ArithmeticError.

@@ -1,4 +1,6 @@
-"""What all launches share: memory laid out by token, and the arguments of every kernel over q, k and v."""
+"""The shared part of all launches: memory laid out by token, and the arguments of every kernel over q, k and
+v.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What gated attention means, in plain PyTorch: the kernels' specification, and the kernel of the CPU.
+"""Gated attention in plain PyTorch: the kernels' specification, and the kernel of the CPU.
 
     out = gate · softmax(scale · q kᵀ) v, over the first `length` keys of each sample
 
@@ -42,7 +42,8 @@ def gradients(
     scale: float,
     straight_through: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of q, k, v (in their dtypes) and of the gates [B, H] (in theirs), given `grad` [B, H, N_q, D].
+    """Return the gradients of q, k, v (in their dtypes) and of the gates [B, H] (in theirs), given `grad` [B,
+    H, N_q, D].
 
     With P the softmax and dP = grad · vᵀ, both per head:
 

@@ -1,4 +1,4 @@
-"""Which blocks the kernels work in: one table per architecture, nothing tried out at run time.
+"""The blocks that the kernels work in: one table per architecture, nothing tried out at run time.
 
 **None of these has been measured yet.** They are what reasoning and the compiler allow: every 16-bit entry
 was compiled for its architecture, spills nothing and keeps Hopper's products asynchronous (128 x 128 by 4
@@ -83,14 +83,16 @@ def choose(kernel: str, q: Tensor, k: Tensor) -> Tile:
 
 
 def entry(kernel: str, width: int, dtype: torch.dtype, found: tuple[int, int]) -> Tile:
-    """What the tables say for head dim `width` on compute capability `found`."""
+    """Return what the tables say for head dim `width` on compute capability `found`."""
     table = FLOAT32 if dtype == torch.float32 else HOPPER if found == (9, 0) else PORTABLE
     main, *blocks = table[int(width)]
     return Tile(*blocks[KERNELS.index(kernel)], main)
 
 
 def capability(x: Tensor) -> tuple[int, int]:
-    """Of the GPU that holds `x`; the oldest supported one's for the CPU. ValueError if it is older."""
+    """Return the compute capability of the GPU that holds `x`; the oldest supported one's for the CPU.
+    ValueError if it is older.
+    """
     found = torch.cuda.get_device_capability(x.device) if x.is_cuda else OLDEST
     if found < OLDEST:
         have, need = (".".join(map(str, pair)) for pair in (found, OLDEST))
@@ -104,9 +106,9 @@ def precision(dtype: torch.dtype, width: int) -> str:
 
 
 def walked(blocks: int, programs: int) -> int:
-    """Of `blocks` of queries, how many one program of `dk_dv` walks over, if `programs` of them walk
-    over all: fewer where too few would run at once, but never fewer than 4. By shape alone, so that sums
-    are the same on every GPU.
+    """Return how many of `blocks` of queries one program of `dk_dv` walks over, if `programs` of them walk
+    over all: fewer where too few would run at once, but never fewer than 4. By shape alone, so that sums are
+    the same on every GPU.
     """
     parts = max(1, min(-(-ENOUGH // programs), blocks // 4))
     return -(-blocks // parts)

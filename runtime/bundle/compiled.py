@@ -26,7 +26,8 @@ _GATES = 1 << 14
 def identity(
     entry: Compiled, model: Model, files: Mapping[str, FileEntry], gates: SupernetGates | None = None
 ) -> str:
-    """What the entry's `identity` has to be: the SHA-256 of everything that decides what the file computes.
+    """Return what the entry's `identity` has to be: the SHA-256 of everything that decides what the file
+    computes.
 
     `gates` are the expert's, which count for a supernet only. Lines of UTF-8, each ended by a newline: see
     docs/BUNDLE.md.

@@ -1,4 +1,6 @@
-"""What is being measured, on standard error: a line that moves on a terminal, plain lines elsewhere."""
+"""Progress on standard error, which names what is measured: a line that moves on a terminal, plain lines
+elsewhere.
+"""
 
 from collections.abc import Callable
 from types import TracebackType

@@ -33,7 +33,7 @@ class Effort:
 
 @dataclass(slots=True)
 class Series:
-    """What one contender gave, in seconds per call.
+    """The measurements of one contender, in seconds per call.
 
     `warm_up` calls are not counted; `settled` says whether their last two windows agreed. A `failure` is why
     there are no more samples.

@@ -24,8 +24,8 @@ UNSEEN = 1  # the seed of what the judge is measured on; it learns from others
 
 
 def examinations(count: int, seed: int = UNSEEN) -> dict[str, SampleSource]:
-    """What to measure on: held-out captions with the vocabulary's words and with strings drawn anew, and
-    jumbles.
+    """Return the sets to measure on: held-out captions with the vocabulary's words and with strings drawn
+    anew, and jumbles.
     """
     words = strings(Random(f"unseen {seed}"), count)
     return {

@@ -1,4 +1,4 @@
-"""What the judge learns from: scenes with letters at random, and jumbles that follow none of their rules.
+"""The judge's training data: scenes with letters at random, and jumbles that follow none of their rules.
 
 In scenes, things that are counted are all alike and no picture holds both things and a word. A judge that
 learned this would see alike what a poor generator drew unlike. In jumbles every thing is drawn for itself,

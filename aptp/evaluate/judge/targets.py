@@ -50,7 +50,7 @@ def targets(layouts: Sequence[Layout]) -> Targets:
 
 
 def row_of(y: float) -> int:
-    """Which of ROWS a height in pixels lies in."""
+    """Return which of ROWS a height in pixels lies in."""
     return min(max(int(y / SIDE * len(ROWS)), 0), len(ROWS) - 1)
 
 

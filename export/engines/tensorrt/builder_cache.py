@@ -22,7 +22,7 @@ _PATIENCE = 6 * 3600.0  # seconds: others may build plans for all their experts
 
 @dataclass(frozen=True, slots=True)
 class BuildForecast:
-    """What a build will take: bytes of GPU memory at the least, and seconds, None before anything was built
+    """The forecast of a build: bytes of GPU memory at the least, and seconds, None before anything was built
     here.
     """
 

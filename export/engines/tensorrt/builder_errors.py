@@ -12,7 +12,7 @@ from runtime.errors import BuilderError
 
 
 class Meaning(NamedTuple):
-    """What a message that matches `pattern` stands for, and the way out."""
+    """The meaning of a message that matches `pattern`, and the way out."""
 
     pattern: str
     what: str
