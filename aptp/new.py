@@ -1,6 +1,6 @@
 """`python -m aptp.new`: a checkpoint with random codes, from a geometry preset or a diffusers folder.
 
-Owns the command line alone; torch is imported once the arguments parse.
+This is the command line alone; torch is imported once the arguments parse.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`python -m aptp.analyse`: what a router learned, as a page to read. Owns the command line alone."""
+"""`python -m aptp.analyse`: what a router learned, as a page to read; the command line alone."""
 
 import argparse
 import math

@@ -1,5 +1,5 @@
-"""Opens a checkpoint folder. Owns the rule that a file is hashed before anything parses it, and that
-weights fit their codes.
+"""Open a checkpoint folder: every file is hashed before anything parses it, and weights must fit their
+codes.
 """
 
 import hashlib

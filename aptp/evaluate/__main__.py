@@ -1,6 +1,6 @@
 """`python -m aptp.evaluate`: what a checkpoint draws to held-out captions, judged where they are scenes.
 
-Owns the command line alone.
+This is the command line alone.
 """
 
 import argparse

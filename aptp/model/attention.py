@@ -1,6 +1,6 @@
 """Attention under head gates on a GPU: the gates go into the kernel, which skips what they close.
 
-Owns the diffusers processor that does so. It runs where the kernel can and otherwise leaves everything to
+A diffusers processor does so. It runs where the kernel can and otherwise leaves everything to
 the processor it replaced, after which GatedUNet's hook on `to_out` multiplies by the gates: the same function
 at the price of every head. So does the CPU, always.
 """

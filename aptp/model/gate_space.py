@@ -1,8 +1,8 @@
 """Gates as the published router compares prompts and codes: what counts, and how much.
 
-Owns the published normalisation (Ganjdanesh et al., arXiv 2406.12042, and its code): the gates of a sublayer
-that may be skipped are soft and count as its depth gate does, all others are hard; each group of widths
-counts once whatever its size, and each depth gate is a group.
+This is the published normalisation (Ganjdanesh et al., arXiv 2406.12042, and its code): the gates of a
+sublayer that may be skipped are soft and count as its depth gate does, all others are hard; each group of
+widths counts once whatever its size, and each depth gate is a group.
 """
 
 import torch

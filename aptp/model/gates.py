@@ -1,6 +1,6 @@
 """The gated supernet: one dense UNet that computes every architecture of its space.
 
-Owns where gates act. Each acts where removing its channels is the same function, so that mask equals slice
+Each gate acts where removing its channels is the same function, so that mask equals slice
 exactly: on conv2's input for resnets (after norm2 and SiLU, where GroupNorm can neither cancel a gate nor
 leak a bias), on to_out's input for heads, on the output projection's input for GEGLU chunks. Width gates
 multiply; depth gates select. On a GPU heads are gated inside attention instead (`attention.py`).

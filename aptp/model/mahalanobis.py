@@ -1,6 +1,6 @@
 """How far a prompt lies from the prompts that a router was trained on.
 
-Owns the distance alone: who measures it on which prompts is `aptp.ood`, what follows from it is up to the
+This is the distance alone: who measures it on which prompts is `aptp.ood`, what follows from it is up to the
 runtime. Training prompts are described as a few clusters, each with a covariance of its own. One cluster for
 all of them does not do: an encoder that was trained on little maps whatever it does not know near the mean
 of all it knows, which is where no prompt of its training lies.

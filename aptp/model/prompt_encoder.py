@@ -1,6 +1,6 @@
 """An encoder of its own for routing: a transformers folder such as all-mpnet-base-v2, read and written.
 
-Owns how a prompt becomes the embeddings that a router averages, where those are not the text encoder's.
+It turns a prompt into the embeddings that a router averages, where those are not the text encoder's.
 Weights come from safetensors alone and are rounded to float16 once, when they are read: training, the
 checkpoint and the bundle then hold the same numbers. Refuses code that comes with a folder, and tokenizers
 that frame a prompt with anything but one token on either side.

@@ -1,6 +1,6 @@
 """The slicer: which entries of which tensors an architecture keeps, and the smaller module that results.
 
-Owns the five local rules: resnet hidden channels in whole GroupNorm groups, attention heads, GEGLU halves,
+Five local rules say it: resnet hidden channels in whole GroupNorm groups, attention heads, GEGLU halves,
 skipped sublayers, and the skipped up-block resnet that passes on only the non-skip channels. The residual
 stream is never touched. The index maps are plain data, so slicing, checking and scattering back are three
 uses of one description.

@@ -1,7 +1,7 @@
 """Cost models: the cost of an architecture, without running it.
 
-Owns what a cost model is, and the one that counts: linear in the gates, because block inputs and outputs are
-never pruned. One that was measured is in `table`.
+`Cost` says what a cost model is; `LinearCost` counts: it is linear in the gates, because block inputs
+and outputs are never pruned. One that was measured is in `table`.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Reads the pruning space off a diffusers UNet's module tree.
+"""Read the pruning space off a diffusers UNet's module tree.
 
-Owns the decision what may be pruned. Blocks it does not know stay dense and are listed; modules whose
+It decides what may be pruned. Blocks it does not know stay dense and are listed; modules whose
 slicing would be wrong (fused projections, adapters) are refused by path. Nothing about SD 2.1 is written
 here: its 70 groups follow from its modules.
 """

@@ -1,6 +1,6 @@
 """How long the parts of one UNet call take on one machine, by how much of each is kept (docs/PROFILE.md).
 
-Owns what a profile says. It holds every sample; medians, a cost model and advice are derived from them.
+A profile holds every sample; medians, a cost model and advice are derived from them.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """A measured cost model: a machine's profile tells what an architecture costs there.
 
-Owns how samples become costs: the median of each width that was measured, made monotone (least squares), and
+Samples become costs: the median of each width that was measured, made monotone (least squares), and
 straight lines between. Refuses profiles of other UNets, sizes and text lengths.
 """
 

@@ -1,6 +1,6 @@
 """Prompts to gates: the trainable half of stage 1, and how its gradients are led.
 
-Owns which gates a prompt of a training batch runs under. A served prompt's code is decided by
+It decides which gates a prompt of a training batch runs under. A served prompt's code is decided by
 `aptp.train.router_fit`.
 """
 

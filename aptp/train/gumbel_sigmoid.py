@@ -1,7 +1,7 @@
 """From scores to gates, differentiably: soft gates between 0 and 1, and the hard ones that are built.
 
-Owns the rules that every architecture obeys while it is learned; `aptp.space.architecture.harden` is the same
-rules for one finished code, and the two agree to the bit.
+These are the rules that every architecture obeys while it is learned; `aptp.space.architecture.harden` is the
+same rules for one finished code, and the two agree to the bit.
 """
 
 from math import gcd

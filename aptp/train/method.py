@@ -1,6 +1,6 @@
 """The choices of stage 1: the published method, our corrections of it, and their presets.
 
-Owns the names under which a choice can be made; an unknown one is refused. Every correction is one field,
+Each choice has a name; an unknown one is refused. Every correction is one field,
 so that an ablation changes one field.
 """
 

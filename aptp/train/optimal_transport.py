@@ -1,7 +1,7 @@
 """The assignment of a batch's prompts to codes, so that every code gets its share; and the prices that keep
 those shares when prompts come one at a time.
 
-Optimal transport is POT's; this module owns what is asked of it. No gradient passes through.
+Optimal transport is POT's; this module says what is asked of it. No gradient passes through.
 """
 
 from typing import NamedTuple

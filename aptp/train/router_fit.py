@@ -1,6 +1,6 @@
 """The served result of training: architectures, and a router that needs no batch, no noise, no gates.
 
-Owns how codes and routes stop being learned quantities. Whatever is decided here is decided once, from
+Codes and routes stop being learned quantities here. Whatever is decided here is decided once, from
 numbers that do not change between two readings of one training state.
 """
 

@@ -37,7 +37,9 @@ class Skips:
         return {"skipped": skipped}
 
     def lines(self) -> list[str]:
-        """Return the lines told at the end: what was left out from the start, and what was passed over since."""
+        """Return the lines told at the end: what was left out from the start, and what was passed over
+        since.
+        """
         found = []
         if left_out := self._data.get("left_out"):
             counts = ", ".join(f"{count} {why}" for why, count in left_out.items())

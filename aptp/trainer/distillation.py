@@ -1,6 +1,6 @@
 """A smaller UNet made to answer as the dense one does: the distances that both stages minimise.
 
-Owns where they are measured: at the output, and after each down, mid and up block.
+The distances are measured at the output, and after each down, mid and up block.
 """
 
 from collections.abc import Iterator, Sequence

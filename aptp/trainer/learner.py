@@ -10,7 +10,9 @@ from aptp.trainer.rng import Draws
 
 
 class Learner(nn.Module):
-    """Owns the models; what has `requires_grad` is optimised, averaged and saved, the rest is frozen."""
+    """The models of a stage; what has `requires_grad` is optimised, averaged and saved, the rest is
+    frozen.
+    """
 
     @abstractmethod
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, torch.Tensor]:

@@ -60,7 +60,9 @@ class Case:
         return min(ran, key=lambda name: ran[name].seconds, default=None)  # type: ignore[union-attr]
 
     def ratio(self, name: str, other: str) -> float | None:
-        """Return the median ratio of samples that are neighbours in time; None where one of them did not run."""
+        """Return the median ratio of samples that are neighbours in time; None where one of them did not
+        run.
+        """
         one, two = self.timed[name], self.timed[other]
         return median(one.ratios(two)) if isinstance(one, Timed) and isinstance(two, Timed) else None
 

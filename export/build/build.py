@@ -1,4 +1,4 @@
-"""Owns one build from plan to publication: what to make, what to take again, and what may be published.
+"""One build from plan to publication: what to make, what to take again, and what may be published.
 
 A part that fails is left out and named; a part that every expert needs stops the build. The previous bundle
 stands until the new one is whole and has shown its images.

@@ -1,4 +1,4 @@
-"""Owns the manifest's content: how a checkpoint's parts, once made, fit together (docs/BUNDLE.md)."""
+"""The manifest's content: how a checkpoint's parts, once made, fit together (docs/BUNDLE.md)."""
 
 import importlib.metadata
 import re

@@ -1,4 +1,4 @@
-"""Owns what is already there: parts finished by an interrupted build, and those of the bundle published
+"""The parts that are already there: those an interrupted build finished, and those of the bundle published
 before.
 
 A part is taken again only if its key is the one wanted, parity was shown on the same engine, and every file

@@ -1,4 +1,4 @@
-"""Owns how each kind of part is made: from the checkpoint to files in a folder, parity shown on the way.
+"""Make each kind of part: from the checkpoint to files in a folder, parity shown on the way.
 
 `make` runs in a process of its own (`export.build.workers`); a part that fails any check raises, and is never
 staged.

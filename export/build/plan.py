@@ -1,4 +1,4 @@
-"""Owns what a build consists of: its parts, and the identity by which a finished part is known again.
+"""The plan of a build: its parts, and the identity by which a finished part is known again.
 
 A part's key is the SHA-256 of everything it is made from: the checkpoint's published hashes, its place in the
 pipeline, this software's own source and the versions of the libraries that write graphs. The engine that

@@ -1,4 +1,4 @@
-"""Owns what a build or a profile says while it runs: every part's stage and the time left, on stderr.
+"""The progress of a build or a profile: every part's stage and the time left, on stderr.
 
 On a terminal these are bars; elsewhere one plain line per change, so that a log can be read.
 """

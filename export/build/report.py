@@ -1,5 +1,4 @@
-"""Owns what a build reports: a table on the terminal, and JSON and Markdown in `<out>.report` beside the
-bundle.
+"""The report of a build: a table on the terminal, and JSON and Markdown in `<out>.report` beside the bundle.
 
 Every number stands with the environment and the command that made it. Nothing of this goes into the bundle.
 """

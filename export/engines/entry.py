@@ -1,4 +1,4 @@
-"""Owns what a compiled engine is wanted to be on this machine, and how the manifest tells of it.
+"""The entry of a compiled engine: what is wanted on this machine, and how the manifest tells of it.
 
 Refuses precisions and machines for which there is no such engine.
 """

@@ -1,4 +1,4 @@
-"""Owns what a compiled engine of an expert is held against."""
+"""The reference that a compiled engine of an expert is held against."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Owns the supernet as an engine: one package of the dense UNet under gates, which is every expert at once.
+"""The supernet as an engine: one package of the dense UNet under gates, which is every expert at once.
 
 Refuses checkpoints whose experts are no slices of their dense UNet, as after stage 2: no gates make one
 network of several.

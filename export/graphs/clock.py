@@ -1,4 +1,4 @@
-"""Owns the clock: the part of a UNet that turns timesteps into the time embedding, taken out of it.
+"""The clock: the part of a UNet that turns timesteps into the time embedding, taken out of it.
 
 Engines that round the product of timestep and frequency take sines of wrong angles: bfloat16 knows every
 fourth number at 981. So the clock is a float32 graph of its own, and the rest takes its output after the

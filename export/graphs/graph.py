@@ -1,5 +1,4 @@
-"""Owns the way from a torch module to a bundle's ONNX files: traced once, cleaned, written with one or two
-heads.
+"""Write a torch module as a bundle's ONNX files: traced once, cleaned, written with one or two heads.
 
 What is written depends on the module and the versions of torch and onnx alone: no metadata, source lines or
 paths of the exporter survive, names are counted, protobuf is serialised deterministically. Refuses nothing by

@@ -1,5 +1,4 @@
-"""Owns how weights lie in a bundle: rounded to float16, in one aligned file, and read as float16 or as
-float32.
+"""The weights of a bundle: rounded to float16, in one aligned file, and read as float16 or as float32.
 
 A graph gets two heads over the same weights (docs/BUNDLE.md, "A model"): `model.onnx` reads the float16 file
 and casts; `serve.onnx` reads the same file widened to float32, which a reader makes and this module only

@@ -1,4 +1,4 @@
-"""Owns the check of one graph: every node and every element type in it, and every finding named.
+"""The check of one graph: every node and every element type in it, and every finding named.
 
 What passes is what the parser documents (`export.lint.operators`), not what a builder on a GPU will make of
 it: it was written without TensorRT at hand, and no plan has been built from what it passed.

@@ -1,4 +1,4 @@
-"""Owns the table of what TensorRT's ONNX parser takes: each operator, and the element types it takes it for.
+"""The table of what TensorRT's ONNX parser takes: each operator, and the element types it takes it for.
 
 The facts are those of the support matrix that the parser's project, onnx-tensorrt, publishes with each
 release (docs/operators.md), for the version below; later releases have added to it. Left out on purpose, and

@@ -1,4 +1,4 @@
-"""Owns the restrictions that the table of operators cannot express: a function for each.
+"""The restrictions that the table of operators cannot express: a function for each.
 
 A rule is given a node and says in a few words what the parser would not take, or nothing.
 """

@@ -1,4 +1,4 @@
-"""Owns the parity ladder: each rung compares one form of a model with the form before it.
+"""The parity ladder: each rung compares one form of a model with the form before it.
 
 A rung returns its error if that is within `export.parity.tolerances`, and raises ParityError if not;
 outputs that are not finite or constant raise OutputError wherever they appear. Oracles carry the same weight

@@ -1,8 +1,8 @@
 """Calls of a UNet's modules: what one UNet call passes to each of them, and modules that repeat such a call
 alone.
 
-Owns where a sublayer begins and ends when it is measured: with the norm before it, the sum behind it, the
-skip tensor joined to its input, so that the pieces add up to the whole.
+A measured sublayer begins and ends here: with the norm before it, the sum behind it, the skip tensor joined
+to its input, so that the pieces add up to the whole.
 """
 
 from collections.abc import Callable, Sequence

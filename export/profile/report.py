@@ -1,4 +1,6 @@
-"""The report of a finished profile: a row per piece, what their sum is worth, which widths the machine likes."""
+"""The report of a finished profile: a row per piece, what their sum is worth, which widths the machine
+likes.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,6 @@
-"""The subject of a profile: the geometry of a pipeline's UNet, and the call it will serve. Reads no weights."""
+"""The subject of a profile: the geometry of a pipeline's UNet, and the call it will serve. Reads no
+weights.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

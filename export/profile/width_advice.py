@@ -1,8 +1,8 @@
 """Advice on widths: what a profile says of the layers of an expert, and which widths the machine likes.
 
 A layer *sits above a step* where its last gates cost far more than gates cost on average, so that dropping
-them pays; *padding pays* where more gates were measured to cost less, since dead gates change nothing. Owns
-what counts as either; differences within the noise of the samples never do. Changes no expert.
+them pays; *padding pays* where more gates were measured to cost less, since dead gates change nothing. This
+module decides what counts as either; differences within the noise of the samples never do. Changes no expert.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,9 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class WidthForecast:
-    """The cost of an expert by a profile: `seconds` a call, `share` of dense, and what would make it faster."""
+    """The cost of an expert by a profile: `seconds` a call, `share` of dense, and what would make it
+    faster.
+    """
 
     seconds: float
     share: float

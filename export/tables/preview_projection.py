@@ -1,4 +1,4 @@
-"""Owns the fit behind previews (docs/BUNDLE.md, "Previews"): colours of a decoder as a linear map of latents.
+"""The fit behind previews (docs/BUNDLE.md, "Previews"): colours of a decoder as a linear map of latents.
 
 What it is fitted on has to look like latents of pictures, and a build has no pictures. So some are made up,
 of one colour or of four, and the VAE's own encoder turns them into latents. With the default's decoder the

@@ -1,4 +1,4 @@
-"""Owns the schedule tables of a bundle (docs/BUNDLE.md, "Schedules"), read off diffusers' own schedulers.
+"""The schedule tables of a bundle (docs/BUNDLE.md, "Schedules"), read off diffusers' own schedulers.
 
 A deterministic solver is linear in its start and in the model's outputs. So its loop is run once per step
 count with unit vectors in their place, in float64: what comes out are the coefficients of every state, and

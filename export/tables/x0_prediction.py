@@ -1,4 +1,4 @@
-"""Owns how the clean latents are predicted on the way (docs/BUNDLE.md, "Previews"), for every row of a table.
+"""The prediction of the clean latents on the way (docs/BUNDLE.md, "Previews"), for every row of a table.
 
 A row's scaled state is α·x0 + σ·ε of the variance-preserving process, whichever way its scheduler writes
 states, and its output says ε, α·ε − σ·x0 or x0: each time, x0 is linear in state and output. Refuses outputs

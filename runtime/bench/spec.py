@@ -110,7 +110,9 @@ def absent_engines(text: str, manifest: Manifest) -> dict[str, str]:
 
 
 def precisions(engines: Sequence[str], manifest: Manifest) -> list[str]:
-    """Return what OpenVINO computes each expert in, where it is among the engines: by what was earned here."""
+    """Return what OpenVINO computes each expert in, where it is among the engines: by what was earned
+    here.
+    """
     if "openvino" not in engines:
         return []
     found = {name: precision.of(expert, "openvino", None) for name, expert in manifest.experts.items()}

@@ -1,7 +1,8 @@
 """An expert compiled for one kind of machine: what the manifest says of it, and its identity.
 
-Owns the form of a `compiled` entry (docs/BUNDLE.md, "Compiled engines"), and that a supernet serves every
-expert. Whether this machine is the one it was compiled for is the business of `runtime.engines.target`.
+The reader checks the form of a `compiled` entry (docs/BUNDLE.md, "Compiled engines"), and that a supernet
+serves every expert. Whether this machine is the one it was compiled for is the business of
+`runtime.engines.target`.
 """
 
 import hashlib

@@ -60,7 +60,9 @@ def check(asked: str | None, engine: str, manifest: Manifest) -> None:
 
 
 def of(expert: Expert, engine: str, asked: str | None) -> str:
-    """Return the precision of the expert's graph on an engine: what was `asked`, or the least it has earned."""
+    """Return the precision of the expert's graph on an engine: what was `asked`, or the least it has
+    earned.
+    """
     if asked is not None:
         return asked
     earned = _earned(engine, "bfloat16")

@@ -126,7 +126,9 @@ class Models:
         return self._solvers[solver].steps(steps)
 
     def bucket(self, expert: str, rows: int, height: int, width: int) -> ShapeBucket:
-        """Return what the engine for calls of `rows` rows a request is specialised to. Raises `UsageError`."""
+        """Return what the engine for calls of `rows` rows a request is specialised to. Raises
+        `UsageError`.
+        """
         self.experts.check(expert, rows, height, width)
         # An engine per group size would hold the weights once more each: with batching, one serves all.
         return self.experts.key(expert, rows if self.batch == 1 else 0, height, width)

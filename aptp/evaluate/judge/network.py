@@ -1,4 +1,4 @@
-"""The judge's network: a picture in, what is where out. Owns the geometry; decoding owns the meaning.
+"""The judge's network: a picture in, what is where out; `decoding` says what the outputs mean.
 
 A thing is found the way a detector finds it: one score per cell of a 16 × 16 grid says whether a thing's
 centre is there, and the cell's other outputs say what the thing is. Letters are found the same way along

@@ -1,4 +1,4 @@
-"""Owns the call of TensorRT's builder, through Polygraphy: a graph and a profile become a plan.
+"""Call TensorRT's builder, through Polygraphy: a graph and a profile become a plan.
 
 The network is strongly typed, so precision is the graph's (`half`) and no flag of the builder's. Refuses to
 work without TensorRT and Polygraphy. It has never run on a GPU.

@@ -1,4 +1,4 @@
-"""Owns what the builds for one GPU and one TensorRT release share: a folder of the cache, and the GPU itself.
+"""The cache that builds for one GPU and one TensorRT release share: a folder, and the turn on the GPU itself.
 
 There lie the timing cache, which saves each further expert the timing of kernels that its siblings have had
 timed (they differ in few shapes), and a record of how long plans took, which the next forecast is made from.

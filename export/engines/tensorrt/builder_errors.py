@@ -1,4 +1,4 @@
-"""Owns what TensorRT's builder means when it gives up, and what to do about it.
+"""The errors of TensorRT's builder: what they mean, and what to do about it.
 
 Its messages name kernels and source lines, and the commonest of them names the wrong cause: a node without an
 implementation is nearly always a GPU without memory to try one.

@@ -1,4 +1,4 @@
-"""Owns the way from an expert's finished graphs to a plan that may be published, and its measures."""
+"""Build an expert's finished graphs into a plan that may be published, and measure it."""
 
 import time
 from collections.abc import Callable, Mapping
