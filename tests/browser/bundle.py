@@ -1,4 +1,4 @@
-"""What the studio serves: the manifest of a bundle, of which nothing else is ever read."""
+"""The bundle that the studio serves: its manifest, for nothing else is ever read."""
 
 import tempfile
 from dataclasses import dataclass, replace

@@ -12,14 +12,14 @@ from tests.browser import pictures
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What goes wrong with one request after step `at`; a stream without a failure just ends."""
+    """The trouble of one request after step `at`; a stream without a failure just ends."""
 
     failure: Exception | None
     at: int
 
 
 class Hand(Protocol):
-    """Who is told how far a request has come, and says how far it may."""
+    """The hand that is told how far a request has come, and says how far it may."""
 
     @property
     def ahead(self) -> int: ...
@@ -35,7 +35,7 @@ class Hand(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AskedFor:
-    """What a request asks for, and who draws it."""
+    """The image that a request asks for, and who draws it."""
 
     prompt: str
     params: ResolvedParams

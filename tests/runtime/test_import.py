@@ -1,4 +1,4 @@
-"""What importing and using the runtime brings along."""
+"""Imports: what importing and using the runtime brings along."""
 
 import subprocess
 import sys

@@ -37,7 +37,7 @@ def colour(number: int) -> tuple[int, int, int]:
 
 
 def number_of(pixel: Sequence[int]) -> int:
-    """Which picture this pixel is of."""
+    """Return which picture this pixel is of."""
     return round((int(pixel[0]) - 10) / 8) + 16 * round((int(pixel[1]) - 10) / 8)
 
 

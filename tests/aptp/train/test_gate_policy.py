@@ -1,4 +1,4 @@
-"""Which gates a prompt runs under, and where gradients go."""
+"""The gates that a prompt runs under, and where gradients go."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What processes tell each other: sums, flags, and rows whose gradients add up to those of one process."""
+"""Exchanges of processes: sums, flags, and rows whose gradients add up to those of one process."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""What the command line makes of a usual recipe."""
+"""The recipe that the command line makes of a usual one."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What is told about a run is what happened."""
+"""Provenance: what is told about a run is what happened."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the linter finds in graphs: each restriction planted once."""
+"""The findings of the linter in graphs: each restriction planted once."""
 
 import onnx
 import pytest

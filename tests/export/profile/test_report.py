@@ -1,4 +1,4 @@
-"""What a profile says in words: its sum beside whole UNets, its steps, what to doubt."""
+"""A profile in words: its sum beside whole UNets, its steps, what to doubt."""
 
 import io
 from dataclasses import replace

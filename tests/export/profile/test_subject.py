@@ -1,4 +1,4 @@
-"""What is profiled, read off a checkpoint or off a pipeline that is to become one."""
+"""The subject of a profile, read off a checkpoint or off a pipeline that is to become one."""
 
 import shutil
 

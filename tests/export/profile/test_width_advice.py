@@ -1,4 +1,4 @@
-"""Which widths a machine likes: steps, padding, and noise that is neither."""
+"""The widths that a machine likes: steps, padding, and noise that is neither."""
 
 from dataclasses import replace
 

@@ -39,7 +39,7 @@ class Problem:
 
     @property
     def tolerance(self) -> float:
-        """Of the output."""
+        """The tolerance of the output."""
         return self._tolerances[0]
 
     @property

@@ -1,4 +1,4 @@
-"""Which request does what next, in a world whose time the test owns."""
+"""The scheduler: which request does what next, in a world whose time the test owns."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -20,7 +20,7 @@ WAIT = 20  # seconds after which a test gives up
 
 @dataclass(frozen=True, slots=True)
 class AskedFor:
-    """What the server asked for."""
+    """The images that the server asked for."""
 
     prompt: str
     params: ResolvedParams

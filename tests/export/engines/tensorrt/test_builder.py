@@ -1,4 +1,4 @@
-"""What the builder is asked for, what it leaves for its siblings, and what its errors are told as."""
+"""The builder: what it is asked for, what it leaves for its siblings, and what its errors are told as."""
 
 import sys
 

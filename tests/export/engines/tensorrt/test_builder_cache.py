@@ -1,4 +1,4 @@
-"""What builds on one GPU share: timings, the turn, and how long the last one took."""
+"""The cache that builds on one GPU share: timings, the turn, and how long the last one took."""
 
 import threading
 

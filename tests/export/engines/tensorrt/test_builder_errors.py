@@ -1,4 +1,4 @@
-"""What a builder's messages are told as; they are worded as users have reported them."""
+"""The messages of a builder, worded as users have reported them, and what they are told as."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which nodes a float16 graph computes in float32, and how the two are joined."""
+"""The nodes that a float16 graph computes in float32, and how the two are joined."""
 
 import numpy as np
 import onnx
