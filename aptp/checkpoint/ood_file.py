@@ -12,7 +12,7 @@ NAME = "familiarity.safetensors"
 
 
 def read_familiarity(folder: Path) -> MahalanobisDetector:
-    """A checkpoint's, in eval mode. Raises CheckpointError."""
+    """Read a checkpoint's detector, in eval mode. Raises CheckpointError."""
     try:
         state = load_file(folder / NAME)
         clusters, width = state["centres"].shape

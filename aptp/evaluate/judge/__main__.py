@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _progress(console: Console, steps: int) -> Callable[[int, Mapping[str, float]], None]:
-    """Prints a line now and then: how far, the largest losses, the time left."""
+    """Print a line now and then: how far, the largest losses, the time left."""
     started = told = time.monotonic()
 
     def tell(step: int, losses: Mapping[str, float]) -> None:
