@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
-from runtime.cli.terminal import quieten
+from runtime.cli.progress import Counting
+from runtime.cli.terminal import quieten, say
 from runtime.errors import UsageError, nearest
 
 DESCRIPTION = (
@@ -73,8 +73,9 @@ def main() -> int:
     seen, unseen = (open_source(arguments.data, seed=arguments.seed, split=s) for s in ("train", "test"))
     chosen = {name: getattr(arguments, name) for name in ("prompts", "clusters", "share")}
     options = {name: value for name, value in chosen.items() if value is not None}
-    with Progress(console=console, transient=True) as progress:
-        limit = measure(read, seen, unseen, seed=arguments.seed, progress=_shown(progress), **options)
+    with Counting(console) as progress:
+        reading = partial(progress.tell, "reading captions")
+        limit = measure(read, seen, unseen, seed=arguments.seed, progress=reading, **options)
     found = {name: getattr(limit, name) for name in ("beyond", "share", "measured", "held_out")}
     told = {**origin("aptp.ood"), "data": seen.about, "seed": arguments.seed, **options, "limit": found}
     write_guarded(
@@ -92,7 +93,7 @@ def main() -> int:
         far = distances(limit.familiarity, read(prompts)) > limit.beyond
         lines.append(f"{far.double().mean():.1%} of the {len(prompts)} prompts in {path}")
     for line in (*lines, f"{arguments.out} is ready"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     return 0
 
 
@@ -105,11 +106,6 @@ def _expert(checkpoint: Any, name: str) -> str:
     if name not in known:
         raise UsageError(f"--to: no expert '{name}'{nearest(name, known)}; there is {', '.join(known)}")
     return name
-
-
-def _shown(progress: Progress) -> Callable[[int, int], None]:
-    task = progress.add_task("reading captions")
-    return lambda done, total: progress.update(task, completed=done, total=total)
 
 
 if __name__ == "__main__":
