@@ -1,4 +1,4 @@
-"""Ask a server that `python -m runtime.serve` started, with nothing but Python: python serve_client.py URL PROMPT OUT
+"""Ask a running `python -m runtime.serve`, with nothing but Python: python serve_client.py URL PROMPT OUT
 
 OpenAI's own client works as well (docs/SERVING.md).
 """
