@@ -1,4 +1,4 @@
-"""Draw many prompts, each with its own params, and keep what succeeds: python batch.py BUNDLE OUT PROMPT..."""
+"""Draw many prompts, each with its own params; keep what succeeds: python batch.py BUNDLE OUT PROMPT..."""
 
 import sys
 from pathlib import Path

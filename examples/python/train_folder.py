@@ -2,8 +2,8 @@
 
     python train_folder.py PIPELINE PICTURES OUT [OPTION of training …]
 
-PIPELINE is a diffusers folder, PICTURES holds images with a .txt beside each (docs/DATA.md). Every command goes
-on where it stopped: run this again after an interrupt.
+PIPELINE is a diffusers folder, PICTURES holds images with a .txt beside each (docs/DATA.md). Every command
+goes on where it stopped: run this again after an interrupt.
 """
 
 import subprocess
