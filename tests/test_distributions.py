@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from aptp.version import __version__
-from tests.distributions import LIBRARIES, ROOT, Environment, copy, make_sdist, make_wheel, run, tracked
-from tests.sharing import shared
+from tests.distributions import LIBRARIES, ROOT, Environment, packed, run, tracked
 
 PACKAGES = ("aptp/", "export/", "kernels/", "runtime/")
 # Files about the repository, of no use beside an archive of it.
@@ -20,40 +19,29 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def pack(folder: Path, *, whole: bool) -> None:
-    for name in ("source", "sdist", "wheel"):
-        (folder / name).mkdir()
-    make_wheel(make_sdist(copy(folder / "source", whole=whole), folder / "sdist"), folder / "wheel")
-
-
-def build(factory: pytest.TempPathFactory, *, whole: bool) -> Path:
-    """The folder with `sdist/*.tar.gz` and `wheel/*.whl`."""
-    return shared(factory, f"packed-{whole}", lambda folder: pack(folder, whole=whole))
-
-
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory, whole=False)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed(tmp_path_factory, whole=False)
 
 
-def test_the_source_distribution_is_the_project(packed: Path) -> None:
-    (path,) = (packed / "sdist").iterdir()
+def test_the_source_distribution_is_the_project(folder: Path) -> None:
+    (path,) = (folder / "sdist").iterdir()
     with tarfile.open(path) as archive:
         held = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
     made = {name for name in held if name.startswith("aptp.egg-info/")} | {"PKG-INFO", "setup.cfg"}
     assert held - made == {name for name in tracked() if not name.startswith(REPOSITORY)}
 
 
-def test_the_wheel_is_the_packages(packed: Path) -> None:
-    (path,) = (packed / "wheel").glob("*.whl")
+def test_the_wheel_is_the_packages(folder: Path) -> None:
+    (path,) = (folder / "wheel").glob("*.whl")
     assert path.name == f"aptp-{__version__}-py3-none-any.whl"
     held = {name for name in zipfile.ZipFile(path).namelist() if ".dist-info/" not in name}
     assert held == {name for name in tracked() if name.startswith(PACKAGES)}
     assert {name for name in held if name.endswith("py.typed")} == TYPED
 
 
-def test_the_wheel_works_from_an_empty_folder(packed: Path, tmp_path: Path) -> None:
-    (wheel,) = (packed / "wheel").glob("*.whl")
+def test_the_wheel_works_from_an_empty_folder(folder: Path, tmp_path: Path) -> None:
+    (wheel,) = (folder / "wheel").glob("*.whl")
     environment, empty = Environment(tmp_path), tmp_path / "empty"
     environment.install(wheel)
     empty.mkdir()
@@ -72,7 +60,7 @@ def test_the_wheel_works_from_an_empty_folder(packed: Path, tmp_path: Path) -> N
 def test_the_wheel_draws_from_an_empty_folder(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    (wheel,) = (build(tmp_path_factory, whole=True) / "wheel").glob("*.whl")
+    (wheel,) = (packed(tmp_path_factory, whole=True) / "wheel").glob("*.whl")
     environment, empty = Environment(tmp_path), tmp_path / "empty"
     environment.install(wheel)
     empty.mkdir()
