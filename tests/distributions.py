@@ -23,8 +23,8 @@ _BUILD = "import sys; from setuptools import build_meta; build_meta.build_sdist(
 _QUIET = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
 
 
-def run(*command: str | Path, cwd: Path, seconds: float = 100, **variables: str) -> str:
-    """Run a program to its end and return its standard output; anything else fails the test."""
+def run(*command: str | Path, cwd: Path, code: int = 0, seconds: float = 100, **variables: str) -> str:
+    """Run a program to its end and return its standard output. Fails the test unless it ends with `code`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))}
     done = subprocess.run(
         list(map(str, command)),
@@ -34,7 +34,7 @@ def run(*command: str | Path, cwd: Path, seconds: float = 100, **variables: str)
         text=True,
         timeout=seconds,
     )
-    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.returncode == code, done.stderr + done.stdout
     return done.stdout
 
 
