@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
+import pytest
+
+from tests.sharing import shared
+
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = sysconfig.get_path("purelib")
 _LARGE = 100_000  # bytes
@@ -19,8 +23,8 @@ _BUILD = "import sys; from setuptools import build_meta; build_meta.build_sdist(
 _QUIET = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
 
 
-def run(*command: str | Path, cwd: Path, seconds: float = 100, **variables: str) -> str:
-    """Run a program to its end and return its standard output; anything else fails the test."""
+def run(*command: str | Path, cwd: Path, code: int = 0, seconds: float = 100, **variables: str) -> str:
+    """Run a program to its end and return its standard output. Fails the test unless it ends with `code`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))}
     done = subprocess.run(
         list(map(str, command)),
@@ -30,7 +34,7 @@ def run(*command: str | Path, cwd: Path, seconds: float = 100, **variables: str)
         text=True,
         timeout=seconds,
     )
-    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.returncode == code, done.stderr + done.stdout
     return done.stdout
 
 
@@ -59,15 +63,32 @@ def make_sdist(source: Path, out: Path) -> Path:
     return archive
 
 
-def make_wheel(sdist: Path, out: Path) -> Path:
-    """Build the wheel from an unpacked archive, as an installer does that finds no wheel."""
+def unpack(sdist: Path, out: Path) -> Path:
+    """Unpack an archive below `out`, and return the folder that it holds."""
     with tarfile.open(sdist) as archive:
-        archive.extractall(out / "unpacked", filter="data")
-    (source,) = (out / "unpacked").iterdir()
+        archive.extractall(out, filter="data")
+    (source,) = out.iterdir()
+    return source
+
+
+def make_wheel(source: Path, out: Path) -> Path:
+    """Build the wheel of `source` into the folder `out`, as an installer does that finds none."""
     options = ("--no-deps", "--no-build-isolation", "--wheel-dir", out)
     run(sys.executable, "-m", "pip", "wheel", *options, source, cwd=out, **_QUIET)
     (wheel,) = out.glob("*.whl")
     return wheel
+
+
+def packed(factory: pytest.TempPathFactory, *, whole: bool) -> Path:
+    """The folder with `sdist/*.tar.gz` and `wheel/*.whl`, made from it."""
+    return shared(factory, f"packed-{whole}", lambda folder: _pack(folder, whole=whole))
+
+
+def _pack(folder: Path, *, whole: bool) -> None:
+    for name in ("sdist", "wheel"):
+        (folder / name).mkdir()
+    sdist = make_sdist(copy(folder / "source", whole=whole), folder / "sdist")
+    make_wheel(unpack(sdist, folder / "unpacked"), folder / "wheel")
 
 
 class Environment:
@@ -77,11 +98,12 @@ class Environment:
         venv.create(folder / "venv", with_pip=False, symlinks=True)
         self.programs = folder / "venv/bin"
         self.python = self.programs / "python"
+        (self.site,) = (folder / "venv/lib").glob("python*/site-packages")
         # An editable install is built by setuptools; of all that these tests run with, it sees that alone.
         self._backend = folder / "backend"
         self._backend.mkdir()
         setuptools = distribution("setuptools")
-        for name in ("setuptools", f"setuptools-{setuptools.version}.dist-info"):
+        for name in ("_distutils_hack", "setuptools", f"setuptools-{setuptools.version}.dist-info"):
             (self._backend / name).symlink_to(setuptools.locate_file(name))
 
     def pip(self, *words: str | Path) -> None:

@@ -1,5 +1,6 @@
 """Wheel and source distribution hold what they should, and the wheel works from an empty folder."""
 
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -7,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from aptp.version import __version__
-from tests.distributions import LIBRARIES, ROOT, Environment, copy, make_sdist, make_wheel, run, tracked
-from tests.sharing import shared
+from tests.distributions import LIBRARIES, ROOT, Environment, packed, run, tracked
 
 PACKAGES = ("aptp/", "export/", "kernels/", "runtime/")
 # Files about the repository, of no use beside an archive of it.
@@ -20,59 +20,84 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def pack(folder: Path, *, whole: bool) -> None:
-    for name in ("source", "sdist", "wheel"):
-        (folder / name).mkdir()
-    make_wheel(make_sdist(copy(folder / "source", whole=whole), folder / "sdist"), folder / "wheel")
-
-
-def build(factory: pytest.TempPathFactory, *, whole: bool) -> Path:
-    """The folder with `sdist/*.tar.gz` and `wheel/*.whl`."""
-    return shared(factory, f"packed-{whole}", lambda folder: pack(folder, whole=whole))
-
-
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory, whole=False)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed(tmp_path_factory, whole=False)
 
 
-def test_the_source_distribution_is_the_project(packed: Path) -> None:
-    (path,) = (packed / "sdist").iterdir()
+def test_the_source_distribution_is_the_project(folder: Path) -> None:
+    (path,) = (folder / "sdist").iterdir()
     with tarfile.open(path) as archive:
         held = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
     made = {name for name in held if name.startswith("aptp.egg-info/")} | {"PKG-INFO", "setup.cfg"}
     assert held - made == {name for name in tracked() if not name.startswith(REPOSITORY)}
 
 
-def test_the_wheel_is_the_packages(packed: Path) -> None:
-    (path,) = (packed / "wheel").glob("*.whl")
+def test_the_wheel_is_the_packages(folder: Path) -> None:
+    (path,) = (folder / "wheel").glob("*.whl")
     assert path.name == f"aptp-{__version__}-py3-none-any.whl"
     held = {name for name in zipfile.ZipFile(path).namelist() if ".dist-info/" not in name}
     assert held == {name for name in tracked() if name.startswith(PACKAGES)}
     assert {name for name in held if name.endswith("py.typed")} == TYPED
 
 
-def test_the_wheel_works_from_an_empty_folder(packed: Path, tmp_path: Path) -> None:
-    (wheel,) = (packed / "wheel").glob("*.whl")
-    environment, empty = Environment(tmp_path), tmp_path / "empty"
-    environment.install(wheel)
-    empty.mkdir()
+@pytest.fixture(scope="module")
+def environment(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = Environment(tmp_path_factory.mktemp("installed"))
+    environment.install(*(folder / "wheel").glob("*.whl"))
+    return environment
+
+
+def test_the_wheel_works_from_an_empty_folder(environment: Environment, tmp_path: Path) -> None:
     libraries = {"PYTHONPATH": LIBRARIES}
-    told = run(environment.programs / "aptp", "--help", cwd=empty)
+    told = run(environment.programs / "aptp", "--help", cwd=tmp_path)
     assert told.startswith("usage: aptp COMMAND …")
-    told = run(environment.programs / "aptp", "generate", "--help", cwd=empty, **libraries)
+    told = run(environment.programs / "aptp", "generate", "--help", cwd=tmp_path, **libraries)
     assert told.startswith("usage: aptp generate ")
     code = "import runtime; print(runtime.__file__, runtime.Pipeline.__module__)"
-    told = run(environment.python, "-c", code, cwd=empty, **libraries)
-    assert Path(told.split()[0]).is_relative_to(tmp_path)
+    told = run(environment.python, "-c", code, cwd=tmp_path, **libraries)
+    assert Path(told.split()[0]).is_relative_to(environment.site)
     assert told.split()[1] == "runtime.api.pipeline"
+
+
+CONSUMER = """
+from kernels.attention.tiles import HEAD_DIMS
+from runtime import Event, Pipeline, QueueFull, Status
+
+def draw(pipeline: Pipeline) -> None:
+    reveal_type(pipeline.generate("a red circle"))
+    pipeline.generate(7)
+
+def wait(failure: QueueFull, event: Event, status: Status) -> None:
+    reveal_type(failure.retry_after)
+    reveal_type(status.experts)
+    reveal_type(event)
+    reveal_type(HEAD_DIMS[0])
+"""
+
+
+def test_type_checkers_see_the_types_of_the_wheel(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "consumer.py").write_text(CONSUMER)
+    options = ("--strict", "--config-file=", "--python-executable", environment.python)
+    command = [sys.executable, "-m", "mypy", *options, "--cache-dir", tmp_path / "cache", "consumer.py"]
+    told = run(*command, cwd=tmp_path, code=1).splitlines()
+    assert [line.split(": ", 2)[2] for line in told[:-1]] == [
+        'Revealed type is "list[runtime.service.generated.Generated]"',
+        'Argument 1 to "generate" of "Pipeline" has incompatible type "int"; expected "str | Sequence[str]"'
+        "  [arg-type]",
+        'Revealed type is "float"',
+        'Revealed type is "dict[str, runtime.service.status.ExpertStatus]"',
+        'Revealed type is "runtime.service.events.Queued | runtime.service.events.Started | '
+        'runtime.service.events.Step | runtime.service.events.Finished"',
+        'Revealed type is "int"',
+    ]
 
 
 @pytest.mark.slow
 def test_the_wheel_draws_from_an_empty_folder(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    (wheel,) = (build(tmp_path_factory, whole=True) / "wheel").glob("*.whl")
+    (wheel,) = (packed(tmp_path_factory, whole=True) / "wheel").glob("*.whl")
     environment, empty = Environment(tmp_path), tmp_path / "empty"
     environment.install(wheel)
     empty.mkdir()
