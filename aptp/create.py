@@ -4,8 +4,6 @@ The weights come from a geometry preset (random) or from a local diffusers folde
 of the dense UNet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -55,10 +53,10 @@ def create(
     align: int = 1,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> tuple[LinearCost, list[tuple[float, Architecture]]]:
-    """Writes a checkpoint to ``out`` from a geometry preset or a diffusers folder; exactly one of them.
+    """Writes a checkpoint to `out` from a geometry preset or a diffusers folder; exactly one of them.
 
-    ``budgets``: one code each, as shares of the dense MACs at ``size`` (height, width in pixels; by default
-    the size the pipeline is made for). ``dtype``: how weights are stored, by default float16 for presets
+    `budgets`: one code each, as shares of the dense MACs at `size` (height, width in pixels; by default
+    the size the pipeline is made for). `dtype`: how weights are stored, by default float16 for presets
     and as they are for folders. Returns the cost model and the (budget, architecture) pairs. Raises
     UsageError, CheckpointError and StorageError.
     """
@@ -88,7 +86,7 @@ def _check(
     dtype: str | None,
     align: int,
 ) -> None:
-    """What can be known to be wrong before gigabytes are made."""
+    """Refuse what can be known to be wrong before gigabytes are made."""
     if (preset is None) == (source is None):
         raise UsageError("give either a preset or a diffusers folder to start from")
     for what, name, known in (("preset", preset, PRESETS), ("dtype", dtype, DTYPES)):

@@ -1,7 +1,5 @@
 """The small trained checkpoint that comes with this package, for builds that name none."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from runtime.errors import CheckpointError

@@ -1,9 +1,7 @@
 """`python -m aptp.new`: a checkpoint with random codes, from a geometry preset or a diffusers folder.
 
-Owns the command line alone; torch is imported once the arguments parse.
+This is the command line alone; torch is imported once the arguments parse.
 """
-
-from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
@@ -75,7 +73,7 @@ def main() -> int:
 
 
 def _report(
-    console: Console, out: Path, cost: LinearCost, codes: Sequence[tuple[float, Architecture]]
+    console: Console, out: Path, cost: "LinearCost", codes: "Sequence[tuple[float, Architecture]]"
 ) -> None:
     table = Table("code", "budget", "MACs (G)", "of dense", "skipped sublayers")
     for i, (budget, architecture) in enumerate(codes):

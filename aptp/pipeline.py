@@ -2,8 +2,6 @@
 local folder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,7 @@ SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 
 
 def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPipeline:
-    """A pipeline of the preset's geometry with random weights drawn from ``seed``, stored as ``dtype``."""
+    """A pipeline of the preset's geometry with random weights drawn from `seed`, stored as `dtype`."""
     generator = torch.Generator().manual_seed(seed)
 
     def filled(module: nn.Module) -> Any:
@@ -48,7 +46,7 @@ def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPi
 
 
 def untrained_pipeline(preset: Preset, seed: int) -> DiffusionPipeline:
-    """A pipeline to train, float32: its weights are drawn from ``seed`` as its libraries initialise them."""
+    """A pipeline to train, float32: its weights are drawn from `seed` as its libraries initialise them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _assembled(
@@ -139,7 +137,7 @@ def _empty(kind: Any, dtype: torch.dtype, **config: Any) -> nn.Module:
 
 
 def stored_dtype(folder: Path) -> torch.dtype | None:
-    """Of the UNet in a diffusers folder; None where its file says nothing known."""
+    """Return the dtype of the UNet in a diffusers folder; None where its file says nothing known."""
     for path in sorted((folder / "unet").glob("*.safetensors")):
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 (not a dict)

@@ -1,18 +1,16 @@
 """Pipeline geometries by name, as the configs diffusers and transformers build them from. Data only."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 
 Config = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Preset:
-    """One pipeline's geometry; ``size`` is the side of the image it is made for, in pixels.
+    """One pipeline's geometry; `size` is the side of the image it is made for, in pixels.
 
-    ``scheduler``: what its scheduler has beside SCHEDULER.
+    `scheduler`: what its scheduler has beside SCHEDULER.
     """
 
     size: int

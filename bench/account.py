@@ -8,8 +8,6 @@ Both are means over all calls, for OpenVINO keeps nothing else, and means add up
 this. Experts take turns. A code promises its share of dense's MACs; rows say how many seconds they lie above.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile
@@ -45,7 +43,7 @@ BETWEEN = "between operators"
 
 
 class Operator(NamedTuple):
-    """What the engine calls its kind, and its mean seconds per call."""
+    """An operator's kind, as the engine calls it, and its mean seconds per call."""
 
     kind: str
     seconds: float

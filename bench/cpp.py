@@ -1,4 +1,4 @@
-"""What the runtime in C++ costs: above its engines, to the first image, in memory and on disk.
+"""The cost of the runtime in C++: above its engines, to the first image, in memory and on disk.
 
     python -m bench.cpp --build build/cpp --bundle bundle
 
@@ -85,7 +85,7 @@ def starts(program: Path, bundle: Path, cache: Path, count: int) -> dict[str, li
 
 
 def sharing(program: Path, bundle: Path, cache: Path) -> list[dict[str, object]]:
-    """What one process, and then two of them, map of the cache."""
+    """Measure what one process, and then two of them, map of the cache."""
     rows: list[dict[str, object]] = []
     holders: list[Holder] = []
     for _ in range(2):
@@ -156,7 +156,7 @@ def verdicts(
     shared: Sequence[Mapping[str, object]],
     size: int,
 ) -> list[str]:
-    """Which goals are met."""
+    """Say which goals are met."""
     worst = max(steps, key=lambda key: median(steps[key]))
     slowest = max(median(values) for values in scheduling.values())
     total = median(steps[worst]) + slowest

@@ -7,8 +7,6 @@ photographs. CPU time is of the reading process alone, without loading processes
 training loop sees them, with none, one and two of those. Files come from the page cache, not from a disk.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

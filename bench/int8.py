@@ -1,4 +1,4 @@
-"""What 8-bit integers would give an expert under ONNX Runtime's CPU provider: speed and error.
+"""The gain of 8-bit integers for an expert under ONNX Runtime's CPU provider: speed and error.
 
     python -m bench.int8 --bundle sd21/bundle --codes 0
 

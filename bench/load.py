@@ -13,8 +13,6 @@ The bound on waiting is the time for as many images as may wait and run, which m
 and once more for as many as run: those that start after it may pass it where they fill a call.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json
@@ -43,7 +41,7 @@ STEP, PREVIEW, COMPLETED = (f"image_generation.{name}" for name in ("step", "par
 
 @dataclass(slots=True)
 class Reply:
-    """What became of a request that came at `came`; seconds since then to its head, first events, and end."""
+    """The reply to a request that came at `came`; seconds since then to its head, first events, and end."""
 
     came: float
     status: int = 0
@@ -59,7 +57,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the server's process holds: bytes in memory, and descriptors."""
+    """The resources that the server's process holds: bytes in memory, and descriptors."""
 
     resident: int
     private: int
@@ -90,7 +88,7 @@ class Site:
         return reply
 
     async def counts(self) -> dict[str, int]:
-        """What the runtime counts."""
+        """Return what the runtime counts."""
         async with self._connected("GET", "/v1/status", b"") as reader:
             await _status(reader)
             while (await reader.readline()).strip():
@@ -99,7 +97,7 @@ class Site:
         return found
 
     def held(self) -> Held:
-        """What the process holds now."""
+        """Return what the process holds now."""
         now = process_memory.read(self._process)
         assert now is not None, "this system does not tell what a process holds"
         return Held(now.resident, now.private, len(os.listdir(f"/proc/{self._process}/fd")))
@@ -241,7 +239,7 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, list[dict[str,
 
 
 def accounting(sent: list[Reply], change: dict[str, int]) -> dict[str, str]:
-    """What clients saw and what the server counted; stops where those differ."""
+    """Compare what clients saw with what the server counted; stop where those differ."""
     statuses = Counter(reply.status for reply in sent)
     done = sum(reply.done for reply in sent)
     seen = {"admitted": statuses[200], "rejected": statuses[429], "finished": done, "failed": 0}

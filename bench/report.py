@@ -1,6 +1,6 @@
-"""What every benchmark writes: its environment, its command, its raw samples, and a table made of them."""
-
-from __future__ import annotations
+"""The report that every benchmark writes: its environment, its command, its raw samples, and a table made of
+them.
+"""
 
 import json
 import sys
@@ -36,8 +36,8 @@ def write(
     pictures: Sequence[str] = (),
     folder: Path = RESULTS,
 ) -> str:
-    """Writes `<name>.json` with everything and `<name>.md` with the tables and ``pictures``, files beside it,
-    into ``folder``. Returns the latter.
+    """Writes `<name>.json` with everything and `<name>.md` with the tables and `pictures`, files beside it,
+    into `folder`. Returns the latter.
     """
     command = "python -m " + " ".join([f"bench.{name.partition('.')[0]}", *sys.argv[1:]])
     where = environment()

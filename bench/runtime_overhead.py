@@ -1,4 +1,4 @@
-"""What the runtime costs above the engine call: microseconds per request and step, and seconds to import it.
+"""The runtime's overhead above the engine call: microseconds per request and step, and seconds to import it.
 
     python -m bench.runtime_overhead
 

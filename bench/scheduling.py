@@ -1,4 +1,4 @@
-"""What the scheduler costs a mixture: the same images by the service, and by engines driven flat out.
+"""The scheduler's cost for a mixture: the same images by the service, and by engines driven flat out.
 
     python -m bench.scheduling --bundle bundle [--rounds 5]
 
@@ -8,8 +8,6 @@ of one expert after another are made on one thread, everything routed and sorted
 experts. Encoding and decoding are in all three. *Beside the engines* is what a pass took beyond its calls of
 UNet and decoder, which tells the scheduler's own share where a machine's speed wanders between passes.
 """
-
-from __future__ import annotations
 
 import time
 from collections import defaultdict

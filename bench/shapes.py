@@ -1,11 +1,9 @@
-"""What keeping shapes open costs: written into the graph, pinned at load, batch open, all open.
+"""The cost of shapes kept open: written into the graph, pinned at load, batch open, all open.
 
     python -m bench.shapes --bundle DIR [--code 0] [--engine cpu]
 
 The runtime pins what it knows; this is the evidence. Each way takes turns with the others, on one row.
 """
-
-from __future__ import annotations
 
 import argparse
 import tempfile

@@ -76,7 +76,7 @@ def relist(root: Path, path: str) -> None:
 
 
 def unet_inputs(rows: int, side: int = 8) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """What a call of an expert's engine is given."""
+    """Return what a call of an expert's engine is given."""
     rng = np.random.default_rng(0)
     shapes = (rows, CHANNELS, side, side), (rows, CHANNELS), (rows, LENGTH, WIDTH)
     sample, time_embedding, states = (rng.normal(size=shape).astype(np.float32) for shape in shapes)

@@ -1,7 +1,5 @@
 """A checkpoint small enough to build in seconds, its bundle, and ways to change it as training would."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -109,7 +107,7 @@ def change_weight(checkpoint: Path, component: str, value: float) -> None:
 
 
 def sign(checkpoint: Path, **changes: Any) -> None:
-    """Writes the index anew over whatever the folder holds, with ``changes`` to its fields."""
+    """Writes the index anew over whatever the folder holds, with `changes` to its fields."""
     index = checkpoint / "aptp.json"
     record = records.parse(index.read_bytes())
     files = list_files(checkpoint, skip=("aptp.json", "aptp.sha256"))

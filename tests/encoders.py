@@ -1,7 +1,5 @@
 """A sentence encoder of MPNet's shape, with random weights and a tokenizer of a few words."""
 
-from __future__ import annotations
-
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +23,7 @@ WIDTH = 24
 
 
 def write_encoder(folder: Path, tokens: int = 24, seed: int = 0, **config: Any) -> Path:
-    """Writes the encoder, for prompts of up to ``tokens`` tokens, and gives ``folder``."""
+    """Writes the encoder, for prompts of up to `tokens` tokens, and gives `folder`."""
     pieces = [
         *SPECIAL,
         *WORDS,
@@ -52,7 +50,7 @@ def averages(encoder: PromptEncoder, prompts: Sequence[str]) -> torch.Tensor:
 
 
 def give_encoder(checkpoint: Path, prompts: Sequence[str]) -> Path:
-    """Gives a checkpoint such an encoder, and a router of its width that tells ``prompts`` apart."""
+    """Gives a checkpoint such an encoder, and a router of its width that tells `prompts` apart."""
     encoder = read_prompt_encoder(write_encoder(checkpoint.with_name("mpnet")))
     encoder.save(checkpoint / "prompt_encoder")
     known = Checkpoint.open(checkpoint)

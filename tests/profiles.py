@@ -1,7 +1,5 @@
 """Made-up profiles: what a machine would say whose times are known in advance."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from aptp.space.architecture import full
@@ -16,7 +14,7 @@ SETTING = Setting("cpu (made up)", "float32", 2, 2, LATENT, TOKENS)
 def part(
     modules: str | Iterable[str], seconds: dict[int, float], kind: str = "resnet", chunk: int = 2
 ) -> Measured:
-    """A part with three samples of each of ``seconds``, by gates kept, that hardly differ."""
+    """A part with three samples of each of `seconds`, by gates kept, that hardly differ."""
     names = (modules,) if isinstance(modules, str) else tuple(modules)
     samples = {kept: (one, one * 1.001, one * 0.999) for kept, one in seconds.items()}
     return Measured(names, kind, max(seconds), chunk, True, 1e9, samples)
@@ -28,7 +26,7 @@ def profile(
     fixed: dict[str, float] | None = None,
     setting: Setting = SETTING,
 ) -> Profile:
-    """Each group of ``space`` at every number of gates; ``fixed``: by module, what no gate saves."""
+    """Each group of `space` at every number of gates; `fixed`: by module, what no gate saves."""
     parts = [
         part(group.module, {n: seconds(group, n) for n in range(1, group.gates + 1)}, group.kind, group.chunk)
         for group in space.widths

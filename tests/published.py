@@ -1,7 +1,5 @@
 """A folder as the method's authors publish theirs, made up for a UNet of any geometry."""
 
-from __future__ import annotations
-
 import json
 import re
 from itertools import groupby
@@ -22,8 +20,8 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def write_published(folder: Path, unet: UNet2DConditionModel, suited: Tensor) -> Path:
-    """Writes the folder, and gives it. It has a code for each averaged prompt of ``suited`` [K, E], with the
-    gates that its predictor gives that prompt; its experts are slices of ``unet`` that have moved a little.
+    """Writes the folder, and gives it. It has a code for each averaged prompt of `suited` [K, E], with the
+    gates that its predictor gives that prompt; its experts are slices of `unet` that have moved a little.
     """
     rng = torch.Generator().manual_seed(0)
     space = discover(unet)

@@ -1,4 +1,4 @@
-"""What all processes of one test run share: made by the first that asks for it."""
+"""The fixtures that all processes of one test run share: made by the first that asks for it."""
 
 import fcntl
 import os

@@ -27,7 +27,7 @@ BARE = {"bench.runtime_overhead"}
 
 
 def guard(path: Path) -> str:
-    """What the module does when it is run, as text; empty where it cannot be run."""
+    """Return what the module does when it is run, as text; empty where it cannot be run."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'":
             return "\n".join(map(ast.unparse, node.body))

@@ -1,6 +1,4 @@
-"""`python -m aptp.analyse`: what a router learned, as a page to read. Owns the command line alone."""
-
-from __future__ import annotations
+"""`python -m aptp.analyse`: what a router learned, as a page to read; the command line alone."""
 
 import argparse
 import math

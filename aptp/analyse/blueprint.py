@@ -4,8 +4,6 @@ Kept gates are filled, dropped ones are not; a sublayer that is skipped is an ou
 colours are those of the page around it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,9 +31,9 @@ LETTERS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bar:
-    """One width group under a code; ``skipped`` where its whole sublayer is."""
+    """One width group under a code; `skipped` where its whole sublayer is."""
 
     kind: Kind
     module: str
@@ -43,9 +41,9 @@ class Bar:
     skipped: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Block:
-    """``name`` such as "down 1"; ``level`` 0 at the full resolution; its sublayers as they are run."""
+    """`name` such as "down 1"; `level` 0 at the full resolution; its sublayers as they are run."""
 
     name: str
     level: int
@@ -85,7 +83,7 @@ def blocks(architecture: Architecture) -> list[Block]:
 
 
 def picture(architecture: Architecture) -> Markup:
-    """The picture, as SVG; filled with the CSS variable ``--own``."""
+    """The picture, as SVG; filled with the CSS variable `--own`."""
     found = blocks(architecture)
     lefts = [MARGIN + i * (COLUMN + GUTTER) for i in range(len(found))]
     places = [(left, HEAD + block.level * LEVEL) for left, block in zip(lefts, found, strict=True)]

@@ -1,10 +1,8 @@
 """Plots of the report as SVG: histograms over each other, and a map of prompts.
 
-Their colours come from the page (``currentColor`` and the CSS variables they are given), so that they are
+Their colours come from the page (`currentColor` and the CSS variables they are given), so that they are
 right in the dark, in the light and in print.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -24,7 +22,7 @@ def histograms(
 ) -> Markup:
     """Each set, a (colour, finite values [N]) pair, as an outline of the same area.
 
-    ``limit`` is marked; values above ``top`` are counted in the last bin, and the axis says so.
+    `limit` is marked; values above `top` are counted in the last bin, and the axis says so.
     """
     low = min(float(values.min()) for _, values in sets)
     high = top if top is not None else max(float(values.max()) for _, values in sets)
@@ -57,7 +55,7 @@ def histograms(
 
 
 def landscape(sets: Sequence[tuple[Floats, Sequence[str]]], label: str) -> Markup:
-    """Prompts as dots. Each set gives its ``similarities`` [N, K] and a colour for each prompt; the first
+    """Prompts as dots. Each set gives its `similarities` [N, K] and a colour for each prompt; the first
     says which two directions are shown, and lies below the others.
     """
     axes, _ = directions(sets[0][0])
@@ -77,7 +75,7 @@ def landscape(sets: Sequence[tuple[Floats, Sequence[str]]], label: str) -> Marku
 
 
 def relative(similarities: Floats) -> Floats:
-    """``similarities`` [N, K] less the mean of each prompt's: what decides between codes."""
+    """`similarities` [N, K] less the mean of each prompt's: what decides between codes."""
     apart: Floats = similarities - similarities.mean(1, keepdims=True)
     return apart
 
@@ -102,7 +100,7 @@ def _figure(content: str, width: int, height: int, label: str) -> Markup:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round values between ``low`` and ``high``, four to nine of them."""
+    """Round values between `low` and `high`, four to nine of them."""
     step = 10.0 ** np.floor(np.log10(high - low))
     for finer in (2, 2.5, 2):
         if (high - low) / step >= 4:

@@ -1,6 +1,4 @@
-"""What an analysis found, as plain values: what is shown, and what is written beside it as JSON."""
-
-from __future__ import annotations
+"""The plain values that an analysis found: the page shows them, and JSON beside it holds them."""
 
 import json
 from collections.abc import Mapping
@@ -11,9 +9,9 @@ from aptp.analyse.groups import Grouping
 from aptp.analyse.words import Word
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
-    """A prompt, where it went, and how surely. ``margin`` is None where there is one code."""
+    """A prompt, where it went, and how surely. `margin` is None where there is one code."""
 
     prompt: str
     code: int
@@ -22,10 +20,10 @@ class Example:
     distance: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CodeFindings:
-    """One code. ``budget``: share of the dense UNet's MACs; ``kept``: share of gates, by kind, in sublayers
-    that are not skipped; ``share`` of the held-out prompts, with its 95 % interval.
+    """One code. `budget`: share of the dense UNet's MACs; `kept`: share of gates, by kind, in sublayers
+    that are not skipped; `share` of the held-out prompts, with its 95 % interval.
     """
 
     code: int
@@ -41,10 +39,10 @@ class CodeFindings:
     drawn: list[Example]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SetFindings:
-    """One set of prompts: how it lands. ``similarities``: quantiles per code; ``beyond``: the share of it
-    that lies beyond the limit; ``budget``: its mean cost as a share of dense, each prompt on its code.
+    """One set of prompts: how it lands. `similarities`: quantiles per code; `beyond`: the share of it
+    that lies beyond the limit; `budget`: its mean cost as a share of dense, each prompt on its code.
     """
 
     name: str
@@ -60,9 +58,9 @@ class SetFindings:
     drawn: list[Example]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StudyFindings:
-    """``limit``: the distance that counts as far, and ``limit_of``: where it is from. The first of ``sets``
+    """`limit`: the distance that counts as far, and `limit_of`: where it is from. The first of `sets`
     is the held-out prompts of the data.
     """
 

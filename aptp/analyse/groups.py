@@ -1,7 +1,5 @@
 """Prompts grouped by what is known of them: their tier, how much is to be drawn, how long they are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +13,9 @@ from aptp.evaluate.routing import chance_information, crossed, mutual_informatio
 LENGTHS = 4  # groups that prompts are divided into by their number of words
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PromptGroup:
-    """``counts``: prompts per code; ``budget``: their mean cost as a share of dense, with its 95 %
+    """`counts`: prompts per code; `budget`: their mean cost as a share of dense, with its 95 %
     interval.
     """
 
@@ -26,9 +24,9 @@ class PromptGroup:
     budget: tuple[float, float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Grouping:
-    """``information``: bits that a prompt's code tells of its group; ``by_chance``: what that would come to
+    """`information`: bits that a prompt's code tells of its group; `by_chance`: what that would come to
     were there nothing to tell.
     """
 
@@ -39,7 +37,7 @@ class Grouping:
 
 
 def groupings(samples: Sequence[Sample], codes: Sequence[int], budgets: Sequence[float]) -> list[Grouping]:
-    """By every property that all ``samples`` have; ``codes`` [N] is where they went, ``budgets`` [K] what
+    """By every property that all `samples` have; `codes` [N] is where they went, `budgets` [K] what
     codes cost.
     """
     named: dict[str, list[str]] = {}

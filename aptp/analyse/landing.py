@@ -1,7 +1,5 @@
 """Where a set of prompts lands: similarities to every code, codes, margins, distances."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +19,7 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 @dataclass(frozen=True, eq=False)
 class Landing:
-    """``similarities`` [N, K] and ``codes`` [N] as the router serves them, ``distances`` [N] from the prompts
+    """`similarities` [N, K] and `codes` [N] as the router serves them, `distances` [N] from the prompts
     of the training.
     """
 
@@ -39,8 +37,8 @@ class Landing:
         pooled: Tensor,
         router: Router,
         familiarity: MahalanobisDetector,
-    ) -> Landing:
-        """Of ``prompts`` whose embeddings are ``pooled`` [N, E]. Pooling one token gives that token."""
+    ) -> "Landing":
+        """Route `prompts` whose embeddings are `pooled` [N, E]. Pooling one token gives that token."""
         tokens, mask = pooled.unsqueeze(1), torch.ones(len(pooled), 1, dtype=torch.int64)
         with torch.no_grad():
             similarities, codes = router(tokens, mask), router.route(tokens, mask)
@@ -80,7 +78,7 @@ class Landing:
 
 
 def quantiles(values: Floats) -> dict[str, float]:
-    """Of values that are finite: their 5th, 25th, 50th, 75th and 95th percentile."""
+    """Return the 5th, 25th, 50th, 75th and 95th percentile of the values that are finite."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return {}

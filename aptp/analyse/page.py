@@ -1,7 +1,5 @@
 """The report as one HTML file that needs nothing else: no script, no request; for dark, light and print."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,7 +24,7 @@ def page(
     pictures: Mapping[Example, str],
     data: str,
 ) -> str:
-    """The page. ``pictures``: data URIs; ``data``: the name of the file beside it."""
+    """The page. `pictures`: data URIs; `data`: the name of the file beside it."""
     budgets = [code.budget for code in findings.codes]
     colours = palette.colours(budgets)
     strange = [palette.stranger(i) for i in range(len(landings) - 1)]

@@ -1,7 +1,5 @@
 """A colour for each code, from the cheapest to the dearest; all of them can be read on white and on black."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Examples drawn by the experts they are routed to, as PNGs that a page can hold."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Callable, Iterable

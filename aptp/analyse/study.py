@@ -1,7 +1,5 @@
 """One analysis: held-out prompts and others through the router, and what that tells of the codes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,9 +27,9 @@ SHOWN = 5  # prompts of a list
 FITTED = 8192  # captions that a distance is fitted on, where the checkpoint brings none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StudyOptions:
-    """``count`` held-out captions of ``data`` are looked at; ``pictures`` are drawn of each code and set."""
+    """`count` held-out captions of `data` are looked at; `pictures` are drawn of each code and set."""
 
     data: str = "scenes"
     count: int = 4000
@@ -40,12 +38,12 @@ class StudyOptions:
 
     @property
     def name(self) -> str:
-        """Of the data, without the folder it lies in."""
+        """The data's name, without the folder it lies in."""
         return self.data.partition(":")[0]
 
 
 class RouterStudy:
-    """Of a checkpoint. ``others``: sets of prompts from elsewhere, by name."""
+    """The study of a checkpoint's router. `others`: sets of prompts from elsewhere, by name."""
 
     def __init__(
         self,
@@ -67,7 +65,7 @@ class RouterStudy:
 
     @cached_property
     def landings(self) -> list[Landing]:
-        """Of the held-out prompts, then of each set from elsewhere."""
+        """The landings of the held-out prompts, then of each set from elsewhere."""
         sets = {f"held-out {self._options.name}": [sample.caption for sample in self.samples], **self._others}
         return [
             Landing.of(name, prompts, self._read(prompts, self._progress), self._router, self._distance[0])
@@ -76,12 +74,12 @@ class RouterStudy:
 
     @cached_property
     def budgets(self) -> list[float]:
-        """What each code costs, as a share of the dense UNet's MACs."""
+        """The cost of each code, as a share of the dense UNet's MACs."""
         cost = self.checkpoint.cost()
         return [cost.of(architecture) / cost.dense for architecture in self.checkpoint.architectures]
 
     def findings(self, about: Mapping[str, Any]) -> StudyFindings:
-        """Everything but pictures; ``about`` goes in as it is."""
+        """Everything but pictures; `about` goes in as it is."""
         home = self.landings[0]
         spent = np.repeat(self.budgets, home.counts)
         _, limit, limit_of = self._distance
@@ -98,7 +96,7 @@ class RouterStudy:
 
     @cached_property
     def _distance(self) -> tuple[MahalanobisDetector, float, str]:
-        """What measures distances, how far is far, and who says so."""
+        """The detector that measures distances, the distance that counts as far, and who says so."""
         familiarity, unfamiliar = self.checkpoint.familiarity(), self.checkpoint.record.unfamiliar
         if familiarity is not None and unfamiliar is not None:
             told = f"the checkpoint's; beyond it prompts go to expert {unfamiliar.expert}"
@@ -151,7 +149,7 @@ class RouterStudy:
 
 
 def _kept(architecture: Architecture) -> dict[str, float]:
-    """Of each kind of layer, the share of gates that is kept where the sublayer is not skipped."""
+    """Return the share of gates kept in each kind of layer, where the sublayer is not skipped."""
     shares: dict[str, list[bool]] = {kind.value: [] for kind in Kind}
     for (group, columns), owner in zip(architecture.space.columns(), architecture.space.owner, strict=True):
         if owner is None or architecture.keep[architecture.space.width_gates + owner]:
@@ -160,7 +158,7 @@ def _kept(architecture: Architecture) -> dict[str, float]:
 
 
 def _different(landing: Landing, order: Sequence[int]) -> list[int]:
-    """The first few places of ``order`` whose prompts differ."""
+    """The first few places of `order` whose prompts differ."""
     seen: dict[str, int] = {}
     for place in order:
         if len(seen) == SHOWN:

@@ -4,8 +4,6 @@ Log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, "
 is the frequency of the word in all prompts, so that words seen a few times do not come first by chance.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter
@@ -17,10 +15,10 @@ SURE = 1.959964  # standard deviations: 95 %, two-sided
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Word:
-    """``here``: of the code's prompts, how many have it; ``elsewhere``: of the others'. ``times``: how much
-    greater its odds are here; ``z``: the log of that in standard deviations.
+    """`here`: of the code's prompts, how many have it; `elsewhere`: of the others'. `times`: how much
+    greater its odds are here; `z`: the log of that in standard deviations.
     """
 
     text: str
@@ -31,7 +29,7 @@ class Word:
 
 
 def enriched(prompts: Sequence[str], own: Sequence[bool], most: int = 12) -> list[Word]:
-    """Words that the prompts marked ``own`` have more often than the others, the surest first.
+    """Words that the prompts marked `own` have more often than the others, the surest first.
 
     A word counts once per prompt.
     """

@@ -1,7 +1,5 @@
 """`familiarity.safetensors`: what measures how far a prompt lies from those of the training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from safetensors import SafetensorError

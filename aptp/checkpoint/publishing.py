@@ -1,7 +1,5 @@
 """Publishing a checkpoint's folder, whole or not at all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,7 @@ from runtime.files.publish import FULL, publishing
 
 
 def check_target(out: Path) -> None:
-    """Raises UsageError if ``out`` already holds something, StorageError if it cannot be looked at."""
+    """Raises UsageError if `out` already holds something, StorageError if it cannot be looked at."""
     try:
         occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     except OSError as error:
@@ -25,10 +23,10 @@ def check_target(out: Path) -> None:
 
 @contextmanager
 def published(out: Path) -> Iterator[Path]:
-    """A draft folder beside ``out`` that becomes ``out`` when the block ends well, and vanishes when it
+    """A draft folder beside `out` that becomes `out` when the block ends well, and vanishes when it
     does not.
 
-    A draft left behind by a killed process is taken over. Raises UsageError if ``out`` already holds
+    A draft left behind by a killed process is taken over. Raises UsageError if `out` already holds
     something, LockedError if another process is writing it, StorageError if the disk cannot take it.
     """
     check_target(out)

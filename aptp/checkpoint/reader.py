@@ -1,8 +1,6 @@
-"""Opens a checkpoint folder. Owns the rule that a file is hashed before anything parses it, and that
-weights fit their codes.
+"""Open a checkpoint folder: every file is hashed before anything parses it, and weights must fit their
+codes.
 """
-
-from __future__ import annotations
 
 import hashlib
 import json
@@ -56,7 +54,7 @@ class Checkpoint:
         self._files = VerifiedFiles(path, record.files, REMEDY)
 
     @classmethod
-    def open(cls, path: Path | str) -> Checkpoint:
+    def open(cls, path: Path | str) -> "Checkpoint":
         """Reads and checks index, geometry and codes; weights are checked when they are loaded."""
         path = Path(path)
         index = _read_index(path)
@@ -91,7 +89,7 @@ class Checkpoint:
         return tuple(found)
 
     def architecture(self, name: str) -> Architecture:
-        """What the expert ``name`` keeps: everything, where that is "dense"."""
+        """Return the architecture that the expert `name` keeps: everything, where that is "dense"."""
         return full(self.space) if name == DENSE else self.architectures[int(name)]
 
     @cached_property
@@ -133,7 +131,7 @@ class Checkpoint:
 
     @cached_property
     def tokenizer(self) -> dict[str, int]:
-        """``length``, ``bos``, ``eos`` and ``pad`` of the pipeline's tokenizer."""
+        """`length`, `bos`, `eos` and `pad` of the pipeline's tokenizer."""
         self.verify("tokenizer")
         try:
             tokenizer = CLIPTokenizer.from_pretrained(self.path / "tokenizer", local_files_only=True)
@@ -158,7 +156,7 @@ class Checkpoint:
         return self._load(CLIPTextModel, "text_encoder", dtype=dtype)
 
     def prompt_encoder(self) -> PromptEncoder | None:
-        """What the router reads, in float32; None where that is the text encoder."""
+        """Load the encoder that the router reads, in float32; None where that is the text encoder."""
         if self.record.prompt_encoder == TEXT_ENCODER:
             return None
         self.verify(PROMPT_ENCODER)
@@ -171,7 +169,7 @@ class Checkpoint:
         return self._load(UNet2DConditionModel, "unet", dtype=dtype)
 
     def expert(self, name: str, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
-        """The UNet of code ``name`` ("0", "1", …), or the dense one for "dense". Raises CheckpointError for
+        """The UNet of code `name` ("0", "1", …), or the dense one for "dense". Raises CheckpointError for
         other names.
         """
         if name == DENSE:
@@ -191,7 +189,9 @@ class Checkpoint:
         return read_router(self.path, self.record.router, self.space, len(self.record.codes))
 
     def familiarity(self) -> MahalanobisDetector | None:
-        """What measures how far a prompt lies from those of the training, where the index asks for it."""
+        """Load the detector that measures how far a prompt lies from those of the training, where the index
+        asks for it.
+        """
         if self.record.unfamiliar is None:
             return None
         self.verify(FAMILIARITY)

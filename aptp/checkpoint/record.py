@@ -2,8 +2,6 @@
 writing.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -22,7 +20,7 @@ TEXT_ENCODER, PROMPT_ENCODER = "text_encoder", "prompt_encoder"  # folders
 OPTIONAL = "unfamiliar"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CodeRecord:
     """One code: the budget it was made for (share of dense cost) and its keep-masks by module path."""
 
@@ -35,20 +33,20 @@ class CodeRecord:
         return {"widths": dict(self.widths), "depths": dict(self.depths)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OutOfDistributionRule:
-    """Prompts whose distance is above ``beyond`` go to ``expert``: the name of a code, or ``dense``."""
+    """Prompts whose distance is above `beyond` go to `expert`: the name of a code, or `dense`."""
 
     beyond: float
     expert: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
-    """What `aptp.json` says. ``size`` is the (height, width) in pixels the codes were budgeted at,
-    ``guidance`` the scale that images are drawn with unless a request says otherwise, ``prompt_encoder`` the
-    folder of the encoder whose embeddings the router reads, ``unfamiliar`` what becomes of prompts unlike
-    those of the training, if anything does.
+    """The content of `aptp.json`. `size` is the (height, width) in pixels the codes were budgeted at,
+    `guidance` the scale that images are drawn with unless a request says otherwise, `prompt_encoder` the
+    folder of the encoder whose embeddings the router reads, `unfamiliar` what becomes of prompts unlike those
+    of the training, if anything does.
     """
 
     name: str

@@ -1,7 +1,5 @@
 """`router.safetensors`: a router's tensors, of the kind that the index names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -16,7 +14,7 @@ NAME = "router.safetensors"
 
 
 def read_router(folder: Path, kind: str, space: Space, codes: int) -> Router:
-    """The router of a checkpoint of so many ``codes``, float32, in eval mode. Raises CheckpointError."""
+    """The router of a checkpoint of so many `codes`, float32, in eval mode. Raises CheckpointError."""
     try:
         state = load_file(folder / NAME)
         size, width = state["predictor.weight"].shape

@@ -1,7 +1,5 @@
 """Writes a checkpoint folder: a pipeline, codes, a router and the experts, published whole or not at all."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -45,12 +43,12 @@ def write_checkpoint(
     expert: Callable[[int], SlicedUNet] | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> None:
-    """Publishes a checkpoint at ``out``, which must not exist or be empty.
+    """Publishes a checkpoint at `out`, which must not exist or be empty.
 
-    ``codes`` are (budget, architecture) pairs; ``prompt_encoder`` is what the router reads, by default the
-    pipeline's text encoder; ``expert`` gives the fine-tuned UNet of a code, by default a slice of the dense
-    one. ``record`` needs neither codes nor files nor the kind of router and encoder: they are filled in here.
-    ``progress`` is told the name of each stage as it begins.
+    `codes` are (budget, architecture) pairs; `prompt_encoder` is what the router reads, by default the
+    pipeline's text encoder; `expert` gives the fine-tuned UNet of a code, by default a slice of the dense
+    one. `record` needs neither codes nor files nor the kind of router and encoder: they are filled in here.
+    `progress` is told the name of each stage as it begins.
     """
     with published(out) as draft:
         progress("pipeline")
@@ -74,7 +72,7 @@ def write_checkpoint(
 def rewrite_experts(
     checkpoint: Checkpoint, out: Path, experts: Mapping[int, SlicedUNet], provenance: Mapping[str, Any]
 ) -> None:
-    """Publishes at ``out`` the same checkpoint with other weights for some ``experts``, by code.
+    """Publishes at `out` the same checkpoint with other weights for some `experts`, by code.
 
     They are stored in the dtype they have. Everything else is copied byte for byte.
     """
@@ -93,8 +91,8 @@ def write_guarded(
     unfamiliar: OutOfDistributionRule,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Publishes at ``out`` the same checkpoint, which sends prompts away that ``familiarity`` finds beyond
-    what ``unfamiliar`` says. Everything else is copied byte for byte.
+    """Publishes at `out` the same checkpoint, which sends prompts away that `familiarity` finds beyond
+    what `unfamiliar` says. Everything else is copied byte for byte.
     """
     checkpoint.verify()
     with published(out) as draft:
@@ -132,10 +130,10 @@ def untrained_router(
     architectures: Sequence[Architecture],
     generator: torch.Generator,
 ) -> Router:
-    """A random router that spreads prompts over all codes: centred on ``prompts``, so that no code wins by
+    """A random router that spreads prompts over all codes: centred on `prompts`, so that no code wins by
     default.
 
-    ``encode`` gives a prompt's embedding [1, T, E] and mask [1, T].
+    `encode` gives a prompt's embedding [1, T, E] and mask [1, T].
     """
     pooled = []
     for prompt in prompts:

@@ -1,7 +1,5 @@
 """`python -m aptp.convert`: the authors' published experts as a checkpoint; owns the command line alone."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +67,7 @@ def main() -> int:
     return 0
 
 
-def _report(console: Console, out: Path, made: Sequence[Converted]) -> None:
+def _report(console: Console, out: Path, made: "Sequence[Converted]") -> None:
     table = Table("code", "from", "of dense", "weights", "likeness to the pipeline's")
     for code, one in enumerate(made):
         table.add_row(

@@ -1,7 +1,5 @@
 """From the authors' folder to a checkpoint: their codes, their router, their experts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +31,10 @@ NOISE_FREE, ROW_0 = "noise-free", "row-0"
 ROUTINGS = (NOISE_FREE, ROW_0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ConversionSource:
-    """What is converted: ``root``, the authors' folder; ``pipeline``, the diffusers folder that its experts
-    were cut from; ``prompt_encoder``, the transformers folder that its predictor reads. ``routing``: without
+    """The folders to convert: `root`, the authors' folder; `pipeline`, the diffusers folder that its experts
+    were cut from; `prompt_encoder`, the transformers folder that its predictor reads. `routing`: without
     noise, or with the sample that the published evaluation adds to a prompt that comes alone.
     """
 
@@ -52,10 +50,10 @@ class ConversionSource:
             raise UsageError(f"--routing: no '{self.routing}'; there is {known}{hint}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Converted:
-    """An expert's ``folder``, its ``cost`` as a share of dense, whether its weights were ``full``, and their
-    ``likeness`` to the pipeline's.
+    """An expert's `folder`, its `cost` as a share of dense, whether its weights were `full`, and their
+    `likeness` to the pipeline's.
     """
 
     folder: str
@@ -67,7 +65,7 @@ class Converted:
 def convert(
     source: ConversionSource, out: Path, progress: Callable[[str], None] = lambda stage: None
 ) -> list[Converted]:
-    """Writes the checkpoint to ``out``; what became of each code. Raises UsageError, CheckpointError and
+    """Writes the checkpoint to `out`; what became of each code. Raises UsageError, CheckpointError and
     StorageError.
     """
     check_target(out)

@@ -5,8 +5,6 @@ also lie in the checkpoint's folder or its unet's, the weights beside the vector
 last is taken.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,9 +20,9 @@ VECTOR = "arch_vector.pt"
 SAME = 1e-3  # between an expert's vector and its row of the table: both are one sample of one code
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PublishedExpert:
-    """``name``: its folder. ``vector`` [D]: the soft gates it was cut by. ``weights``: a safetensors file."""
+    """`name`: its folder. `vector` [D]: the soft gates it was cut by. `weights`: a safetensors file."""
 
     name: str
     vector: Tensor
@@ -32,7 +30,7 @@ class PublishedExpert:
 
 
 def experts(root: Path, codes: Tensor) -> tuple[PublishedExpert, ...]:
-    """The expert of each of ``codes`` [K, D]: the one that was cut by it, whatever its folder is called.
+    """The expert of each of `codes` [K, D]: the one that was cut by it, whatever its folder is called.
 
     Raises CheckpointError where a code has none or several, or an expert has no code.
     """

@@ -6,8 +6,6 @@ of `aptp.space` as well, so a vector fits as it is wherever the two agree; where
 belongs to another UNet and is refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,9 +18,9 @@ from aptp.space.groups import Kind, Space, WidthGroup
 from runtime.errors import CheckpointError, SpaceError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Structure:
-    """``widths``: the gates of each group, by sublayer; ``skippable``: whether each may be skipped."""
+    """`widths`: the gates of each group, by sublayer; `skippable`: whether each may be skipped."""
 
     widths: tuple[tuple[int, ...], ...]
     skippable: tuple[bool, ...]
@@ -38,7 +36,7 @@ class Structure:
 
 
 def parse(found: Any, where: str) -> Structure:
-    """The `structure` of a config. Raises CheckpointError, naming ``where``, for anything else."""
+    """The `structure` of a config. Raises CheckpointError, naming `where`, for anything else."""
     match found:
         case {"width": [*widths], "depth": [*depths]} if len(widths) == len(depths) > 0:
             if all(map(_is_width, widths)) and all(depth in ([0], [1]) for depth in depths):
@@ -53,9 +51,9 @@ def _is_width(sublayer: Any) -> bool:
 
 
 def space_of(unet: UNet2DConditionModel, structure: Structure) -> Space:
-    """The pruning space whose gate vectors have the order of ``structure``'s.
+    """The pruning space whose gate vectors have the order of `structure`'s.
 
-    Raises CheckpointError where ``unet`` has other sublayers, groups or gates, or cannot skip what may be
+    Raises CheckpointError where `unet` has other sublayers, groups or gates, or cannot skip what may be
     skipped.
     """
     sublayers = _sublayers(discover(unet).widths)

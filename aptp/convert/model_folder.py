@@ -3,8 +3,6 @@
 Refuses by name whatever the config does not say, or says of another model than the caller knows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ MOST_BYTES = 1 << 20
 
 
 class ModelFolder:
-    """The model in ``path``. Raises CheckpointError where there is no config."""
+    """The model in `path`. Raises CheckpointError where there is no config."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,11 +33,11 @@ class ModelFolder:
         self._config = decode(data, str(path / CONFIG), CheckpointError)
 
     def value(self, name: str) -> Any:
-        """What the config says of ``name``; None where it says nothing."""
+        """Return what the config says of `name`; None where it says nothing."""
         return self._config.get(name)
 
     def number(self, name: str, least: float, most: float, kind: type = float) -> Any:
-        """A finite number between ``least`` and ``most``; an integer, where that is the ``kind``."""
+        """A finite number between `least` and `most`; an integer, where that is the `kind`."""
         value = self.value(name)
         kinds = (int, float) if kind is float else (int,)
         if type(value) not in kinds or not least <= value <= most:

@@ -5,8 +5,6 @@ learned (`embedding`) and as last sampled (`embedding_gs`). The sample is what e
 prompts are compared with.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +21,11 @@ FILES = (f"hypernet/{WEIGHTS}", f"quantizer/{WEIGHTS}")
 MOST_CODES, WIDEST = 1024, 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Published:
-    """``weight`` [D, E] and ``bias`` [D]: the predictor, whose last rows are the scores of depth ranks.
-    ``gates`` [K, D]: the codes as soft gates. ``order``: for each rank, the depth gate it decides.
-    ``experts``: by code.
+    """`weight` [D, E] and `bias` [D]: the predictor, whose last rows are the scores of depth ranks.
+    `gates` [K, D]: the codes as soft gates. `order`: for each rank, the depth gate it decides.
+    `experts`: by code.
     """
 
     structure: Structure

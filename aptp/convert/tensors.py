@@ -4,8 +4,6 @@ Pickles are read by torch's restricted unpickler, which builds tensors and runs 
 a finite floating-point tensor of the shape that was asked for, or it is refused by name.
 """
 
-from __future__ import annotations
-
 import pickle
 import re
 import warnings
@@ -43,7 +41,7 @@ def read_pickle(path: Path) -> Tensor:
 
 
 def read_safetensors(path: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """Tensors of these ``shapes``, all that the file may hold, in float32. Raises CheckpointError."""
+    """Tensors of these `shapes`, all that the file may hold, in float32. Raises CheckpointError."""
     found = read_shapes(path)
     for name in sorted(found.keys() | shapes.keys()):
         if found.get(name) != tuple(shapes.get(name, ())):
@@ -73,7 +71,7 @@ def read_all(path: Path) -> dict[str, Tensor]:
 
 
 def checked(tensor: Tensor, where: str) -> Tensor:
-    """``tensor``, if it holds finite floating-point numbers."""
+    """`tensor`, if it holds finite floating-point numbers."""
     if not tensor.is_floating_point():
         raise CheckpointError(f"{where} holds {tensor.dtype} instead of floating-point numbers")
     if not tensor.isfinite().all():

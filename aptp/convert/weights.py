@@ -5,8 +5,6 @@ the two, and files in which just the tensors that were cut bear no likeness to t
 code, from 14 June 2024 on, leaves exactly those random where it loads an expert from the dense weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +23,8 @@ ENOUGH = 1024  # numbers of a tensor from which chance stays below `UNLIKE`
 
 
 class PublishedWeights(NamedTuple):
-    """``state``: as the architecture wants it. ``full``: whether the file held what was to be cut away.
-    ``likeness``: the median cosine of its tensors with the pipeline's.
+    """`state`: as the architecture wants it. `full`: whether the file held what was to be cut away.
+    `likeness`: the median cosine of its tensors with the pipeline's.
     """
 
     state: dict[str, Tensor]
@@ -35,7 +33,7 @@ class PublishedWeights(NamedTuple):
 
 
 def read_weights(path: Path, architecture: Architecture, dense: Mapping[str, Tensor]) -> PublishedWeights:
-    """The expert in ``path``, cut by ``architecture`` from a UNet of the state ``dense``.
+    """The expert in `path`, cut by `architecture` from a UNet of the state `dense`.
 
     Raises CheckpointError for tensors that fit neither the sliced nor the dense UNet.
     """

@@ -1,6 +1,4 @@
-"""Samples in batches: batch ``i`` of a source is always the same, whoever loads it and from wherever."""
-
-from __future__ import annotations
+"""Samples in batches: batch `i` of a source is always the same, whoever loads it and from wherever."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,15 +12,15 @@ from torch.utils.data import DataLoader, Dataset
 from aptp.data.sample import SampleSource
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """``images``: [B, 3, H, W] float32 in -1 … 1."""
+    """`images`: [B, 3, H, W] float32 in -1 … 1."""
 
     captions: tuple[str, ...]
     images: torch.Tensor
     metadata: tuple[Mapping[str, Any], ...]
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> "Batch":
         return Batch(self.captions, self.images.pin_memory(), self.metadata)
 
 
@@ -45,9 +43,9 @@ class _Batches(Dataset[Batch]):
 def batches(
     source: SampleSource, size: int, *, start: int = 0, workers: int = 0, share: tuple[int, int] = (0, 1)
 ) -> Iterator[Batch]:
-    """Batches ``start``, ``start + 1``, … of ``size`` samples each, endlessly.
+    """Batches `start`, `start + 1`, … of `size` samples each, endlessly.
 
-    ``workers``: processes that load ahead (0: none, loading takes turns with the caller). ``share``: of
+    `workers`: processes that load ahead (0: none, loading takes turns with the caller). `share`: of
     (process, processes) that train together, each gets its own samples of the same global batch.
     """
     loader: DataLoader[Batch] = DataLoader(

@@ -1,7 +1,5 @@
 """Captions as they are trained on: in one line, without a stock phrase, no longer than what reads them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

@@ -1,10 +1,8 @@
-"""What shards were found to hold, kept between runs in `$XDG_CACHE_HOME/aptp/shards` (`~/.cache`).
+"""A record of what shards hold, kept between runs in `$XDG_CACHE_HOME/aptp/shards` (`~/.cache`).
 
 Looking through a shard takes seconds, and there are hundreds. What is kept belongs to a shard of that path,
 size and time of change alone; where nothing can be kept or read, shards are looked through again.
 """
-
-from __future__ import annotations
 
 import gzip
 import hashlib
@@ -20,7 +18,7 @@ FORM = 1  # of what is kept; a change of it makes everything before unknown
 
 
 def recall(shard: Path, ending: str) -> list[Any] | None:
-    """What `keep` was given for this shard and ``ending``, or None."""
+    """Return what `keep` was given for this shard and `ending`, or None."""
     try:
         found: list[Any] = json.loads(gzip.decompress(_path(shard, ending).read_bytes()))
     except (OSError, RuntimeError, EOFError, ValueError, zlib.error):
@@ -29,7 +27,7 @@ def recall(shard: Path, ending: str) -> list[Any] | None:
 
 
 def keep(shard: Path, ending: str, rows: list[Any]) -> None:
-    """Keeps ``rows``, which are JSON, of the texts with this ``ending`` in a shard."""
+    """Keeps `rows`, which are JSON, of the texts with this `ending` in a shard."""
     try:
         path = _path(shard, ending)
         path.parent.mkdir(parents=True, exist_ok=True)

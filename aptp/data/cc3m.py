@@ -8,8 +8,6 @@
 The splits are Google's where both tables are there, else by hash.
 """
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path, PurePosixPath
 

@@ -4,8 +4,6 @@ named after them, here or in `images/`. Every caption of a picture is a pair.
 The training split is COCO's own, and so is the test split: its `val`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +20,7 @@ PARTS = {"train": "train", "test": "val"}
 
 
 def listing(root: Path, split: str, year: str | None = None) -> Listing:
-    """The pairs of a split. Raises DataError, and UsageError where ``year`` has to be said."""
+    """The pairs of a split. Raises DataError, and UsageError where `year` has to be said."""
     part = f"{PARTS[split]}{year or _only_year(root, PARTS[split])}"
     path = root / "annotations" / f"captions_{part}.json"
     body = _json(path)

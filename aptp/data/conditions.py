@@ -1,7 +1,5 @@
 """Conditions on columns as a command line gives them: `watermark_class_id==1,aesthetic_score>=5`."""
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Callable
@@ -21,16 +19,16 @@ RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
 FORM = re.compile(rf"\s*(\w+)\s*({'|'.join(RELATIONS)})\s*([^\s=<>!].*?)\s*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Condition:
-    """``column`` stands in ``relation`` to ``value``, both as they were written."""
+    """`column` stands in `relation` to `value`, both as they were written."""
 
     column: str
     relation: str
     value: str
 
     def of(self, operand: Any, value: float | str) -> Any:
-        """The relation of ``operand``, whatever compares, to ``value``."""
+        """The relation of `operand`, whatever compares, to `value`."""
         return RELATIONS[self.relation](operand, value)
 
 

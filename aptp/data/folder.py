@@ -7,8 +7,6 @@
 Splits are by hash.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path

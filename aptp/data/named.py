@@ -1,7 +1,5 @@
 """Sources by the name a command line gives them: `scenes`, or `NAME:FOLDER`, or `NAME:FOLDER?CONDITION,…`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,8 +48,8 @@ def open_source(
 ) -> NamedSource:
     """The train or test split of a source.
 
-    ``size``: the (height, width) in pixels that pictures are cropped to; without it captions alone are read,
-    and pictures are empty. Scenes have pictures of one size always. ``fits``: captions it does not hold for
+    `size`: the (height, width) in pixels that pictures are cropped to; without it captions alone are read,
+    and pictures are empty. Scenes have pictures of one size always. `fits`: captions it does not hold for
     are cut at a sentence's end. Raises UsageError for a name that is none, DataError for a folder that is not
     laid out as it should be.
     """

@@ -5,8 +5,6 @@ square of a power of two, walked until it lands below n. So it does not depend o
 and a run that resumes at position 10⁹ starts as fast as one at 0.
 """
 
-from __future__ import annotations
-
 import hashlib
 from functools import lru_cache
 
@@ -15,7 +13,7 @@ WORD = (1 << 64) - 1
 
 
 def shuffled(position: int, count: int, seed: int) -> int:
-    """Which of ``count`` things stands at ``position``: each once in every pass of ``count`` positions."""
+    """Return which of `count` things stands at `position`: each once in every pass of `count` positions."""
     turn, place = divmod(position, count)
     half = max(1, ((count - 1).bit_length() + 1) // 2)
     keys = _keys(seed, turn)

@@ -1,7 +1,5 @@
 """Captioned pictures on disk as a Source: the list of pairs, their order, and what happens to broken ones."""
 
-from __future__ import annotations
-
 import hashlib
 from array import array
 from collections import Counter
@@ -28,10 +26,10 @@ HELD_OUT = 64  # one picture in so many is the test split's, where a data set ha
 IN_A_ROW = 1000  # broken pictures after which a data set is taken for broken
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listing:
-    """All pairs of a data set: captions and the places of their pictures. ``rows`` are the numbers of those
-    that are used; ``left_out`` says how many others were found, and why they are not here.
+    """All pairs of a data set: captions and the places of their pictures. `rows` are the numbers of those
+    that are used; `left_out` says how many others were found, and why they are not here.
     """
 
     captions: Texts
@@ -48,7 +46,7 @@ class Lister:
         self._left_out: Counter[str] = Counter()
 
     def add(self, caption: object, place: str, key: str | None = None) -> None:
-        """``caption``: left out where it is no text or has none. ``key``: what the picture is known by
+        """`caption`: left out where it is no text or has none. `key`: what the picture is known by
         wherever it lies, if it is; its place otherwise.
         """
         text = tidy(caption) if isinstance(caption, str) else ""
@@ -62,7 +60,7 @@ class Lister:
         self._left_out[why] += count
 
     def listing(self, split: str | None = None) -> Listing:
-        """Of all pairs, or of a ``split`` of them, for a data set that has none: by SHA-256 of the pictures'
+        """List all pairs, or a `split` of them, for a data set that has none: by SHA-256 of the pictures'
         keys, so that all captions of a picture are on one side, whatever else is in the set. At least one
         picture is the test split's.
         """
@@ -75,11 +73,11 @@ class Lister:
         return Listing(self._captions.pack(), self._places.pack(), torch.from_numpy(rows), left_out)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class View:
-    """How pairs are seen: ``seed`` of their order and of what is cut off pictures; ``size``, the (height,
-    width) pictures are made, or None for captions alone; ``fits`` says which captions need no shortening;
-    ``still``: the middle of each picture instead of a random part, mirrored or not.
+    """How pairs are seen: `seed` of their order and of what is cut off pictures; `size`, the (height,
+    width) pictures are made, or None for captions alone; `fits` says which captions need no shortening;
+    `still`: the middle of each picture instead of a random part, mirrored or not.
     """
 
     seed: int = 0
@@ -91,7 +89,7 @@ class View:
 class Pairs:
     """A Source of a listing's pairs, each once a pass in an order shuffled anew.
 
-    The metadata holds a picture's ``place``, and ``skipped``: which pictures were broken at this position
+    The metadata holds a picture's `place`, and `skipped`: which pictures were broken at this position
     before it, and why. A position whose picture is broken shows the next whole pair of its pass. Raises
     DataError where there is none, or none in IN_A_ROW.
     """
@@ -104,7 +102,7 @@ class Pairs:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What makes this data itself, as JSON: how much was found, left out, and a digest of all of it."""
+        """Identify this data, as JSON: how much was found, left out, and a digest of all of it."""
         digest = hashlib.sha256()
         for part in (self._listing.captions, self._listing.places):
             part.update(digest)
@@ -116,7 +114,7 @@ class Pairs:
             "sha256": digest.hexdigest(),
         }
 
-    def captions(self) -> Pairs:
+    def captions(self) -> "Pairs":
         return Pairs(self._name, self._root, self._listing, replace(self._view, size=None))
 
     def __getitem__(self, position: int) -> Sample:

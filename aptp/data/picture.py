@@ -1,7 +1,5 @@
 """A picture file's bytes as the array a model is trained on. Refuses what it cannot decode faithfully."""
 
-from __future__ import annotations
-
 import struct
 import warnings
 import zlib
@@ -48,8 +46,8 @@ def decode(data: bytes) -> Image.Image:
 
 
 def crop(image: Image.Image, size: tuple[int, int], rng: Random | None = None) -> npt.NDArray[np.uint8]:
-    """[H, W, 3]: the largest part of ``image`` with the shape of ``size`` (height, width), resized to it with
-    a bilinear filter; a random part, mirrored or not, by ``rng``, or else the middle.
+    """[H, W, 3]: the largest part of `image` with the shape of `size` (height, width), resized to it with
+    a bilinear filter; a random part, mirrored or not, by `rng`, or else the middle.
 
     That is resizing the short side and then cropping, without making the pixels that would be cut off.
     """

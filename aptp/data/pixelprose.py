@@ -9,8 +9,6 @@ Conditions on any column choose rows; a row whose column is empty fulfils none. 
 Needs pyarrow, and is alone in that.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +29,7 @@ CAPTION = "vlm_caption"
 
 
 def listing(root: Path, split: str, conditions: str = "") -> Listing:
-    """The pairs of a split that fulfil ``conditions``. Raises DataError, UsageError for conditions that
+    """The pairs of a split that fulfil `conditions`. Raises DataError, UsageError for conditions that
     cannot be, and Refused without pyarrow.
     """
     wanted = parse(conditions)
@@ -87,7 +85,7 @@ def _rows(path: Path, wanted: tuple[Condition, ...], lister: Lister) -> Iterator
         yield from zip(*(found[name].to_pylist() for name in columns), strict=True)
 
 
-def _expression(field: pyarrow.Field, condition: Condition) -> Any:
+def _expression(field: "pyarrow.Field", condition: Condition) -> Any:
     from pyarrow import compute, types
 
     operand = compute.field(field.name)
@@ -114,7 +112,9 @@ def _places(root: Path) -> dict[str, str]:
 
 
 def _identity(told: bytes | str | None, name: str) -> str:
-    """What identifies a picture; empty where its `.json` does not say: better none than another's caption."""
+    """Return what identifies a picture; empty where its `.json` does not say: better none than another's
+    caption.
+    """
     if told is None:
         return name
     try:

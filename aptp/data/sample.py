@@ -1,6 +1,4 @@
-"""What every source of training data gives: captioned images by position."""
-
-from __future__ import annotations
+"""The interface of every source of training data: captioned images by position."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """``image``: uint8 [H, W, 3]. ``metadata``: whatever else the source knows."""
+    """`image`: uint8 [H, W, 3]. `metadata`: whatever else the source knows."""
 
     caption: str
     image: npt.NDArray[np.uint8]
@@ -33,7 +31,7 @@ class NamedSource(SampleSource, Protocol):
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What makes it itself, as JSON: the same where, and only where, its samples are."""
+        """Identify this source, as JSON: the same where, and only where, its samples are."""
         ...
 
     def captions(self) -> SampleSource:

@@ -3,8 +3,6 @@
 Reads uncompressed shards, whose pictures can be read one by one where they lie; refuses compressed ones.
 """
 
-from __future__ import annotations
-
 import tarfile
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
@@ -15,9 +13,9 @@ from aptp.data.storage import ENDINGS, member
 from runtime.errors import DataError
 
 
-@dataclass
+@dataclass(slots=True)
 class Member:
-    """One sample of a shard: ``key`` is its name without ending, ``place`` its picture's, ``text`` what its
+    """One sample of a shard: `key` is its name without ending, `place` its picture's, `text` what its
     member with the ending that was asked for holds, if there is one.
     """
 
@@ -27,7 +25,7 @@ class Member:
 
 
 def members(root: Path, shard: PurePosixPath, ending: str) -> list[Member]:
-    """A shard's samples that have a picture, each with its text in the member of this ``ending``.
+    """A shard's samples that have a picture, each with its text in the member of this `ending`.
 
     Raises DataError for what is no tar file, or only the beginning of one.
     """

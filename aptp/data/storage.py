@@ -5,8 +5,6 @@ where its bytes start, how many they are and its name. Refuses links out of the 
 does: data sets are often made of them.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -51,7 +49,9 @@ def read(root: Path, place: str) -> bytes:
 
 
 def beside(root: Path, place: str, ending: str) -> bytes | None:
-    """What the file of another ending beside a picture holds, or None. Raises DataError as `read` does."""
+    """Read the file of another ending beside a picture; None where there is none. Raises DataError as `read`
+    does.
+    """
     path = (root / place).with_suffix(ending)
     try:
         return read_source(path, MOST_BESIDE)
@@ -62,7 +62,7 @@ def beside(root: Path, place: str, ending: str) -> bytes | None:
 
 
 def files(root: Path, below: str = "") -> Iterator[PurePosixPath]:
-    """All files below a folder of ``root``, relative to ``root``, in an order that no file system changes.
+    """All files below a folder of `root`, relative to `root`, in an order that no file system changes.
 
     Raises DataError where there is no such folder. Hidden files and folders are passed over.
     """

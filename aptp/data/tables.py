@@ -1,7 +1,5 @@
 """Tables of two columns, separated by a tab, without a heading and without quoting."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +7,7 @@ from runtime.errors import DataError
 
 
 def rows(path: Path, first: str, second: str) -> Iterator[tuple[str, str]]:
-    """The rows of a file whose columns are called ``first`` and ``second``. Raises DataError for a row that
+    """The rows of a file whose columns are called `first` and `second`. Raises DataError for a row that
     has another number of columns, and where the disk does not answer.
     """
     try:

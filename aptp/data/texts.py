@@ -2,8 +2,6 @@
 instead of copied, for torch hands tensors over without copying them.
 """
 
-from __future__ import annotations
-
 import hashlib
 from array import array
 
@@ -14,7 +12,7 @@ class Texts:
     """Strings by number, as they were packed."""
 
     def __init__(self, data: torch.Tensor, ends: torch.Tensor) -> None:
-        """``data``: uint8, all strings in UTF-8 one after another; ``ends``: int64, where each ends."""
+        """`data`: uint8, all strings in UTF-8 one after another; `ends`: int64, where each ends."""
         self._data, self._ends = data, ends
 
     def __len__(self) -> int:
@@ -24,7 +22,7 @@ class Texts:
         start = int(self._ends[number - 1]) if number else 0
         return self._data[start : int(self._ends[number])].numpy().tobytes().decode()
 
-    def update(self, digest: hashlib._Hash) -> None:
+    def update(self, digest: "hashlib._Hash") -> None:
         """Adds all strings to a digest, and where one ends and another begins."""
         for tensor in (self._ends, self._data):
             digest.update(tensor.numpy().data)

@@ -1,9 +1,7 @@
 """`python -m aptp.evaluate`: what a checkpoint draws to held-out captions, judged where they are scenes.
 
-Owns the command line alone.
+This is the command line alone.
 """
-
-from __future__ import annotations
 
 import argparse
 import math
@@ -85,7 +83,7 @@ def _report(arguments: argparse.Namespace, console: Console) -> str:
 
 
 def _evaluate(
-    arguments: argparse.Namespace, subjects: Subjects, names: Sequence[str], console: Console
+    arguments: argparse.Namespace, subjects: "Subjects", names: Sequence[str], console: Console
 ) -> str:
     """Judges what is drawn to scenes; the table of scores."""
     from aptp.evaluate.evaluation import Evaluation
@@ -108,7 +106,9 @@ def _evaluate(
     return report.table()
 
 
-def _survey(arguments: argparse.Namespace, subjects: Subjects, names: Sequence[str], console: Console) -> str:
+def _survey(
+    arguments: argparse.Namespace, subjects: "Subjects", names: Sequence[str], console: Console
+) -> str:
     """Shows what is drawn to captions of other data, which nothing here can judge; where they are routed."""
     from aptp.data.captions import Window
     from aptp.data.named import open_source
@@ -154,7 +154,7 @@ def _make(folder: Path) -> None:
         raise StorageError(f"--out {folder} cannot be made ({error.strerror})") from error
 
 
-def _about(arguments: argparse.Namespace, checkpoint: Checkpoint, captions: str) -> dict[str, Any]:
+def _about(arguments: argparse.Namespace, checkpoint: "Checkpoint", captions: str) -> dict[str, Any]:
     import diffusers
     import torch
 

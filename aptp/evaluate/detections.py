@@ -1,7 +1,5 @@
 """Pictures, and what one shows as the judge reads it: no caption, no certainty, only what is there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +10,7 @@ from aptp.data.scenes.scene import Background
 Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Detection:
     """A thing and its centre, in pixels from the top left."""
 
@@ -23,16 +21,16 @@ class Detection:
     y: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lettering:
-    """Written letters; ``row`` is one of the vocabulary's ROWS."""
+    """Written letters; `row` is one of the vocabulary's ROWS."""
 
     text: str
     colour: str
     row: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reading:
     background: Background
     detections: tuple[Detection, ...] = ()

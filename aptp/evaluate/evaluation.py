@@ -1,7 +1,5 @@
 """One evaluation: every subject on the same captions and the same start noise, judged and written down."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +22,8 @@ Progress = Callable[[str, int], None]  # told a subject, and how many of its pic
 
 
 class Evaluation:
-    """Of some of a checkpoint's ``subjects``, on ``samples``; of its routes, on ``routed``, whose tiers come
-    as often as in training. Renders are always judged beside the subjects.
+    """An evaluation of some of a checkpoint's `subjects`, on `samples`; of its routes, on `routed`, whose
+    tiers come as often as in training. Renders are always judged beside the subjects.
     """
 
     def __init__(
@@ -48,7 +46,7 @@ class Evaluation:
         self._pictures: dict[str, Pictures] = {}
 
     def run(self, about: Mapping[str, Any], progress: Progress = lambda name, done: None) -> Report:
-        """Draws and judges; ``about`` goes into the report as it is."""
+        """Draws and judges; `about` goes into the report as it is."""
         results = {name: self._result(name, progress) for name in self._names}
         if MIXED not in self._names:
             return Report(about, results)

@@ -4,8 +4,6 @@ It has the form of FID and none of its calibration: features, and so values, are
 FID it shrinks as pictures get more, so only distances over equally many are comparable.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

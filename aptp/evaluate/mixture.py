@@ -1,7 +1,5 @@
 """How a checkpoint's router spreads captions over its experts, and what that costs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,14 +16,14 @@ from runtime.cli import markdown
 Mean = tuple[float, float, float]  # with the ends of its 95 % interval
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoutedMixture:
-    """``codes``: of each sample. ``budgets``: each code's share of the dense UNet's true MACs. ``target``:
+    """`codes`: of each sample. `budgets`: each code's share of the dense UNet's true MACs. `target`:
     the mean budget that training aimed at, if the checkpoint tells.
 
-    ``by_tier`` and ``by_things``: captions per code, by tier and by the number of things that are not words;
+    `by_tier` and `by_things`: captions per code, by tier and by the number of things that are not words;
     empty for captions of other data than scenes.
-    ``changed``: captions whose code depends on the batch they are in.
+    `changed`: captions whose code depends on the batch they are in.
     """
 
     codes: list[int]
@@ -36,7 +34,7 @@ class RoutedMixture:
     target: float | None = None
 
     @classmethod
-    def of(cls, subjects: Subjects, samples: Sequence[Sample]) -> RoutedMixture:
+    def of(cls, subjects: Subjects, samples: Sequence[Sample]) -> "RoutedMixture":
         captions = [sample.caption for sample in samples]
         scenes = [sample.metadata["scene"] for sample in samples if "scene" in sample.metadata]
         codes = subjects.codes(captions)

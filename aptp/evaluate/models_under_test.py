@@ -1,9 +1,8 @@
-"""What can be examined of a checkpoint: its dense UNet, its experts, the mixture of them, and two ceilings.
+"""The models of a checkpoint that can be examined: its dense UNet, its experts, the mixture of them, and two
+ceilings.
 
 Refuses pipelines with more than one text encoder.
 """
-
-from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,8 +25,8 @@ Progress = Callable[[int], None]  # told how many more pictures are there
 
 
 class Subjects:
-    """A checkpoint's subjects by name: ``dense``, ``0`` … (experts), ``mixed`` (each caption by the expert
-    it is routed to), ``render`` (the picture a caption was made for, or of) and ``vae`` (that, encoded and
+    """A checkpoint's subjects by name: `dense`, `0` … (experts), `mixed` (each caption by the expert
+    it is routed to), `render` (the picture a caption was made for, or of) and `vae` (that, encoded and
     decoded).
 
     Raises CheckpointError for a checkpoint of another kind.
@@ -64,7 +63,7 @@ class Subjects:
     def timed(
         self, name: str, samples: Sequence[Sample], progress: Callable[[str, int], None]
     ) -> tuple[Pictures, float]:
-        """`draw`, and the seconds it took; ``progress`` is told ``name`` and how many pictures are there."""
+        """`draw`, and the seconds it took; `progress` is told `name` and how many pictures are there."""
         start, done = time.monotonic(), 0
 
         def drawn(count: int) -> None:

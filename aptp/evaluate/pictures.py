@@ -1,7 +1,5 @@
 """An evaluation to look at: sample pictures with their verdicts, and where captions are routed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
@@ -28,7 +26,7 @@ RIGHT, WRONG, TEXT = (20, 120, 40), (190, 30, 30), (40, 40, 40)
 
 
 def grid(verdicts: Sequence[Verdict], pictures: Pictures) -> Image.Image:
-    """The first pictures of each tier, a row each: caption below, then ``shown`` or what is not, and what was
+    """The first pictures of each tier, a row each: caption below, then `shown` or what is not, and what was
     read instead.
     """
     rows = [[i for i, each in enumerate(verdicts) if each.scene.tier == tier][:SHOWN] for tier in TIERS]
@@ -100,7 +98,7 @@ def _lines(verdict: Verdict) -> list[Line]:
 
 
 def _seen(verdict: Verdict) -> str:
-    """What the judge reads, in short."""
+    """Say in short what the judge reads."""
     reading = verdict.reading
     things = [f"{thing.colour} {thing.shape}" for thing in reading.detections]
     words = [f'"{reading.lettering.text}"'] if reading.lettering else []

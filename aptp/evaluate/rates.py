@@ -1,7 +1,5 @@
 """Shares, and how far they may be off: every figure of an evaluation comes with its interval."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +10,9 @@ Z = 1.959964  # a normal variable lies within ± this 95 % of the time
 RESAMPLES = 2000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rate:
-    """``hits`` out of ``count``. Partial hits (shares of letters) make the interval too wide, never too
+    """`hits` out of `count`. Partial hits (shares of letters) make the interval too wide, never too
     narrow.
     """
 
@@ -22,7 +20,7 @@ class Rate:
     count: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Rate:
+    def of(cls, values: Sequence[float]) -> "Rate":
         return cls(float(sum(values)), len(values))
 
     @property
@@ -32,7 +30,7 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of 95 %, by Wilson's score (1927); all of 0 … 1 where nothing was counted."""
+        """The interval of 95 %, by Wilson's score (1927); all of 0 … 1 where nothing was counted."""
         if not self.count:
             return 0.0, 1.0
         n, p = self.count, self.share
@@ -42,7 +40,7 @@ class Rate:
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean of ``values``, by resampling them; NaN for none."""
+    """The 95 % interval of the mean of `values`, by resampling them; NaN for none."""
     if not len(values):
         return math.nan, math.nan
     drawn = np.random.default_rng(seed).choice(np.asarray(values, np.float64), (RESAMPLES, len(values)))

@@ -1,7 +1,5 @@
 """An evaluation as files: every verdict as JSON, the figures with their intervals as Markdown."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +14,7 @@ from aptp.evaluate.scoring import EVERY_TIER, Verdict, bindings, differences, ra
 from runtime.cli import markdown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EvaluationResult:
     """One subject's verdicts, its FD-scenes, and how long drawing took."""
 
@@ -25,10 +23,10 @@ class EvaluationResult:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
-    """``about``: what was evaluated, with what, how. ``results``: by subject, renders among them. ``codes``:
-    where the captions drawn to are routed. ``mixture``: how captions in general are.
+    """`about`: what was evaluated, with what, how. `results`: by subject, renders among them. `codes`:
+    where the captions drawn to are routed. `mixture`: how captions in general are.
     """
 
     about: Mapping[str, Any]

@@ -1,6 +1,4 @@
-"""Which codes captions go to, and how much that tells of them."""
-
-from __future__ import annotations
+"""The codes that captions go to, and how much that tells of them."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ OTHER_BATCHES = (7, 64)  # sizes that routes must not depend on
 
 
 def routes(router: Router, encode: Encode, captions: Sequence[str], batch: int = 1) -> list[int]:
-    """The code of each caption. One at a time, as the runtime does it, unless ``batch`` says otherwise."""
+    """The code of each caption. One at a time, as the runtime does it, unless `batch` says otherwise."""
     codes: list[int] = []
     for start in range(0, len(captions), batch):
         with torch.inference_mode():
@@ -26,7 +24,7 @@ def routes(router: Router, encode: Encode, captions: Sequence[str], batch: int =
 
 
 def changed_by_batch(router: Router, encode: Encode, captions: Sequence[str], alone: Sequence[int]) -> int:
-    """How many captions get another code than ``alone`` in batches of other sizes and orders."""
+    """How many captions get another code than `alone` in batches of other sizes and orders."""
     order = np.random.default_rng(0).permutation(len(captions))
     changed = np.zeros(len(captions), bool)
     for batch in OTHER_BATCHES:
@@ -36,7 +34,7 @@ def changed_by_batch(router: Router, encode: Encode, captions: Sequence[str], al
 
 
 def crossed(codes: Sequence[int], groups: Sequence[str], count: int) -> dict[str, list[int]]:
-    """How many of each group's captions went to each of ``count`` codes."""
+    """How many of each group's captions went to each of `count` codes."""
     table = {group: [0] * count for group in dict.fromkeys(groups)}
     for code, group in zip(codes, groups, strict=True):
         table[group][code] += 1
@@ -44,7 +42,9 @@ def crossed(codes: Sequence[int], groups: Sequence[str], count: int) -> dict[str
 
 
 def mutual_information(table: npt.ArrayLike) -> float:
-    """Of rows and columns of counts, in bits: 0 if neither tells anything of the other."""
+    """Return the mutual information of rows and columns of counts, in bits: 0 if neither tells anything of
+    the other.
+    """
     joint = np.asarray(table, np.float64)
     joint = joint / joint.sum()
     apart = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
@@ -53,7 +53,8 @@ def mutual_information(table: npt.ArrayLike) -> float:
 
 
 def chance_information(table: npt.ArrayLike) -> float:
-    """What `mutual_information` comes to, in bits, of rows and columns that are independent and this few.
+    """Return what `mutual_information` comes to, in bits, of rows and columns that are independent and this
+    few.
 
     (rows − 1)(columns − 1) / 2N ln 2 (Miller 1955), over rows and columns that occur.
     """

@@ -1,7 +1,5 @@
 """Pictures from captions, by a checkpoint's modules or by those of a run that is still training."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +14,7 @@ from aptp.data.scenes.vocabulary import SIDE
 from aptp.evaluate.detections import Pictures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The modules of a latent diffusion pipeline, in eval mode; the scheduler may be of any kind that DDIM
     can be made from.
@@ -29,7 +27,7 @@ class Parts:
     scheduler: Any
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Parts:
+    def of(cls, checkpoint: Checkpoint) -> "Parts":
         """A checkpoint's, without its UNet."""
         checkpoint.verify("tokenizer")
         return cls(
@@ -40,14 +38,14 @@ class Parts:
             scheduler=DDIMScheduler.from_config(checkpoint.scheduler_config()),
         )
 
-    def with_unet(self, unet: Any) -> Parts:
+    def with_unet(self, unet: Any) -> "Parts":
         return replace(self, unet=unet)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """``steps`` of DDIM; ``batch``: pictures drawn at once, which changes none of them beyond rounding;
-    ``size``: their height and width.
+    """`steps` of DDIM; `batch`: pictures drawn at once, which changes none of them beyond rounding;
+    `size`: their height and width.
     """
 
     steps: int = 25
@@ -67,8 +65,8 @@ def sample(
 ) -> Pictures:
     """A picture for each caption.
 
-    ``numbers``: each picture's number (by default its position): seed and number alone decide its start
-    noise, so that several UNets can be compared on the same noise. ``progress`` is told of each batch how
+    `numbers`: each picture's number (by default its position): seed and number alone decide its start
+    noise, so that several UNets can be compared on the same noise. `progress` is told of each batch how
     many pictures it had. What is not finite becomes black.
     """
     settings = settings or SamplingOptions()
@@ -94,7 +92,7 @@ def sample(
 
 
 def start_noise(shape: tuple[int, int, int], numbers: Sequence[int], seed: int) -> torch.Tensor:
-    """Standard normal latents [N, C, h, w], each drawn from ``seed`` and its own number."""
+    """Standard normal latents [N, C, h, w], each drawn from `seed` and its own number."""
     draws = [np.random.default_rng((seed, number)).standard_normal(shape, np.float32) for number in numbers]
     return torch.from_numpy(np.stack(draws))
 

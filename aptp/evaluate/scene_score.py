@@ -4,8 +4,6 @@ A picture with the wrong number of things gets no credit for a single thing or a
 was meant as the red circle is not for the judge to guess in the generator's favour.
 """
 
-from __future__ import annotations
-
 from aptp.data.scenes.scene import Scene, Thing
 from aptp.data.scenes.vocabulary import PLACES, RELATIONS, SIDE
 from aptp.evaluate.detections import Detection, Reading
@@ -14,12 +12,12 @@ Score = dict[str, float]  # measure: 1 shown, 0 not; for letters the share that 
 
 
 def score(scene: Scene, reading: Reading) -> Score:
-    """Every measure that ``scene`` states, and ``all``: everything stated is shown, and nothing else.
+    """Every measure that `scene` states, and `all`: everything stated is shown, and nothing else.
 
-    single: shape, colour, size, position. count: count, shape, colour. pair: ``first shape``, ``second
-    colour``, … of the things that stand where the caption puts the first and the second; ``relation``;
-    ``both``: right shapes and colours in the right places. word: letters, word, colour, row. Of all:
-    ``background``, ``texture``.
+    single: shape, colour, size, position. count: count, shape, colour. pair: `first shape`, `second
+    colour`, … of the things that stand where the caption puts the first and the second; `relation`;
+    `both`: right shapes and colours in the right places. word: letters, word, colour, row. Of all:
+    `background`, `texture`.
     """
     shown = {"single": _single, "count": _count, "pair": _pair, "word": _word}[scene.tier](scene, reading)
     if scene.background:
@@ -31,8 +29,8 @@ def score(scene: Scene, reading: Reading) -> Score:
 
 
 def binding(scene: Scene, reading: Reading) -> dict[str, str]:
-    """Of a pair, for ``shape`` and ``colour`` where the two things differ in it: ``right``, ``swapped`` (each
-    thing has the other's) or ``other``. Empty for other tiers.
+    """Say how a pair is bound, for `shape` and `colour` where the two things differ in it: `right`, `swapped`
+    (each thing has the other's) or `other`. Empty for other tiers.
     """
     found: dict[str, str] = {}
     for what in ("shape", "colour") if scene.tier == "pair" else ():
@@ -92,7 +90,7 @@ def _word(scene: Scene, reading: Reading) -> dict[str, float]:
 
 
 def _attributes(thing: Thing, found: Detection | None) -> dict[str, float]:
-    """What the caption states of ``thing``, against what was found in its stead."""
+    """Compare what the caption states of `thing` with what was found in its stead."""
     stated = ("shape", "colour", *(["size"] if thing.size else []))
     return {what: found is not None and getattr(found, what) == getattr(thing, what) for what in stated}
 

@@ -1,7 +1,5 @@
 """Held-out captions put to a generator, and the judge's verdict on what it drew."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +24,9 @@ REFERENCE = 2000  # renders that FD-scenes compares with, of all tiers alike
 REFERENCE_SEED = 1 << 20  # of those; captions are drawn from other seeds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """On one picture. ``binding`` is empty but for pairs."""
+    """On one picture. `binding` is empty but for pairs."""
 
     sample: Sample
     reading: Reading
@@ -42,19 +40,19 @@ class Verdict:
 
 
 def held_out(per_tier: int, seed: int = 0) -> list[Sample]:
-    """``per_tier`` scenes of each tier whose captions no training sees, with renders of them."""
+    """`per_tier` scenes of each tier whose captions no training sees, with renders of them."""
     tiers = [Scenes("test", seed=seed, shares={tier: 1.0}) for tier in TIERS]
     return [scenes[i] for scenes in tiers for i in range(per_tier)]
 
 
 def unseen(count: int, seed: int = 0) -> list[Sample]:
-    """``count`` scenes whose captions no training sees, with tiers as often as training has them."""
+    """`count` scenes whose captions no training sees, with tiers as often as training has them."""
     scenes = Scenes("test", seed=seed)
     return [scenes[i] for i in range(count)]
 
 
 def examine(judge: Judge, samples: Sequence[Sample], pictures: Pictures) -> list[Verdict]:
-    """The verdict on each of ``pictures``, drawn to the captions of ``samples``."""
+    """The verdict on each of `pictures`, drawn to the captions of `samples`."""
     scenes: list[Scene] = [sample.metadata["scene"] for sample in samples]
     return [
         Verdict(sample, reading, score(scene, reading), binding(scene, reading))
@@ -80,7 +78,7 @@ def rates(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Rate]]:
 def differences(
     verdicts: Sequence[Verdict], others: Sequence[Verdict]
 ) -> dict[str, tuple[float, float, float]]:
-    """By measure of EVERY_TIER: how much more ``verdicts`` show than ``others`` do of the same captions, and
+    """By measure of EVERY_TIER: how much more `verdicts` show than `others` do of the same captions, and
     the ends of the 95 % interval of that, picture by picture.
     """
     values: dict[str, list[float]] = defaultdict(list)
@@ -95,7 +93,7 @@ def differences(
 
 
 def _attribute(measure: str) -> str:
-    """``second colour`` is about colour."""
+    """`second colour` is about colour."""
     return measure.split()[-1]
 
 
@@ -104,7 +102,7 @@ def _rank(measure: str) -> tuple[int, str]:
 
 
 def bindings(verdicts: Sequence[Verdict]) -> dict[str, Counter[str]]:
-    """Of pairs that differ in it, by attribute: how many are right, swapped, other."""
+    """Count, for each attribute and the pairs that differ in it, how many are right, swapped, other."""
     counts: dict[str, Counter[str]] = {"shape": Counter(), "colour": Counter()}
     for verdict in verdicts:
         for attribute, found in verdict.binding.items():
@@ -113,7 +111,9 @@ def bindings(verdicts: Sequence[Verdict]) -> dict[str, Counter[str]]:
 
 
 def reference(judge: Judge, count: int = REFERENCE) -> Features:
-    """What FD-scenes measures from: features of renders of held-out scenes, tiers in equal shares."""
+    """Return the features that FD-scenes measures from: those of renders of held-out scenes, tiers in equal
+    shares.
+    """
     return judge.features(
         np.stack([sample.image for sample in held_out(count // len(TIERS), REFERENCE_SEED)])
     )

@@ -1,9 +1,7 @@
-"""What a checkpoint does with captions of any data: where they go, what that costs, and what is drawn.
+"""A survey of a checkpoint on captions of any data: where they go, what that costs, and what is drawn.
 
 No judge reads such pictures, so nothing here says how good they are; scenes alone are judged (`evaluation`).
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +23,10 @@ UNJUDGED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Survey:
-    """``about``: what was looked at. ``codes``: of the captions drawn to, those of ``samples``. ``mixture``:
-    how captions in general are routed. ``drawn``: by subject, its pictures and the seconds they took.
+    """`about`: what was looked at. `codes`: of the captions drawn to, those of `samples`. `mixture`:
+    how captions in general are routed. `drawn`: by subject, its pictures and the seconds they took.
     """
 
     about: Mapping[str, Any]
@@ -46,8 +44,8 @@ class Survey:
         routed: Sequence[Sample],
         about: Mapping[str, Any],
         progress: Callable[[str, int], None] = lambda name, done: None,
-    ) -> Survey:
-        """Draws to ``samples`` with the subjects of these ``names``, and routes ``routed``."""
+    ) -> "Survey":
+        """Draws to `samples` with the subjects of these `names`, and routes `routed`."""
         drawn = {name: subjects.timed(name, samples, progress) for name in names}
         codes = subjects.codes([sample.caption for sample in samples])
         return cls(about, samples, codes, RoutedMixture.of(subjects, routed), drawn)

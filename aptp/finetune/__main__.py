@@ -1,7 +1,5 @@
 """`python -m aptp.finetune`: stage 2, the experts of a checkpoint; owns the command line alone."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import asdict
 from pathlib import Path

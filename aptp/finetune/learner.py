@@ -1,7 +1,5 @@
 """Stage 2: experts that were sliced out of the dense UNet learn to do without what was cut away."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -25,8 +23,8 @@ from aptp.trainer.rng import Draws
 
 
 class Lesson(NamedTuple):
-    """What one pass of the teacher gives the experts, row by row: its ``output`` and ``blocks`` for
-    ``noised`` under ``context``. ``share`` [B]: how much each row counts.
+    """The targets that one pass of the teacher gives the experts, row by row: its `output` and `blocks` for
+    `noised` under `context`. `share` [B]: how much each row counts.
     """
 
     noised: Noised
@@ -35,7 +33,7 @@ class Lesson(NamedTuple):
     blocks: tuple[Tensor, ...]
     share: Tensor
 
-    def part(self, rows: slice) -> Lesson:
+    def part(self, rows: slice) -> "Lesson":
         return Lesson(
             Noised(*(field[rows] for field in self.noised)),
             self.context[rows],
@@ -46,7 +44,7 @@ class Lesson(NamedTuple):
 
 
 class ExpertLearner(Learner):
-    """Trains ``experts`` (by code), each on the prompts that ``router`` sends to it.
+    """Trains `experts` (by code), each on the prompts that `router` sends to it.
 
     All of them share one pass of the teacher, the dense UNet. Rows of a batch whose expert is not being
     trained cost nothing but their caption's encoding. Which expert a caption belongs to is decided before
@@ -61,7 +59,7 @@ class ExpertLearner(Learner):
         weights: ExpertLossWeights,
         prompt_encoder: PromptEncoder | None = None,
     ) -> None:
-        """``prompt_encoder``: what the router reads, where that is not the pipeline's text encoder."""
+        """`prompt_encoder`: what the router reads, where that is not the pipeline's text encoder."""
         super().__init__()
         self.teacher, self.router = _frozen(pipeline.unet), _frozen(router)
         self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
@@ -95,7 +93,9 @@ class ExpertLearner(Learner):
 
     @torch.no_grad()
     def _read(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
-        """What the UNets see [B, T, E], some captions emptied, and each caption's code [B], none emptied."""
+        """Return what the UNets see [B, T, E], some captions emptied, and each caption's code [B], none
+        emptied.
+        """
         # Prompts are routed in float32 when they are served.
         with torch.autocast(self.vae.device.type, enabled=False):
             encoded = self._text(batch.captions)
@@ -107,7 +107,7 @@ class ExpertLearner(Learner):
 
     @torch.no_grad()
     def _taught(self, batch: Batch, context: Tensor, used: Tensor, weight: float, draws: Draws) -> Lesson:
-        """The teacher's pass over the rows ``used``, each of which counts ``weight``."""
+        """The teacher's pass over the rows `used`, each of which counts `weight`."""
         drawn = draws.of(used)
         noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], drawn), drawn)
         with recorded(self.teacher) as blocks:
@@ -116,7 +116,7 @@ class ExpertLearner(Learner):
         return Lesson(noised, context[used], output, tuple(blocks), share)
 
     def _loss(self, code: str, lesson: Lesson, power: Tensor) -> Tensor:
-        """What one expert loses on its rows, each weighted by its share."""
+        """Return the loss of one expert on its rows, each weighted by its share."""
         expert: Any = self.experts[code]
         if not len(lesson.share):  # a gradient of zero: without one, other processes would wait for it
             return sum((p.sum() * 0 for p in expert.parameters()), lesson.share.sum())

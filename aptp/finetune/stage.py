@@ -1,7 +1,5 @@
 """Stage 2 from checkpoint to checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -36,9 +34,9 @@ def finetune(
     folder: Path,
     recompute: bool = False,
 ) -> bool:
-    """Trains the experts of ``codes`` and writes a checkpoint with them and all others to ``out``.
+    """Trains the experts of `codes` and writes a checkpoint with them and all others to `out`.
 
-    False where the session ended first: the same call goes on from the state in ``folder``. ``recompute``:
+    False where the session ended first: the same call goes on from the state in `folder`. `recompute`:
     trade time for memory by gradient checkpointing. Raises UsageError, TrainingError, Refused, StorageError.
     """
     check_target(out)

@@ -1,16 +1,14 @@
 """How much each term of stage 2's loss counts."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 
 from runtime.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ExpertLossWeights:
-    """``diffusion``: prediction of the noise; ``output`` and ``blocks``: distillation from the dense UNet.
+    """`diffusion`: prediction of the noise; `output` and `blocks`: distillation from the dense UNet.
 
     The published ones for COCO are 1, 0.2 and 0.2. What the dense UNet says has the same mean as the target
     of the noise prediction and none of its variance, so ours lean on it (docs/TRAINING.md compares them).

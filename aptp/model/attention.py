@@ -1,11 +1,9 @@
 """Attention under head gates on a GPU: the gates go into the kernel, which skips what they close.
 
-Owns the diffusers processor that does so. It runs where the kernel can and otherwise leaves everything to
+A diffusers processor does so. It runs where the kernel can and otherwise leaves everything to
 the processor it replaced, after which GatedUNet's hook on `to_out` multiplies by the gates: the same function
 at the price of every head. So does the CPU, always.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -27,9 +25,9 @@ from kernels.attention.tiles import DTYPES, HEAD_DIMS
 
 
 class GatedAttention:
-    """``gates()`` [B, H], the head gates of the running batch, applied inside attention.
+    """`gates()` [B, H], the head gates of the running batch, applied inside attention.
 
-    ``plain``: the processor for what the kernel does not take: other devices, dtypes and head dims, attention
+    `plain`: the processor for what the kernel does not take: other devices, dtypes and head dims, attention
     masks, and normalised or rescaled attention. A mask of padded text goes this way too: diffusers gives it
     as a bias on every key, and reading off one that it is a prefix, which the kernel takes as lengths, would
     wait for the GPU. Stable Diffusion attends to padding and gives none.

@@ -1,7 +1,5 @@
 """A pipeline's captions as token embeddings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +8,7 @@ from torch import nn
 
 
 class Encoded(NamedTuple):
-    """``hidden``: [B, T, E], one embedding per token; ``mask``: bool [B, T], True where there is text."""
+    """`hidden`: [B, T, E], one embedding per token; `mask`: bool [B, T], True where there is text."""
 
     hidden: torch.Tensor
     mask: torch.Tensor

@@ -1,11 +1,9 @@
 """Gates as the published router compares prompts and codes: what counts, and how much.
 
-Owns the published normalisation (Ganjdanesh et al., arXiv 2406.12042, and its code): the gates of a sublayer
-that may be skipped are soft and count as its depth gate does, all others are hard; each group of widths
-counts once whatever its size, and each depth gate is a group.
+This is the published normalisation (Ganjdanesh et al., arXiv 2406.12042, and its code): the gates of a
+sublayer that may be skipped are soft and count as its depth gate does, all others are hard; each group of
+widths counts once whatever its size, and each depth gate is a group.
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +29,7 @@ class GateSpace(nn.Module):
         self.register_buffer("owner", owners.repeat_interleave(sizes), persistent=False)  # [width gates]
 
     def forward(self, soft: Tensor, hard: Tensor) -> Tensor:
-        """[B, D], from ``soft`` gates [B, D] and the ``hard`` ones they round to."""
+        """[B, D], from `soft` gates [B, D] and the `hard` ones they round to."""
         depths = torch.cat([soft[:, self._widths :], torch.ones_like(soft[:, :1])], dim=1)
         skippable = soft[:, : self._widths] * depths[:, self.owner]
         always = self.owner == depths.shape[1] - 1

@@ -5,8 +5,6 @@ each (Ganjdanesh et al., arXiv 2406.12042, and its code). The noise that trainin
 zeros, or the one sample that the published evaluation repeats.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -19,11 +17,11 @@ CERTAIN = 1e-6  # keeps the shares of depth gates away from 0 and 1, by addition
 
 
 class GatedRouter(Router):
-    """Beside those of `Router`: ``noise`` [D], added to scores; ``ranks`` int64 [depths], for each depth gate
-    the index of the score that decides it, 0 for the one that is kept the longest; ``temperature`` and
-    ``offset``, each one number.
+    """Beside those of `Router`: `noise` [D], added to scores; `ranks` int64 [depths], for each depth gate
+    the index of the score that decides it, 0 for the one that is kept the longest; `temperature` and
+    `offset`, each one number.
 
-    ``codes`` are gates as `compared` gives them. Depth scores are those of ranks.
+    `codes` are gates as `compared` gives them. Depth scores are those of ranks.
     """
 
     kind = "gated"
@@ -78,7 +76,7 @@ def falling(scores: Tensor) -> Tensor:
 
 
 def _layout(space: Space) -> dict[str, Tensor]:
-    """Of each width gate: its ``group``, and whether it is the ``first`` there. ``columns`` [groups,
+    """Return the `group` of each width gate, and whether it is the `first` there. `columns` [groups,
     largest]: the gates of each group, its first repeated where it has fewer.
     """
     sizes = torch.tensor([group.gates for group in space.widths])

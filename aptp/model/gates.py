@@ -1,12 +1,10 @@
 """The gated supernet: one dense UNet that computes every architecture of its space.
 
-Owns where gates act. Each acts where removing its channels is the same function, so that mask equals slice
+Each gate acts where removing its channels is the same function, so that mask equals slice
 exactly: on conv2's input for resnets (after norm2 and SiLU, where GroupNorm can neither cancel a gate nor
 leak a bias), on to_out's input for heads, on the output projection's input for GEGLU chunks. Width gates
 multiply; depth gates select. On a GPU heads are gated inside attention instead (`attention.py`).
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -21,7 +19,7 @@ from runtime.errors import SpaceError
 
 
 class GatedUNet(nn.Module):
-    """``unet`` under per-sample gates: the rows of a batch may follow different codes and depths.
+    """`unet` under per-sample gates: the rows of a batch may follow different codes and depths.
 
     The wrapped UNet keeps its parameter names and gets hooks; it must not be called by itself while it is
     wrapped.
@@ -45,9 +43,9 @@ class GatedUNet(nn.Module):
         gates: Tensor,
         **conditions: Any,
     ) -> Tensor:
-        """The UNet's output [B, C, H, W] for each sample under its own row of ``gates`` [B, D].
+        """The UNet's output [B, C, H, W] for each sample under its own row of `gates` [B, D].
 
-        Entries are 0 (dropped), 1 (kept) or between (soft). Raises SpaceError if ``gates`` does not match
+        Entries are 0 (dropped), 1 (kept) or between (soft). Raises SpaceError if `gates` does not match
         the batch and space.
         """
         if gates.shape != (sample.shape[0], self.space.size):

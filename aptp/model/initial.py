@@ -2,8 +2,6 @@
 nothing explodes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -1,12 +1,10 @@
 """How far a prompt lies from the prompts that a router was trained on.
 
-Owns the distance alone: who measures it on which prompts is `aptp.ood`, what follows from it is up to the
+This is the distance alone: who measures it on which prompts is `aptp.ood`, what follows from it is up to the
 runtime. Training prompts are described as a few clusters, each with a covariance of its own. One cluster for
 all of them does not do: an encoder that was trained on little maps whatever it does not know near the mean
 of all it knows, which is where no prompt of its training lies.
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ from aptp.model.router import Router
 
 
 class MahalanobisDetector(nn.Module):
-    """``centres`` [M, E] of the clusters and ``whiten`` [M, E, E], which make a cluster's prompts, as columns
+    """`centres` [M, E] of the clusters and `whiten` [M, E, E], which make a cluster's prompts, as columns
     of differences from its centre, uncorrelated and of length 1 on average.
     """
 

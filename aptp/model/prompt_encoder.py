@@ -1,12 +1,10 @@
 """An encoder of its own for routing: a transformers folder such as all-mpnet-base-v2, read and written.
 
-Owns how a prompt becomes the embeddings that a router averages, where those are not the text encoder's.
+It turns a prompt into the embeddings that a router averages, where those are not the text encoder's.
 Weights come from safetensors alone and are rounded to float16 once, when they are read: training, the
 checkpoint and the bundle then hold the same numbers. Refuses code that comes with a folder, and tokenizers
 that frame a prompt with anything but one token on either side.
 """
-
-from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
@@ -27,10 +25,10 @@ FAILURES = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeErr
 
 
 class PromptEncoder(nn.Module):
-    """A sentence encoder with its tokenizer; ``model`` is in float32 and eval mode. ``frame``: `frame_of` the
-    tokenizer; ``width``: E of its embeddings.
+    """A sentence encoder with its tokenizer; `model` is in float32 and eval mode. `frame`: `frame_of` the
+    tokenizer; `width`: E of its embeddings.
 
-    Raises CheckpointError, naming ``folder``, for a tokenizer or a model that a router cannot be given.
+    Raises CheckpointError, naming `folder`, for a tokenizer or a model that a router cannot be given.
     """
 
     tokenizer: Any
@@ -45,7 +43,7 @@ class PromptEncoder(nn.Module):
         self.width = self._measured(folder)
 
     def forward(self, captions: Sequence[str]) -> Encoded:
-        """Token embeddings of ``captions``, padded to the longest of them; what is too long is cut."""
+        """Token embeddings of `captions`, padded to the longest of them; what is too long is cut."""
         tokens = self.tokenizer(
             list(captions),
             padding=True,
@@ -58,7 +56,7 @@ class PromptEncoder(nn.Module):
         return Encoded(self.model(input_ids=ids, attention_mask=mask)[0], mask.bool())
 
     def save(self, folder: Path) -> None:
-        """Writes it to ``folder``, from which `read_prompt_encoder` makes the same."""
+        """Writes it to `folder`, from which `read_prompt_encoder` makes the same."""
         self.model.to(torch.float16).save_pretrained(folder, safe_serialization=True)
         self.model.float()
         self.tokenizer.save_pretrained(folder)
@@ -118,7 +116,7 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def frame_of(tokenizer: Any, folder: Path) -> dict[str, int]:
-    """``length``, ``bos``, ``eos`` and ``pad``: how a prompt's tokens are framed, and in how many.
+    """`length`, `bos`, `eos` and `pad`: how a prompt's tokens are framed, and in how many.
 
     Raises CheckpointError where the tokenizer itself frames them otherwise.
     """

@@ -4,8 +4,6 @@ Masked mean of the prompt embedding → one linear map → cosine with each code
 code table, noise-free). The caller takes the largest similarity; near-ties go to the lower code.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +12,7 @@ TIE = 1e-5  # similarities closer than this are equal
 
 
 class Router(nn.Module):
-    """``weight`` [D, E] and ``bias`` [D]: the architecture predictor; ``codes`` [K, D]: the code table."""
+    """`weight` [D, E] and `bias` [D]: the architecture predictor; `codes` [K, D]: the code table."""
 
     kind = "cosine"  # in a checkpoint's index
 
@@ -39,7 +37,7 @@ class Router(nn.Module):
                 raise ValueError(f"{name} holds values that are not finite")
 
     def compared(self, pooled: Tensor) -> Tensor:
-        """What codes are compared with [B, D], from averaged prompts [B, E]."""
+        """Return the vectors that codes are compared with [B, D], from averaged prompts [B, E]."""
         scores: Tensor = self.predictor(pooled)
         return scores
 

@@ -4,8 +4,6 @@ Its config is the dense UNet's plus the architecture, so a folder with `config.j
 it needs. It is a UNet2DConditionModel: `StableDiffusionPipeline` takes it as it is.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -21,9 +19,9 @@ from runtime.errors import CheckpointError, SpaceError
 
 
 class SlicedUNet(UNet2DConditionModel):  # type: ignore[misc]
-    """UNet2DConditionModel(**dense) sliced to ``architecture``.
+    """UNet2DConditionModel(**dense) sliced to `architecture`.
 
-    ``architecture``: the JSON form of an Architecture, with the number of feed-forward gates of its space.
+    `architecture`: the JSON form of an Architecture, with the number of feed-forward gates of its space.
     Raises SpaceError if it does not fit the dense geometry.
     """
 
@@ -36,7 +34,7 @@ class SlicedUNet(UNet2DConditionModel):  # type: ignore[misc]
         self.register_to_config(architecture=dict(architecture))
 
     @classmethod
-    def from_pretrained(cls, path: Any, **options: Any) -> SlicedUNet:
+    def from_pretrained(cls, path: Any, **options: Any) -> "SlicedUNet":
         """As in diffusers, but weights that do not fit are refused instead of left random
         (CheckpointError).
         """
@@ -61,7 +59,7 @@ SlicedUNet.__init__.__signature__ = _dense.replace(  # type: ignore[attr-defined
 
 
 def slice_unet(unet: UNet2DConditionModel, architecture: Architecture) -> SlicedUNet:
-    """A sliced copy of ``unet``, which is left as it is. Same dtype and device; no storage is shared."""
+    """A sliced copy of `unet`, which is left as it is. Same dtype and device; no storage is shared."""
     sliced = sliced_from(unet.config, architecture, sliced_state(unet.state_dict(), architecture))
     for name, parameter in sliced.named_parameters():
         parameter.requires_grad_(unet.get_parameter(name).requires_grad)
@@ -72,7 +70,7 @@ def slice_unet(unet: UNet2DConditionModel, architecture: Architecture) -> Sliced
 def sliced_from(
     dense: Mapping[str, Any], architecture: Architecture, state: Mapping[str, torch.Tensor]
 ) -> SlicedUNet:
-    """The UNet that takes the tensors of ``state`` as they are; ``dense``: the dense UNet's config."""
+    """The UNet that takes the tensors of `state` as they are; `dense`: the dense UNet's config."""
     config = {name: value for name, value in dense.items() if not name.startswith("_")}
     with init_empty_weights():
         sliced = SlicedUNet(architecture=config_of(architecture), **config)
@@ -81,7 +79,7 @@ def sliced_from(
 
 
 def config_of(architecture: Architecture) -> dict[str, Any]:
-    """The ``architecture`` entry of a sliced UNet's config."""
+    """The `architecture` entry of a sliced UNet's config."""
     return {**architecture.to_json(), "feed_forward_gates": architecture.space.feed_forward_gates}
 
 

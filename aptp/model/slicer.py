@@ -1,12 +1,10 @@
 """The slicer: which entries of which tensors an architecture keeps, and the smaller module that results.
 
-Owns the five local rules: resnet hidden channels in whole GroupNorm groups, attention heads, GEGLU halves,
+Five local rules say it: resnet hidden channels in whole GroupNorm groups, attention heads, GEGLU halves,
 skipped sublayers, and the skipped up-block resnet that passes on only the non-skip channels. The residual
 stream is never touched. The index maps are plain data, so slicing, checking and scattering back are three
 uses of one description.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,9 +38,9 @@ class SkippedTransformer(nn.Module):
         return (hidden_states,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Rule:
-    """Parameter ``name`` below the group's module keeps part of its dimension ``dim``."""
+    """Parameter `name` below the group's module keeps part of its dimension `dim`."""
 
     name: str
     dim: int
@@ -73,7 +71,7 @@ _RULES: Mapping[Kind, tuple[_Rule, ...]] = {
 def index_maps(architecture: Architecture, shapes: Mapping[str, torch.Size]) -> IndexMaps:
     """For each tensor that gets smaller: the dimension and the indices kept, ascending.
 
-    ``shapes`` are those of the dense UNet's parameters. Tensors of skipped sublayers are not listed: they
+    `shapes` are those of the dense UNet's parameters. Tensors of skipped sublayers are not listed: they
     disappear.
     """
     maps: IndexMaps = {}
@@ -103,7 +101,7 @@ def sliced_shapes(architecture: Architecture, shapes: Mapping[str, torch.Size]) 
 
 
 def shrink(unet: nn.Module, architecture: Architecture) -> None:
-    """Slices ``unet``, or any module with the paths of the architecture's space, in place and on whatever
+    """Slices `unet`, or any module with the paths of the architecture's space, in place and on whatever
     device its weights are.
     """
     shapes = {name: parameter.shape for name, parameter in unet.named_parameters()}
@@ -162,9 +160,9 @@ def sliced_state(dense: Mapping[str, Tensor], architecture: Architecture) -> dic
 def scattered_state(
     expert: Mapping[str, Tensor], dense: Mapping[str, Tensor], architecture: Architecture
 ) -> dict[str, Tensor]:
-    """The inverse of slicing: ``expert``'s tensors written into copies of ``dense``'s.
+    """The inverse of slicing: `expert`'s tensors written into copies of `dense`'s.
 
-    Under the gates of ``architecture`` a supernet with this state computes exactly what the expert computes.
+    Under the gates of `architecture` a supernet with this state computes exactly what the expert computes.
     Raises SpaceError where an expert's tensor does not have the shape that its architecture gives it.
     """
     shapes = {name: tensor.shape for name, tensor in dense.items()}
@@ -184,7 +182,7 @@ def scattered_state(
 def check_shapes(
     found: Mapping[str, torch.Size], architecture: Architecture, dense: Mapping[str, torch.Size]
 ) -> None:
-    """Raises SpaceError, naming the first tensor that is missing, extra or misshapen for ``architecture``."""
+    """Raises SpaceError, naming the first tensor that is missing, extra or misshapen for `architecture`."""
     expected = sliced_shapes(architecture, dense)
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:

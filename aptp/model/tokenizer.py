@@ -4,8 +4,6 @@ short word list.
 Any text can be encoded, byte by byte where no merge applies; the words of the list become single tokens.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise

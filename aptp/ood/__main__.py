@@ -1,7 +1,5 @@
 """`python -m aptp.ood`: prompts unlike those of the training go to one expert. The command line alone."""
 
-from __future__ import annotations
-
 import argparse
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training prompts as a few Gaussians: k-means, then a covariance for each cluster."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -15,7 +13,7 @@ RIDGE = 1e-4
 
 
 def fit(pooled: Tensor, clusters: int, rng: torch.Generator) -> MahalanobisDetector:
-    """The distance from the prompts ``pooled`` [N, E], which is about 1 for themselves.
+    """The distance from the prompts `pooled` [N, E], which is about 1 for themselves.
 
     Raises UsageError for fewer prompts than clusters, or prompts that are all alike.
     """
@@ -39,7 +37,7 @@ def fit(pooled: Tensor, clusters: int, rng: torch.Generator) -> MahalanobisDetec
 
 
 def kmeans(points: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
-    """The cluster [N] of each of ``points`` [N, E], none empty: the tightest of several attempts (Lloyd 1982,
+    """The cluster [N] of each of `points` [N, E], none empty: the tightest of several attempts (Lloyd 1982,
     seeded as k-means++).
     """
     found = [_attempt(points, clusters, rng) for _ in range(ATTEMPTS)]

@@ -1,7 +1,5 @@
 """Prompts as a checkpoint's router reads them: pooled embeddings, of lists and of sources."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

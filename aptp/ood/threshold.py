@@ -1,7 +1,5 @@
 """How far is too far: the distance that few prompts like those of the training exceed."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -18,10 +16,10 @@ CLUSTERS, PROMPTS, SHARE = 4, 16384, 1e-3
 AT_ONCE = 1024  # prompts compared with all clusters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Limit:
-    """``beyond``: the distance that ``share`` of one half of the held-out prompts exceed; ``measured``: the
-    share of the other half that does, of ``held_out`` prompts in each.
+    """`beyond`: the distance that `share` of one half of the held-out prompts exceed; `measured`: the
+    share of the other half that does, of `held_out` prompts in each.
     """
 
     familiarity: MahalanobisDetector
@@ -42,7 +40,7 @@ def measure(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> Limit:
-    """Fits the distance on ``prompts`` captions of ``train``, and its limit on as many of ``test``.
+    """Fits the distance on `prompts` captions of `train`, and its limit on as many of `test`.
 
     Raises UsageError where so many prompts cannot show so small a share.
     """
@@ -66,6 +64,6 @@ def measure(
 
 @torch.no_grad()
 def distances(familiarity: MahalanobisDetector, pooled: Tensor) -> Tensor:
-    """[N]: of each of ``pooled`` [N, E]; a few at a time, for each is compared with every cluster."""
+    """[N]: of each of `pooled` [N, E]; a few at a time, for each is compared with every cluster."""
     parts = [familiarity.of(pooled[start : start + AT_ONCE]) for start in range(0, len(pooled), AT_ONCE)]
     return torch.cat(parts)

@@ -4,8 +4,6 @@ Three runs one after another (VAE, text encoder, UNet), each resumable; owns the
 learned can be changed for the UNet; the two small runs before it are fixed.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

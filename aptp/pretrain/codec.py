@@ -1,7 +1,5 @@
 """Learning the default's VAE: reconstruct the picture through a small, nearly noise-free latent."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,7 +18,7 @@ FIRST_LOGVAR = -6.0  # so that posterior noise does not drown the latents before
 
 
 class CodecLearner(Learner):
-    """Of an AutoencoderKL; flat shapes need neither a perceptual nor an adversarial loss."""
+    """The learner of an AutoencoderKL; flat shapes need neither a perceptual nor an adversarial loss."""
 
     def __init__(self, vae: Any) -> None:
         super().__init__()
@@ -48,6 +46,8 @@ class CodecLearner(Learner):
 
 @torch.no_grad()
 def scaling_factor(vae: Any, batches: Iterable[Batch]) -> float:
-    """What brings latents to unit standard deviation, as diffusion training expects (LDM, section G)."""
+    """Return the factor that brings latents to unit standard deviation, as diffusion training expects (LDM,
+    section G).
+    """
     means = [vae.encode(batch.images.to(vae.device)).latent_dist.mean for batch in batches]
     return float(1 / torch.cat(means).std())

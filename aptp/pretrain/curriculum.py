@@ -1,6 +1,4 @@
-"""What the UNet sees when: first what scenes are made of, then more of what is learned last."""
-
-from __future__ import annotations
+"""The curriculum of the UNet: first what scenes are made of, then more of what is learned last."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +15,7 @@ PHASES: Sequence[tuple[int, Mapping[str, float]]] = (
 class Curriculum:
     """A Source of training scenes whose tiers come in other shares from certain positions on.
 
-    ``phases`` are (first position, share of each tier), by position.
+    `phases` are (first position, share of each tier), by position.
     """
 
     def __init__(self, *, seed: int = 0, phases: Sequence[tuple[int, Mapping[str, float]]] = PHASES) -> None:

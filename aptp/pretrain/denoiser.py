@@ -1,7 +1,5 @@
 """Learning the default's UNet: v-prediction on latents, the text encoder learning along."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -23,7 +21,7 @@ LAYOUT = 0.1  # weight of the layout loss
 
 
 class DenoiserLearner(Learner):
-    """Of a pipeline's UNet and text encoder; its VAE is frozen.
+    """The learner of a pipeline's UNet and text encoder; its VAE is frozen.
 
     A head asks for the layout at the last attention of the last-but-one up block, whose feature has half the
     latent's resolution.

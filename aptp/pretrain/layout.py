@@ -1,11 +1,10 @@
-"""Which thing covers each cell of a picture: what a feature must know if it has understood the caption.
+"""The layout loss: a feature must know which thing covers each cell of a picture if it has understood the
+caption.
 
 Denoising teaches this only indirectly; asked for directly it is learned many times faster. Two learners ask:
 the text encoder's, and the UNet's of one of its own features (in the spirit of REPA, Yu et al. 2024, with the
 renderer's ground truth in place of a pretrained encoder). The heads that answer are thrown away.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -73,7 +72,7 @@ class LayoutHead(nn.Module):
         self.linear = nn.Linear(width, sum(QUESTIONS.values()))
 
     def loss(self, features: torch.Tensor, right: Answers) -> torch.Tensor:
-        """Mean cross-entropy over the questions, of ``features`` [B, CELLS, CELLS, width]."""
+        """Mean cross-entropy over the questions, of `features` [B, CELLS, CELLS, width]."""
         logits = self.linear(features).float().split(list(QUESTIONS.values()), dim=-1)
         losses = []
         for question, scores in zip(QUESTIONS, logits, strict=True):

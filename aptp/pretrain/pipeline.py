@@ -1,7 +1,5 @@
 """The three runs of pretraining in order, each starting from what the one before has learned."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,11 +29,11 @@ MEASURED = 16  # batches the latents' scale is measured on
 
 
 def pretrain(preset: str, out: Path, folder: Path, options: RunOptions, recipe: Recipe) -> bool:
-    """Trains and writes the pipeline to ``out``, float16; False where the session ended first.
+    """Trains and writes the pipeline to `out`, float16; False where the session ended first.
 
-    ``recipe`` is the UNet's; its seed is that of all three runs.
+    `recipe` is the UNet's; its seed is that of all three runs.
 
-    ``folder`` keeps the runs. Raises UsageError, TrainingError, IntegrityError and StorageError.
+    `folder` keeps the runs. Raises UsageError, TrainingError, IntegrityError and StorageError.
     """
     if preset not in SCENE_PRESETS:
         raise UsageError(f"scenes cannot train preset '{preset}'{nearest(preset, SCENE_PRESETS)}")

@@ -1,7 +1,5 @@
 """Teaching the default's text encoder what captions mean, before any picture is denoised."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -20,7 +18,8 @@ HEADS = 4
 
 
 class TextLearner(Learner):
-    """Of a text encoder whose hidden states a single attention layer must be able to lay out in space.
+    """The learner of a text encoder whose hidden states a single attention layer must be able to lay out in
+    space.
 
     One layer, because the UNet's cross-attention is one: what it must bind has to be bound in the text.
     """

@@ -5,8 +5,6 @@ it: every gate kept or dropped, at least one head or group everywhere, optionall
 that hardware likes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -23,9 +21,9 @@ from runtime.errors import SpaceError, nearest
 THRESHOLD = 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Architecture:
-    """A legal point of ``space``; ``keep`` is a boolean vector [D]. Raises SpaceError if it is not legal."""
+    """A legal point of `space`; `keep` is a boolean vector [D]. Raises SpaceError if it is not legal."""
 
     space: Space
     keep: NDArray[np.bool_]
@@ -60,9 +58,9 @@ class Architecture:
         return {"widths": widths, "depths": depths}
 
     @classmethod
-    def from_json(cls, space: Space, data: Mapping[str, Any]) -> Architecture:
-        """The inverse of :meth:`to_json`. Raises SpaceError, naming the module, where ``data`` does not fit
-        ``space``.
+    def from_json(cls, space: Space, data: Mapping[str, Any]) -> "Architecture":
+        """The inverse of `to_json`. Raises SpaceError, naming the module, where `data` does not fit
+        `space`.
         """
         widths, depths = _object(data, "widths"), _object(data, "depths")
         _same_names(widths, [group.module for group in space.widths], "widths")
@@ -94,12 +92,12 @@ def full(space: Space) -> Architecture:
 def harden(space: Space, code: ArrayLike, *, align: int = 1) -> Architecture:
     """The architecture of a code: gates above ½ are kept, and whatever is not legal is mended.
 
-    A group that would lose every gate keeps its highest-scoring one. With ``align`` > 1 each resnet and
-    feed-forward group is widened, best scores first, until its channels are a multiple of ``align`` or all
+    A group that would lose every gate keeps its highest-scoring one. With `align` > 1 each resnet and
+    feed-forward group is widened, best scores first, until its channels are a multiple of `align` or all
     are kept (heads are left as they are: their width is the head dimension). Ties go to the lower index, so
     the result is deterministic.
 
-    ``code``: [D] finite scores. Raises SpaceError for any other shape, non-finite scores, or ``align`` < 1.
+    `code`: [D] finite scores. Raises SpaceError for any other shape, non-finite scores, or `align` < 1.
     """
     scores = np.asarray(code, dtype=np.float64)
     if scores.shape != (space.size,):

@@ -1,10 +1,8 @@
-"""What an architecture costs, without running it.
+"""Cost models: the cost of an architecture, without running it.
 
-Owns what a cost model is, and the one that counts: linear in the gates, because block inputs and outputs are
-never pruned. One that was measured is in `table`.
+`Cost` says what a cost model is; `LinearCost` counts: it is linear in the gates, because block inputs
+and outputs are never pruned. One that was measured is in `table`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,14 +21,14 @@ from runtime.errors import SpaceError
 
 
 class Cost(Protocol):
-    """A cost model over ``space``. The unit is the model's own: MACs or seconds."""
+    """A cost model over `space`. The unit is the model's own: MACs or seconds."""
 
     @property
     def space(self) -> Space: ...
 
     @property
     def base(self) -> float:
-        """What no gate can save."""
+        """The cost that no gate can save."""
 
     @property
     def dense(self) -> float:
@@ -40,17 +38,17 @@ class Cost(Protocol):
         """The cost of one architecture."""
 
     def __call__(self, gates: Tensor) -> Tensor:
-        """The cost of each row of ``gates`` [B, D], differentiably (the budget loss needs its gradient).
+        """The cost of each row of `gates` [B, D], differentiably (the budget loss needs its gradient).
         Returns [B].
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LinearCost:
     """cost = base + Σ over sublayers of depth · (fixed + Σ gate · per_gate).
 
-    ``base`` is spent outside every depth gate; ``fixed`` [number of depth gates] inside one, whatever its
-    widths; ``per_gate`` [width gates] by each width gate that is kept.
+    `base` is spent outside every depth gate; `fixed` [number of depth gates] inside one, whatever its
+    widths; `per_gate` [width gates] by each width gate that is kept.
     """
 
     space: Space
@@ -69,7 +67,7 @@ class LinearCost:
         return float(self.base + self.fixed @ depths + self.per_gate @ (widths * alive))
 
     def __call__(self, gates: Tensor) -> Tensor:
-        """The cost of each row of ``gates`` [B, D], differentiably. Returns [B]."""
+        """The cost of each row of `gates` [B, D], differentiably. Returns [B]."""
         widths, depths = gates[:, : self.space.width_gates], gates[:, self.space.width_gates :]
         alive = torch.cat([depths, torch.ones_like(gates[:, :1])], dim=1)[:, torch.as_tensor(self._owners())]
         fixed, per_gate = (torch.as_tensor(c, dtype=gates.dtype) for c in (self.fixed, self.per_gate))
@@ -86,10 +84,10 @@ class LinearCost:
 def mac_cost(
     config: Mapping[str, Any], space: Space, height: int, width: int, tokens: int = 77
 ) -> LinearCost:
-    """True MACs of one UNet call at batch 1 on latents of ``height`` × ``width`` with ``tokens`` text tokens.
+    """True MACs of one UNet call at batch 1 on latents of `height` × `width` with `tokens` text tokens.
 
     Counts what torch's FLOP counter counts: convolutions, linears and both attention products,
-    cross-attention with its true key length (the published counter charges it N × N). ``config`` is the
+    cross-attention with its true key length (the published counter charges it N × N). `config` is the
     dense UNet's.
     """
     check_resolution(config, height, width)
@@ -110,7 +108,7 @@ def mac_cost(
 
 
 def _macs_of_group(path: str, module: nn.Module, macs: Mapping[str, int]) -> int:
-    """MACs that shrink in proportion to the kept gates of the group at ``path``."""
+    """MACs that shrink in proportion to the kept gates of the group at `path`."""
     if hasattr(module, "conv_shortcut"):  # a resnet: its shortcut is not part of the width
         return _below(macs, path) - macs.get(f"{path}.conv_shortcut", 0)
     return _below(macs, path)
@@ -121,7 +119,7 @@ def _below(macs: Mapping[str, int], path: str) -> int:
 
 
 def check_resolution(unet_config: Mapping[str, Any], height: int, width: int) -> None:
-    """Raises SpaceError unless a latent of ``height`` × ``width`` can be down-sampled evenly."""
+    """Raises SpaceError unless a latent of `height` × `width` can be down-sampled evenly."""
     multiple = latent_multiple(unet_config)
     if height % multiple or width % multiple or min(height, width) < multiple:
         raise SpaceError(f"latents of {height}x{width}: both sides must be multiples of {multiple}")

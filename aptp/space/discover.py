@@ -1,11 +1,9 @@
-"""Reads the pruning space off a diffusers UNet's module tree.
+"""Read the pruning space off a diffusers UNet's module tree.
 
-Owns the decision what may be pruned. Blocks it does not know stay dense and are listed; modules whose
+It decides what may be pruned. Blocks it does not know stay dense and are listed; modules whose
 slicing would be wrong (fused projections, adapters) are refused by path. Nothing about SD 2.1 is written
 here: its 70 groups follow from its modules.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,11 +32,11 @@ DepthChoice = Literal["method", "all"] | Sequence[str]
 def discover(
     unet: UNet2DConditionModel, *, depth: DepthChoice = "method", feed_forward_gates: int = 32
 ) -> Space:
-    """The pruning space of ``unet`` (weights may be on the meta device).
+    """The pruning space of `unet` (weights may be on the meta device).
 
-    ``depth`` chooses the sublayers that may be skipped: ``"method"`` takes the last resnet and the last
-    transformer of each down and up block, as APTP does, where they have an identity path; ``"all"`` every
-    sublayer that has one; a sequence names module paths. ``feed_forward_gates`` is the number of chunks of
+    `depth` chooses the sublayers that may be skipped: `"method"` takes the last resnet and the last
+    transformer of each down and up block, as APTP does, where they have an identity path; `"all"` every
+    sublayer that has one; a sequence names module paths. `feed_forward_gates` is the number of chunks of
     each GEGLU product; where it does not divide the width, the largest divisor below it is used.
 
     Raises SpaceError for modules that cannot be sliced as they are and for depth paths without an identity
@@ -57,7 +55,7 @@ def discover(
     )
 
 
-@dataclass
+@dataclass(slots=True)
 class _Survey:
     feed_forward_gates: int
     widths: list[WidthGroup] = field(default_factory=list)

@@ -1,7 +1,5 @@
 """Draws random architectures of a given cost: how cost and export are studied without trained codes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from aptp.space.architecture import Architecture, full, harden
@@ -16,7 +14,7 @@ TOLERANCE = 0.005
 
 
 def draw(cost: LinearCost, budget: float, rng: np.random.Generator, *, align: int = 1) -> Architecture:
-    """A random architecture whose cost is ``budget`` times dense, within half a percent of dense or one gate,
+    """A random architecture whose cost is `budget` times dense, within half a percent of dense or one gate,
     whichever is more.
 
     Widths vary from layer to layer, and which sublayers are skipped is random too. Raises BudgetError for
@@ -47,7 +45,7 @@ def draw(cost: LinearCost, budget: float, rng: np.random.Generator, *, align: in
 
 
 def check_budget(budget: float) -> None:
-    """Raises BudgetError unless ``budget`` is a share of dense."""
+    """Raises BudgetError unless `budget` is a share of dense."""
     if not 0 < budget <= 1:
         raise BudgetError(f"budget {budget} is not in (0, 1]")
 

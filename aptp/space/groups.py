@@ -4,8 +4,6 @@ A gate vector has one entry per width gate, group after group, followed by one e
 2.1 that is 1,606 width gates in 70 groups and 14 depth gates, the layout of the published method.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +11,7 @@ from functools import cached_property
 
 
 class Kind(StrEnum):
-    """What a width group counts, and so where its gate acts."""
+    """The unit that a width group counts, and so where its gate acts."""
 
     RESNET = "resnet"  # GroupNorm groups between conv1 and conv2; acts on conv2's input
     SELF_ATTENTION = "self_attention"  # heads; acts on the input of to_out
@@ -21,9 +19,9 @@ class Kind(StrEnum):
     FEED_FORWARD = "feed_forward"  # chunks of the GEGLU product; acts on the output projection's input
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WidthGroup:
-    """``gates`` chunks of ``chunk`` channels each, inside the module at path ``module``."""
+    """`gates` chunks of `chunk` channels each, inside the module at path `module`."""
 
     kind: Kind
     module: str
@@ -31,9 +29,9 @@ class WidthGroup:
     chunk: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DepthGate:
-    """A resnet or transformer that may be skipped; its identity path passes the first ``channels``
+    """A resnet or transformer that may be skipped; its identity path passes the first `channels`
     channels.
     """
 
@@ -45,7 +43,7 @@ class DepthGate:
 class Space:
     """Everything that can be pruned from one UNet.
 
-    ``left_dense`` names each sublayer that is never pruned, with the reason.
+    `left_dense` names each sublayer that is never pruned, with the reason.
     """
 
     widths: tuple[WidthGroup, ...]
@@ -83,5 +81,5 @@ class Space:
 
 
 def inside(module: str, ancestor: str) -> bool:
-    """Whether the path ``module`` is ``ancestor`` or below it."""
+    """Whether the path `module` is `ancestor` or below it."""
     return module == ancestor or module.startswith(ancestor + ".")

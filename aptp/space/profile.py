@@ -1,9 +1,7 @@
 """How long the parts of one UNet call take on one machine, by how much of each is kept (docs/PROFILE.md).
 
-Owns what a profile says. It holds every sample; medians, a cost model and advice are derived from them.
+A profile holds every sample; medians, a cost model and advice are derived from them.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,10 +12,10 @@ from typing import Any
 FIXED = "fixed"  # the kind of what no gate makes smaller
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Setting:
-    """What was measured: ``engine`` and ``precision`` that ran it, ``threads`` given to it, ``rows`` of one
-    call (2 where an image is guided), ``latent`` sides, text ``tokens``.
+    """The conditions of a measurement: `engine` and `precision` that ran it, `threads` given to it, `rows` of
+    one call (2 where an image is guided), `latent` sides, text `tokens`.
     """
 
     engine: str
@@ -37,11 +35,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Measured:
-    """A part of the UNet and the ``modules`` it stands for, which all compute the same.
+    """A part of the UNet and the `modules` it stands for, which all compute the same.
 
-    ``samples``: gates kept → seconds of each call; 0 kept is the part skipped, where that leaves anything to
-    compute. ``steady``: whether every warm-up settled. ``pace``: what the machine gave beside it, in
-    multiply-accumulates per second of one large product. A part of kind ``FIXED`` has one gate, always kept.
+    `samples`: gates kept → seconds of each call; 0 kept is the part skipped, where that leaves anything to
+    compute. `steady`: whether every warm-up settled. `pace`: what the machine gave beside it, in
+    multiply-accumulates per second of one large product. A part of kind `FIXED` has one gate, always kept.
     """
 
     modules: tuple[str, ...]
@@ -63,10 +61,10 @@ class Measured:
         return {kept: _half_spread(self.samples[kept]) for kept in sorted(self.samples)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole UNet, measured to see what adding up its parts is worth. ``share``: of the dense MACs;
-    ``widths`` and ``depths``: its architecture, in its JSON form.
+    """A whole UNet, measured to see what adding up its parts is worth. `share`: of the dense MACs;
+    `widths` and `depths`: its architecture, in its JSON form.
     """
 
     share: float
@@ -86,7 +84,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile; until it is ``complete`` it is of no use but to the command that is making it."""
+    """One profile; until it is `complete` it is of no use but to the command that is making it."""
 
     setting: Setting
     environment: Mapping[str, Any] = field(default_factory=dict)

@@ -1,7 +1,5 @@
 """A profile as a file (docs/PROFILE.md): strict reading, deterministic writing."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +22,7 @@ def to_json(profile: Profile) -> bytes:
 
 
 def read(path: Path) -> Profile:
-    """The finished profile in the file ``path``. Raises TableError, naming the field, for whatever
+    """The finished profile in the file `path`. Raises TableError, naming the field, for whatever
     docs/PROFILE.md does not allow.
     """
     found = read_unfinished(path)
@@ -34,7 +32,7 @@ def read(path: Path) -> Profile:
 
 
 def read_unfinished(path: Path) -> Profile:
-    """As :func:`read`, of a profile that may still lack parts."""
+    """As `read`, of a profile that may still lack parts."""
     try:
         data = read_source(path, MAX_BYTES)
     except OSError as error:
@@ -137,7 +135,7 @@ def _positive(value: float, where: str) -> float:
 
 
 def write(path: Path, profile: Profile) -> None:
-    """Puts ``profile`` at ``path``, whole or not at all. Raises StorageError."""
+    """Puts `profile` at `path`, whole or not at all. Raises StorageError."""
     try:
         write_file(path, to_json(profile))
     except OSError as error:

@@ -1,10 +1,8 @@
-"""What an architecture costs on a machine that was measured: a profile as a cost model.
+"""A measured cost model: a machine's profile tells what an architecture costs there.
 
-Owns how samples become costs: the median of each width that was measured, made monotone (least squares), and
+Samples become costs: the median of each width that was measured, made monotone (least squares), and
 straight lines between. Refuses profiles of other UNets, sizes and text lengths.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +18,12 @@ from aptp.space.profile import FIXED, Measured, Profile
 from runtime.errors import TableError, nearest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TableCost:
     """cost = base + Σ over depth gates of (kept: fixed + its groups' curves; skipped: absent) + Σ of the
     curves of groups outside every depth gate. Seconds.
 
-    ``fixed`` and ``absent``: [depth gates]. ``curves``: [width groups, most gates + 1], the cost of each
+    `fixed` and `absent`: [depth gates]. `curves`: [width groups, most gates + 1], the cost of each
     group by the number of gates that are kept; a group with fewer gates fills the front of its row.
     """
 
@@ -47,7 +45,7 @@ class TableCost:
         return float(self(torch.from_numpy(keep).double().unsqueeze(0)))
 
     def __call__(self, gates: Tensor) -> Tensor:
-        """The cost of each row of ``gates`` [B, D], differentiably. Returns [B].
+        """The cost of each row of `gates` [B, D], differentiably. Returns [B].
 
         Where a whole number of gates is kept, the gradient of a gate is what dropping it would save.
         """
@@ -75,9 +73,9 @@ class TableCost:
 
 
 def table_cost(profile: Profile, space: Space, height: int, width: int, tokens: int) -> TableCost:
-    """Measured seconds of one UNet call on latents of ``height`` × ``width`` with ``tokens`` text tokens.
+    """Measured seconds of one UNet call on latents of `height` × `width` with `tokens` text tokens.
 
-    Raises TableError where ``profile`` was measured at another size or text length, or of another UNet.
+    Raises TableError where `profile` was measured at another size or text length, or of another UNet.
     """
     setting = profile.setting
     if (setting.latent, setting.tokens) != ((height, width), tokens):
@@ -95,7 +93,7 @@ def table_cost(profile: Profile, space: Space, height: int, width: int, tokens: 
 
 
 def curve(seconds: Mapping[int, float], gates: int) -> NDArray[np.float64]:
-    """[gates + 1]: the cost by gates kept, which never falls, from ``seconds`` measured at some counts.
+    """[gates + 1]: the cost by gates kept, which never falls, from `seconds` measured at some counts.
 
     With none kept, which no architecture has, the first line goes on: the gradient at one gate needs it.
     """
@@ -107,7 +105,7 @@ def curve(seconds: Mapping[int, float], gates: int) -> NDArray[np.float64]:
 
 
 def rising(values: Sequence[float]) -> list[float]:
-    """The sequence that never falls and is nearest to ``values`` in the sum of squares (pool adjacent
+    """The sequence that never falls and is nearest to `values` in the sum of squares (pool adjacent
     violators).
     """
     pools: list[tuple[float, int]] = []
@@ -135,7 +133,7 @@ def _part_of(profile: Profile, group: WidthGroup) -> Measured:
 
 
 def _fixed(profile: Profile, space: Space) -> tuple[float, NDArray[np.float64]]:
-    """What is spent whatever the widths: outside every depth gate, and inside each."""
+    """Return the cost that is spent whatever the widths: outside every depth gate, and inside each."""
     fixed = np.zeros(len(space.depths) + 1)
     for part in profile.parts:
         for module in part.modules if part.kind == FIXED else ():

@@ -1,7 +1,5 @@
 """`python -m aptp.train`: stage 1, the router and the codes of a pipeline; owns the command line alone."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,7 +87,7 @@ def main() -> int:
     return 0
 
 
-def _report(terminal: Console, out: Path, found: Usage, unit: str) -> None:
+def _report(terminal: Console, out: Path, found: "Usage", unit: str) -> None:
     table = Table("code", "of dense", "of held-out prompts")
     for code, (cost, share) in enumerate(zip(found.costs, found.use, strict=True)):
         table.add_row(str(code), f"{cost:.3f}", f"{share:.3f}")

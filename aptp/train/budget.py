@@ -1,7 +1,5 @@
 """The budget: what the loss counts as cost, and the last adjustment that meets it exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,9 +20,9 @@ HALVINGS = 40
 TOLERANCE = 0.01  # of the target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Budget:
-    """``target``: share of dense ``cost`` aimed at; where ``prunable``, both are counted, as published,
+    """`target`: share of dense `cost` aimed at; where `prunable`, both are counted, as published,
     without what no gate can save. Raises BudgetError where that leaves nothing.
     """
 
@@ -45,7 +43,7 @@ class Budget:
         return (self.target * self.cost.dense - self._spared) / (self.cost.dense - self._spared)
 
     def ratios(self, gates: Tensor) -> Tensor:
-        """The cost [N] of each row of ``gates`` [N, D], as a share of what is counted of dense."""
+        """The cost [N] of each row of `gates` [N, D], as a share of what is counted of dense."""
         return (self.cost(gates) - self._spared) / (self.cost.dense - self._spared)
 
     @property
@@ -54,8 +52,8 @@ class Budget:
 
 
 def published_cost(config: Mapping[str, Any], cost: LinearCost, height: int, width: int) -> LinearCost:
-    """``cost`` as the published code counts it: one text token, and cross-attention's products charged as
-    self-attention's (N × N). ``cost`` itself is `mac_cost` with one token.
+    """`cost` as the published code counts it: one text token, and cross-attention's products charged as
+    self-attention's (N × N). `cost` itself is `mac_cost` with one token.
     """
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config)
@@ -71,12 +69,12 @@ def published_cost(config: Mapping[str, Any], cost: LinearCost, height: int, wid
 def fit(
     cost: Cost, logits: NDArray[np.float64], target: float, *, align: int = 1
 ) -> tuple[Architecture, ...]:
-    """The architectures of codes whose mean cost is ``target`` of dense, as near as their gates allow.
+    """The architectures of codes whose mean cost is `target` of dense, as near as their gates allow.
 
-    One number is added to all ``logits`` [K, D] (gates above 0 are kept), found by bisection: which gates go
+    One number is added to all `logits` [K, D] (gates above 0 are kept), found by bisection: which gates go
     first, and how the codes differ, stays as it was learned. Where a sublayer that comes or goes is too large
     a step, sublayers stay as they are then, and the number is found once more for widths alone. Raises
-    BudgetError where that cannot bring the mean within ``TOLERANCE``.
+    BudgetError where that cannot bring the mean within `TOLERANCE`.
     """
     best = _shifted(cost, logits, target, align)
     if _miss(cost, best, target) > TOLERANCE:
@@ -104,7 +102,7 @@ def _shifted(cost: Cost, logits: NDArray[np.float64], target: float, align: int)
 
 
 def _settled(logits: NDArray[np.float64], codes: Sequence[Architecture]) -> NDArray[np.float64]:
-    """``logits`` whose depths are those of ``codes``, whatever shift the widths need."""
+    """`logits` whose depths are those of `codes`, whatever shift the widths need."""
     settled, first = logits.copy(), codes[0].space.width_gates
     far = 2 * float(np.abs(logits).max()) + 2
     settled[:, first:] = [np.where(code.keep[first:], far, -far) for code in codes]

@@ -1,10 +1,8 @@
 """Prompts to gates: the trainable half of stage 1, and how its gradients are led.
 
-Owns which gates a prompt of a training batch runs under. A served prompt's code is decided by
+It decides which gates a prompt of a training batch runs under. A served prompt's code is decided by
 `aptp.train.router_fit`.
 """
-
-from __future__ import annotations
 
 from typing import NamedTuple
 
@@ -26,8 +24,8 @@ ROUTING_SEED = 0  # of the one noise sample that the published code adds whereve
 
 
 class RivalCode(NamedTuple):
-    """Another code for each prompt, drawn at random: its hard ``gates`` [B, D], without gradient, and the
-    ``lead`` [B] of its score over that of the prompt's own code, with the predictor's gradient.
+    """Another code for each prompt, drawn at random: its hard `gates` [B, D], without gradient, and the
+    `lead` [B] of its score over that of the prompt's own code, with the predictor's gradient.
     """
 
     gates: Tensor
@@ -35,9 +33,9 @@ class RivalCode(NamedTuple):
 
 
 class CodeChoice(NamedTuple):
-    """``gates``: [B, D], what each sample of the UNet runs under. ``built``: [N, D], the hard gates that the
-    budget is taken over, and ``assigned``, [N] codes or None in the warm-up, are those of every process's
-    prompts. ``vectors``: [B, D], what the contrastive loss compares. ``rival``: where the predictor learns
+    """`gates`: [B, D], what each sample of the UNet runs under. `built`: [N, D], the hard gates that the
+    budget is taken over, and `assigned`, [N] codes or None in the warm-up, are those of every process's
+    prompts. `vectors`: [B, D], what the contrastive loss compares. `rival`: where the predictor learns
     from the task.
     """
 
@@ -49,9 +47,9 @@ class CodeChoice(NamedTuple):
 
 
 class GatePolicy(nn.Module):
-    """The predictor and the codes, under ``method``.
+    """The predictor and the codes, under `method`.
 
-    ``centre`` [E] and ``spread`` are the constants of :class:`Predictor`. Everything is computed in float32.
+    `centre` [E] and `spread` are the constants of `Predictor`. Everything is computed in float32.
     """
 
     def __init__(self, space: Space, method: Method, centre: Tensor, spread: float, seed: int) -> None:
@@ -65,7 +63,7 @@ class GatePolicy(nn.Module):
         self.similarity = Similarity(space, linear=method.linear_routing)
 
     def forward(self, embedding: Tensor, warming_up: bool, draws: Draws) -> CodeChoice:
-        """``embedding``: pooled prompts [B, E]."""
+        """`embedding`: pooled prompts [B, E]."""
         scores = self.predictor(embedding)  # [B, D]
         needed = warming_up or not self.method.linear_routing
         noise = draws.uniform(scores.shape[1]) if self.method.noise and needed else None
@@ -88,7 +86,7 @@ class GatePolicy(nn.Module):
         return CodeChoice(gates, built, vectors, everyone, rival)
 
     def _plan(self, fits: Tensor) -> Tensor:
-        """The code of every process's prompts [N], by their ``fits`` [N, K]."""
+        """The code of every process's prompts [N], by their `fits` [N, K]."""
         scores = array(fits)
         if not np.isfinite(scores).all():
             raise TrainingError(

@@ -1,10 +1,8 @@
 """From scores to gates, differentiably: soft gates between 0 and 1, and the hard ones that are built.
 
-Owns the rules that every architecture obeys while it is learned; `aptp.space.architecture.harden` is the same
-rules for one finished code, and the two agree to the bit.
+These are the rules that every architecture obeys while it is learned; `aptp.space.architecture.harden` is the
+same rules for one finished code, and the two agree to the bit.
 """
-
-from __future__ import annotations
 
 from math import gcd
 from typing import NamedTuple
@@ -19,14 +17,14 @@ from aptp.train.method import Method
 
 
 class SampledGates(NamedTuple):
-    """``soft``: [B, D] in (0, 1). ``hard``: [B, D] of zeros and ones, with the gradient of ``soft``."""
+    """`soft`: [B, D] in (0, 1). `hard`: [B, D] of zeros and ones, with the gradient of `soft`."""
 
     soft: Tensor
     hard: Tensor
 
 
 class Relaxation(nn.Module):
-    """Scores [B, D] to gates, as ``method`` says. It has no parameters."""
+    """Scores [B, D] to gates, as `method` says. It has no parameters."""
 
     order: Tensor
 
@@ -40,7 +38,7 @@ class Relaxation(nn.Module):
         self.register_buffer("order", torch.tensor(keeping_order(space)).long(), persistent=False)
 
     def forward(self, scores: Tensor, noise: Tensor | None = None) -> SampledGates:
-        """``noise`` [B, D] is added to the scores."""
+        """`noise` [B, D] is added to the scores."""
         soft = torch.sigmoid(self.logits(scores, noise) / self._method.temperature)
         if not self._method.hard:
             soft = self._lifted(soft)
@@ -56,7 +54,7 @@ class Relaxation(nn.Module):
         return scores + self._method.offset + (0.0 if noise is None else noise)
 
     def legal(self, scores: Tensor) -> Tensor:
-        """The hard gates of ``scores`` [B, D]: above ½ is kept, in each group at least the best, and with
+        """The hard gates of `scores` [B, D]: above ½ is kept, in each group at least the best, and with
         alignment the best up to the next multiple. Ties go to the lower index.
         """
         keep = (scores > THRESHOLD).to(scores.dtype)

@@ -1,7 +1,5 @@
 """Stage 1: the predictor and the codes learn which gates of a frozen UNet a prompt can do without."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,9 +26,9 @@ from aptp.trainer.rng import Draws
 
 
 class CodeLearner(Learner):
-    """Trains ``policy`` against a frozen pipeline, whose UNet is student (gated) and teacher (all open).
+    """Trains `policy` against a frozen pipeline, whose UNet is student (gated) and teacher (all open).
 
-    ``prompt_encoder``: what prompts are routed by, where that is not the pipeline's text encoder.
+    `prompt_encoder`: what prompts are routed by, where that is not the pipeline's text encoder.
     """
 
     def __init__(
@@ -67,7 +65,9 @@ class CodeLearner(Learner):
 
     @torch.no_grad()
     def _read(self, captions: Sequence[str], draws: Draws) -> tuple[Tensor, Tensor]:
-        """What the UNet sees [B, T, E], some captions emptied, and what is routed [B, E], none of them."""
+        """Return what the UNet sees [B, T, E], some captions emptied, and what is routed [B, E], none of
+        them.
+        """
         encoded = self._text(captions)
         routed = self.prompt_encoder(captions) if self.prompt_encoder else encoded
         gone = torch.tensor([not kept for kept in drop(captions, draws, self.policy.method.dropped)])
@@ -127,7 +127,7 @@ class CodeLearner(Learner):
 
 
 def _figures(ratios: Tensor, choice: CodeChoice, codes: int) -> dict[str, Tensor]:
-    """What is logged beside the terms; shares of what the budget counts, and of the batch."""
+    """Return the figures logged beside the terms; shares of what the budget counts, and of the batch."""
     found = {"cheapest": ratios.min(), "mean": ratios.mean(), "dearest": ratios.max()}
     if choice.assigned is not None:
         found["largest_share"] = choice.assigned.bincount(minlength=codes).max() / len(choice.assigned)

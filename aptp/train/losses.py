@@ -3,21 +3,19 @@
 All are functions of the whole batch: of the rows of every process.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def budget_loss(ratios: Tensor, target: float) -> Tensor:
-    """|log(mean ratio / target)|: as hard above the budget as below. ``ratios`` [N]: shares of dense cost."""
+    """|log(mean ratio / target)|: as hard above the budget as below. `ratios` [N]: shares of dense cost."""
     return torch.log(ratios.mean() / target).abs()
 
 
 def contrast_loss(architectures: Tensor, embeddings: Tensor, temperature: float) -> Tensor:
     """Prompts that mean alike should be pruned alike: binary cross-entropy, over all B × B pairs, between
-    the row-wise softmax of cosines of ``architectures`` [B, D] and that of ``embeddings`` [B, E].
+    the row-wise softmax of cosines of `architectures` [B, D] and that of `embeddings` [B, E].
     """
     wanted = _neighbours(embeddings.detach(), temperature)
     found = _neighbours(architectures, temperature)
@@ -26,19 +24,19 @@ def contrast_loss(architectures: Tensor, embeddings: Tensor, temperature: float)
 
 
 def deviation_loss(ratios: Tensor, spread: float) -> Tensor:
-    """Codes should differ in cost: |std − ``spread``| of ``ratios`` [N]; −std, as published, for spread 0."""
+    """Codes should differ in cost: |std − `spread`| of `ratios` [N]; −std, as published, for spread 0."""
     deviation = ratios.std() if ratios.numel() > 1 else ratios.sum() * 0
     return (deviation - spread).abs() if spread else -deviation
 
 
 def largest_loss(ratios: Tensor) -> Tensor:
-    """1 − the largest of ``ratios`` [N]: one code should be near dense."""
+    """1 − the largest of `ratios` [N]: one code should be near dense."""
     return 1 - ratios.max()
 
 
 def gain_loss(lead: Tensor, gain: Tensor) -> Tensor:
-    """A prompt's score for a code should say what it gains there: mean squared error between the ``lead`` [B]
-    of a rival code's score and the ``gain`` [B], by how much the rival's loss was lower on the same noise, in
+    """A prompt's score for a code should say what it gains there: mean squared error between the `lead` [B]
+    of a rival code's score and the `gain` [B], by how much the rival's loss was lower on the same noise, in
     units of the batch's root mean square.
 
     Scores learned so make the transport an assignment of the largest total gain. They never saturate, and

@@ -1,10 +1,8 @@
-"""What stage 1 does, choice by choice: the published method, our corrections of it, and their presets.
+"""The choices of stage 1: the published method, our corrections of it, and their presets.
 
-Owns the names under which a choice can be made; an unknown one is refused. Every correction is one field,
+Each choice has a name; an unknown one is refused. Every correction is one field,
 so that an ablation changes one field.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -17,9 +15,9 @@ from runtime.errors import UsageError, nearest
 TRANSPORTS = ("sinkhorn", "exact", "none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RouterLossWeights:
-    """Of the loss terms (the published ones by default)."""
+    """The weights of the loss terms (the published ones by default)."""
 
     diffusion: float = 1.0
     output: float = 0.2
@@ -31,36 +29,36 @@ class RouterLossWeights:
     gain: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Method:
     """The published method, as its defaults say; `PRESETS` holds ours.
 
     Corrections (published → ours):
 
-    - ``hard``: the UNet runs under hard gates with straight-through gradients, so it learns what it serves;
-    - ``exact_placement``: gates act where mask equals slice, not before a norm that cancels them;
-    - ``true_macs``: the budget is in MACs that exist (cross-attention at its true key length) and in shares
+    - `hard`: the UNet runs under hard gates with straight-through gradients, so it learns what it serves;
+    - `exact_placement`: gates act where mask equals slice, not before a norm that cancels them;
+    - `true_macs`: the budget is in MACs that exist (cross-attention at its true key length) and in shares
       of all of them; needed where a profile counts seconds instead;
-    - ``noise``: whether scores get Gumbel noise in training; ``noisy_codes``: whether the experts are one
+    - `noise`: whether scores get Gumbel noise in training; `noisy_codes`: whether the experts are one
       noisy sample, instead of what the scores say;
-    - ``ordered_depth``: whether sublayers can only be dropped in a fixed order, innermost first;
-    - ``task_gradient``: the predictor goes on learning from the task after ``warm_up``: a prompt's scores
+    - `ordered_depth`: whether sublayers can only be dropped in a fixed order, innermost first;
+    - `task_gradient`: the predictor goes on learning from the task after `warm_up`: a prompt's scores
       learn what it gains, under a rival code drawn at random, over its own;
-    - ``linear_routing``: a prompt's score for a code is linear in its embedding, as a served router's is,
+    - `linear_routing`: a prompt's score for a code is linear in its embedding, as a served router's is,
       not the cosine of two hardened gate vectors;
-    - ``balanced``: each code keeps its share of prompts when prompts come one at a time;
-    - ``transport``: how prompts are assigned: by ``iterations`` of Sinkhorn at ``epsilon``; by exact optimal
+    - `balanced`: each code keeps its share of prompts when prompts come one at a time;
+    - `transport`: how prompts are assigned: by `iterations` of Sinkhorn at `epsilon`; by exact optimal
       transport, which balances a batch to the prompt; or by none, each to the code it fits best;
-    - ``centred``: the predictor reads embeddings less their mean, at unit mean square length;
-    - ``relative_blocks``: block distillation in units of each block's own power;
-    - ``fitted``: when learning is done all scores are shifted by one number, so that the mean budget is met;
-    - ``spread``: the standard deviation that the codes' shares of dense should have, from both sides; at 0
+    - `centred`: the predictor reads embeddings less their mean, at unit mean square length;
+    - `relative_blocks`: block distillation in units of each block's own power;
+    - `fitted`: when learning is done all scores are shifted by one number, so that the mean budget is met;
+    - `spread`: the standard deviation that the codes' shares of dense should have, from both sides; at 0
       it is pushed up without bound, until the dearest code is dense and the others pay for it;
-    - ``align``: kept channels are rounded up to a multiple of this while they are learned.
+    - `align`: kept channels are rounded up to a multiple of this while they are learned.
 
-    ``budget``: share of the dense cost aimed at. ``offset`` and ``temperature``: a gate is
-    sigmoid((score + offset) / temperature). ``warm_up``: steps in which the predictor's own vector gates the
-    UNet. ``dropped``: share of captions the UNet (not the router) sees emptied.
+    `budget`: share of the dense cost aimed at. `offset` and `temperature`: a gate is
+    sigmoid((score + offset) / temperature). `warm_up`: steps in which the predictor's own vector gates the
+    UNet. `dropped`: share of captions the UNet (not the router) sees emptied.
     """
 
     codes: int = 8
@@ -108,7 +106,7 @@ class Method:
             raise UsageError(f"dropped is {self.dropped}; it must be a share in [0, 1)")
 
     def identity(self) -> dict[str, Any]:
-        """What a resumed run must have in common with the run it resumes."""
+        """Return what a resumed run must have in common with the run it resumes."""
         return asdict(self)
 
 
@@ -149,7 +147,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def method(preset: str, changes: Sequence[str] = ()) -> Method:
-    """The preset of that name with ``changes``, each ``name=value`` (``weights.budget=1``, ``hard=false``).
+    """The preset of that name with `changes`, each `name=value` (`weights.budget=1`, `hard=false`).
 
     Raises UsageError, with the nearest name, for what does not exist or is not of its field's type.
     """

@@ -1,10 +1,8 @@
-"""Which code each prompt of a batch goes to, so that every code gets its share; and the prices that keep
+"""The assignment of a batch's prompts to codes, so that every code gets its share; and the prices that keep
 those shares when prompts come one at a time.
 
-Optimal transport is POT's; this module owns what is asked of it. No gradient passes through.
+Optimal transport is POT's; this module says what is asked of it. No gradient passes through.
 """
-
-from __future__ import annotations
 
 from typing import NamedTuple
 
@@ -17,14 +15,14 @@ Floats = NDArray[np.float64]
 
 
 class Exact(NamedTuple):
-    """``plan``: [B, K], of total mass 1. ``prices``: [K]; a prompt goes where score + price is largest."""
+    """`plan`: [B, K], of total mass 1. `prices`: [K]; a prompt goes where score + price is largest."""
 
     plan: Floats
     prices: Floats
 
 
 def sinkhorn(scores: Floats, epsilon: float, iterations: int) -> Floats:
-    """The entropic plan [B, K] from B prompts to K codes of equal share, by ``scores`` [B, K]: ``iterations``
+    """The entropic plan [B, K] from B prompts to K codes of equal share, by `scores` [B, K]: `iterations`
     times the codes' masses are set, then the prompts'.
     """
     rows, columns = _uniform(scores)

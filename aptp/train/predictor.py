@@ -1,6 +1,4 @@
-"""What stage 1 trains: the architecture predictor and the table of codes."""
-
-from __future__ import annotations
+"""The models that stage 1 trains: the architecture predictor and the table of codes."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +10,7 @@ class Predictor(nn.Module):
     """Prompt embeddings [B, E] to scores [B, D]: one linear map, orthogonal for each width group and for the
     depth gates together, bias zero.
 
-    ``centre`` [E] is subtracted from embeddings, which are then divided by ``spread``; both are constants.
+    `centre` [E] is subtracted from embeddings, which are then divided by `spread`; both are constants.
     """
 
     centre: Tensor
@@ -47,6 +45,6 @@ def orthogonal_codes(codes: int, size: int, rng: torch.Generator) -> nn.Paramete
 
 
 def standard(embeddings: Tensor) -> tuple[Tensor, float]:
-    """(mean [E], root mean square length of what is left) of ``embeddings`` [N, E]."""
+    """(mean [E], root mean square length of what is left) of `embeddings` [N, E]."""
     centre = embeddings.mean(0)
     return centre, float((embeddings - centre).square().sum(1).mean().sqrt())

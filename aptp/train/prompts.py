@@ -1,7 +1,5 @@
 """Prompts as the predictor reads them: pooled embeddings, of a batch or of a stream."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -19,7 +17,7 @@ def pooled(encoded: Encoded) -> Tensor:
 
 @torch.no_grad()
 def embeddings(encode: Encode, source: SampleSource, count: int, *, start: int = 0) -> Tensor:
-    """[count, E] float32 on the CPU: the prompts of ``source`` from position ``start``."""
+    """[count, E] float32 on the CPU: the prompts of `source` from position `start`."""
     captions = [source[start + i].caption for i in range(count)]
     parts = [captions[i : i + AT_ONCE] for i in range(0, count, AT_ONCE)]
     return torch.cat([pooled(encode(part)).float().cpu() for part in parts])

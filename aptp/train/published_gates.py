@@ -5,8 +5,6 @@ one; an attention's multiplies queries, keys and values; a feed-forward's both h
 The masked network is then not the sliced one.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from aptp.model.gates import GatedUNet

@@ -1,10 +1,8 @@
-"""What training leaves to be served: architectures, and a router that needs no batch, no noise, no gates.
+"""The served result of training: architectures, and a router that needs no batch, no noise, no gates.
 
-Owns how codes and routes stop being learned quantities. Whatever is decided here is decided once, from
+Codes and routes stop being learned quantities here. Whatever is decided here is decided once, from
 numbers that do not change between two readings of one training state.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -26,9 +24,9 @@ from aptp.train.gumbel_sigmoid import SampledGates, gumbel
 RIDGE, ITERATIONS = 1e-3, 200  # of the logistic fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Deployment:
-    """``vectors`` [K, D]: the codes where prompts meet them. ``prices`` [K]: added to a prompt's scores."""
+    """`vectors` [K, D]: the codes where prompts meet them. `prices` [K]: added to a prompt's scores."""
 
     policy: GatePolicy
     architectures: tuple[Architecture, ...]
@@ -45,7 +43,7 @@ class Deployment:
 
         It is the method's own rule: with linear routing, where a shift of the predictor's bias gives every
         code its price; and as published, where a router compares gates and codes have no price. A mixture of
-        the two gets the linear map that best repeats its rule on the prompts ``embeddings`` [N, E]
+        the two gets the linear map that best repeats its rule on the prompts `embeddings` [N, E]
         (`agreement` says how well).
         """
         method = self.policy.method
@@ -86,10 +84,10 @@ class Deployment:
 
 @torch.no_grad()
 def deploy(policy: GatePolicy, cost: Cost, embeddings: Tensor, rng: torch.Generator) -> Deployment:
-    """``cost``: what serving pays, in which codes are fitted to their mean budget. ``embeddings`` [N, E]:
+    """`cost`: what serving pays, in which codes are fitted to their mean budget. `embeddings` [N, E]:
     training prompts, on which prices are set so that all codes get as many of them.
 
-    ``rng`` draws the sample of the codes that the published method serves.
+    `rng` draws the sample of the codes that the published method serves.
     """
     method = policy.method
     noise = (
@@ -129,8 +127,8 @@ def _routing_noise(size: int) -> Tensor:
 
 @torch.enable_grad()
 def _imitated(embeddings: Tensor, routes: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """Weight [D, E] and bias [D] of the linear map nearest to ``routes`` [N], whose first K outputs are the
-    codes' scores (``shape`` is (K, D)): multinomial logistic regression on standardised embeddings, folded
+    """Weight [D, E] and bias [D] of the linear map nearest to `routes` [N], whose first K outputs are the
+    codes' scores (`shape` is (K, D)): multinomial logistic regression on standardised embeddings, folded
     back onto embeddings as they are.
     """
     codes, size = shape
@@ -153,10 +151,10 @@ def _imitated(embeddings: Tensor, routes: Tensor, shape: torch.Size) -> tuple[Te
     return F.pad(folded, (0, 0, *padding)), F.pad(bias.detach() - folded @ centre, padding)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """``use`` [K]: share of prompts per code. ``costs`` [K] and ``budget``: shares of dense, per code and as
-    the prompts were routed. ``agreement``: share of prompts that the served router sends where the method's
+    """`use` [K]: share of prompts per code. `costs` [K] and `budget`: shares of dense, per code and as
+    the prompts were routed. `agreement`: share of prompts that the served router sends where the method's
     own rule does.
     """
 
@@ -167,7 +165,7 @@ class Usage:
 
 
 def usage(deployment: Deployment, router: Router, cost: Cost, embeddings: Tensor) -> Usage:
-    """How the served ``router`` spreads the prompts ``embeddings`` [N, E]; ``cost`` is what serving pays."""
+    """How the served `router` spreads the prompts `embeddings` [N, E]; `cost` is what serving pays."""
     served = served_routes(router, embeddings)
     use = np.bincount(served.numpy(), minlength=len(deployment.architectures)) / len(served)
     costs = np.array([cost.of(code) for code in deployment.architectures]) / cost.dense

@@ -24,7 +24,7 @@ from runtime.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class RouterTask:
-    """What is to be learned from `source`, a diffusers folder, on `data`.
+    """The task of stage 1: learn from `source`, a diffusers folder, on `data`.
 
     `size` is the (height, width) in pixels at which the budget holds, by default the pipeline's own.
     `guidance`: the scale images are to be drawn with by default. `cost`: a profile of the machine that will

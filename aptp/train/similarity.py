@@ -5,8 +5,6 @@ too. The linear one compares a prompt's raw scores with signed gate vectors: an 
 router computes exactly and to which a price per code can be added.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,7 +31,7 @@ class Similarity(nn.Module):
         self.register_buffer("scale", scale, persistent=False)  # [D]
 
     def prompts(self, scores: Tensor, gates: SampledGates | None) -> Tensor:
-        """The vectors [B, D] of prompts with predicted ``scores`` [B, D] and, unless linear, their gates."""
+        """The vectors [B, D] of prompts with predicted `scores` [B, D] and, unless linear, their gates."""
         if self.linear:
             scaled: Tensor = scores * self.scale
             return scaled

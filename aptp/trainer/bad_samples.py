@@ -1,9 +1,7 @@
 """Broken pictures that a session passed over: counted step by step, and told at its end.
 
-A source says in its samples' metadata what was ``skipped``; one that says nothing has nothing to skip.
+A source says in its samples' metadata what was `skipped`; one that says nothing has nothing to skip.
 """
-
-from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +14,7 @@ from aptp.trainer import distributed
 
 
 class Skips:
-    """Broken pictures of one session. ``data``: what the source tells; ``device``: the processes'."""
+    """Broken pictures of one session. `data`: what the source tells; `device`: the processes'."""
 
     def __init__(self, data: Mapping[str, Any] | None, device: torch.device) -> None:
         self._data, self._device = data or {}, device
@@ -25,7 +23,7 @@ class Skips:
         self._samples = self._skipped = 0
 
     def figures(self, batch: Batch) -> dict[str, float]:
-        """What a step's record says: how many pictures all processes passed over for it."""
+        """Return what a step's record says: how many pictures all processes passed over for it."""
         told = [sample["skipped"] for sample in batch.metadata if "skipped" in sample]
         if not told:
             return {}
@@ -39,7 +37,9 @@ class Skips:
         return {"skipped": skipped}
 
     def lines(self) -> list[str]:
-        """What is told at the end: what was left out from the start, and what was passed over since."""
+        """Return the lines told at the end: what was left out from the start, and what was passed over
+        since.
+        """
         found = []
         if left_out := self._data.get("left_out"):
             counts = ", ".join(f"{count} {why}" for why, count in left_out.items())

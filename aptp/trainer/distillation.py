@@ -1,9 +1,7 @@
 """A smaller UNet made to answer as the dense one does: the distances that both stages minimise.
 
-Owns where they are measured: at the output, and after each down, mid and up block.
+The distances are measured at the output, and after each down, mid and up block.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ EPSILON = 1e-6  # keeps a block that is silent in the teacher from dividing by z
 
 @contextmanager
 def recorded(unet: UNet2DConditionModel) -> Iterator[list[Tensor]]:
-    """Within, the list fills with the output [B, C, H, W] of each down, mid and up block of ``unet``.
+    """Within, the list fills with the output [B, C, H, W] of each down, mid and up block of `unet`.
 
     Calls within follow one another in it; it is the caller's to clear.
     """
@@ -44,9 +42,9 @@ def output_distances(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def block_distances(student: Sequence[Tensor], teacher: Sequence[Tensor], power: Tensor | None) -> Tensor:
-    """Mean over blocks of `output_distances`, [B]; each in units of the teacher's ``power`` there, [blocks].
+    """Mean over blocks of `output_distances`, [B]; each in units of the teacher's `power` there, [blocks].
 
-    Activations grow with depth, and without ``power`` the few loudest blocks are the whole loss.
+    Activations grow with depth, and without `power` the few loudest blocks are the whole loss.
     """
     assert len(student) == len(teacher) > 0, "both are the blocks of one geometry"
     distances = torch.stack([output_distances(*pair) for pair in zip(student, teacher, strict=True)])
@@ -55,7 +53,7 @@ def block_distances(student: Sequence[Tensor], teacher: Sequence[Tensor], power:
 
 def powers(teacher: Sequence[Tensor], share: Tensor) -> Tensor:
     """[blocks]: mean square of the teacher's blocks over the rows of every process, each of which counts as
-    its ``share`` [B] says.
+    its `share` [B] says.
     """
     squares = torch.stack([block.detach().float().square().flatten(1).mean(1) for block in teacher])
     # Not a product of matrices, which autocast would round.

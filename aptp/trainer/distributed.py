@@ -1,11 +1,9 @@
-"""What the processes of one run tell each other while they train on shares of the same batch.
+"""Exchanges between the processes of one run, which train on shares of the same batch.
 
 Each process minimises the same function of the whole batch; gradients are averaged over processes. So what a
 process gathers carries, for its own rows, the gradient of all processes' losses: their number times its own.
 Alone, everything here is the identity.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 
@@ -39,7 +37,7 @@ def gathered(local: Tensor) -> Tensor:
 
 
 def own(everyone: Tensor, rows: int) -> Tensor:
-    """This process's ``rows`` of what `gathered` gave."""
+    """This process's `rows` of what `gathered` gave."""
     return everyone[rank() * rows : (rank() + 1) * rows]
 
 

@@ -1,7 +1,5 @@
 """The running average of weights that samples are drawn with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -10,7 +8,7 @@ from torch import nn
 
 
 class Average:
-    """An exponential average of ``parameters``, shorter at first: over n steps at most a tenth is older."""
+    """An exponential average of `parameters`, shorter at first: over n steps at most a tenth is older."""
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], decay: float) -> None:
         self._parameters, self._decay = parameters, decay

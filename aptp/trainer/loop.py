@@ -5,8 +5,6 @@ loaders, saved how often, by how many processes) changes nothing of it, but for 
 processes take together.
 """
 
-from __future__ import annotations
-
 import atexit
 import math
 import signal
@@ -32,12 +30,12 @@ from aptp.trainer.rng import draws
 from runtime.errors import TrainingError, UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunOptions:
-    """``minutes``: stop after so long, to be resumed. ``workers``: processes that load data ahead.
+    """`minutes`: stop after so long, to be resumed. `workers`: processes that load data ahead.
 
-    ``precision``: of autocast, ``bf16`` or ``no``. ``save_every``: seconds between resume states.
-    ``tensorboard``, ``plot``: also record for TensorBoard, draw the curves at the end of the session.
+    `precision`: of autocast, `bf16` or `no`. `save_every`: seconds between resume states.
+    `tensorboard`, `plot`: also record for TensorBoard, draw the curves at the end of the session.
     """
 
     minutes: float = math.inf
@@ -61,9 +59,9 @@ class Training:
         *,
         identity: Mapping[str, Any] | None = None,
     ) -> None:
-        """``folder`` keeps the resume state and the record; what is there already is resumed.
+        """`folder` keeps the resume state and the record; what is there already is resumed.
 
-        ``identity``: what else, beside the recipe, makes this run itself. Raises UsageError where the folder
+        `identity`: what else, beside the recipe, makes this run itself. Raises UsageError where the folder
         holds another run, IntegrityError where its state is damaged.
         """
         self.recipe, self._options, self._folder, self._source = (
@@ -100,7 +98,7 @@ class Training:
         return self.done >= self.recipe.steps
 
     def run(self, title: str, watch: Callable[[int], None] = lambda step: None) -> bool:
-        """Trains and saves; whether the recipe is finished. ``watch`` is called with the steps done, after
+        """Trains and saves; whether the recipe is finished. `watch` is called with the steps done, after
         each.
 
         Raises TrainingError as soon as the loss is not finite; the last state saved is then still good.

@@ -3,8 +3,6 @@
 A resumed run first cuts the record back to the step it resumes from, so that it reads like an unbroken one's.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time
@@ -24,9 +22,9 @@ LINE_EVERY = 30.0  # seconds between progress lines where there is no terminal
 
 
 class Journal:
-    """Of a run of ``steps`` steps in ``folder``, of which ``done`` were made before.
+    """The journal of a run of `steps` steps in `folder`, of which `done` were made before.
 
-    ``silent``: neither records nor shows anything; for processes that only help.
+    `silent`: neither records nor shows anything; for processes that only help.
     """
 
     def __init__(
@@ -50,7 +48,7 @@ class Journal:
         self._progress.begin(title, steps, done)
         self._began = time.monotonic()
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> "Journal":
         self._progress.__enter__()
         return self
 
@@ -86,7 +84,7 @@ def _short(value: float) -> float:
 
 
 def _cut(path: Path, done: int) -> None:
-    """Drops what was recorded at or after step ``done``, and a line that was being written."""
+    """Drops what was recorded at or after step `done`, and a line that was being written."""
     if not path.exists():
         return
     kept = []

@@ -1,7 +1,5 @@
 """The forward process of diffusion training, as the pipeline's own scheduler defines it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,7 +13,7 @@ GAMMA = 5.0  # of min-SNR weighting
 
 
 class Noised(NamedTuple):
-    """``sample`` and ``target``: [B, C, H, W]; ``timesteps``: int64 [B]; ``weights``: float32 [B]."""
+    """`sample` and `target`: [B, C, H, W]; `timesteps`: int64 [B]; `weights`: float32 [B]."""
 
     sample: torch.Tensor
     target: torch.Tensor
@@ -23,7 +21,7 @@ class Noised(NamedTuple):
     weights: torch.Tensor
 
     def loss(self, output: torch.Tensor) -> torch.Tensor:
-        """Weighted squared error of a model's ``output``, the mean of each sample: [B]."""
+        """Weighted squared error of a model's `output`, the mean of each sample: [B]."""
         return self.weights * (output.float() - self.target.float()).square().mean(dim=(1, 2, 3))
 
 
@@ -46,13 +44,13 @@ class Noising:
         self._snr = alphas / (1 - alphas)  # [T]
 
     def draw(self, latents: torch.Tensor, draws: Draws) -> Noised:
-        """``latents``: [B, C, H, W], already scaled."""
+        """`latents`: [B, C, H, W], already scaled."""
         timesteps = (draws.strata() * len(self._snr)).long().clamp(max=len(self._snr) - 1)
         noise = draws.normal(*latents.shape[1:]).to(latents)
         return self.at(latents, noise, timesteps)
 
     def at(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> Noised:
-        """The noised ``latents`` at given ``timesteps``, an int64 tensor [B] on the CPU."""
+        """The noised `latents` at given `timesteps`, an int64 tensor [B] on the CPU."""
         snr = self._snr[timesteps].to(latents.device)
         there = timesteps.to(latents.device)
         target = self._scheduler.get_velocity(latents, noise, there) if self._velocity else noise

@@ -1,7 +1,5 @@
 """The options that every training command has: how long, how fast, and how this session of it is run."""
 
-from __future__ import annotations
-
 import argparse
 import math
 from dataclasses import replace
@@ -33,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
-    """``usual`` with what the command line changes; a run of another length falls to rest over the same share
+    """`usual` with what the command line changes; a run of another length falls to rest over the same share
     of it. Raises UsageError for what makes no sense.
     """
     if arguments.steps:
@@ -42,7 +40,7 @@ def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
     return replace(usual, **{name: value for name, value in asked.items() if value is not None})
 
 
-def run_options(arguments: argparse.Namespace) -> RunOptions:
+def run_options(arguments: argparse.Namespace) -> "RunOptions":
     from aptp.trainer.loop import RunOptions
 
     return RunOptions(

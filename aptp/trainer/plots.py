@@ -1,7 +1,5 @@
 """A run's record as a picture: every figure over the steps, as it was and smoothed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ COLUMNS = 3
 
 
 def draw(folder: Path) -> Path:
-    """Writes `curves.png` beside the record in ``folder``, and gives its path."""
+    """Writes `curves.png` beside the record in `folder`, and gives its path."""
     from matplotlib.figure import Figure
 
     lines = metrics_log.read(folder)

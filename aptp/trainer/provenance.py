@@ -1,9 +1,7 @@
-"""What is told beside trained weights about how they came to be: the command, the source, recipes, time.
+"""The provenance of trained weights: the command, the source, recipes, time.
 
 A checkpoint keeps it in `aptp.json`; a bare pipeline folder in a file of its own.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Mapping
@@ -24,7 +22,7 @@ def origin(command: str) -> dict[str, Any]:
 
 
 def account(folder: Path, recipe: Recipe) -> dict[str, Any]:
-    """Of the run kept in ``folder``: its recipe, and the wall time of its steps over all sessions."""
+    """Account for the run kept in `folder`: its recipe, and the wall time of its steps over all sessions."""
     seconds = sum(line["seconds"] for line in metrics_log.read(folder))
     return {"recipe": recipe.identity(), "seconds": round(seconds, 1)}
 
@@ -34,7 +32,7 @@ def write(folder: Path, told: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """What `write` left in ``folder``; empty where nothing did."""
+    """Read what `write` left in `folder`; empty where nothing did."""
     path = folder / NAME
     told: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
     return told

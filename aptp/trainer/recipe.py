@@ -1,7 +1,5 @@
 """How long and how fast to learn: the numbers that every kind of training here shares."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,11 +7,11 @@ from typing import Any
 from runtime.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recipe:
-    """``batch``: samples per step over all processes. ``warmup`` and ``decay``: steps over which the rate
-    rises from zero at the start and falls to zero at the end. ``average``: decay of the running average of
-    the weights (0: none is kept). ``clip``: largest norm of the gradient.
+    """`batch`: samples per step over all processes. `warmup` and `decay`: steps over which the rate
+    rises from zero at the start and falls to zero at the end. `average`: decay of the running average of
+    the weights (0: none is kept). `clip`: largest norm of the gradient.
     """
 
     steps: int
@@ -41,5 +39,5 @@ class Recipe:
         return self.rate * min(1.0, up, down)
 
     def identity(self) -> Mapping[str, Any]:
-        """What a resumed run must have in common with the run it resumes."""
+        """Return what a resumed run must have in common with the run it resumes."""
         return {**asdict(self), "betas": list(self.betas)}

@@ -4,14 +4,12 @@ However many processes share a batch, each row gets the same numbers: every proc
 same order, and keeps its own. What concerns no row (`rng`) is the same for all.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
 
 class Draws:
-    """For the ``rows`` (int64 [B]) of a batch of ``total``. All draws are made by ``rng``, on the CPU."""
+    """For the `rows` (int64 [B]) of a batch of `total`. All draws are made by `rng`, on the CPU."""
 
     def __init__(self, rng: torch.Generator, rows: Tensor, total: int) -> None:
         self.rng, self._rows, self._total = rng, rows, total
@@ -19,7 +17,7 @@ class Draws:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def of(self, rows: Tensor) -> Draws:
+    def of(self, rows: Tensor) -> "Draws":
         """Those of some of these rows, counted from 0 within them."""
         return Draws(self.rng, self._rows[rows.cpu()], self._total)
 
@@ -32,18 +30,18 @@ class Draws:
         return torch.rand(self._total, *shape, generator=self.rng)[self._rows]
 
     def integers(self, low: int, high: int) -> Tensor:
-        """int64 [B] from ``low`` up to ``high``."""
+        """int64 [B] from `low` up to `high`."""
         return torch.randint(low, high, (self._total,), generator=self.rng)[self._rows]
 
     def strata(self) -> Tensor:
-        """[B] from 0 up to 1, one in each of ``total`` equal ranges over the whole batch, in random order."""
+        """[B] from 0 up to 1, one in each of `total` equal ranges over the whole batch, in random order."""
         within = self.uniform()
         order = torch.randperm(self._total, generator=self.rng)[self._rows]
         return (order + within) / self._total
 
 
 def draws(seed: int, step: int, rows: range, total: int) -> Draws:
-    """Those of the rows ``rows`` of a step's batch of ``total``; nothing of them needs saving."""
+    """Those of the rows `rows` of a step's batch of `total`; nothing of them needs saving."""
     return Draws(generator(seed, step), torch.arange(rows.start, rows.stop), total)
 
 

@@ -3,8 +3,6 @@
 Its header says what the run was, so that another run's state is refused by name.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +22,7 @@ FREE = ("steps", "decay")  # what may change between sessions: how long the run 
 def save(
     folder: Path, step: int, identity: Mapping[str, Any], tensors: Mapping[str, Mapping[str, torch.Tensor]]
 ) -> None:
-    """Writes groups of named tensors after ``step`` steps. Raises StorageError; the old state then stays."""
+    """Writes groups of named tensors after `step` steps. Raises StorageError; the old state then stays."""
     flat = {f"{group}/{name}": t.detach() for group, named in tensors.items() for name, t in named.items()}
     try:
         with replacing(folder / NAME) as file:

@@ -6,8 +6,6 @@ Every variant starts from the default's dense pipeline. The same command goes on
 the table is written after every trial, from those that are finished, to bench/results/ablations.*.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

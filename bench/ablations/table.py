@@ -1,7 +1,5 @@
 """Trials as a table: each variant over its seeds, and how far it is from ours on the same captions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +10,8 @@ Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by variant, one for each 
 
 
 def codes(results: Results, target: float) -> list[dict[str, str]]:
-    """What the codes cost and how prompts use them; ``target``: the mean share of dense aimed at, of its MACs
-    or, where the budget is in seconds, of those.
+    """Tabulate what the codes cost and how prompts use them; `target`: the mean share of dense aimed at, of
+    its MACs or, where the budget is in seconds, of those.
 
     Seeds that came to no codes are told, and not in any mean.
     """
@@ -42,8 +40,8 @@ def _codes(name: str, trials: Sequence[Mapping[str, Any]], target: float) -> dic
 
 
 def pictures(results: Results, dense: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What the mixture draws: shares of captions drawn all right, with those less ours and the 95 % interval
-    of that difference over captions, those of every seed; seeds themselves apart.
+    """Tabulate what the mixture draws: shares of captions drawn all right, with those less ours and the 95 %
+    interval of that difference over captions, those of every seed; seeds themselves apart.
     """
     rows = [{"variant": "dense", "sliced": "", "less ours, sliced": "", **_quality([dense]), "less ours": ""}]
     for name, every in results.items():

@@ -1,7 +1,5 @@
 """One variant with one seed: trained, drawn as sliced, tuned, drawn again. What is finished is kept."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -32,9 +30,9 @@ ROUTED = 2000  # held-out captions, tiers as in training
 GUIDANCE = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """``dense``: the pipeline all variants start from. ``per_tier``: captions drawn of each tier."""
+    """`dense`: the pipeline all variants start from. `per_tier`: captions drawn of each tier."""
 
     dense: Path
     profile: Path
@@ -46,9 +44,9 @@ class Plan:
     per_tier: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trial:
-    """Of ``variant`` under ``seed``, kept in a folder of its own below the plan's."""
+    """A trial of `variant` under `seed`, kept in a folder of its own below the plan's."""
 
     plan: Plan
     variant: Variant
@@ -59,7 +57,7 @@ class Trial:
         return self.plan.folder / f"{re.sub('[^a-z0-9]+', '-', self.variant.name)}-{self.seed}"
 
     def result(self) -> dict[str, Any] | None:
-        """What `run` found, if it has come to its end."""
+        """Return what `run` found, if it has come to its end."""
         path = self.folder / "result.json"
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
         return found
@@ -146,7 +144,7 @@ class Trial:
 
 
 def dense(plan: Plan) -> dict[str, Any]:
-    """What the unpruned UNet draws to the same captions."""
+    """Judge what the unpruned UNet draws to the same captions."""
     return scores(_drawn(Checkpoint.open(plan.dense), plan.per_tier, DENSE)[0])
 
 

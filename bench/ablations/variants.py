@@ -1,6 +1,6 @@
-"""What is compared: our method, and the same with one choice undone. Each variant names what it changes."""
-
-from __future__ import annotations
+"""The variants that are compared: our method, and the same with one choice undone. Each variant names what it
+changes.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +13,9 @@ OURS, DENSE = "ours", "dense"
 TASK_ONLY = ExpertLossWeights(diffusion=1.0, output=0.0, blocks=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Variant:
-    """``changes`` of the method ``preset``; ``tuning``: of stage 2's loss; ``seconds``: the budget is in
+    """`changes` of the method `preset`; `tuning`: of stage 2's loss; `seconds`: the budget is in
     seconds of a profile, not in MACs.
     """
 
@@ -26,7 +26,7 @@ class Variant:
     seconds: bool = False
 
     def method(self, steps: int) -> Method:
-        """A tenth of ``steps`` are warm-up where there is one, as published."""
+        """A tenth of `steps` are warm-up where there is one, as published."""
         found = method(self.preset, self.changes)
         return replace(found, warm_up=steps // 10) if found.warm_up else found
 

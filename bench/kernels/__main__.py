@@ -1,4 +1,4 @@
-"""What the attention kernel is worth, how fast it is, and when to mask and when to slice.
+"""Benchmark the attention kernel: what it is worth, how fast it is, and when to mask and when to slice.
 
     python -m bench.kernels --parts floor                                 # needs no GPU
     python -m bench.kernels [--parts attention crossover] [--sizes 512] [--batches 1 4 16]
@@ -10,8 +10,6 @@ among the samples. TFLOP/s count the products an algorithm cannot do without (2 
 heads; the peak is that of a large matrix product on this GPU. Our backward makes 7 products, so that against
 5 made as efficiently it reaches 0.71 times their speed at best.
 """
-
-from __future__ import annotations
 
 import argparse
 import gc

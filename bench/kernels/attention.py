@@ -1,7 +1,5 @@
 """The attention part: every shape of SD 2.1 at every batch, forward and backward, in tables and charts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,7 +41,7 @@ COLUMNS = ("time", "TFLOP/s", "of peak", "MiB", "of floor", "to best SDPA", "CPU
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One shape in one direction: every contender in turns."""
 
@@ -62,7 +60,9 @@ class Case:
         return min(ran, key=lambda name: ran[name].seconds, default=None)  # type: ignore[union-attr]
 
     def ratio(self, name: str, other: str) -> float | None:
-        """Of samples that are neighbours in time; None where one of them did not run."""
+        """Return the median ratio of samples that are neighbours in time; None where one of them did not
+        run.
+        """
         one, two = self.timed[name], self.timed[other]
         return median(one.ratios(two)) if isinstance(one, Timed) and isinstance(two, Timed) else None
 
@@ -99,7 +99,7 @@ def measured(sizes: Sequence[int], batches: Sequence[int], cached: int) -> Itera
 def tables(
     cases: Sequence[Case], ceiling: Ceiling, capability: tuple[int, int], places: int
 ) -> dict[str, list[Row]]:
-    """``places``: programs of the forward kernel that run at once."""
+    """`places`: programs of the forward kernel that run at once."""
     found: dict[str, list[Row]] = {
         "Ceilings of this GPU": [
             {
@@ -145,7 +145,7 @@ def rows_of(case: Case, ceiling: Ceiling, capability: tuple[int, int]) -> Iterat
 
 
 def waves(shape: Shape, batch: int, capability: tuple[int, int], places: int) -> float:
-    """Of the forward pass with all heads live."""
+    """Return the waves of programs of the forward pass with all heads live."""
     tile = entry("forward", shape.width, torch.bfloat16, capability)
     return -(-shape.queries // tile.queries) * shape.heads * batch / places
 

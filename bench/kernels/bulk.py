@@ -5,8 +5,6 @@ no lse2. It lives here because it has not been shown to win, and because torch c
 on the host through a `triton_op`; if it wins, that is the problem to solve.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 from torch import Tensor, empty_like

@@ -1,7 +1,5 @@
 """The pictures: curves in panels side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -6,8 +6,6 @@ nothing what depends on the gates, mask and indices, which a new batch of codes 
 backends and torch.compile know nothing of gates: at any live fraction they take their time for all heads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -42,7 +40,7 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 Context = Callable[[], AbstractContextManager[object]]  # entered once for all inputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """q, k, v [B, H, N, D] as a linear layer leaves them, and the gradient of the output. bfloat16, standard
     normal: zeros would run faster than real data.
@@ -54,7 +52,7 @@ class Inputs:
     grad: Tensor
 
     @classmethod
-    def draw(cls, shape: Shape, batch: int) -> Inputs:
+    def draw(cls, shape: Shape, batch: int) -> "Inputs":
         def normal(rows: int) -> Tensor:
             size = (batch, rows, shape.heads, shape.width)
             return torch.randn(size, device=timing.DEVICE, dtype=torch.bfloat16).transpose(1, 2)
@@ -67,8 +65,8 @@ class Inputs:
         )
 
     @classmethod
-    def sets(cls, shape: Shape, batch: int, cached: int) -> list[Inputs]:
-        """As many as it takes that none is found in a cache of ``cached`` bytes when its turn comes again."""
+    def sets(cls, shape: Shape, batch: int, cached: int) -> "list[Inputs]":
+        """As many as it takes that none is found in a cache of `cached` bytes when its turn comes again."""
         count = -(-2 * cached // round(shape.traffic(batch, 1.0)))
         return [cls.draw(shape, batch) for _ in range(min(max(1, count), MOST_SETS))]
 
@@ -78,12 +76,12 @@ def at(what: str, fraction: float) -> str:
 
 
 def live_heads(heads: int, fraction: float) -> int:
-    """Of ``heads``, at least one."""
+    """Return how many of `heads` are live, at least one."""
     return max(1, round(fraction * heads))
 
 
 def live_gates(batch: int, heads: int, live: float) -> Tensor:
-    """[B, H] of ones and zeros; ``live`` of all heads are ones, as evenly as whole heads allow."""
+    """[B, H] of ones and zeros; `live` of all heads are ones, as evenly as whole heads allow."""
     generator = torch.Generator().manual_seed(0)
     total = live_heads(batch * heads, live)
     counts = [total // batch + (row < total % batch) for row in range(batch)]

@@ -8,8 +8,6 @@ channel and skips only the products of closed heads, so it can win only where gr
 GPU.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -40,9 +38,9 @@ CHART = "kernels.crossover.png"
 MASKED, GROUPED, DENSE = "masked supernet", "slice and group", "dense"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mixture:
-    """One batch: ``codes`` of its rows, and how long each way took."""
+    """One batch: `codes` of its rows, and how long each way took."""
 
     batch: int
     codes: int
@@ -61,8 +59,8 @@ def spread_codes(batch: int, codes: int) -> list[int]:
 
 
 def best_possible(rows: list[int], macs: list[float], dense_macs: float, dense: float, largest: int) -> float:
-    """Seconds for ``rows``, each at its code's ``macs``, if a MAC costs what it does in ``largest`` dense
-    rows that take ``dense`` seconds.
+    """Seconds for `rows`, each at its code's `macs`, if a MAC costs what it does in `largest` dense
+    rows that take `dense` seconds.
     """
     return sum(macs[code] for code in rows) * dense / (largest * dense_macs)
 
@@ -146,7 +144,7 @@ def chart(mixtures: Sequence[Mixture], folder: Path, title: str) -> tuple[str, .
 
 
 def _choice(mixture: Mixture) -> str:
-    """What won every round; neither, if each won one."""
+    """Return the way that won every round; neither, if each won one."""
     low, high = min(mixture.ratios), max(mixture.ratios)
     return MASKED if high < 1 else GROUPED if low > 1 else "either"
 

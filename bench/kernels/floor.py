@@ -4,8 +4,6 @@ At the rates of NVIDIA's data sheet for the H100 SXM (dense bfloat16, HBM3), whi
 launch counts as nothing. `attention.py` holds measured times against the same floor at measured rates.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +32,7 @@ def tables(sizes: Sequence[int], batches: Sequence[int]) -> dict[str, list[Row]]
 
 
 def worth(sizes: Sequence[int]) -> list[Row]:
-    """Of every multiply-accumulate of the UNet, those in attention's products."""
+    """Return the share of the UNet's multiply-accumulates that attention's products make."""
     rows = []
     for size in sizes:
         shapes = attentions(size)

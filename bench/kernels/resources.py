@@ -1,11 +1,10 @@
-"""What the compiler makes of every tile in the table: registers, spills, shared memory, programs at once.
+"""Report what the compiler makes of every tile in the table: registers, spills, shared memory, programs at
+once.
 
     TRITON_INTERPRET=0 python -m bench.kernels.resources [--capability 9.0] [--dtypes bf16] [--tails] [--json]
 
 Needs Triton and no GPU. A tile that spills is a mistake; how fast one is that does not, only a GPU can say.
 """
-
-from __future__ import annotations
 
 import json
 import re
@@ -45,7 +44,7 @@ SHARED = {(8, 0): 164, (8, 6): 100, (9, 0): 228}
 REGISTERS, THREADS = 65536, 2048  # per multiprocessor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resources:
     kernel: str
     width: int
@@ -80,7 +79,7 @@ def compiled(
     tails: bool = False,
 ) -> Resources:
     """For tensors that start aligned, as torch allocates them, with any strides that are multiples of 8: no
-    layout is worse. ``tails``: rows that do not divide into whole blocks, and a length per sample.
+    layout is worse. `tails`: rows that do not divide into whole blocks, and a length per sample.
     """
     function = FUNCTIONS[kernel]
     constants = {

@@ -7,14 +7,12 @@ most blocks (how many fit on one at once changes nothing: they share its rate); 
 large copy; and the time of a kernel that does nothing.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Shape:
-    """One attention: ``heads`` of ``width``, ``queries`` by ``keys``."""
+    """One attention: `heads` of `width`, `queries` by `keys`."""
 
     queries: int
     keys: int
@@ -25,8 +23,8 @@ class Shape:
         return f"{self.queries} x {self.keys}, {self.heads} heads of {self.width}"
 
     def operations(self, batch: int, live: float, *, backward: bool = False) -> float:
-        """Of the products alone, two for each multiply-accumulate. The gradients' five products, of which
-        one is the logits again, are 2.5 times the two of the forward pass.
+        """Count the operations of the products alone, two for each multiply-accumulate. The gradients' five
+        products, of which one is the logits again, are 2.5 times the two of the forward pass.
         """
         forward = 4 * batch * self.heads * live * self.queries * self.keys * self.width
         return forward * 2.5 if backward else forward
@@ -53,7 +51,7 @@ SIZES = tuple(SHARES)  # pixels
 
 
 def attentions(size: int) -> dict[Shape, int]:
-    """How often each shape occurs in SD 2.1 at ``size`` pixels."""
+    """How often each shape occurs in SD 2.1 at `size` pixels."""
     rows = {(size // 8 // divisor) ** 2: (heads, count) for divisor, heads, count in LEVELS}
     return {
         Shape(queries, keys, heads, WIDTH): count
@@ -62,7 +60,7 @@ def attentions(size: int) -> dict[Shape, int]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ceiling:
     """A GPU at its best: operations and bytes per second, and seconds for a kernel that does nothing."""
 
@@ -72,7 +70,7 @@ class Ceiling:
     multiprocessors: int
 
     def floor(self, shape: Shape, batch: int, live: float, *, backward: bool, block: int | None) -> float:
-        """Seconds, for a kernel in blocks of ``block`` queries; None: for one that is cut as it likes."""
+        """Seconds, for a kernel in blocks of `block` queries; None: for one that is cut as it likes."""
         work = shape.operations(batch, live, backward=backward) / self.operations
         if block is not None:
             blocks = -(-shape.queries // block) * max(1, round(batch * shape.heads * live))

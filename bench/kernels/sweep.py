@@ -9,8 +9,6 @@ listed with what is wrong. What torch has compiled keeps the blocks it was trace
 as well: after a change of the table, set TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import product
@@ -75,7 +73,7 @@ def _work(kernel: str, tile: Tile, x: Inputs, gates: Tensor, wanted: Tensor) -> 
 
 
 def _call(kernel: str, x: Inputs, gates: Tensor) -> Run:
-    """Gives the tensor that ``kernel`` makes."""
+    """Gives the tensor that `kernel` makes."""
     inputs = (x.q, x.k, x.v)
     made: list[Tensor] = []
 
@@ -97,7 +95,7 @@ def _bulk(x: Inputs, gates: Tensor, tile: Tile) -> Run:
 
 
 def _checked(run: Run, wanted: Tensor) -> Run:
-    """``run``, whose first result must be ``wanted``."""
+    """`run`, whose first result must be `wanted`."""
     right: list[bool] = []
 
     def checked() -> object:

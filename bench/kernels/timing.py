@@ -5,8 +5,6 @@ measure Python. So each work is captured many times over into one graph, and wha
 of its own. Work comes with more than one set of inputs where one would stay in the GPU's cache.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,18 +25,18 @@ MATRIX, COPY = 8192, 2**30
 DEVICE = "cuda"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Work:
-    """``run`` makes ``calls`` of one kind, each on inputs of its own."""
+    """`run` makes `calls` of one kind, each on inputs of its own."""
 
     run: Run
     calls: int = 1
 
 
-@dataclass
+@dataclass(slots=True)
 class Timed:
-    """Seconds. ``first``: the first call, compilation included; ``host``: the CPU's time to submit one call
-    outside a graph; ``samples``: the GPU's time per call, in turns with the others.
+    """Seconds. `first`: the first call, compilation included; `host`: the CPU's time to submit one call
+    outside a graph; `samples`: the GPU's time per call, in turns with the others.
     """
 
     first: float
@@ -49,7 +47,7 @@ class Timed:
     def seconds(self) -> float:
         return median(self.samples)
 
-    def ratios(self, other: Timed) -> list[float]:
+    def ratios(self, other: "Timed") -> list[float]:
         """To samples that are neighbours in time, which saw the same clocks."""
         return [a / b for a, b in zip(self.samples, other.samples, strict=True)]
 
@@ -81,7 +79,7 @@ class Captures:
 
 
 def in_turns(works: Mapping[str, Work], rounds: int = 9) -> dict[str, Timed | str]:
-    """Each of ``works`` once per round, so that a slow moment hits all of them. What cannot run is a
+    """Each of `works` once per round, so that a slow moment hits all of them. What cannot run is a
     message instead of times.
     """
     captures = Captures()
@@ -98,7 +96,9 @@ def in_turns(works: Mapping[str, Work], rounds: int = 9) -> dict[str, Timed | st
 
 
 def ceilings() -> Ceiling:
-    """Of this GPU: a large bfloat16 product of random numbers, a large copy, and the smallest kernel."""
+    """Measure this GPU's ceilings: a large bfloat16 product of random numbers, a large copy, and the smallest
+    kernel.
+    """
     a, b = (torch.randn(MATRIX, MATRIX, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
     source = torch.empty(COPY, dtype=torch.uint8, device=DEVICE)
     target, one = torch.empty_like(source), torch.zeros(1, device=DEVICE)

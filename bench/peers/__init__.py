@@ -1,1 +1,1 @@
-"""What users run today, each as a program that takes turns with the runtime (`runtime.bench --peers`)."""
+"""The programs that users run today, each of which takes turns with the runtime (`runtime.bench --peers`)."""

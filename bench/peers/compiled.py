@@ -1,7 +1,5 @@
 """torch.compile on diffusers' UNet. Compilation happens in the first calls, which are warm-up."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from bench.peers import eager

@@ -1,7 +1,5 @@
 """diffusers as it comes: the UNet and the whole pipeline in eager PyTorch, in one dtype."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +29,7 @@ class Peer:
         self._pipeline: Any = None
 
     def prepared(self, unet: Any) -> Any:
-        """What is called at every step."""
+        """Return the function to call at every step."""
         return unet
 
     def take(self, inputs: Arrays) -> None:

@@ -1,7 +1,5 @@
 """OpenVINO's own runtime on the dense expert's portable graph, shapes pinned, at the precision it chooses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ It pins versions of its own, so it is best run from an environment of its own: `
 Among them are releases of transformers that know a CLIP tokenizer by `vocab.json` and `merges.txt` alone.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Mapping

@@ -9,8 +9,6 @@
 What goes wrong is {"failure": reason}. The peer's own clock times it, so that pipes are in nobody's numbers.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

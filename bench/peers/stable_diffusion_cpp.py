@@ -3,8 +3,6 @@
 It compiles when it is installed: `pip install stable-diffusion-cpp-python` in an environment of its own.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Running the same command again resumes an interrupted build and rebuilds only wh
 done, 1 some of it failed (the rest is published), 2 usage, 3 refused.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

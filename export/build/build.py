@@ -1,10 +1,8 @@
-"""Owns one build from plan to publication: what to make, what to take again, and what may be published.
+"""One build from plan to publication: what to make, what to take again, and what may be published.
 
 A part that fails is left out and named; a part that every expert needs stops the build. The previous bundle
 stands until the new one is whole and has shown its images.
 """
-
-from __future__ import annotations
 
 import argparse
 import time
@@ -46,7 +44,7 @@ from runtime.machine import processor
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router", PROMPT_ENCODER)
 
 
-@dataclass
+@dataclass(slots=True)
 class Construction:
     """One build; `finished`, `failures` and `notes` fill as it goes, `published` tells of a new bundle.
 
@@ -65,7 +63,7 @@ class Construction:
     published: bool = False
 
     @classmethod
-    def of(cls, options: argparse.Namespace) -> Construction:
+    def of(cls, options: argparse.Namespace) -> "Construction":
         """The build that the command line asks for. Raises UsageError, Refused and aptp's errors."""
         path = options.checkpoint or default_checkpoint()
         checkpoint = Checkpoint.open(path)
@@ -133,7 +131,7 @@ class Construction:
                 self.reused.add(part.name)
 
     def _earned_elsewhere(self) -> list[Part]:
-        """What the experts have earned on other classes of processor, and keep."""
+        """Return what the experts have earned on other classes of processor, and keep."""
         planned = {part.name: part for part in self.parts}
         kept = []
         for name, record in part_store.published_records(self.spec.out).items():
@@ -280,7 +278,7 @@ class Construction:
 
 
 def _notes(checkpoint: Checkpoint, spec: BuildSpec) -> list[str]:
-    """What the bundle will lack, though all of it that was asked for is built."""
+    """List what the bundle will lack, though all of it that was asked for is built."""
     unfamiliar = checkpoint.record.unfamiliar
     if unfamiliar is None or {unfamiliar.expert, DENSE} & set(spec.codes):
         return []

@@ -1,9 +1,7 @@
-"""Owns where a build may work: the bundle's place and the two folders beside it.
+"""The places where a build may work: the bundle's own and the two folders beside it.
 
 A build replaces what stands there, so it refuses a place that holds anything else.
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""Owns the manifest's content: how a checkpoint's parts, once made, fit together (docs/BUNDLE.md)."""
-
-from __future__ import annotations
+"""The manifest's content: how a checkpoint's parts, once made, fit together (docs/BUNDLE.md)."""
 
 import importlib.metadata
 import re
@@ -114,7 +112,7 @@ def _encoders(records: Mapping[str, PartRecord]) -> list[dict[str, Any]]:
 def _encoder(
     name: str, record: PartRecord, inputs: list[str], folder: str, frame: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``folder`` holds its tokenizer; the tables of characters are those of all."""
+    """`folder` holds its tokenizer; the tables of characters are those of all."""
     return {
         "name": name,
         "model": _model(record),

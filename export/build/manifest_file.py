@@ -1,6 +1,4 @@
-"""Owns how a bundle's index is written (docs/BUNDLE.md, "manifest.json"); its reader is `runtime.bundle`."""
-
-from __future__ import annotations
+"""Write a bundle's index (docs/BUNDLE.md, "manifest.json"); its reader is `runtime.bundle`."""
 
 import hashlib
 import json

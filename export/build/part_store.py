@@ -1,12 +1,10 @@
-"""Owns what is already there: parts finished by an interrupted build, and those of the bundle published
+"""The parts that are already there: those an interrupted build finished, and those of the bundle published
 before.
 
 A part is taken again only if its key is the one wanted, parity was shown on the same engine, and every file
 has the recorded hash. Finished parts lie in `<out>.build/parts/<key>` with a record; a bundle's records lie
 in its report.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
@@ -24,7 +22,7 @@ from runtime.files.verified import FileEntry, VerifiedFiles, list_files
 RECORD = "part.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PartRecord:
     """A finished part: `files` as in the manifest, `facts` for it, `measures` for the report, and the engine
     that parity was `shown_on`.
@@ -44,7 +42,7 @@ class PartRecord:
         return sum(entry["size"] for entry in self.files.values())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FinishedPart:
     """A record and the folder its files lie in."""
 

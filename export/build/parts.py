@@ -1,10 +1,8 @@
-"""Owns how each kind of part is made: from the checkpoint to files in a folder, parity shown on the way.
+"""Make each kind of part: from the checkpoint to files in a folder, parity shown on the way.
 
 `make` runs in a process of its own (`export.build.workers`); a part that fails any check raises, and is never
 staged.
 """
-
-from __future__ import annotations
 
 import shutil
 import time
@@ -40,15 +38,15 @@ from runtime.models.cache import Cache
 Report = Callable[[str, float], None]
 
 
-@dataclass
+@dataclass(slots=True)
 class Made:
-    """What came out besides files: `facts` go into the manifest, `measures` into the report."""
+    """The results of a part besides files: `facts` go into the manifest, `measures` into the report."""
 
     facts: dict[str, Any]
     measures: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PartJob:
     """A part being made: `folder` becomes part of the bundle, `report` says (stage, share done)."""
 
@@ -123,7 +121,7 @@ def _expert(job: PartJob, checkpoint: Checkpoint) -> Made:
 
 
 def _openvino(job: PartJob, checkpoint: Checkpoint) -> Made:
-    """What OpenVINO may compute an expert in on this class of processor; no file."""
+    """Show what OpenVINO may compute an expert in on this class of processor; make no file."""
     job.report("load", 0.02)
     assert job.source is not None, "it is shown on its expert's graphs"
     facts = dict(job.part.facts)

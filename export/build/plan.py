@@ -1,12 +1,10 @@
-"""Owns what a build consists of: its parts, and the identity by which a finished part is known again.
+"""The plan of a build: its parts, and the identity by which a finished part is known again.
 
 A part's key is the SHA-256 of everything it is made from: the checkpoint's published hashes, its place in the
 pipeline, this software's own source and the versions of the libraries that write graphs. The engine that
 parity is shown on changes no byte of a part, so it is not in the key, but a part shown on another is made
 again. Nothing else decides: neither times nor the mere existence of a file.
 """
-
-from __future__ import annotations
 
 import hashlib
 import importlib.metadata
@@ -50,7 +48,7 @@ SOURCES = (
 _BASE_MEMORY = 900 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BuildSpec:
     """A build as the user asked for it, every word of it checked."""
 
@@ -66,7 +64,7 @@ class BuildSpec:
     memory: int  # bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """One unit of work.
 
@@ -186,7 +184,8 @@ def image_part(expert: Part, others: list[Part]) -> Part:
 
 
 def openvino_here(precision: str | None) -> dict[str, str]:
-    """What is to be shown of OpenVINO here: in bfloat16, where nobody says otherwise and it computes in it.
+    """Return what is to be shown of OpenVINO here: in bfloat16, where nobody says otherwise and it computes
+    in it.
 
     Raises UsageError, Refused.
     """
@@ -210,7 +209,8 @@ def openvino_here(precision: str | None) -> dict[str, str]:
 
 
 def earned(expert: Part, facts: Mapping[str, Any]) -> Part:
-    """What an engine may compute the expert in on a class of processor: shown on its graphs, without files.
+    """Plan the part that shows what an engine may compute the expert in on a class of processor: on its
+    graphs, without files.
 
     `facts` name engine, precision, processor and version.
     """

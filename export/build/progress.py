@@ -1,9 +1,7 @@
-"""Owns what a build or a profile says while it runs: every part's stage and the time left, on stderr.
+"""The progress of a build or a profile: every part's stage and the time left, on stderr.
 
 On a terminal these are bars; elsewhere one plain line per change, so that a log can be read.
 """
-
-from __future__ import annotations
 
 import time
 from collections.abc import Sequence
@@ -46,7 +44,7 @@ class BuildProgress:
         if self._bars:
             self._total = self._bars.add_task("all", total=1.0, stage="")
 
-    def __enter__(self) -> BuildProgress:
+    def __enter__(self) -> "BuildProgress":
         if self._bars:
             self._bars.start()
         return self

@@ -1,10 +1,7 @@
-"""Owns what a build reports: a table on the terminal, and JSON and Markdown in `<out>.report` beside the
-bundle.
+"""The report of a build: a table on the terminal, and JSON and Markdown in `<out>.report` beside the bundle.
 
 Every number stands with the environment and the command that made it. Nothing of this goes into the bundle.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Mapping
@@ -31,9 +28,9 @@ COLUMNS = ("code", "params", "MACs", "share", "bytes", *RUNGS, "seconds", "state
 WIDTH = 80
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failure:
-    """What kept a part from the bundle, and the stage it came in."""
+    """The reason why a part is not in the bundle, and the stage it came in."""
 
     stage: str
     error: Exception
@@ -42,7 +39,7 @@ class Failure:
         return f"FAILED at {self.stage}: {self.error}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BuildResult:
     """How a build ended: records of the parts that are in the bundle, and what was said of the others.
 
@@ -119,7 +116,7 @@ def table(result: BuildResult) -> Table:
 
 
 def closing(result: BuildResult) -> list[str]:
-    """What to say below the table."""
+    """Return the lines below the table."""
     failures = [f"{name}: {failure}" for name, failure in result.failures.items()]
     state = "is published" if result.published else "is up to date"
     rest = "; run the same command again to build the rest" if failures else ""
@@ -129,7 +126,7 @@ def closing(result: BuildResult) -> list[str]:
 
 
 def _slowed(result: BuildResult) -> list[str]:
-    """Which experts an engine computes in float32 because less did not pass, with both errors."""
+    """Say which experts an engine computes in float32 because less did not pass, with both errors."""
     return [
         f"{name} stays in float32: {record.facts['precision']} errs by "
         f"{_error(record.measures['engine'])}, PyTorch's autocast by {_error(record.measures['autocast'])}"
@@ -139,7 +136,7 @@ def _slowed(result: BuildResult) -> list[str]:
 
 
 def _compiled(result: BuildResult) -> list[str]:
-    """What was compiled, how large it is and how far it errs beside PyTorch's autocast."""
+    """Say what was compiled, how large it is and how far it errs beside PyTorch's autocast."""
     return [
         f"{name}: {record.facts['precision']}, {_scaled(record.size)}B, errs by "
         f"{_error(record.measures['engine'])} (autocast {_error(record.measures['autocast'])}), "
@@ -175,7 +172,7 @@ def _numbers(result: BuildResult, code: str) -> dict[str, Any]:
 
 
 def environment(spec: BuildSpec) -> dict[str, Any]:
-    """What the numbers depend on besides the bundle."""
+    """Describe what the numbers depend on besides the bundle."""
     return {
         "command": command(),
         **machine(),

@@ -1,11 +1,9 @@
-"""Owns the processes that make parts: one each, within a budget of memory, dying with the build.
+"""The processes that make parts: one each, within a budget of memory, dying with the build.
 
 They come from a fork server that has torch and diffusers loaded, so a process costs milliseconds, and one
 that crashes or runs out of memory costs its part alone. Refuses nothing: a part larger than the budget runs
 alone.
 """
-
-from __future__ import annotations
 
 import multiprocessing
 import os
@@ -31,7 +29,7 @@ T = TypeVar("T")
 Report = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WorkerTask(Generic[T]):
     """A call in a process of its own: `work(argument, report)`, at a cost of `memory` bytes."""
 
@@ -41,9 +39,9 @@ class WorkerTask(Generic[T]):
     memory: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What became of a task: a result, or an error and the stage it came in."""
+    """The outcome of a task: a result, or an error and the stage it came in."""
 
     name: str
     stage: str
@@ -51,7 +49,7 @@ class Outcome(Generic[T]):
     error: Exception | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class _Running:
     task: WorkerTask[Any]
     process: BaseProcess

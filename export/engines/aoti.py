@@ -1,9 +1,7 @@
-"""Owns AOTInductor packages: a UNet compiled by PyTorch for this processor or GPU, ahead of time.
+"""AOTInductor packages: a UNet compiled by PyTorch for this processor or GPU, ahead of time.
 
 The package computes in one precision and takes and gives float32. Refuses to work without a C++ compiler.
 """
-
-from __future__ import annotations
 
 import os
 import shutil

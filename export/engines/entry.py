@@ -1,9 +1,7 @@
-"""Owns what a compiled engine is wanted to be on this machine, and how the manifest tells of it.
+"""The entry of a compiled engine: what is wanted on this machine, and how the manifest tells of it.
 
 Refuses precisions and machines for which there is no such engine.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,4 @@
-"""Owns what a compiled engine of an expert is held against."""
-
-from __future__ import annotations
+"""The reference that a compiled engine of an expert is held against."""
 
 from dataclasses import dataclass
 
@@ -9,9 +7,10 @@ from export.graphs.graph import Signature
 from export.parity import ladder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Oracle:
-    """What PyTorch gives in float32 for each of `feeds`, and the error of its own autocast on them.
+    """The outputs that PyTorch gives in float32 for each of `feeds`, and the error of its own autocast on
+    them.
 
     `serving` is the expert without its clock, and `signature` that of its inputs.
     """

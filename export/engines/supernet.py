@@ -1,10 +1,8 @@
-"""Owns the supernet as an engine: one package of the dense UNet under gates, which is every expert at once.
+"""The supernet as an engine: one package of the dense UNet under gates, which is every expert at once.
 
 Refuses checkpoints whose experts are no slices of their dense UNet, as after stage 2: no gates make one
 network of several.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +45,7 @@ def gated(checkpoint: Checkpoint) -> GatedUNet:
     return GatedUNet(dense, checkpoint.space).eval()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SupernetCase:
     """Inputs with their `gates` [B, G]; which expert each row follows, and what that gives [B, C, H, W]."""
 

@@ -1,4 +1,4 @@
-"""Owns the clock: the part of a UNet that turns timesteps into the time embedding, taken out of it.
+"""The clock: the part of a UNet that turns timesteps into the time embedding, taken out of it.
 
 Engines that round the product of timestep and frequency take sines of wrong angles: bfloat16 knows every
 fourth number at 981. So the clock is a float32 graph of its own, and the rest takes its output after the
@@ -6,8 +6,6 @@ activation [B, 4·C₀], which every resnet would compute again. Added condition
 crops) are summed before the activation, so they are the clock's inputs as well. Refuses UNets whose resnets
 read something else than that sum.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,10 +1,8 @@
-"""Owns the graphs of an expert: its clock, the rest of it, which we serve, and both as one portable graph.
+"""The graphs of an expert: its clock, the rest of it, which we serve, and both as one portable graph.
 
 The rest is traced once: the portable graph is it with the clock's nodes before it, so that what other tools
 load and what we serve cannot drift apart, and both read one file of weights.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

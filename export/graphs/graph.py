@@ -1,12 +1,9 @@
-"""Owns the way from a torch module to a bundle's ONNX files: traced once, cleaned, written with one or two
-heads.
+"""Write a torch module as a bundle's ONNX files: traced once, cleaned, written with one or two heads.
 
 What is written depends on the module and the versions of torch and onnx alone: no metadata, source lines or
 paths of the exporter survive, names are counted, protobuf is serialised deterministically. Refuses nothing by
 itself; that the graph computes what the module computes is the business of `export.parity`.
 """
-
-from __future__ import annotations
 
 import logging
 import warnings
@@ -31,7 +28,7 @@ OPSET = 20
 CONSTANT = "constant_"  # begins the names of what a graph holds besides its module's parameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Signature:
     """Inputs (name → an example) and the output of a graph, and the axes that stay free: input → axis → its
     name.

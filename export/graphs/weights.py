@@ -1,12 +1,9 @@
-"""Owns how weights lie in a bundle: rounded to float16, in one aligned file, and read as float16 or as
-float32.
+"""The weights of a bundle: rounded to float16, in one aligned file, and read as float16 or as float32.
 
 A graph gets two heads over the same weights (docs/BUNDLE.md, "A model"): `model.onnx` reads the float16 file
 and casts; `serve.onnx` reads the same file widened to float32, which a reader makes and this module only
 describes. Refuses weights that float16 cannot hold.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
@@ -90,7 +87,7 @@ def refer_to_floats(model: ir.Model, extents: dict[str, Extent]) -> None:
 
 
 def extents_of(serving: ir.Model) -> dict[str, Extent]:
-    """What lies where in the float16 file, by the serving head that was read from beside it."""
+    """Return what lies where in the float16 file, by the serving head that was read from beside it."""
     found = {}
     for name, value in serving.graph.initializers.items():
         if isinstance(tensor := value.const_value, ir.ExternalTensor):

@@ -4,8 +4,6 @@ Needs no TensorRT and no GPU. Exit codes: 0 all is documented, 1 something is no
 read.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

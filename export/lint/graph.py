@@ -1,10 +1,8 @@
-"""Owns the check of one graph: every node and every element type in it, and every finding named.
+"""The check of one graph: every node and every element type in it, and every finding named.
 
 What passes is what the parser documents (`export.lint.operators`), not what a builder on a GPU will make of
 it: it was written without TensorRT at hand, and no plan has been built from what it passed.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from runtime.errors import Refused, UnsupportedGraphError, unusable
 _SHOWN = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing the parser does not take: at which node (or the graph's end), and why."""
 

@@ -1,12 +1,10 @@
-"""Owns the table of what TensorRT's ONNX parser takes: each operator, and the element types it takes it for.
+"""The table of what TensorRT's ONNX parser takes: each operator, and the element types it takes it for.
 
 The facts are those of the support matrix that the parser's project, onnx-tensorrt, publishes with each
 release (docs/operators.md), for the version below; later releases have added to it. Left out on purpose, and
 so reported when a graph uses them: operators with restrictions that `export.lint.rules` does not check
 (quantisation, recurrences, control flow, plugins), and those that only generate random numbers.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable
 

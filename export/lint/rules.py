@@ -1,9 +1,7 @@
-"""Owns the restrictions that the table of operators cannot express: a function for each.
+"""The restrictions that the table of operators cannot express: a function for each.
 
 A rule is given a node and says in a few words what the parser would not take, or nothing.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ import onnx
 Rule = Callable[["Node"], str | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     """A node with its attributes by name, and the values of the graph that are `constant` before it runs."""
 
@@ -23,7 +21,7 @@ class Node:
     constant: frozenset[str]
 
     @classmethod
-    def of(cls, proto: onnx.NodeProto, constant: frozenset[str]) -> Node:
+    def of(cls, proto: onnx.NodeProto, constant: frozenset[str]) -> "Node":
         """The node that `proto` describes; strings are decoded."""
         found = {entry.name: onnx.helper.get_attribute_value(entry) for entry in proto.attribute}
         decoded = {

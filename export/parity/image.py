@@ -1,6 +1,4 @@
-"""Owns the last rung of the ladder: the runtime's image from an assembled bundle against diffusers' own."""
-
-from __future__ import annotations
+"""The last rung of the ladder: the runtime's image from an assembled bundle against diffusers' own."""
 
 import time
 from pathlib import Path

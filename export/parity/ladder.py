@@ -1,11 +1,9 @@
-"""Owns the parity ladder: each rung compares one form of a model with the form before it.
+"""The parity ladder: each rung compares one form of a model with the form before it.
 
 A rung returns its error if that is within `export.parity.tolerances`, and raises ParityError if not;
 outputs that are not finite or constant raise OutputError wherever they appear. Oracles carry the same weight
 rounding as the graphs.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -75,7 +73,7 @@ def _draw(
 
 
 def outputs(module: nn.Module, feeds: list[Feed]) -> list[Array]:
-    """What the module gives for each case, float32."""
+    """Run the module on each case, float32."""
     with torch.inference_mode():
         return [check_output(module(**feed).float().numpy(), "PyTorch") for feed in feeds]
 
@@ -183,7 +181,7 @@ def compiled_beside_autocast(
 def compiled_outputs(
     path: Path, wanted: Mapping[str, Any], feeds: list[Feed], threads: int
 ) -> Iterator[Array]:
-    """What the compiled engine at `path` gives for each case."""
+    """Run the compiled engine at `path` on each case."""
     profile = {axis: Range(*sizes) for axis, sizes in wanted["profile"].items()}
     entry = Compiled(wanted["kind"], path.name, wanted["precision"], profile, wanted["target"], "")
     engine = OPENERS[entry.kind](path, entry, threads)

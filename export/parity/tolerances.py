@@ -1,7 +1,5 @@
 """Every tolerance of the parity ladder and what it is measured on; they are nowhere else."""
 
-from __future__ import annotations
-
 # fmt: off
 MASKED_SLICED   = 1e-5   # rung 1: masked against sliced PyTorch, float32, rms error over the output's std
 GRAPH           = 1e-4   # rung 2: the ONNX graph on the CPU provider against PyTorch, float32, rms over rms

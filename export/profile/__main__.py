@@ -5,8 +5,6 @@ Running the same command again goes on with an unfinished profile. Exit codes: 0
 refused.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

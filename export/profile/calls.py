@@ -1,10 +1,9 @@
-"""What one UNet call passes to each of its modules, and modules that repeat such a call alone.
+"""Calls of a UNet's modules: what one UNet call passes to each of them, and modules that repeat such a call
+alone.
 
-Owns where a sublayer begins and ends when it is measured: with the norm before it, the sum behind it, the
-skip tensor joined to its input, so that the pieces add up to the whole.
+A measured sublayer begins and ends here: with the norm before it, the sum behind it, the skip tensor joined
+to its input, so that the pieces add up to the whole.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch.utils import _pytree as pytree
 from aptp.space.macs import example_inputs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TracedCall:
     """The arguments of one call of a module, flat: tensors among them lie on the meta device."""
 
@@ -26,20 +25,20 @@ class TracedCall:
     tree: pytree.TreeSpec
 
     @classmethod
-    def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TracedCall:
+    def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "TracedCall":
         leaves, tree = pytree.tree_flatten((args, kwargs))
         return cls(tuple(leaves), tree)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> TracedCall:
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TracedCall":
         return self  # a copied module is called alike
 
     @property
     def shapes(self) -> list[torch.Size]:
-        """Of the tensors, in order."""
+        """The shapes of the tensors, in order."""
         return [leaf.shape for leaf in self.leaves if isinstance(leaf, Tensor)]
 
     def filled(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments and keyword arguments, with ``tensors`` in the places of its own."""
+        """Arguments and keyword arguments, with `tensors` in the places of its own."""
         rest = iter(tensors)
         leaves = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, self.tree)
@@ -49,8 +48,8 @@ class TracedCall:
 def record(
     unet: UNet2DConditionModel, rows: int, height: int, width: int, tokens: int
 ) -> dict[str, TracedCall]:
-    """The call of every module that one call of ``unet``, which lies on the meta device, passes through: by
-    path, in order, ``unet``'s own under "".
+    """The call of every module that one call of `unet`, which lies on the meta device, passes through: by
+    path, in order, `unet`'s own under "".
     """
     calls: dict[str, TracedCall] = {}
 
@@ -74,7 +73,7 @@ def record(
 
 
 class Replay(nn.Module):
-    """``layer`` called as in ``call``, with other tensors."""
+    """`layer` called as in `call`, with other tensors."""
 
     def __init__(self, layer: nn.Module, call: TracedCall) -> None:
         super().__init__()
@@ -83,7 +82,7 @@ class Replay(nn.Module):
 
     @property
     def shapes(self) -> list[torch.Size]:
-        """Of the tensors it takes."""
+        """The shapes of the tensors it takes."""
         return self._call.shapes
 
     def forward(self, *tensors: Tensor) -> Tensor:
@@ -94,7 +93,7 @@ class Replay(nn.Module):
 
 
 class Joined(Replay):
-    """A resnet of an up block. It takes the residual stream, of ``channels``, and the skip tensor apart."""
+    """A resnet of an up block. It takes the residual stream, of `channels`, and the skip tensor apart."""
 
     def __init__(self, layer: nn.Module, call: TracedCall, channels: int) -> None:
         super().__init__(layer, call)

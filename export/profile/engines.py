@@ -3,8 +3,6 @@
 Refuses engines whose time cannot be told from the copies to and from their device.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ Run = Callable[[], object]
 
 
 class PieceEngine(Protocol):
-    """``name`` and ``precision`` as the profile will say them."""
+    """`name` and `precision` as the profile will say them."""
 
     @property
     def name(self) -> str: ...
@@ -37,11 +35,11 @@ class PieceEngine(Protocol):
     def precision(self) -> str: ...
 
     def open(self, module: nn.Module, tensors: Sequence[Tensor], folder: Path) -> Run:
-        """A call of ``module`` on ``tensors``. ``folder`` is empty, and must stay until the last call."""
+        """A call of `module` on `tensors`. `folder` is empty, and must stay until the last call."""
 
 
 def choose(name: str, precision: str, threads: int) -> PieceEngine:
-    """The engine called ``name``. Raises UsageError for an unknown one, Refused where this
+    """The engine called `name`. Raises UsageError for an unknown one, Refused where this
     machine does not have it.
     """
     if name not in ENGINES:
@@ -67,7 +65,7 @@ def choose(name: str, precision: str, threads: int) -> PieceEngine:
     return OpenVino(precision, threads)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OnnxRuntime:
     """Its CPU provider, from the same graph and weight files that a bundle serves."""
 
@@ -84,7 +82,7 @@ class OnnxRuntime:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class OpenVino:
     """OpenVINO, from the same files."""
 
@@ -113,9 +111,9 @@ def _running(
     return lambda: opened.run("output", feeds)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Aoti:
-    """An AOTInductor package, on the GPU where torch has one; ``precision`` is the name of a dtype."""
+    """An AOTInductor package, on the GPU where torch has one; `precision` is the name of a dtype."""
 
     precision: str
     threads: int

@@ -4,8 +4,6 @@ The file is written anew after every piece, so that a run that is killed loses o
 on. Refuses to go on with a profile of another machine, engine, size or UNet.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -37,9 +35,9 @@ T = TypeVar("T")
 Report = Callable[[str, float], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProgressTask:
-    """A line of the progress display. ``effort``: a forecast, in seconds."""
+    """A line of the progress display. `effort`: a forecast, in seconds."""
 
     name: str
     effort: float
@@ -47,7 +45,7 @@ class ProgressTask:
 
 @dataclass(frozen=True)
 class Measurement:
-    """``subject`` under ``engine``, with widths in so many ``divisions``, into the file ``out``."""
+    """`subject` under `engine`, with widths in so many `divisions`, into the file `out`."""
 
     subject: Subject
     engine: PieceEngine
@@ -57,7 +55,7 @@ class Measurement:
     out: Path
 
     def tasks(self, profile: Profile) -> list[ProgressTask]:
-        """What ``profile`` lacks, with what it may take if it runs at the machine's present pace."""
+        """List what `profile` lacks, with what it may take if it runs at the machine's present pace."""
         rate = pace() / self.subject.rows  # calls' MACs are those of one row
         tasks = [
             ProgressTask(
@@ -75,8 +73,8 @@ class Measurement:
         return tasks
 
     def found(self) -> Profile:
-        """What ``out`` holds already, or an empty profile. Raises UsageError where it holds another one, and
-        TableError where it holds something else.
+        """Read what `out` holds already, or return an empty profile. Raises UsageError where it holds another
+        one, and TableError where it holds something else.
         """
         fresh = Profile(self._setting(), {"command": command(), **machine(), "software": software()})
         if not self.out.exists():
@@ -98,7 +96,7 @@ class Measurement:
         return there
 
     def run(self, console: Console, profile: Profile) -> Profile:
-        """``profile`` with what it lacks, which is in ``out`` as soon as it is measured."""
+        """`profile` with what it lacks, which is in `out` as soon as it is measured."""
         with BuildProgress(console, self.tasks(profile)) as progress:
             for piece in self._missing(profile):
                 part = self._measured(piece, partial(progress.stage, piece.name))
@@ -139,7 +137,7 @@ class Measurement:
         )
 
     def _timed(self, forms: Mapping[T, Callable[[], Replay]], report: Report) -> Timed[T]:
-        """All of ``forms`` side by side."""
+        """All of `forms` side by side."""
         with TemporaryDirectory() as folder:
             report(f"open {len(forms)} graphs", 0.0)
             runs = {
@@ -150,7 +148,7 @@ class Measurement:
             return in_turns(runs, self.patience)
 
     def _opened(self, build: Callable[[], Replay], place: Path) -> Run:
-        """A call of what ``build`` builds, of which only the engine keeps anything."""
+        """A call of what `build` builds, of which only the engine keeps anything."""
         place.mkdir()
         form = build()
         return self.engine.open(form, inputs(form), place)
@@ -184,6 +182,6 @@ class Measurement:
 
 
 def _identity(profile: Profile) -> dict[str, Any]:
-    """What the parts of one profile have in common."""
+    """Return what the parts of one profile have in common."""
     environment = {name: value for name, value in profile.environment.items() if name != "command"}
     return {**asdict(profile.setting), **environment}

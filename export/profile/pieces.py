@@ -4,8 +4,6 @@ Pieces that compute the same are one. Their weights are random, since no call's 
 transformer blocks whose sublayers do not stand between a norm and a sum.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -31,9 +29,9 @@ NORMS = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}
 
 @dataclass(frozen=True)
 class Piece:
-    """What the ``modules`` have in common: ``form``, on the meta device, with all its gates.
+    """The piece that `modules` have in common: `form`, on the meta device, with all its gates.
 
-    ``group``: what is pruned from ``form.layer``; None for what no gate makes smaller. ``macs``: of one call.
+    `group`: what is pruned from `form.layer`; None for what no gate makes smaller. `macs`: of one call.
     """
 
     modules: tuple[str, ...]
@@ -76,7 +74,7 @@ class Piece:
         return tuple(sorted(found | ({0} if skippable else set())))
 
     def build(self, kept: int) -> Replay:
-        """The piece with ``kept`` gates, on the CPU, with random weights that float16 holds."""
+        """The piece with `kept` gates, on the CPU, with random weights that float16 holds."""
         form = copy.deepcopy(self.form)
         if kept == 0:
             assert isinstance(form, Joined), "only a skipped resnet of an up block leaves something"
@@ -88,7 +86,7 @@ class Piece:
 
 
 def filled(form: Replay) -> Replay:
-    """``form``, which lies on the meta device, on the CPU with random weights that float16 holds."""
+    """`form`, which lies on the meta device, on the CPU with random weights that float16 holds."""
     form.to_empty(device="cpu").requires_grad_(False).eval()
     randomise(form, torch.Generator().manual_seed(0))
     weights.round_to_half(form)
@@ -96,7 +94,7 @@ def filled(form: Replay) -> Replay:
 
 
 def inputs(form: Replay) -> list[Tensor]:
-    """Normal noise of the shapes that ``form`` takes."""
+    """Normal noise of the shapes that `form` takes."""
     random = torch.Generator().manual_seed(0)
     return [torch.randn(shape, generator=random) for shape in form.shapes]
 
@@ -104,8 +102,8 @@ def inputs(form: Replay) -> list[Tensor]:
 def cut(
     unet: UNet2DConditionModel, space: Space, calls: Mapping[str, TracedCall], macs: Mapping[str, int]
 ) -> list[Piece]:
-    """The pieces of ``unet``, in the order in which its call reaches them. ``calls``: as recorded;
-    ``macs``: of one call, by module. Raises Refused.
+    """The pieces of `unet`, in the order in which its call reaches them. `calls`: as recorded;
+    `macs`: of one call, by module. Raises Refused.
     """
     found: dict[object, Piece] = {}
     for piece in (*_gated(unet, space, calls, macs), *_ungated(unet, space, calls, macs)):

@@ -1,6 +1,6 @@
-"""What a finished profile says: a row per piece, what their sum is worth, which widths the machine likes."""
-
-from __future__ import annotations
+"""The report of a finished profile: a row per piece, what their sum is worth, which widths the machine
+likes.
+"""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from export.profile.width_advice import steps
 
 
 def cost(profile: Profile, space: Space) -> TableCost:
-    """The cost model that ``profile`` makes of ``space``."""
+    """The cost model that `profile` makes of `space`."""
     return table_cost(profile, space, *profile.setting.latent, profile.setting.tokens)
 
 
@@ -31,7 +31,7 @@ def table(profile: Profile) -> Table:
 
 
 def closing(profile: Profile, space: Space) -> list[str]:
-    """What to say below the table."""
+    """Return the lines below the table."""
     model = cost(profile, space)
     return [*_sums(profile, model), *_pace(profile), *_unsteady(profile), *_alignment(profile)]
 

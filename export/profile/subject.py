@@ -1,6 +1,6 @@
-"""What is profiled: the geometry of a pipeline's UNet, and the call it will serve. Reads no weights."""
-
-from __future__ import annotations
+"""The subject of a profile: the geometry of a pipeline's UNet, and the call it will serve. Reads no
+weights.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from aptp.space.groups import Space
 from runtime.errors import Refused, UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """A dense UNet by its ``config``; a call has ``rows`` samples, ``latent`` sides and ``tokens`` tokens."""
+    """A dense UNet by its `config`; a call has `rows` samples, `latent` sides and `tokens` tokens."""
 
     config: Mapping[str, Any]
     space: Space
@@ -29,11 +29,11 @@ class Subject:
     rows: int
 
     @classmethod
-    def of(cls, folder: Path, size: tuple[int, int] | None = None, rows: int | None = None) -> Subject:
+    def of(cls, folder: Path, size: tuple[int, int] | None = None, rows: int | None = None) -> "Subject":
         """The UNet of a checkpoint, or of a diffusers pipeline that is to become one.
 
-        ``size``: (height, width) in pixels; by default what the checkpoint was budgeted at, or what the
-        pipeline is made for. ``rows``: by default those of one image, which are two where it is guided.
+        `size`: (height, width) in pixels; by default what the checkpoint was budgeted at, or what the
+        pipeline is made for. `rows`: by default those of one image, which are two where it is guided.
         Raises UsageError, Refused and aptp's errors.
         """
         plain = (folder / "model_index.json").exists() and not (folder / "aptp.json").exists()

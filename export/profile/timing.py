@@ -3,8 +3,6 @@
 Whatever disturbs the machine for a while disturbs all of them, so their ratios hold where their times do not.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -24,22 +22,22 @@ T = TypeVar("T")
 Clock = Callable[[], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Patience:
-    """How long each call is measured: at least ``samples`` times and for ``seconds`` in all."""
+    """How long each call is measured: at least `samples` times and for `seconds` in all."""
 
     samples: int = 15
     seconds: float = 0.2
 
     def forecast(self, call: float) -> float:
-        """Seconds that measuring calls of ``call`` seconds may take, two bursts of warm-up included."""
+        """Seconds that measuring calls of `call` seconds may take, two bursts of warm-up included."""
         bursts = -(-self.samples // BURST)
         return max((2 * BURST + bursts * (BURST + 1)) * call, self.seconds)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Timed(Generic[T]):
-    """``samples``: seconds of every counted call. ``steady``: whether every warm-up settled."""
+    """`samples`: seconds of every counted call. `steady`: whether every warm-up settled."""
 
     samples: Mapping[T, tuple[float, ...]]
     steady: bool
@@ -48,7 +46,7 @@ class Timed(Generic[T]):
 def in_turns(
     runs: Mapping[T, Callable[[], object]], patience: Patience, clock: Clock = time.perf_counter
 ) -> Timed[T]:
-    """Seconds of each of ``runs``, measured side by side."""
+    """Seconds of each of `runs`, measured side by side."""
     # Not `all` of a generator: each has to be warmed up, settled or not.
     settled = [_warm_up(run, clock) for run in runs.values()]
     found: dict[T, list[float]] = {name: [] for name in runs}

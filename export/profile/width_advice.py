@@ -1,11 +1,9 @@
-"""Which widths a machine likes: what a profile says of the layers of an expert.
+"""Advice on widths: what a profile says of the layers of an expert, and which widths the machine likes.
 
 A layer *sits above a step* where its last gates cost far more than gates cost on average, so that dropping
-them pays; *padding pays* where more gates were measured to cost less, since dead gates change nothing. Owns
-what counts as either; differences within the noise of the samples never do. Changes no expert.
+them pays; *padding pays* where more gates were measured to cost less, since dead gates change nothing. This
+module decides what counts as either; differences within the noise of the samples never do. Changes no expert.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,9 +21,9 @@ from aptp.space.table import table_cost
 DEAR = 3.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Advice:
-    """``module`` keeps ``kept`` of ``gates``; with ``better`` it would save ``saved`` seconds a call."""
+    """`module` keeps `kept` of `gates`; with `better` it would save `saved` seconds a call."""
 
     module: str
     kept: int
@@ -42,9 +40,9 @@ class Advice:
         return f"{self.module} keeps {self.kept} of {self.gates}: {change} saves {1e3 * self.saved:.3g} ms"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WidthForecast:
-    """What an expert costs by a profile: ``seconds`` a call, ``share`` of dense, and what would make it
+    """The cost of an expert by a profile: `seconds` a call, `share` of dense, and what would make it
     faster.
     """
 
@@ -62,7 +60,7 @@ class WidthForecast:
 
 
 def forecasts(profile: Profile, checkpoint: Checkpoint, codes: Sequence[str]) -> dict[str, WidthForecast]:
-    """By code. Raises TableError where ``profile`` is of another UNet, size or text length."""
+    """By code. Raises TableError where `profile` is of another UNet, size or text length."""
     cost = table_cost(profile, checkpoint.space, *checkpoint.latent_size, checkpoint.tokenizer["length"])
     found = {}
     for code in codes:
@@ -85,7 +83,7 @@ def steps(part: Measured) -> list[int]:
 
 
 def advise(profile: Profile, architecture: Architecture) -> Iterator[Advice]:
-    """What would make the expert of ``architecture`` faster than it is, layer by layer."""
+    """Say what would make the expert of `architecture` faster than it is, layer by layer."""
     for group, columns in architecture.space.columns():
         kept = int(architecture.keep[columns].sum())
         if any(inside(group.module, skipped) for skipped in architecture.dropped) or kept == group.gates:
@@ -98,7 +96,7 @@ def advise(profile: Profile, architecture: Architecture) -> Iterator[Advice]:
 
 
 def _padded(part: Measured, kept: int) -> int | None:
-    """The cheapest number of gates above ``kept`` that is cheaper than ``kept`` beyond noise."""
+    """The cheapest number of gates above `kept` that is cheaper than `kept` beyond noise."""
     wider = [more for more in part.seconds if more > kept]
     best = min(wider, key=lambda more: part.seconds[more])
     saved = _seconds(part, kept) - part.seconds[best]
@@ -106,7 +104,7 @@ def _padded(part: Measured, kept: int) -> int | None:
 
 
 def _below_step(part: Measured, kept: int) -> int | None:
-    """The step that ``kept`` sits above, if its gates above it are dear."""
+    """The step that `kept` sits above, if its gates above it are dear."""
     lower = [step for step in steps(part) if step < kept]
     if not lower:
         return None
@@ -120,22 +118,22 @@ def _usual(part: Measured) -> float:
 
 
 def _excess(part: Measured, low: int, high: int) -> float:
-    """What the gates from ``low`` to ``high`` cost more than so many usually do."""
+    """Return how much more the gates from `low` to `high` cost than so many usually do."""
     return part.seconds[high] - part.seconds[low] - _usual(part) * (high - low)
 
 
 def _seconds(part: Measured, kept: int) -> float:
-    """Seconds with ``kept`` gates, along the line between the nearest that were measured."""
+    """Seconds with `kept` gates, along the line between the nearest that were measured."""
     counts = [count for count in part.seconds if count]
     return float(np.interp(kept, counts, [part.seconds[count] for count in counts]))
 
 
 def _around(part: Measured, kept: int) -> tuple[int, ...]:
-    """The measured counts that ``_seconds`` of ``kept`` comes from."""
+    """The measured counts that `_seconds` of `kept` comes from."""
     counts = [count for count in part.seconds if count]
     return max(count for count in counts if count <= kept), min(count for count in counts if count >= kept)
 
 
 def _noise(part: Measured, *counts: int) -> float:
-    """What medians may differ by without meaning anything."""
+    """Return how much medians may differ by without meaning anything."""
     return sum(part.noise[count] for count in set(counts))

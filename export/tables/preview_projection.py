@@ -1,12 +1,10 @@
-"""Owns the fit behind previews (docs/BUNDLE.md, "Previews"): colours of a decoder as a linear map of latents.
+"""The fit behind previews (docs/BUNDLE.md, "Previews"): colours of a decoder as a linear map of latents.
 
 What it is fitted on has to look like latents of pictures, and a build has no pictures. So some are made up,
 of one colour or of four, and the VAE's own encoder turns them into latents. With the default's decoder the
 map explains 82 % of the variance of what is made of its images' latents; a fit on those very latents explains
 85 %, and one on smooth noise at three resolutions 74 %.
 """
-
-from __future__ import annotations
 
 from typing import Any, NamedTuple
 
@@ -65,7 +63,7 @@ def fit(vae: AutoencoderKL, latents: Tensor) -> Fit:
 
 @torch.no_grad()
 def _decoded(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """What is decoded of a trajectory's latents [1, C, h, w], a pixel for each latent: [1, 3, h, w]."""
+    """Decode a trajectory's latents [1, C, h, w], a pixel for each latent: [1, 3, h, w]."""
     shift = vae.config.shift_factor or 0.0
     decoded = vae.decode(latents / vae.config.scaling_factor + shift, return_dict=False)[0]
     return functional.adaptive_avg_pool2d(decoded, (latents.shape[2], latents.shape[3]))

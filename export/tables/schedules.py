@@ -1,4 +1,4 @@
-"""Owns the schedule tables of a bundle (docs/BUNDLE.md, "Schedules"), read off diffusers' own schedulers.
+"""The schedule tables of a bundle (docs/BUNDLE.md, "Schedules"), read off diffusers' own schedulers.
 
 A deterministic solver is linear in its start and in the model's outputs. So its loop is run once per step
 count with unit vectors in their place, in float64: what comes out are the coefficients of every state, and
@@ -7,8 +7,6 @@ state. The loop is then run as a user would, in float32 and with large values, a
 What each row says of the clean latents is left to `estimates`. Refused, by the name of the config field:
 whatever is not linear, not deterministic or not finite.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -45,7 +43,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Scheduler = Any  # a diffusers scheduler; the library ships no types
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Table:
     """One solver's rows for 1, 2, … steps; `data` is float64 [sum(rows), 4 + 2·window] until written."""
 

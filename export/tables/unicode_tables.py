@@ -1,4 +1,4 @@
-"""What the tokenizer's library knows of Unicode, as tables, for readers that are not that library.
+"""Tables of what the tokenizer's library knows of Unicode, for readers that are not that library.
 
 Versions of Unicode differ from library to library, and even within one: `tokenizers` has one for classes of
 characters, one for lower case and one for composition. A prompt's ids must not depend on any of that, so
@@ -61,7 +61,7 @@ def _runs(numbers: Iterable[int]) -> list[int]:
 
 
 def _all(function: Function, texts: Sequence[str]) -> list[str]:
-    """What `function` makes of each of `texts`, at one call."""
+    """Return what `function` makes of each of `texts`, at one call."""
     found = function(_BREAK.join(texts)).split(_BREAK)
     assert len(found) == len(texts), "the function must leave line breaks alone"
     return found

@@ -1,11 +1,9 @@
-"""Owns how the clean latents are predicted on the way (docs/BUNDLE.md, "Previews"), for every row of a table.
+"""The prediction of the clean latents on the way (docs/BUNDLE.md, "Previews"), for every row of a table.
 
 A row's scaled state is α·x0 + σ·ε of the variance-preserving process, whichever way its scheduler writes
 states, and its output says ε, α·ε − σ·x0 or x0: each time, x0 is linear in state and output. Refuses outputs
 of another kind, and ε where the state holds no signal.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +22,7 @@ PREDICTIONS: dict[str, Callable[[Array, Array], tuple[Array, Array]]] = {
 
 
 def coefficients(made: Scheduler, factors: Sequence[float]) -> Array:
-    """What every row's x0 takes of its state and of its output, float64 [rows, 2].
+    """Return what every row's x0 takes of its state and of its output, float64 [rows, 2].
 
     `made` has its timesteps set; `factors` are what turns its states into the model's inputs. Raises
     ArithmeticError.

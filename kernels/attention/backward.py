@@ -14,8 +14,6 @@ where a backward in one pass, with atomics, has five, so at the same efficiency 
 fast. A closed head costs the zeros that are written to its dq, dk and dv.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 from torch import Tensor, float32
@@ -46,7 +44,7 @@ def _dk_dv(
     MAIN: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Grid: (parts of the queries · blocks of keys, heads, samples); a program makes dk and dv of BLOCK_N
-    keys over one part of the queries, ``walk`` of them. EVEN: BLOCK_M divides N_Q.
+    keys over one part of the queries, `walk` of them. EVEN: BLOCK_M divides N_Q.
     """
     b, h = own_head()
     gate, keys = live_part(gates, lengths, b, h, g_b, N_K, LENGTHS)
@@ -85,7 +83,7 @@ def _dq_step(
     dq_rows, q_rows, grads, lse, delta, k, v, k_n, v_n, start, keys, gate, MASKED: tl.constexpr,
     SCALE: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """``dq_rows`` after the keys from ``start`` on."""
+    """`dq_rows` after the keys from `start` on."""
     columns = start + tl.arange(0, BLOCK_N)
     k_rows = load_rows(k, columns, k_n, keys, MASKED, D, MAIN)
     v_rows = load_rows(v, columns, v_n, keys, MASKED, D, MAIN)

@@ -1,6 +1,4 @@
-"""What gated attention refuses, with a ValueError that says what is wrong and what would be right."""
-
-from __future__ import annotations
+"""Checks of gated attention's arguments: a ValueError says what is wrong and what would be right."""
 
 from torch import Tensor, float64, int32, int64
 
@@ -10,7 +8,7 @@ FARTHEST = 2**31  # kernels find a head with 64 bits and places inside it with 3
 
 
 def check(q: Tensor, k: Tensor, v: Tensor, gates: Tensor, lengths: Tensor | None, scale: float) -> None:
-    """Of [B, H, N, D] tensors. Looks at no values: that would make the CPU wait for the GPU."""
+    """Check [B, H, N, D] tensors. Looks at no values: that would make the CPU wait for the GPU."""
     for name, x in {"q": q, "k": k, "v": v}.items():
         _check_tensor(name, x, q)
     if k.shape != v.shape or k.shape[:2] != q.shape[:2]:
@@ -24,7 +22,7 @@ def check(q: Tensor, k: Tensor, v: Tensor, gates: Tensor, lengths: Tensor | None
 
 
 def split_heads(name: str, x: Tensor, gates: Tensor) -> Tensor:
-    """[B, N, H·D] as [B, H, N, D], a view; H is that of ``gates`` [B, H]."""
+    """[B, N, H·D] as [B, H, N, D], a view; H is that of `gates` [B, H]."""
     heads = gates.shape[1] if gates.ndim == 2 else 0
     if x.ndim != 3 or heads == 0 or x.shape[2] % heads:
         raise ValueError(

@@ -14,8 +14,6 @@ Keys and values come through pointers. Hopper's bulk copies need descriptors, wh
 traces a `triton_op`, unless each program builds its own; what they would gain has not been measured.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 from torch import Tensor, float32
@@ -47,7 +45,7 @@ def _online_softmax_step(
     state, q, k, v, k_n, v_n, start, keys, MASKED: tl.constexpr, SCALE: tl.constexpr,
     D: tl.constexpr, MAIN: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """``state`` after the keys from ``start`` on: maximum [rows], sum [rows], unnormalised output."""
+    """`state` after the keys from `start` on: maximum [rows], sum [rows], unnormalised output."""
     highest, total, mixed = state
     columns = start + tl.arange(0, BLOCK_N)
     logits = inner(q, load_rows(k, columns, k_n, keys, MASKED, D, MAIN), PRECISION)

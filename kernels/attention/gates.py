@@ -11,8 +11,6 @@ Traffic per live head, in elements: out and grad once, 4 bytes per query. In flo
 below about 1e-4 is subnormal, and the gradient of that gate is as coarse as it is.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 from torch import Tensor, float32
@@ -72,7 +70,7 @@ def _to_closed_gates(
 def deltas_and_gates(
     grad: Tensor, out: Tensor, arguments: Arguments, straight_through: bool
 ) -> tuple[Tensor, Tensor]:
-    """δ [B, H, N_q], undefined where a head is closed, and dgate [B, H]; ``grad`` is laid out as ``out``."""
+    """δ [B, H, N_q], undefined where a head is closed, and dgate [B, H]; `grad` is laid out as `out`."""
     q, k, _, gates, lengths, _ = arguments
     batch, heads, queries, width = q.shape
     tile = choose("forward", q, k)

@@ -1,6 +1,6 @@
-"""What all launches share: memory laid out by token, and the arguments of every kernel over q, k and v."""
-
-from __future__ import annotations
+"""The shared part of all launches: memory laid out by token, and the arguments of every kernel over q, k and
+v.
+"""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ Arguments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, float]
 
 
 def by_token(x: Tensor, parts: int = 1, dtype: torch.dtype | None = None) -> Tensor:
-    """Memory for ``parts`` tensors like ``x`` [B, H, N, D], one after the other along B, each laid out as
+    """Memory for `parts` tensors like `x` [B, H, N, D], one after the other along B, each laid out as
     [B, N, H, D]: what the layers around an attention read and write.
     """
     batch, heads, rows, width = x.shape
@@ -24,13 +24,13 @@ def by_token(x: Tensor, parts: int = 1, dtype: torch.dtype | None = None) -> Ten
 
 
 def summed(x: Tensor, parts: int, dtype: torch.dtype) -> Tensor:
-    """The sum of what `by_token` laid out in ``parts``, laid out like one of them."""
+    """The sum of what `by_token` laid out in `parts`, laid out like one of them."""
     rows = x.transpose(1, 2)  # [parts · B, N, H, D]
     return rows.view(parts, -1, *rows.shape[1:]).sum(0).to(dtype).transpose(1, 2)
 
 
 def even(lengths: Tensor | None, rows: int, block: int) -> bool:
-    """Whether every block of ``rows`` is whole, for every sample."""
+    """Whether every block of `rows` is whole, for every sample."""
     return bool(lengths is None and rows % block == 0)  # a symbol's truth is no constant yet
 
 

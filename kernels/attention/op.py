@@ -8,8 +8,6 @@ CUDA builds of torch need, it is a plain custom operator and runs on the CPU alo
 Refuses, before anything is launched: what the kernels do not support, and what does not fit together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -50,15 +48,15 @@ def gated_attention(
     output; nothing is copied, any strides do as long as D is contiguous. float16, bfloat16 or float32 (on
     the CPU float64 too); sums are float32. D is one of 32, 40, 64, 80, 128, 160.
 
-    ``gates`` [B, H], floating point: 0 closes a head, 1 leaves it, anything else scales it. A closed head's
+    `gates` [B, H], floating point: 0 closes a head, 1 leaves it, anything else scales it. A closed head's
     output is zero, and its q, k and v are not read: it costs the zeros.
-    ``lengths`` [B], int32 or int64: sample b attends to its first lengths[b] keys, clamped to 0 … N_k: for
+    `lengths` [B], int32 or int64: sample b attends to its first lengths[b] keys, clamped to 0 … N_k: for
     text padded at its end; other masks there are none. A sample with no keys has zero output and zero
     gradients. Default: all keys.
-    ``scale``: default 1/√D.
+    `scale`: default 1/√D.
 
     Gradients go to q, k, v and gates. An open gate gets dgate = Σ grad ∘ head output. A closed one gets 0,
-    because its head's output was not computed, unless ``straight_through``: then it gets the same formula,
+    because its head's output was not computed, unless `straight_through`: then it gets the same formula,
     which is the exact derivative at 0 and what a straight-through or annealed gate learns from, and the
     backward pass computes that output, at the cost of a live head's forward pass. q, k and v of a closed
     head get 0 either way, which is exact. There are no second derivatives.
@@ -78,7 +76,7 @@ def gated_attention(
 
 
 def on_gpu(x: Tensor) -> bool:
-    """Whether the kernels run on ``x``."""
+    """Whether the kernels run on `x`."""
     return x.is_cuda and TRITON
 
 

@@ -1,4 +1,4 @@
-"""What gated attention means, in plain PyTorch: the kernels' specification, and the kernel of the CPU.
+"""Gated attention in plain PyTorch: the kernels' specification, and the kernel of the CPU.
 
     out = gate · softmax(scale · q kᵀ) v, over the first `length` keys of each sample
 
@@ -7,8 +7,6 @@ whatever its q, k and v hold, and so are their gradients. Products and sums are 
 float64 inputs. The logits are materialised, B·H·N_q·N_k of them: right for a test and for the CPU's small
 networks, wrong for a GPU.
 """
-
-from __future__ import annotations
 
 import math
 
@@ -23,7 +21,7 @@ def attend(
 ) -> tuple[Tensor, Tensor]:
     """The output [B, H, N_q, D] in q's dtype, and log2 of each query's sum of exponentials [B, H, N_q].
 
-    ``q`` [B, H, N_q, D], ``k`` and ``v`` [B, H, N_k, D], ``gates`` [B, H], ``lengths`` [B] or None for all
+    `q` [B, H, N_q, D], `k` and `v` [B, H, N_k, D], `gates` [B, H], `lengths` [B] or None for all
     keys. Differentiable; the second output, which is 0 where the head is closed, is not meant to be.
     """
     wide_q, wide_k, wide_v = _widened(q, k, v, lengths)
@@ -44,12 +42,13 @@ def gradients(
     scale: float,
     straight_through: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of q, k, v (in their dtypes) and of the gates [B, H] (in theirs), given ``grad`` [B, H, N_q, D].
+    """Return the gradients of q, k, v (in their dtypes) and of the gates [B, H] (in theirs), given `grad` [B,
+    H, N_q, D].
 
     With P the softmax and dP = grad · vᵀ, both per head:
 
         dv = gate · Pᵀ grad,  dS = gate · P ∘ (dP − rowsum(P ∘ dP)),  dq = scale · dS k,  dk = scale · dSᵀ q
-        dgate = Σ P ∘ dP, which for a gate of zero is given with ``straight_through`` and is 0 without
+        dgate = Σ P ∘ dP, which for a gate of zero is given with `straight_through` and is 0 without
     """
     wide_q, wide_k, wide_v = _widened(q, k, v, lengths)
     weights, _, empty = _softmax(wide_q, wide_k, lengths, scale)
@@ -94,5 +93,5 @@ def _beyond(k: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _by_token(x: Tensor) -> Tensor:
-    """``x`` [B, H, N, D], laid out as [B, N, H, D] in memory: what the next linear layer reads."""
+    """`x` [B, H, N, D], laid out as [B, N, H, D] in memory: what the next linear layer reads."""
     return x.transpose(1, 2).contiguous().transpose(1, 2)

@@ -6,8 +6,6 @@ is D wide is therefore a tuple of one tile (MAIN ≥ D, columns from D on are ze
 chooses MAIN; nothing here knows what a row means.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 
@@ -20,7 +18,7 @@ def rest_of(D, MAIN):
 
 @triton.jit
 def load_rows(head, rows, stride, limit, MASKED: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr):
-    """``rows`` of ``head``, which lie ``stride`` elements apart. If MASKED, rows from ``limit`` on are not
+    """`rows` of `head`, which lie `stride` elements apart. If MASKED, rows from `limit` on are not
     read: they are zeros.
     """
     REST: tl.constexpr = rest_of(D, MAIN)
@@ -33,7 +31,7 @@ def load_rows(head, rows, stride, limit, MASKED: tl.constexpr, D: tl.constexpr, 
 
 @triton.jit
 def store_rows(head, rows, stride, limit, tiles, D: tl.constexpr, MAIN: tl.constexpr):
-    """Writes ``tiles`` to ``rows`` of ``head``, in its dtype; rows from ``limit`` on are left alone."""
+    """Writes `tiles` to `rows` of `head`, in its dtype; rows from `limit` on are left alone."""
     REST: tl.constexpr = rest_of(D, MAIN)
     _store_tile(head, rows, stride, limit, tiles[0], D, 0, MAIN)
     if REST > 0:
@@ -53,7 +51,7 @@ def zero_rows(ROWS: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr):
 
 @triton.jit
 def scale_rows(tiles, factor):
-    """``tiles`` times ``factor``, which broadcasts over columns."""
+    """`tiles` times `factor`, which broadcasts over columns."""
     if len(tiles) == 1:
         return (tiles[0] * factor,)
     else:
@@ -62,7 +60,7 @@ def scale_rows(tiles, factor):
 
 @triton.jit
 def keep_rows(tiles, live):
-    """``tiles`` where ``live`` [rows, 1], zeros elsewhere, whatever stood there."""
+    """`tiles` where `live` [rows, 1], zeros elsewhere, whatever stood there."""
     if len(tiles) == 1:
         return (tl.where(live, tiles[0], 0.0),)
     else:
@@ -89,7 +87,7 @@ def inner(a, b, PRECISION: tl.constexpr):
 
 @triton.jit
 def add_mixed(total, weights, tiles, PRECISION: tl.constexpr):
-    """total + weights · tiles, float32; ``weights`` [rows of total, rows of tiles] take the tiles' dtype."""
+    """total + weights · tiles, float32; `weights` [rows of total, rows of tiles] take the tiles' dtype."""
     w = weights.to(tiles[0].dtype)
     main = tl.dot(w, tiles[0], total[0], input_precision=PRECISION)
     if len(tiles) == 1:

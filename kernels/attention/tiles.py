@@ -1,4 +1,4 @@
-"""Which blocks the kernels work in: one table per architecture, nothing tried out at run time.
+"""The blocks that the kernels work in: one table per architecture, nothing tried out at run time.
 
 **None of these has been measured yet.** They are what reasoning and the compiler allow: every 16-bit entry
 was compiled for its architecture, spills nothing and keeps Hopper's products asynchronous (128 x 128 by 4
@@ -18,8 +18,6 @@ The reasoning, for an H100 (990 TFLOP/s in bfloat16 and 16 exponentials per cycl
 - float32 products run as three TF32 products (2⁻²¹) up to D = 64; beyond, those spill, and plain ones run.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,9 +31,9 @@ INTERPRETED = {"queries": 64, "keys": 64}  # Triton's interpreter works through 
 ENOUGH = 256  # programs: two for each multiprocessor of the largest GPUs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tile:
-    """A block of ``queries`` by ``keys``; the first ``main`` columns of a head are one tile (`rows.py`)."""
+    """A block of `queries` by `keys`; the first `main` columns of a head are one tile (`rows.py`)."""
 
     queries: int
     keys: int
@@ -85,14 +83,16 @@ def choose(kernel: str, q: Tensor, k: Tensor) -> Tile:
 
 
 def entry(kernel: str, width: int, dtype: torch.dtype, found: tuple[int, int]) -> Tile:
-    """What the tables say for head dim ``width`` on compute capability ``found``."""
+    """Return what the tables say for head dim `width` on compute capability `found`."""
     table = FLOAT32 if dtype == torch.float32 else HOPPER if found == (9, 0) else PORTABLE
     main, *blocks = table[int(width)]
     return Tile(*blocks[KERNELS.index(kernel)], main)
 
 
 def capability(x: Tensor) -> tuple[int, int]:
-    """Of the GPU that holds ``x``; the oldest supported one's for the CPU. ValueError if it is older."""
+    """Return the compute capability of the GPU that holds `x`; the oldest supported one's for the CPU.
+    ValueError if it is older.
+    """
     found = torch.cuda.get_device_capability(x.device) if x.is_cuda else OLDEST
     if found < OLDEST:
         have, need = (".".join(map(str, pair)) for pair in (found, OLDEST))
@@ -106,9 +106,9 @@ def precision(dtype: torch.dtype, width: int) -> str:
 
 
 def walked(blocks: int, programs: int) -> int:
-    """Of ``blocks`` of queries, how many one program of `dk_dv` walks over, if ``programs`` of them walk
-    over all: fewer where too few would run at once, but never fewer than 4. By shape alone, so that sums
-    are the same on every GPU.
+    """Return how many of `blocks` of queries one program of `dk_dv` walks over, if `programs` of them walk
+    over all: fewer where too few would run at once, but never fewer than 4. By shape alone, so that sums are
+    the same on every GPU.
     """
     parts = max(1, min(-(-ENOUGH // programs), blocks // 4))
     return -(-blocks // parts)

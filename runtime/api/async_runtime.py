@@ -78,7 +78,7 @@ class Runtime:
 
     @property
     def engine(self) -> str:
-        """What runs its UNets."""
+        """The engine that runs its UNets."""
         return self._core.models.engine
 
     async def generate(

@@ -64,7 +64,7 @@ def repeated(prompt: str | Sequence[str], times: int) -> list[str]:
 
 
 class Start(NamedTuple):
-    """What an image starts from: the noise of a seed, or latents, float32 [C, H, W], in its place."""
+    """The start of an image: the noise of a seed, or latents, float32 [C, H, W], in its place."""
 
     seed: int
     latents: npt.NDArray[np.float32] | None

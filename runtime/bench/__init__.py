@@ -1,1 +1,1 @@
-"""What a bundle costs on this machine: `python -m runtime.bench`."""
+"""The benchmark of a bundle on this machine: `python -m runtime.bench`."""

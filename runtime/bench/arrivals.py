@@ -89,7 +89,7 @@ class OpenLoop:
 
 
 class _Heard:
-    """What becomes of the requests, told by the threads that serve them."""
+    """The record of what becomes of the requests, told by the threads that serve them."""
 
     def __init__(self, found: Arrivals, clock: Clock) -> None:
         self._found, self._clock = found, clock

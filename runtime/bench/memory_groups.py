@@ -1,4 +1,6 @@
-"""Who takes turns with whom: as many at a time as memory holds, the first one always among them."""
+"""Groups of contenders that take turns: as many at a time as memory holds, the first one always among
+them.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured in the same run: a large product of matrices, in numpy.
+"""This machine's peak, measured in the same run: a large product of matrices, in numpy.
 
 NumPy multiplies in float32 only, so an engine that computes in bfloat16 or int8 can be above this peak.
 """

@@ -98,7 +98,7 @@ class PeerProcess:
         return float(self._ask("step")["seconds"])
 
     def output(self) -> Float32:
-        """What the last step gave. Raises `PeerFailure`."""
+        """Return what the last step gave. Raises `PeerFailure`."""
         path = self._folder / f"{self.name}.npy"
         self._ask("output", path=str(path))
         output: Float32 = np.load(path)

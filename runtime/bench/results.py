@@ -1,4 +1,4 @@
-"""What a benchmark has found so far: raw samples and facts, without judgement.
+"""The findings of a benchmark so far: raw samples and facts, without judgement.
 
 Filled while it goes, so that an interrupt leaves what was measured.
 """
@@ -38,7 +38,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class PeerLoad:
-    """What it took a peer to be ready, and what its process held in the end."""
+    """The cost for a peer to be ready, and what its process held in the end."""
 
     name: str
     seconds: float
@@ -48,7 +48,7 @@ class PeerLoad:
 
 @dataclass(frozen=True, slots=True)
 class NotRun:
-    """What was asked for and has no number, and why."""
+    """A measurement that was asked for and has no number, and why."""
 
     name: str
     level: str

@@ -1,4 +1,4 @@
-"""What a benchmark is asked to measure, checked against the bundle, and how it opens what it measures.
+"""The specification of a benchmark: what it measures, checked against the bundle, and how it opens that.
 
 The one place that knows how the runtime names its engines.
 """
@@ -110,7 +110,9 @@ def absent_engines(text: str, manifest: Manifest) -> dict[str, str]:
 
 
 def precisions(engines: Sequence[str], manifest: Manifest) -> list[str]:
-    """What OpenVINO computes each expert in, where it is among the engines: by what was earned here."""
+    """Return what OpenVINO computes each expert in, where it is among the engines: by what was earned
+    here.
+    """
     if "openvino" not in engines:
         return []
     found = {name: precision.of(expert, "openvino", None) for name, expert in manifest.experts.items()}

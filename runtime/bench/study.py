@@ -29,7 +29,7 @@ class OutOfTime(Exception):
 
 
 class Benchmark:
-    """What `spec` asks for, into `findings`."""
+    """A benchmark that measures what `spec` asks for, into `findings`."""
 
     def __init__(
         self,

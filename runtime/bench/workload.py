@@ -64,7 +64,8 @@ class Workload:
         return len(self.solver_steps.rows) // 2
 
     def inputs(self, rows: int) -> Inputs:
-        """What a UNet call of `rows` rows gets half-way through an image: noise, and a prompt's encoding.
+        """Return the inputs of a UNet call of `rows` rows half-way through an image: noise, and a prompt's
+        encoding.
 
         By the names of the portable graph; `served` are those of an expert's serving graph.
         """

@@ -1,7 +1,8 @@
 """An expert compiled for one kind of machine: what the manifest says of it, and its identity.
 
-Owns the form of a `compiled` entry (docs/BUNDLE.md, "Compiled engines"), and that a supernet serves every
-expert. Whether this machine is the one it was compiled for is the business of `runtime.engines.target`.
+The reader checks the form of a `compiled` entry (docs/BUNDLE.md, "Compiled engines"), and that a supernet
+serves every expert. Whether this machine is the one it was compiled for is the business of
+`runtime.engines.target`.
 """
 
 import hashlib
@@ -26,7 +27,8 @@ _GATES = 1 << 14
 def identity(
     entry: Compiled, model: Model, files: Mapping[str, FileEntry], gates: SupernetGates | None = None
 ) -> str:
-    """What the entry's `identity` has to be: the SHA-256 of everything that decides what the file computes.
+    """Return what the entry's `identity` has to be: the SHA-256 of everything that decides what the file
+    computes.
 
     `gates` are the expert's, which count for a supernet only. Lines of UTF-8, each ended by a newline: see
     docs/BUNDLE.md.

@@ -21,7 +21,7 @@ class BundleSource:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a request gets that does not say otherwise."""
+    """The defaults of a request that does not say otherwise."""
 
     solver: str
     steps: int
@@ -230,5 +230,7 @@ class Manifest:
     files: Mapping[str, FileEntry]
 
     def share(self, expert: str) -> float:
-        """What an expert's call costs of one of the dense UNet, in MACs. Raises `KeyError` for no expert."""
+        """Return the cost of an expert's call as a share of the dense UNet's, in MACs. Raises `KeyError` for
+        no expert.
+        """
         return self.experts[expert].macs / self.dense_macs

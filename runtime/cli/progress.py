@@ -1,4 +1,4 @@
-"""How far a command is, on standard error: bars on a terminal, and plain lines for logs elsewhere."""
+"""Progress on standard error: bars on a terminal, and plain lines for logs elsewhere."""
 
 import time
 from collections.abc import Callable

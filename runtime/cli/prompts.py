@@ -1,6 +1,6 @@
 """Prompts from a file: UTF-8 text with one a line, or a table that has a column of them.
 
-Owns how such files are read, and refuses tables that do not say which column it is.
+Refuses tables that do not say which column it is.
 """
 
 import csv

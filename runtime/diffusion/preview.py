@@ -1,4 +1,4 @@
-"""What is shown of an image on its way: after which steps, in which colours (docs/BUNDLE.md, "Previews")."""
+"""Previews of an image on its way: after which steps, in which colours (docs/BUNDLE.md, "Previews")."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ def moments(count: int, rows: int) -> frozenset[int]:
 
 
 def picture(trajectory: Trajectory, decoder: Decoder) -> npt.NDArray[np.uint8] | None:
-    """What the image is predicted to be, uint8 [h, w, 3], a pixel for each latent: no decoder is run.
+    """Return the image that is predicted, uint8 [h, w, 3], a pixel for each latent: no decoder is run.
 
     None where the bundle does not say how, and where what is predicted is not finite.
     """

@@ -141,7 +141,7 @@ class Trajectory:
         self.latents, self.position = total, position + 1
 
     def estimate(self) -> Float32:
-        """What the clean latents were last predicted to be, a new array [C, H, W]. A row has been walked."""
+        """Return the last prediction of the clean latents, a new array [C, H, W]. A row has been walked."""
         position, window = self.position - 1, self.steps.window
         assert position >= 0, "an estimate needs a UNet's output"
         own = self._states[position % (window + 1)], self._outputs[position % window]

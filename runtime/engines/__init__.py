@@ -1,1 +1,1 @@
-"""What runs the experts and the other graphs: ONNX Runtime, OpenVINO, and compiled engines."""
+"""Engines that run the experts and the other graphs: ONNX Runtime, OpenVINO, and compiled engines."""

@@ -1,4 +1,5 @@
-"""Which engine serves a bundle here: the one that was asked for, or the best that this machine has.
+"""The choice of the engine that serves a bundle here: the one that was asked for, or the best that this
+machine has.
 
 An engine runs the bundle's graphs, on OpenVINO or on an execution provider of ONNX Runtime, or it is a kind
 of compiled file, which the bundle has to hold for every expert: one file each, or one supernet for all.

@@ -64,7 +64,9 @@ class Gpu:
         return self._scratch
 
     def record(self, work: Callable[[Any], None]) -> Any:
-        """What `work` asks of the stream it is given, as one graph to `launch`; nothing of it runs now."""
+        """Record what `work` asks of the stream it is given, as one graph to `launch`; nothing of it runs
+        now.
+        """
         builder = self._device.create_graph_builder()
         try:
             builder.begin_building("thread_local")

@@ -1,4 +1,6 @@
-"""What the scheduler asks of anything that runs an expert's UNet, and the runtime of any opened graph."""
+"""The interface that the scheduler asks of anything that runs an expert's UNet, and the runtime of any opened
+graph.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence

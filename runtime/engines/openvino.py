@@ -112,7 +112,7 @@ def open_model(
 
 
 def settings(precision: str, threads: int | None = None) -> dict[str, str]:
-    """What a graph is compiled with: one stream, for calls come one at a time."""
+    """Return the settings that a graph is compiled with: one stream, for calls come one at a time."""
     return {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",

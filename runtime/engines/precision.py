@@ -1,4 +1,5 @@
-"""What an expert's graph is computed in: float32, or less where that has been shown to be close enough.
+"""The precision that an expert's graph is computed in: float32, or less where that has been shown to be close
+enough.
 
 Less is earned expert by expert, engine by engine and on a class of processor (docs/BUNDLE.md, "earned"):
 another computes the same graph by other instructions, and errs otherwise.
@@ -59,7 +60,9 @@ def check(asked: str | None, engine: str, manifest: Manifest) -> None:
 
 
 def of(expert: Expert, engine: str, asked: str | None) -> str:
-    """What the expert's graph is computed in on an engine: what was `asked`, or the least it has earned."""
+    """Return the precision of the expert's graph on an engine: what was `asked`, or the least it has
+    earned.
+    """
     if asked is not None:
         return asked
     earned = _earned(engine, "bfloat16")

@@ -1,4 +1,4 @@
-"""What an engine is specialised to."""
+"""The shapes that an engine is specialised to."""
 
 from typing import NamedTuple
 

@@ -16,7 +16,7 @@ _DISTRIBUTIONS = {"torch": ("torch",), "tensorrt": ("tensorrt", "tensorrt-cu13",
 
 
 def mismatch(entry: Compiled) -> str | None:
-    """What of the entry's target this machine is not, in words, or None if it is all of it."""
+    """Say in words what of the entry's target this machine is not, or return None if it is all of it."""
     here = facts(entry.target.get("device", "cpu"))
     for name, wanted in sorted(entry.target.items()):
         found = here.get(name)
@@ -29,7 +29,7 @@ def mismatch(entry: Compiled) -> str | None:
 
 
 def facts(device: str) -> Mapping[str, str]:
-    """What this machine is, by the names that targets use: those that it has."""
+    """Describe this machine by the names that targets use: those that it has."""
     found = {"device": device, **_versions()}
     if device == "cpu":
         return {**found, "architecture": f"{platform.machine()} {processor.vectors()}"}

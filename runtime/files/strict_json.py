@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class _Illegal(Exception):
-    """What the hooks below tell `decode`; `json` would take a ValueError for its own."""
+    """The error that the hooks below raise to `decode`; `json` would take a ValueError for its own."""
 
 
 def decode(

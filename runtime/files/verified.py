@@ -26,7 +26,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """What a file must be: `size` in bytes, `sha256` in lower-case hex."""
+    """The entry that a file must equal: `size` in bytes, `sha256` in lower-case hex."""
 
     size: int
     sha256: str
@@ -82,7 +82,7 @@ def _step(folder: int, name: str, flags: int) -> int:
 
 
 def list_files(root: Path, skip: tuple[str, ...] = ()) -> dict[str, FileEntry]:
-    """What every file below `root` is now, by its path, sorted: to be listed where none is yet.
+    """List what every file below `root` is now, by its path, sorted: to be listed where none is yet.
 
     Raises `ManifestError`, `IntegrityError` for what `open_beneath` refuses.
     """

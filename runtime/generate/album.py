@@ -14,7 +14,7 @@ from runtime.service.generated import Generated
 
 
 class Album:
-    """What became of each prompt so far. `paths` are the images' files, `sheet` that of the grid, if any."""
+    """The results of each prompt so far. `paths` are the images' files, `sheet` that of the grid, if any."""
 
     def __init__(self, prompts: Sequence[str], paths: Sequence[Path], sheet: Path | None) -> None:
         self.prompts, self.paths, self.sheet = prompts, paths, sheet

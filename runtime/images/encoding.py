@@ -30,7 +30,7 @@ _PAPER, _INK, _GREY, _LINE = "#ffffff", "#1a1a1a", "#707070", "#d8d8d8"
 
 
 def describe(generated: Generated) -> dict[str, Any]:
-    """What made an image, as plain values."""
+    """Describe what made an image, as plain values."""
     return {
         "prompt": generated.prompt,
         **asdict(generated.choice),

@@ -28,7 +28,7 @@ _SECONDS = 20  # for a program that only reads
 
 
 def machine() -> dict[str, Any]:
-    """What a part's identity and a profile name: the machine and its Python."""
+    """Return what a part's identity and a profile name: the machine and its Python."""
     return {
         "machine": platform.machine(),
         "processor": processor.name(),
@@ -43,7 +43,7 @@ def command() -> str:
 
 
 def environment() -> dict[str, Any]:
-    """What does not change during a run."""
+    """Return what does not change during a run."""
     found = {
         "processor": processor.name(),
         "flags": [flag for flag in FLAGS if flag in processor.flags()],
@@ -61,7 +61,7 @@ def environment() -> dict[str, Any]:
 
 
 def moment() -> dict[str, Any]:
-    """What may change during a run: the time, clocks, and how many processes want to run."""
+    """Return what may change during a run: the time, clocks, and how many processes want to run."""
     found = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "load": round(os.getloadavg()[0], 2),

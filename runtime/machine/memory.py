@@ -7,7 +7,7 @@ from runtime.machine import cgroup
 
 
 def whole(root: Path = cgroup.ROOT) -> int:
-    """What there is: the machine's memory, or less where a control group limits it."""
+    """Return all the memory there is, in bytes: the machine's, or less where a control group limits it."""
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = cgroup.memory(root)
     return there if limit is None else min(there, limit)

@@ -1,4 +1,4 @@
-"""What a process holds: bytes as Linux counts them. Nothing is told of systems that do not."""
+"""The memory of a process: bytes as Linux counts them. Nothing is told of systems that do not."""
 
 from dataclasses import dataclass
 from pathlib import Path

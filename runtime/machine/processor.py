@@ -14,7 +14,7 @@ def name() -> str:
 
 
 def flags() -> frozenset[str]:
-    """What its instruction sets are called."""
+    """Return the names of its instruction sets."""
     return frozenset(next(iter(_column("flags") or _column("Features")), "").split())
 
 

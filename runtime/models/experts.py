@@ -40,11 +40,11 @@ class Experts:
         self._engine, self._inputs, self._asked = engine, inputs, asked
 
     def engine_of(self, expert: str) -> str:
-        """What serves an expert: experts of one engine share its calls."""
+        """Return the name of the engine that serves an expert: experts of one engine share its calls."""
         return SUPERNET if self._engine == SUPERNET else expert
 
     def conditioning(self, expert: str) -> dict[str, Float32]:
-        """What a call for the expert gets besides its prompt: for the supernet its `gates` [1, G]."""
+        """Return what a call for the expert gets besides its prompt: for the supernet its `gates` [1, G]."""
         if self._engine != SUPERNET:
             return {}
         gates = self._manifest.experts[expert].gates
@@ -90,7 +90,9 @@ class Experts:
         return int(held / 2 * files[expert.model.weights].size)
 
     def key(self, expert: str, rows: int, height: int, width: int) -> ShapeBucket:
-        """What an engine for the call is specialised to: a compiled one serves all that its profile takes."""
+        """Return the shapes that an engine for the call is specialised to: a compiled one serves all that its
+        profile takes.
+        """
         if self._engine in ON_GRAPHS:
             return ShapeBucket(expert, rows, height, width)
         return ShapeBucket(self.engine_of(expert), 0, 0, 0)

@@ -126,13 +126,15 @@ class Models:
         return self._solvers[solver].steps(steps)
 
     def bucket(self, expert: str, rows: int, height: int, width: int) -> ShapeBucket:
-        """What the engine for calls of `rows` rows a request is specialised to. Raises `UsageError`."""
+        """Return what the engine for calls of `rows` rows a request is specialised to. Raises
+        `UsageError`.
+        """
         self.experts.check(expert, rows, height, width)
         # An engine per group size would hold the weights once more each: with batching, one serves all.
         return self.experts.key(expert, rows if self.batch == 1 else 0, height, width)
 
     def decoder_bucket(self, height: int, width: int) -> ShapeBucket:
-        """What the decoder of latents [C, height, width] is specialised to: one image a call."""
+        """Return what the decoder of latents [C, height, width] is specialised to: one image a call."""
         return ShapeBucket(DECODER, 1, height, width)
 
     def open_engine(self, bucket: ShapeBucket) -> Engine:

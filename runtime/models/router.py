@@ -1,4 +1,4 @@
-"""Which code a prompt goes to, whatever other prompts there are (docs/BUNDLE.md, "Routing")."""
+"""The router: it sends a prompt to a code, whatever other prompts there are (docs/BUNDLE.md, "Routing")."""
 
 from typing import NamedTuple
 
@@ -59,7 +59,9 @@ def choose(similarity: npt.NDArray[np.float32], tie: float) -> RouterOutput:
 
 
 def wanted(entry: RouterEntry, route: RouterOutput) -> tuple[str, bool]:
-    """Whose a prompt is: the expert of its code, or (true) that of prompts unlike those of the training."""
+    """Return whose a prompt is: the expert of its code, or (true) that of prompts unlike those of the
+    training.
+    """
     unfamiliar = entry.unfamiliar
     if unfamiliar and route.distance is not None and route.distance > unfamiliar.beyond:
         return unfamiliar.expert, True

@@ -1,4 +1,4 @@
-"""What is drawn: the one place that lists what a request may say of its image, and checks it.
+"""The parameters of an image: the one place that lists what a request may say of it, and checks that.
 
 Refusals name value, range and remedy.
 """
@@ -24,7 +24,7 @@ Code = int | Literal["dense"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationParams:
-    """What is drawn. None: the bundle's default.
+    """The parameters of an image. None: the bundle's default.
 
     `latents`, float32 [C, H, W], replace the noise of `seed`. `guidance` 1 switches guidance off, and
     `negative_prompt` with it. `size` is (width, height) in pixels. `code` overrides the router.
@@ -88,7 +88,7 @@ class ResolvedParams(GenerationParams):
         return manifest.latent.channels, self.size.height // scale, self.size.width // scale
 
     def recorded(self) -> dict[str, Any]:
-        """What is worth telling of an image beside its routing, as plain values for JSON.
+        """Return what is worth telling of an image beside its routing, as plain values for JSON.
 
         `seed` is None where latents were given.
         """

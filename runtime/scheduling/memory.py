@@ -1,4 +1,4 @@
-"""Which engines are in memory, under a budget, and which may go to make room for another.
+"""The engines in memory, under a budget, and those that may go to make room for another.
 
 An engine that a call is running on is never given up; one that has work left, only after its turn: it has to
 have run `TURN` times as long as it took to open, so that opening engines costs a known share of all time
@@ -48,7 +48,7 @@ class MemoryBudget:
         return any(map(which, self._resident)) or (self.opening is not None and which(self.opening))
 
     def victims(self, key: Key, busy: Collection[Key], *, ahead: bool) -> list[Key] | None:
-        """Which engines have to go so that `key` can come, or None where that has to wait.
+        """Return the engines that have to go so that `key` can come, or None where that has to wait.
 
         `busy` are those that somebody needs; to fetch `ahead` of need, none of them goes.
         """

@@ -1,4 +1,4 @@
-"""Who is let in, and who of those waiting goes first."""
+"""The queue decides who is let in, and who of those waiting goes first."""
 
 import heapq
 import math

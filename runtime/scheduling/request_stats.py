@@ -1,4 +1,4 @@
-"""What became of all requests, in numbers: every one that was admitted is in exactly one of them."""
+"""Counts of what became of all requests: every one that was admitted is in exactly one of them."""
 
 from dataclasses import dataclass, field
 

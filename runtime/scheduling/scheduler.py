@@ -1,4 +1,5 @@
-"""What is done next: which request is prepared, which engine is opened, who shares the next call.
+"""The scheduler decides what is done next: which request is prepared, which engine is opened, who shares the
+next call.
 
 A machine of states without threads, clocks or engines: callers say what time it is, and what became of the
 work they were given. At any moment one request is prepared, one engine opened and one call made, at most.
@@ -159,7 +160,7 @@ class Scheduler(Generic[T]):
         return keys
 
     def next_call(self) -> CallGroup[T] | None:
-        """Who takes part in the call to be made now."""
+        """Return the tickets that take part in the call to be made now."""
         if self._group is not None:
             return None
         heads = self._heads()
@@ -192,7 +193,7 @@ class Scheduler(Generic[T]):
         return [ticket for ticket in self._running if ticket.state is TicketState.RUNNING]
 
     def _heads(self) -> dict[Key, list[Ticket[T]]]:
-        """Of each engine in memory, the first who need it: as many as share a call."""
+        """Return the first who need each engine in memory: as many as share a call."""
         heads: dict[Key, list[Ticket[T]]] = {}
         for ticket in self._running:
             if ticket.state is TicketState.RUNNING:

@@ -1,4 +1,4 @@
-"""What the scheduler keeps of a request, and what it asks of the work behind it."""
+"""The scheduler's record of a request, and what it asks of the work behind it."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field

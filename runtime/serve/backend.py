@@ -1,4 +1,6 @@
-"""What the server asks of a runtime, and nothing more: `runtime.Runtime` has it, and so have stand-ins."""
+"""The interface that the server asks of a runtime, and nothing more: `runtime.Runtime` has it, and so have
+stand-ins.
+"""
 
 from collections.abc import AsyncIterator
 from types import TracebackType

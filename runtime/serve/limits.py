@@ -1,4 +1,6 @@
-"""What a client may cost before anything is asked of the runtime, which itself says how many it lets in."""
+"""Limits on what a client may cost before anything is asked of the runtime, which itself says how many it
+lets in.
+"""
 
 from dataclasses import dataclass
 

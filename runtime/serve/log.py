@@ -76,7 +76,9 @@ class Backlog(logging.Handler):
 
 
 class Lines(logging.Formatter):
-    """What both formats tell of a record: time, level, event, and the `facts` it was logged with."""
+    """The facts that both formats tell of a record: time, level, event, and the `facts` it was logged
+    with.
+    """
 
     def plain(self, record: logging.LogRecord) -> dict[str, Any]:
         """The record as plain values."""

@@ -1,4 +1,6 @@
-"""What Prometheus reads: requests over HTTP, the runtime's counts, and the process; a registry of its own."""
+"""Metrics for Prometheus: requests over HTTP, the runtime's counts, and the process; a registry of its
+own.
+"""
 
 import math
 import time

@@ -1,4 +1,6 @@
-"""What a bundle offers, for clients: OpenAI's list of models, and everything a form needs to know."""
+"""The list of what a bundle offers, for clients: OpenAI's list of models, and everything a form needs to
+know.
+"""
 
 from typing import Any
 

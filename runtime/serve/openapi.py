@@ -19,7 +19,7 @@ def document(version: str) -> dict[str, Any]:
 
 
 def endpoint(version: str) -> Callable[[Request], Awaitable[Response]]:
-    """What replies with it."""
+    """Make the endpoint that replies with it."""
     body = json.dumps(document(version)).encode()
 
     async def described(_: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What operators ask: is it alive, may it be asked, what is it doing."""
+"""Endpoints for operators: is the server alive, may it be asked, what is it doing."""
 
 import asyncio
 from dataclasses import asdict
@@ -34,5 +34,5 @@ class Operations:
         return json_reply(asdict(status))
 
     async def metrics(self, _: Request) -> Response:
-        """What Prometheus reads."""
+        """Reply with what Prometheus reads."""
         return Response(await asyncio.to_thread(self._metrics.text), media_type=CONTENT_TYPE)

@@ -1,4 +1,6 @@
-"""What operators decide about clients: who may ask, and how long a request may take that does not say."""
+"""The decisions of operators about clients: who may ask, and how long a request may take that does not
+say.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

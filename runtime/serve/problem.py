@@ -1,4 +1,4 @@
-"""What goes wrong, as HTTP says it: a status, and OpenAI's error object.
+"""Problems as HTTP says them: a status, and OpenAI's error object.
 
 Failures of the runtime's tree tell their message; what is unforeseen tells an id, and the log the rest.
 """
@@ -66,7 +66,7 @@ class Problem(Exception):
 
     @classmethod
     def of(cls, failure: RuntimeFailure) -> "Problem":
-        """What a failure of the runtime's is over HTTP."""
+        """Say what a failure of the runtime's is over HTTP."""
         status, kind, code = next(entry[1:] for entry in _TABLE if isinstance(failure, entry[0]))
         wait = RETRY if isinstance(failure, Closed) else None
         if isinstance(failure, QueueFull):
@@ -76,7 +76,7 @@ class Problem(Exception):
 
     @classmethod
     def unforeseen(cls, request_id: str) -> "Problem":
-        """What a client is told of a mistake of ours."""
+        """Say what a client is told of a mistake of ours."""
         message = f"the server made a mistake; its log tells more of request {request_id}"
         return cls(500, message, kind=SERVER, code="internal_error")
 

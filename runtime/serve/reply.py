@@ -46,7 +46,7 @@ def size_of(size: tuple[int, int] | None, manifest: Manifest) -> str:
 
 
 def started(choice: RoutingDecision, manifest: Manifest) -> dict[str, Any]:
-    """Who makes the image, as an event tells it."""
+    """Say who makes the image, as an event tells it."""
     return {
         "expert": choice.expert,
         "code": code_of(choice),

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ImagesRequest:
-    """What a body asks for: `n` images of a prompt, and how they come back.
+    """The request of a body: `n` images of a prompt, and how they come back.
 
     `options` has no deadline where the body names none.
     """

@@ -106,7 +106,7 @@ class Dispatcher(Generic[W]):
         self._let_go_of_retired()
 
     def look(self, read: Callable[[Scheduler[W]], Any]) -> Any:
-        """What `read` finds at one moment."""
+        """Return what `read` finds at one moment."""
         with self._lock:
             return read(self._scheduler)
 

@@ -1,4 +1,4 @@
-"""What a request tells on its way: each of these at most once, steps apart, in this order."""
+"""The events that a request tells on its way: each of these at most once, steps apart, in this order."""
 
 from dataclasses import dataclass
 

@@ -125,7 +125,7 @@ class Executor:
 
 
 def _patient(key: EngineKey) -> tuple[Models, str]:
-    """Whose health it is: an expert's, whatever its engines are specialised to."""
+    """Return whose health it is: an expert's, whatever its engines are specialised to."""
     return key.models, key.bucket.model
 
 

@@ -1,4 +1,4 @@
-"""What the runtime returns: an image, and how it came to be."""
+"""The result that the runtime returns: an image, and how it came to be."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,8 @@ BLANK = 2  # an image whose values span no more than this, of 255, shows nothing
 
 @dataclass(frozen=True, slots=True)
 class RoutingDecision:
-    """Who makes an image: `code` is None for `dense`, `margin` None where the router was not asked.
+    """The decision who makes an image: `code` is None for `dense`, `margin` None where the router was not
+    asked.
 
     `fell_back`: the bundle lacks the expert that should have. `distance`: how far the prompt lies from those
     of the training, None where that is not known; `unfamiliar`: so far that it was not left to its code.

@@ -1,4 +1,4 @@
-"""Which experts are in quarantine: those that failed several times in a row, for a while."""
+"""The experts in quarantine: those that failed several times in a row, for a while."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field

@@ -159,7 +159,8 @@ class RuntimeCore:
 
 
 def limits(models: Models, running: int | None, queued: int | None) -> QueueLimits:
-    """What is asked. None: room for a full call of every expert, and for four times as many that wait.
+    """Return the limits that are asked for. None: room for a full call of every expert, and for four times as
+    many that wait.
 
     Raises `UsageError`.
     """

@@ -1,4 +1,4 @@
-"""What a service needs of its work, and of whoever does it."""
+"""The interfaces that a service needs of its work, and of whoever does it."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
@@ -18,19 +18,19 @@ class Work(SchedulerTask, Protocol):
         ...
 
     def queued(self, ahead: int) -> Event:
-        """What to tell once it is let in, behind so many that have not started."""
+        """Return the event to tell once it is let in, behind so many that have not started."""
         ...
 
     def started(self) -> Event:
-        """What to tell once it is prepared."""
+        """Return the event to tell once it is prepared."""
         ...
 
     def progress(self) -> Event | None:
-        """What to tell after a call that did not end it, if anything."""
+        """Return the event to tell after a call that did not end it, if any."""
         ...
 
     def finished(self) -> Event:
-        """What to tell in the end."""
+        """Return the event to tell in the end."""
         ...
 
 

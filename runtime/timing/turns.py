@@ -1,8 +1,8 @@
 """Samples in turns: warm-up until two windows agree, then rounds of A B A B until there are enough.
 
-Owns who runs when, and nothing else: what is timed are callables that tell how long they took. Refuses to
-compare runs that lie apart in time; sample i of every contender is from the same round. The benchmarks of
-bundles, of a UNet's parts and of kernels all take their turns here.
+It decides who runs when, and nothing else: what is timed are callables that tell how long they took. It
+refuses to compare runs that lie apart in time; sample i of every contender is from the same round. The
+benchmarks of bundles, of a UNet's parts and of kernels all take their turns here.
 """
 
 import math
@@ -33,7 +33,7 @@ class Effort:
 
 @dataclass(slots=True)
 class Series:
-    """What one contender gave, in seconds per call.
+    """The measurements of one contender, in seconds per call.
 
     `warm_up` calls are not counted; `settled` says whether their last two windows agreed. A `failure` is why
     there are no more samples.

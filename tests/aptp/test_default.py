@@ -1,7 +1,5 @@
 """The checkpoint that ships: whole, trained, small enough, and it says where it comes from."""
 
-from __future__ import annotations
-
 import pytest
 
 from aptp import default

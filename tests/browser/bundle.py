@@ -1,4 +1,4 @@
-"""What the studio serves: the manifest of a bundle, of which nothing else is ever read."""
+"""The bundle that the studio serves: its manifest, for nothing else is ever read."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ MACS = {"0": 40, "1": 50, "2": 80, "3": 60, "dense": 100}
 OFFERED = {"ddim": set(range(1, 101)), "euler": {10, 20, 25, 50}}  # step counts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A bundle, as far as a server asks about it."""
 

@@ -55,13 +55,13 @@ def opened() -> bool:
 
 @pytest.fixture
 def token() -> str | None:
-    """What the server wants to be shown."""
+    """The token that the server wants to be shown."""
     return None
 
 
 @pytest.fixture
 def studio(opened: bool) -> Studio:
-    """Who draws."""
+    """The studio that draws."""
     return Studio(opened)
 
 
@@ -74,7 +74,7 @@ def origin(studio: Studio, token: str | None) -> Iterator[str]:
 
 @pytest.fixture
 def expected() -> list[str]:
-    """What the console may say in this test: a browser notes every status of 400 and above there."""
+    """The lines the console may say in this test: a browser notes every status of 400 and above there."""
     return []
 
 
@@ -86,7 +86,7 @@ def requests() -> list["Request"]:
 
 @pytest.fixture
 def asked(requests: list["Request"]) -> Asked:
-    """What was asked to be drawn."""
+    """Return what was asked to be drawn."""
     return lambda: [request.post_data_json for request in requests if request.method == "POST"]
 
 

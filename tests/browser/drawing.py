@@ -10,16 +10,16 @@ from runtime.service.generated import Generated, RoutingDecision
 from tests.browser import pictures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trouble:
-    """What goes wrong with one request after step `at`; a stream without a failure just ends."""
+    """The trouble of one request after step `at`; a stream without a failure just ends."""
 
     failure: Exception | None
     at: int
 
 
 class Hand(Protocol):
-    """Who is told how far a request has come, and says how far it may."""
+    """The hand that is told how far a request has come, and says how far it may."""
 
     @property
     def ahead(self) -> int: ...
@@ -33,9 +33,9 @@ class Hand(Protocol):
     def end(self, number: int, expert: str | None, cancelled: bool = False) -> None: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AskedFor:
-    """What a request asks for, and who draws it."""
+    """The image that a request asks for, and who draws it."""
 
     prompt: str
     params: ResolvedParams

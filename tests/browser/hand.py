@@ -1,4 +1,4 @@
-"""What a hand does at the page, and where an eye looks."""
+"""The moves of a hand at the page, and the places where an eye looks."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""What stands in for the runtime behind the page: it draws, and the test says how far and what goes wrong."""
+"""A stand-in for the runtime behind the page: it draws, and the test says how far and what goes wrong."""
 
 import asyncio
 import threading
@@ -65,7 +65,7 @@ class Studio:
         self._opened.set()
 
     def opener(self) -> "Studio":
-        """What the server calls to open its runtime."""
+        """Open the runtime, as the server does."""
         self._opened.wait()
         return self
 
@@ -74,7 +74,7 @@ class Studio:
         self.bundle = replace(self.bundle, digest=DIGEST[::-1])
 
     def choose(self, **choice: Any) -> None:
-        """What is told of the router's choice."""
+        """Set what is told of the router's choice."""
         self._choice = replace(self._choice, **choice)
 
     def refuse(self, message: str, *, seconds: int) -> None:
@@ -104,7 +104,7 @@ class Studio:
                 raise TimeoutError(f"not so after {seconds} seconds")
 
     def status(self) -> Status:
-        """What the server asks for once a second."""
+        """Return what the server asks for once a second."""
         with self._changed:
             self.asked_status += 1
             self._changed.notify_all()
@@ -133,7 +133,7 @@ class Studio:
             )
 
     def stream(self, prompt: str, params: GenerationParams, options: RequestOptions) -> "Drawing":
-        """What the server asks for. Raises what was said to go wrong."""
+        """Draw what the server asks for. Raises what was said to go wrong."""
         if self.draining:
             raise Closed("the studio is closing")
         if self._refusals:

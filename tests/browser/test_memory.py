@@ -1,4 +1,4 @@
-"""What the page keeps, what it hears of the server, and when it asks."""
+"""The page's memory: what it keeps, what it hears of the server, and when it asks."""
 
 from typing import TYPE_CHECKING
 

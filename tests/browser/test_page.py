@@ -1,4 +1,4 @@
-"""What somebody does at the page: asks, watches, compares, cancels."""
+"""The moves of somebody at the page: asks, watches, compares, cancels."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What the page says when something is wrong, and that nothing is lost by it."""
+"""The page in trouble: it says what is wrong, and nothing is lost by it."""
 
 from typing import TYPE_CHECKING
 

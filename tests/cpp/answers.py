@@ -12,7 +12,7 @@ SECONDS = 300
 
 
 def ask(program: Path, lines: Iterable[str], *arguments: str | Path) -> list[Any]:
-    """What `program` says to each line."""
+    """Return what `program` says to each line."""
     text = ask_text(program, lines, *arguments)
     return [json.loads(line) for line in text]
 

@@ -1,4 +1,4 @@
-"""What was built of the runtime in C++, and bundles for it to read.
+"""The built runtime in C++, and bundles for it to read.
 
 `APTP_CPP_BUILD` names the folder that CMake built into, with APTP_TESTS; without it these tests fail.
 """

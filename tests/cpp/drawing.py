@@ -31,7 +31,9 @@ def drawn_by_library(
     engine: str,
     precision: str | None = None,
 ) -> list[dict[str, Any]]:
-    """What the library tells of each request, all under way at once; with `pixels`, and the PNG's `text`."""
+    """Return what the library tells of each request, all under way at once; with `pixels`, and the PNG's
+    `text`.
+    """
     done = subprocess.run(
         [driver, bundle, cache, str(batch), folder, engine, *([precision] if precision else [])],
         input=json.dumps(requests),

@@ -1,4 +1,4 @@
-"""What manifests say of experts, their clocks and what they have earned: C++ says what Python says."""
+"""Manifests on experts, their clocks and what they have earned: C++ says what Python says."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -200,7 +200,7 @@ def mutations(data: bytes) -> Iterator[bytes]:
 
 
 def compare(program: Path, folder: Path, documents: Sequence[bytes]) -> list[tuple[Any, Any]]:
-    """What Python and C++ say of each document, once they have agreed on verdict and kind of error."""
+    """Return what Python and C++ say of each document, once they have agreed on verdict and kind of error."""
     folder.mkdir()
     paths = [folder / f"{index}.json" for index in range(len(documents))]
     for path, document in zip(paths, documents, strict=True):

@@ -1,4 +1,6 @@
-"""Who does what next is decided alike in C++ and in Python, in made-up worlds of all kinds."""
+"""The scheduler in C++ and in Python: they decide alike who does what next, in made-up worlds of
+all kinds.
+"""
 
 import random
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The small checkpoint, made once."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -62,7 +62,7 @@ def serve(bundle_path: Path, cache_path: Path) -> Callable[..., Any]:
     return run
 
 
-@dataclass
+@dataclass(slots=True)
 class Served:
     """Where a server listens, and the runtime behind it."""
 

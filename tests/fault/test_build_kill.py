@@ -2,8 +2,6 @@
 resumes, and what comes out is what an undisturbed build gives.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random
@@ -99,7 +97,7 @@ def staged(out: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in build_folder(out).glob("parts/*/part.json")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """A published bundle, the checkpoint of its next version, and what an undisturbed build makes of that."""
 

@@ -48,7 +48,7 @@ def play(what: str, key: Any) -> None:
 
 
 class Control:
-    """What two threads that hand calls to each other, and do nothing else, make of the same engine."""
+    """The control: two threads that hand calls to each other, and do nothing else, with the same engine."""
 
     def __init__(self) -> None:
         self.calls: list[float] = []

@@ -53,7 +53,7 @@ def gate() -> Iterator[Gate]:
 
 
 def traces(served: Runtime) -> list["weakref.ref[Any]"]:
-    """Of all that a version has in memory."""
+    """Return references to all that a version has in memory."""
     core = served._core
     return [weakref.ref(core.models), *(weakref.ref(engine) for engine in core.dispatcher._engines.values())]
 

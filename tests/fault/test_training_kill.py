@@ -2,8 +2,6 @@
 undisturbed run gives, to the bit.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import subprocess
@@ -48,7 +46,7 @@ def recorded(out: Path) -> int:
 
 
 def killed_at(step: int, arguments: list[str], out: Path) -> bool:
-    """Whether the command was killed once ``step`` steps are recorded, and not finished before."""
+    """Whether the command was killed once `step` steps are recorded, and not finished before."""
     with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and recorded(out) < step:
             time.sleep(0.002)

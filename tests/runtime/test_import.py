@@ -1,4 +1,4 @@
-"""What `runtime` offers, and what importing and using it brings along."""
+"""The public names of `runtime`, and what importing and using it brings along."""
 
 import inspect
 import re

@@ -1,7 +1,5 @@
 """Scenes at random, and for each scene one of the many pictures that show it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -30,7 +28,7 @@ WORD_JITTER = 1  # the same for words, which fill more of the image
 WORD_ROWS = (13, 32, 49)  # where the middle of a word lies, so that nothing of a letter is cut off
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A thing where it is drawn: its centre, in pixels from the top left."""
 
@@ -41,9 +39,9 @@ class Mark:
     y: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """A picture with everything decided. The word's centre is (``x``, ``y``)."""
+    """A picture with everything decided. The word's centre is (`x`, `y`)."""
 
     background: Background
     marks: tuple[Mark, ...] = ()
@@ -54,7 +52,7 @@ class Layout:
 
 
 def compose(rng: Random, tier: str, words: Sequence[str] = WRITTEN) -> Scene:
-    """A scene of ``tier``; what is written is drawn from ``words``."""
+    """A scene of `tier`; what is written is drawn from `words`."""
     background = _background(rng) if rng.random() < BACKGROUND_STATED else None
     colours = list(COLOURS)
     if tier == "word":
@@ -75,7 +73,7 @@ def compose(rng: Random, tier: str, words: Sequence[str] = WRITTEN) -> Scene:
 
 
 def arrange(rng: Random, scene: Scene) -> Layout:
-    """A picture of ``scene``: what its caption leaves open is drawn at random."""
+    """A picture of `scene`: what its caption leaves open is drawn at random."""
     background = scene.background or _background(rng)
     if scene.tier == "word":
         assert scene.word

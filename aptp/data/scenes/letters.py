@@ -1,7 +1,5 @@
 """Where the letters of a written word lie."""
 
-from __future__ import annotations
-
 from functools import cache, lru_cache
 
 from PIL import ImageFont

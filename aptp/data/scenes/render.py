@@ -1,7 +1,5 @@
 """Draws layouts: flat shapes and written words over plain or textured backgrounds, with smooth edges."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import cache
@@ -104,7 +102,7 @@ def _box(mark: Mark, reach: float) -> tuple[float, float, float, float]:
 
 
 def _corners(mark: Mark, reaches: list[float], drop: float = 0) -> Points:
-    """Corners at equal angles from the top, each at its share of the radius; all of it ``drop`` lower."""
+    """Corners at equal angles from the top, each at its share of the radius; all of it `drop` lower."""
     radius, n = SIZES[mark.size] * SCALE, len(reaches)
     x, y = mark.x * SCALE, mark.y * SCALE + drop * radius
     return [

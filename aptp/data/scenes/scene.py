@@ -3,8 +3,6 @@
 What a caption leaves open is None here: a picture may show it in any way and still be right.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from aptp.data.scenes.vocabulary import COUNTS, PLURALS
@@ -12,26 +10,26 @@ from aptp.data.scenes.vocabulary import COUNTS, PLURALS
 TIERS = ("single", "count", "pair", "word")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Thing:
     shape: str
     colour: str
     size: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Background:
     colour: str
     texture: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scene:
     """One of four tiers.
 
-    ``single``: one thing, maybe at a ``place``. ``count``: ``count`` times the same thing. ``pair``: the
-    first thing in ``relation`` to the second. ``word``: ``word`` in letters of ``colour``, maybe at a
-    ``place``.
+    `single`: one thing, maybe at a `place`. `count`: `count` times the same thing. `pair`: the
+    first thing in `relation` to the second. `word`: `word` in letters of `colour`, maybe at a
+    `place`.
     """
 
     tier: str

@@ -1,7 +1,5 @@
 """The endless stream of captioned scenes, in two splits that share no caption."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -28,7 +26,7 @@ def split_of(text: str) -> str:
 class Scenes:
     """A Source of rendered scenes; the metadata holds the Scene and the Layout drawn.
 
-    ``shares`` says how often each tier comes, ``words`` what may be written. Written words outside the
+    `shares` says how often each tier comes, `words` what may be written. Written words outside the
     vocabulary are how a reader of letters is trained.
     """
 
@@ -49,7 +47,7 @@ class Scenes:
     def about(self) -> Mapping[str, Any]:
         return {"name": "scenes"}
 
-    def captions(self) -> Scenes:
+    def captions(self) -> "Scenes":
         return self
 
     def __getitem__(self, position: int) -> Sample:

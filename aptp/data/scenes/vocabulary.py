@@ -1,7 +1,5 @@
 """The words scenes are described in, and what they mean in pixels of a 64 × 64 image."""
 
-from __future__ import annotations
-
 SIDE = 64
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")

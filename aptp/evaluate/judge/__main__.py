@@ -1,9 +1,7 @@
 """`python -m aptp.evaluate.judge`: how well the judge reads held-out renders, if need be after training one.
 
-Exit code 1 if it misses a goal. Owns the command line alone.
+Exit code 1 if it misses a goal. This is the command line alone.
 """
-
-from __future__ import annotations
 
 import argparse
 import sys

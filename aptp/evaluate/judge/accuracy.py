@@ -1,7 +1,5 @@
 """How well the judge reads renders, whose truth is known: the ceiling of every score it gives."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from random import Random
@@ -26,8 +24,8 @@ UNSEEN = 1  # the seed of what the judge is measured on; it learns from others
 
 
 def examinations(count: int, seed: int = UNSEEN) -> dict[str, SampleSource]:
-    """What to measure on: held-out captions with the vocabulary's words and with strings drawn anew, and
-    jumbles.
+    """Return the sets to measure on: held-out captions with the vocabulary's words and with strings drawn
+    anew, and jumbles.
     """
     words = strings(Random(f"unseen {seed}"), count)
     return {
@@ -39,12 +37,12 @@ def examinations(count: int, seed: int = UNSEEN) -> dict[str, SampleSource]:
 
 
 def accuracy(judge: Judge, source: SampleSource, count: int) -> dict[str, Rate]:
-    """The share of questions answered right over the first ``count`` pictures of ``source``.
+    """The share of questions answered right over the first `count` pictures of `source`.
 
-    ``things``: pictures with exactly the things that are there. ``shape``, ``colour``, ``size``: of things.
-    ``written``: pictures where writing is seen if and only if there is some. ``letters``: of characters,
-    place by place; ``word``: of words, exactly; ``word colour`` and ``row`` likewise. ``background`` and
-    ``texture``: of pictures.
+    `things`: pictures with exactly the things that are there. `shape`, `colour`, `size`: of things.
+    `written`: pictures where writing is seen if and only if there is some. `letters`: of characters,
+    place by place; `word`: of words, exactly; `word colour` and `row` likewise. `background` and
+    `texture`: of pictures.
     """
     samples = [source[i] for i in range(count)]
     found = judge.read(np.stack([sample.image for sample in samples]))

@@ -1,7 +1,5 @@
 """From the network's logits to readings."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 import torch

@@ -1,7 +1,5 @@
 """Pictures slightly imperfect, as a generator's are, so that the judge reads those too."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,7 +27,7 @@ def distort(pictures: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _blur(pictures: Tensor, weight: Tensor, axis: int) -> Tensor:
-    """Each pixel takes ``weight`` [B, 1, 1, 1] of its difference to either neighbour along ``axis``."""
+    """Each pixel takes `weight` [B, 1, 1, 1] of its difference to either neighbour along `axis`."""
     length = pictures.shape[axis]
     padded = F.pad(pictures, (0, 0, 1, 1) if axis == 2 else (1, 1, 0, 0), mode="replicate")
     neighbours = padded.narrow(axis, 0, length) + padded.narrow(axis, 2, length)

@@ -1,11 +1,9 @@
-"""What the judge learns from: scenes with letters at random, and jumbles that follow none of their rules.
+"""The judge's training data: scenes with letters at random, and jumbles that follow none of their rules.
 
 In scenes, things that are counted are all alike and no picture holds both things and a word. A judge that
 learned this would see alike what a poor generator drew unlike. In jumbles every thing is drawn for itself,
 anywhere.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
@@ -57,7 +55,7 @@ class Lessons:
 
 
 def strings(rng: Random, count: int) -> list[str]:
-    """``count`` strings of three to five letters that fit into the picture, narrow ones twice as often."""
+    """`count` strings of three to five letters that fit into the picture, narrow ones twice as often."""
     found: list[str] = []
     while len(found) < count:
         string = "".join(rng.choices(LETTERS, _WEIGHTS, k=rng.randint(MIN_LETTERS, MAX_LETTERS)))

@@ -1,11 +1,9 @@
-"""The judge's network: a picture in, what is where out. Owns the geometry; decoding owns the meaning.
+"""The judge's network: a picture in, what is where out; `decoding` says what the outputs mean.
 
 A thing is found the way a detector finds it: one score per cell of a 16 × 16 grid says whether a thing's
 centre is there, and the cell's other outputs say what the thing is. Letters are found the same way along
 the line of writing, pixel by pixel of its width, so that no slot has to know where its letter is.
 """
-
-from __future__ import annotations
 
 from typing import NamedTuple
 

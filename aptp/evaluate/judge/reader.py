@@ -1,7 +1,5 @@
 """The trained judge: pictures in, readings out. Its weights come with the package."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +27,7 @@ class Judge:
         self._network = network.eval()
 
     @classmethod
-    def load(cls, path: Path = WEIGHTS) -> Judge:
+    def load(cls, path: Path = WEIGHTS) -> "Judge":
         """The judge that comes with the package, or another. Raises IntegrityError if the file holds none."""
         network = JudgeNetwork()
         try:

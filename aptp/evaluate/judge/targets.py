@@ -1,7 +1,5 @@
 """The right answers to the judge's questions, from the layouts that pictures were drawn from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +18,7 @@ ON, BESIDE = 1.5, 2.0  # pixels from a letter's centre: columns this near read i
 IGNORED = -100  # the class that torch's cross entropy leaves out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Targets:
     """Classes are indices into the vocabulary; IGNORED where there is nothing to say."""
 
@@ -52,7 +50,7 @@ def targets(layouts: Sequence[Layout]) -> Targets:
 
 
 def row_of(y: float) -> int:
-    """Which of ROWS a height in pixels lies in."""
+    """Return which of ROWS a height in pixels lies in."""
     return min(max(int(y / SIDE * len(ROWS)), 0), len(ROWS) - 1)
 
 
@@ -82,7 +80,7 @@ def _word(layout: Layout) -> tuple[int, int]:
 
 
 def _columns(word: str, x: float) -> Tensor:
-    """[64]: letters by the columns that their centres lie in, if the word's centre is at ``x``."""
+    """[64]: letters by the columns that their centres lie in, if the word's centre is at `x`."""
     width = CELL / READS  # pixels
     middles = (torch.arange(GRID * READS) + 0.5) * width
     columns = torch.full_like(middles, BLANK, dtype=torch.int64)

@@ -1,7 +1,5 @@
 """Trains the judge on renders: one loop, one schedule, everything drawn from one seed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import torch
@@ -29,9 +27,9 @@ def train(
     batch: int = BATCH,
     progress: Callable[[int, Mapping[str, float]], None] = lambda step, losses: None,
 ) -> JudgeNetwork:
-    """A judge in eval mode after ``steps`` steps of ``batch`` pictures.
+    """A judge in eval mode after `steps` steps of `batch` pictures.
 
-    ``progress`` is told after each step how many are done, and the losses by question.
+    `progress` is told after each step how many are done, and the losses by question.
     """
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)

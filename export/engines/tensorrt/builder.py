@@ -1,10 +1,8 @@
-"""Owns the call of TensorRT's builder, through Polygraphy: a graph and a profile become a plan.
+"""Call TensorRT's builder, through Polygraphy: a graph and a profile become a plan.
 
 The network is strongly typed, so precision is the graph's (`half`) and no flag of the builder's. Refuses to
 work without TensorRT and Polygraphy. It has never run on a GPU.
 """
-
-from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 Shapes = dict[str, tuple[tuple[int, ...], ...]]
 
 
-def shapes(signature: Signature, profile: Mapping[str, list[int]]) -> Shapes:
+def shapes(signature: "Signature", profile: Mapping[str, list[int]]) -> Shapes:
     """The least, usual and most shape of every input, from a profile's sizes by axis."""
     return {
         name: tuple(

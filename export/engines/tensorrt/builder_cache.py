@@ -1,12 +1,10 @@
-"""Owns what the builds for one GPU and one TensorRT release share: a folder of the cache, and the GPU itself.
+"""The cache that builds for one GPU and one TensorRT release share: a folder, and the turn on the GPU itself.
 
 There lie the timing cache, which saves each further expert the timing of kernels that its siblings have had
 timed (they differ in few shapes), and a record of how long plans took, which the next forecast is made from.
 One build has its turn at a time: kernels are chosen by timing them, and a second build on the GPU would be
 timed with them.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,9 +20,9 @@ _GIB = 1 << 30
 _PATIENCE = 6 * 3600.0  # seconds: others may build plans for all their experts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BuildForecast:
-    """What a build will take: bytes of GPU memory at the least, and seconds, None before anything was built
+    """The forecast of a build: bytes of GPU memory at the least, and seconds, None before anything was built
     here.
     """
 

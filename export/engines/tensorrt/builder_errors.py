@@ -1,10 +1,8 @@
-"""Owns what TensorRT's builder means when it gives up, and what to do about it.
+"""The errors of TensorRT's builder: what they mean, and what to do about it.
 
 Its messages name kernels and source lines, and the commonest of them names the wrong cause: a node without an
 implementation is nearly always a GPU without memory to try one.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Sequence
@@ -14,7 +12,7 @@ from runtime.errors import BuilderError
 
 
 class Meaning(NamedTuple):
-    """What a message that matches `pattern` stands for, and the way out."""
+    """The meaning of a message that matches `pattern`, and the way out."""
 
     pattern: str
     what: str

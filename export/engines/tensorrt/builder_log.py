@@ -1,10 +1,8 @@
-"""Owns what a builder says: kept for the error it may end in, and off the standard output.
+"""The log of a builder: kept for the error it may end in, and off the standard output.
 
 Polygraphy's calls end in one short exception; the reason was logged before. Its log is global, so what is
 changed here is put back.
 """
-
-from __future__ import annotations
 
 import logging
 import sys

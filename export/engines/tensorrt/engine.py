@@ -1,6 +1,4 @@
-"""Owns the way from an expert's finished graphs to a plan that may be published, and its measures."""
-
-from __future__ import annotations
+"""Build an expert's finished graphs into a plan that may be published, and measure it."""
 
 import time
 from collections.abc import Callable, Mapping

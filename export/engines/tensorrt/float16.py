@@ -1,4 +1,4 @@
-"""Owns the float16 form of an expert's graph: which nodes compute in float16, and which stay in float32.
+"""The float16 form of an expert's graph: which nodes compute in float16, and which stay in float32.
 
 A strongly typed network has no other precision than its graph's, so the choice is made here, where it can be
 read, and shown on a CPU before a GPU is asked. Three islands keep float32's range (`island`):
@@ -12,8 +12,6 @@ read, and shown on a CPU before a GPU is asked. Three islands keep float32's ran
 Refuses constants that float16 cannot hold. That the graph still computes what the expert computes is shown by
 `export.parity`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 

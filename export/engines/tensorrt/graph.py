@@ -1,11 +1,9 @@
-"""Owns the graph that a plan is built from, beside its weights, and the proof of it on a CPU.
+"""The graph that a plan is built from, beside its weights, and the proof of it on a CPU.
 
 A float32 plan is built from the expert's serving graph as it is. For float16 that graph, over the stored
 weights, is rewritten (`half`) and linted, and its rounding twin (`rounding`) run: finite and within the
 ladder before a GPU is asked.
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple

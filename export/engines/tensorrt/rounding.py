@@ -1,12 +1,10 @@
-"""Owns a CPU's stand-in for a float16 engine: a float32 graph that rounds wherever a float16 one would.
+"""A CPU's stand-in for a float16 engine: a float32 graph that rounds wherever a float16 one would.
 
 ONNX Runtime's CPU provider runs a float16 graph, but keeps float32 between nodes where it finds that
 shorter: of attention logits beyond 65504 it made finite images. So the graph is not run as it is. Its twin
 computes every node in float32, as tensor cores accumulate, and sends every result that float16 would hold
 through float16 and back; what overflows there is infinite here.
 """
-
-from __future__ import annotations
 
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass

@@ -3,8 +3,6 @@
 Pictures are of one colour each, so that a test can tell which one it sees.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile
@@ -39,12 +37,12 @@ def colour(number: int) -> tuple[int, int, int]:
 
 
 def number_of(pixel: Sequence[int]) -> int:
-    """Which picture this pixel is of."""
+    """Return which picture this pixel is of."""
     return round((int(pixel[0]) - 10) / 8) + 16 * round((int(pixel[1]) - 10) / 8)
 
 
 def picture(number: int = 0, size: tuple[int, int] = (48, 40)) -> bytes:
-    """A JPEG file of (width, height) pixels in the colour of ``number``."""
+    """A JPEG file of (width, height) pixels in the colour of `number`."""
     file = io.BytesIO()
     Image.new("RGB", size, colour(number)).save(file, "JPEG", quality=95)
     return file.getvalue()
@@ -56,7 +54,7 @@ def put(path: Path, data: bytes | str) -> None:
 
 
 def coco(root: Path, count: int = 6, *, part: str = "train2014", captions: int = 2) -> dict[str, Any]:
-    """A split of COCO with ``captions`` of each picture; returns its annotations."""
+    """A split of COCO with `captions` of each picture; returns its annotations."""
     pattern = f"COCO_{part}_{{:012d}}.jpg" if part.endswith("2014") else "{:012d}.jpg"
     names = [pattern.format(100 + i) for i in range(count)]
     body = {

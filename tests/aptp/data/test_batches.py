@@ -1,7 +1,5 @@
 """Batches: the same at every index, however they are loaded and shared out."""
 
-from __future__ import annotations
-
 from itertools import islice
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scenes: captions and pictures that agree, splits that share nothing, positions that hold the same."""
 
-from __future__ import annotations
-
 from random import Random
 
 import numpy as np

@@ -20,7 +20,7 @@ def samples(count):
 
 @pytest.fixture
 def looks(monkeypatch):
-    """Which shards were looked through."""
+    """Record which shards are looked through."""
     seen, look = [], shards._samples
 
     def counted(archive, wanted):

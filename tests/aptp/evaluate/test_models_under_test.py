@@ -1,4 +1,4 @@
-"""Who can be examined, and the errors for what cannot."""
+"""The models that can be examined, and the errors for what cannot."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What counts as shown: the truth always, each single fault never."""
+"""The score of a scene: the truth always counts as shown, each single fault never does."""
 
 from dataclasses import replace
 

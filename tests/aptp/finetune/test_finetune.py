@@ -1,7 +1,5 @@
 """Stage 2: experts learn on their own prompts, the rest of the checkpoint stays, runs resume exactly."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 

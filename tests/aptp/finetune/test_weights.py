@@ -1,7 +1,5 @@
 """Weights of stage 2's loss that cannot be meant are refused before anything is loaded."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

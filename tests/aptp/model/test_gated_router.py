@@ -55,7 +55,7 @@ def gates(router: GatedRouter, space: Space, scores: list[float]) -> list[float]
 
 
 def vector(space: Space, soft: list[float]) -> list[float]:
-    """What is compared: each sublayer's gates by its depth gate, everything else hard."""
+    """Return the vector that is compared: each sublayer's gates by its depth gate, everything else hard."""
     depths = soft[space.width_gates :]
     found: list[float] = []
     for (group, columns), owner in zip(space.columns(), space.owner, strict=True):

@@ -30,7 +30,7 @@ def without(space: Space, group: WidthGroup, columns: slice, gates: list[int]) -
 
 
 def oracle(unet: UNet2DConditionModel, group: WidthGroup, channels: list[int]) -> dict[str, torch.Size]:
-    """Shapes after Torch-Pruning removes ``channels`` from the group's first layer and all that depends on
+    """Shapes after Torch-Pruning removes `channels` from the group's first layer and all that depends on
     them.
     """
     unet.requires_grad_(True)

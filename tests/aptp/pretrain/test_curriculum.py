@@ -1,7 +1,5 @@
 """The curriculum: the plain stream first, other shares from a position on, and no memory of who asked."""
 
-from __future__ import annotations
-
 from aptp.data.scenes.source import Scenes
 from aptp.pretrain.curriculum import PHASES, Curriculum
 

@@ -1,7 +1,5 @@
 """The layout questions: right answers for known pictures, and a loss that they bring to zero."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Pretraining from nothing to a pipeline, in a few steps, in one session and in many."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

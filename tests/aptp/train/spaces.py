@@ -21,7 +21,7 @@ WIDTH = 40  # of the prompt embeddings
 
 @cache
 def small() -> tuple[Space, LinearCost]:
-    """Of the smallest geometry: a few dozen gates, two depth gates or more."""
+    """Return the smallest geometry's space and cost: a few dozen gates, two depth gates or more."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(**GEOMETRIES["sd2"])
     space = discover(unet)

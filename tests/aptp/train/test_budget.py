@@ -1,4 +1,4 @@
-"""What is counted, and the last adjustment that meets it."""
+"""The budget: what is counted, and the last adjustment that meets it."""
 
 import numpy as np
 import pytest

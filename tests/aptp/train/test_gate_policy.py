@@ -1,4 +1,4 @@
-"""Which gates a prompt runs under, and where gradients go."""
+"""The gates that a prompt runs under, and where gradients go."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ PREDICTOR = ("predictor.weight", "predictor.bias")
 
 
 def reached(policy: GatePolicy, loss: Tensor) -> set[str]:
-    """The parameters that ``loss`` would move."""
+    """The parameters that `loss` would move."""
     found = torch.autograd.grad(loss, list(policy.parameters()), allow_unused=True, retain_graph=True)
     named = zip(dict(policy.named_parameters()), found, strict=True)
     return {name for name, gradient in named if gradient is not None and gradient.any()}

@@ -18,7 +18,7 @@ FOUND = Usage(use=(0.5, 0.5), costs=(0.4, 0.8), budget=0.6, agreement=1.0)
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the stage was asked for; it does nothing."""
+    """Record what the stage was asked for; it does nothing."""
     seen: dict[str, Any] = {"answer": FOUND}
 
     def train(task: RouterTask, out: Path, folder: Path, options: Any, **rest: Any) -> Usage | None:

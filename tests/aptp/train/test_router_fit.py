@@ -1,4 +1,4 @@
-"""What is served: the same whenever it is read, balanced, and routed alike by every form of the router."""
+"""The served result: the same whenever it is read, balanced, and routed alike by every form of the router."""
 
 from dataclasses import fields, replace
 

@@ -104,7 +104,7 @@ def test_a_run_does_not_go_on_with_another_encoder(dense: Path, tmp_path: Path) 
 
 
 def seconds(dense: Path, path: Path) -> TableCost:
-    """A profile at ``path`` of a machine whose resnets take twice what transformers take, and its costs."""
+    """A profile at `path` of a machine whose resnets take twice what transformers take, and its costs."""
     space = discover(read_pipeline(dense, torch.float32).unet)
     setting = replace(SETTING, latent=(16, 16), tokens=77)
 

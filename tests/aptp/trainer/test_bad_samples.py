@@ -1,4 +1,4 @@
-"""What a session passed over: in every step's record, and in words at its end."""
+"""The samples a session passed over: in every step's record, and in words at its end."""
 
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Captions through tokenizer and encoder, and their dropout."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,6 +1,4 @@
-"""What processes tell each other: sums, flags, and rows whose gradients add up to those of one process."""
-
-from __future__ import annotations
+"""Exchanges of processes: sums, flags, and rows whose gradients add up to those of one process."""
 
 import socket
 

@@ -1,7 +1,5 @@
 """The loop: it learns, it resumes at any step as if nothing had happened, it stops where it must."""
 
-from __future__ import annotations
-
 import os
 import signal
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The forward process against its formulas, written out."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from diffusers import DDIMScheduler

@@ -1,6 +1,4 @@
-"""What the command line makes of a usual recipe."""
-
-from __future__ import annotations
+"""The recipe that the command line makes of a usual one."""
 
 import argparse
 

@@ -1,7 +1,5 @@
 """Curves of a record: a picture that can be opened, with a panel for every figure."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,6 +1,4 @@
-"""What is told about a run is what happened."""
-
-from __future__ import annotations
+"""Provenance: what is told about a run is what happened."""
 
 import json
 

@@ -1,7 +1,5 @@
 """Learning rates over a run, and recipes that make no sense."""
 
-from __future__ import annotations
-
 import pytest
 
 from aptp.trainer.recipe import Recipe

@@ -1,7 +1,5 @@
 """Each row of a batch draws the same numbers, however many processes share it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """The resume state: what was written comes back, and a full disk costs nothing but the new state."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

@@ -1,7 +1,5 @@
 """Both stages on SD 2.1's true geometry, random weights: two optimisation steps each, in bounded memory."""
 
-from __future__ import annotations
-
 import json
 import resource
 import subprocess

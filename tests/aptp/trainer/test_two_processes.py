@@ -1,7 +1,5 @@
 """Two processes learn what one does, and either goes on where the other stopped: the real commands."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -27,7 +25,7 @@ LOSS, WEIGHTS = 1e-5, 1e-4
 
 
 def run(words: Sequence[str], processes: int, code: int = 0) -> str:
-    """What a training command says; a launcher of several fails with 1 whatever failed."""
+    """Run a training command and return what it says; a launcher of several fails with 1 whatever failed."""
     several = (*LAUNCH, str(processes), "-m") if processes > 1 else ("-m",)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     found = subprocess.run(
@@ -42,7 +40,7 @@ def losses(out: Path) -> list[float]:
 
 
 def in_legs(words: Sequence[str], folder: Path) -> tuple[Path, Path]:
-    """What one process leaves, and what two, one and two leave after another."""
+    """Return what one process leaves, and what two, one and two leave after another."""
     alone, turns = folder / "alone", folder / "turns"
     run([*words, *PLAIN, "--out", str(alone)], 1)
     assert "2 processes: stopped" in run([*words, *PLAIN, "--out", str(turns), "--minutes", "0"], 2, code=1)

@@ -1,7 +1,5 @@
 """A learner and a source small enough to train in milliseconds."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import nn

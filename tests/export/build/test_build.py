@@ -1,7 +1,5 @@
 """The whole command on a checkpoint of two small codes."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,9 +1,8 @@
-"""What OpenVINO may compute experts in: planned for this class of processor, shown, and kept by others'.
+"""Earned precision: what OpenVINO may compute experts in is planned for this class of processor, shown, and
+kept by others'.
 
 The rung itself is `test_parity`'s; here it says what the test wants, in builds that need no other process.
 """
-
-from __future__ import annotations
 
 import json
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """A build works only where it replaces nothing of another's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

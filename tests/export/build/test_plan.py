@@ -1,4 +1,4 @@
-"""What makes a part's identity."""
+"""The identity of a part: what makes it."""
 
 import pytest
 

@@ -1,7 +1,5 @@
 """Parts in processes: results, errors, crashes, and the budgets they run within."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """Compiled engines in a build: what is planned, what passes the ladder, and what of it the manifest says."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

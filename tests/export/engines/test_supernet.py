@@ -1,7 +1,5 @@
 """The supernet in a build: one part for all experts, shown row by row, and refused where it would be none."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """The clock of a UNet: what is left without it and what it gives are, joined again, the same function."""
 
-from __future__ import annotations
-
 import copy
 from types import SimpleNamespace
 
@@ -148,7 +146,7 @@ def test_a_unet_whose_clock_has_other_parts_is_refused_by_the_field(field, value
 
 def test_a_module_that_reads_time_in_another_way_is_named():
     class Other(ResnetBlock2D):
-        """Which may read the time embedding as it likes."""
+        """A block that may read the time embedding as it likes."""
 
     unet = make()
     path = "up_blocks.1.resnets.1"

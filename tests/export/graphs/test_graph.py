@@ -1,7 +1,5 @@
 """Graphs compute what their modules compute, and hold nothing else."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -127,7 +125,7 @@ def test_an_inline_graph_is_one_float32_file(module, signature, tmp_path):
 
 def test_the_quantizer_of_onnx_runtime_takes_it(signature, tmp_path):
     class Product(nn.Module):
-        """Of one row, so that it is exported as Gemm, whose weight that quantizer transposes."""
+        """A product of one row, so that it is exported as Gemm, whose weight that quantizer transposes."""
 
         def __init__(self):
             super().__init__()

@@ -1,7 +1,5 @@
 """A checkpoint that routes by an encoder of its own, built and served: prompts go where torch sends them."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Rounding to float16 and the file the rounded weights lie in."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

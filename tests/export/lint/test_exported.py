@@ -1,7 +1,5 @@
 """Every graph that this package exports is one that TensorRT's parser documents."""
 
-from __future__ import annotations
-
 from export.lint.graph import require
 from tests.checkpoints import build_mini
 

@@ -1,6 +1,4 @@
-"""What the linter finds in graphs: each restriction planted once."""
-
-from __future__ import annotations
+"""The findings of the linter in graphs: each restriction planted once."""
 
 import onnx
 import pytest

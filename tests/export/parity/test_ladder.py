@@ -2,8 +2,6 @@
 tests (test_graph, test_parity, test_compiled).
 """
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """An engine that runs nothing, on a subject of the smallest geometry."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +12,9 @@ from export.profile.subject import Subject
 from export.profile.timing import Patience
 
 
-@dataclass
+@dataclass(slots=True)
 class Fake:
-    """Opens anything, ``life`` times; then it is as if the user had pressed Ctrl-C."""
+    """Opens anything, `life` times; then it is as if the user had pressed Ctrl-C."""
 
     name: str = "fake 1.0"
     precision: str = "float32"

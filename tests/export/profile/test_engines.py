@@ -1,7 +1,5 @@
 """A piece on the engines themselves: it computes what PyTorch computes."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The command: a profile of the smallest geometry, with an engine that runs nothing and with a real one."""
 
-from __future__ import annotations
-
 import pytest
 
 from aptp.space.profile_file import read

@@ -1,7 +1,5 @@
 """A profile is made piece by piece, goes on where it stopped, and never mixes two."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

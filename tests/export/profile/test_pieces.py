@@ -1,7 +1,5 @@
 """The pieces of a UNet add up to it, and each computes what the UNet computes there."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from diffusers import UNet2DConditionModel

@@ -1,6 +1,4 @@
-"""What a profile says in words: its sum beside whole UNets, its steps, what to doubt."""
-
-from __future__ import annotations
+"""A profile in words: its sum beside whole UNets, its steps, what to doubt."""
 
 import io
 from dataclasses import replace

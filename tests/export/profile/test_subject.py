@@ -1,6 +1,4 @@
-"""What is profiled, read off a checkpoint or off a pipeline that is to become one."""
-
-from __future__ import annotations
+"""The subject of a profile, read off a checkpoint or off a pipeline that is to become one."""
 
 import shutil
 

@@ -1,7 +1,5 @@
 """Turns, warm-up and patience, on a clock that the test winds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import cycle, repeat
 

@@ -1,6 +1,4 @@
-"""Which widths a machine likes: steps, padding, and noise that is neither."""
-
-from __future__ import annotations
+"""The widths that a machine likes: steps, padding, and noise that is neither."""
 
 from dataclasses import replace
 

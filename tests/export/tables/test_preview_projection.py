@@ -1,7 +1,5 @@
 """The fit behind previews, on decoders whose colours are known."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

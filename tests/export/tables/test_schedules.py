@@ -1,7 +1,5 @@
 """Tables against diffusers' own loop, and the refusal of what is no table."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

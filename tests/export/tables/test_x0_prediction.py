@@ -1,7 +1,5 @@
 """Predicted clean latents against those that diffusers' own schedulers give."""
 
-from __future__ import annotations
-
 from itertools import product
 from typing import Any
 
@@ -20,7 +18,7 @@ SHAPE = (1, 4, 3, 5)
 
 
 def predicted(solver: str, config: dict[str, Any], steps: int, states: Any, outputs: Any) -> list[np.ndarray]:
-    """What a scheduler says of every row, whatever the rows before it were."""
+    """Return what a scheduler says of every row, whatever the rows before it were."""
     made = schedules.scheduler(solver, config, steps)
     found = []
     for timestep, state, output in zip(made.timesteps, states, outputs, strict=True):
@@ -51,7 +49,7 @@ def test_an_estimate_is_that_of_diffusers(solver, changes, prediction, steps):
     [case for case in product(["dpmpp_2m", "unipc", "pndm"], PREDICTIONS) if case != ("pndm", "sample")],
 )
 def test_a_perfect_model_is_believed_by_every_solver(solver, prediction):
-    """Of outputs that know the clean latents, these come out whatever the noise."""
+    """Outputs that know the clean latents give these whatever the noise."""
     made = schedules.scheduler(solver, {**CONFIG, "prediction_type": prediction}, 9)
     bar = made.alphas_cumprod[made.timesteps.round().long()].double().numpy()
     signal, noise = np.sqrt(bar), np.sqrt(1 - bar)

@@ -25,7 +25,7 @@ GPU_FLOAT32 = (1e-5, 3e-5)
 NAMES = ("q", "k", "v", "gates")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
     q: Tensor  # [B, H, N_q, D]
     k: Tensor  # [B, H, N_k, D]
@@ -39,7 +39,7 @@ class Problem:
 
     @property
     def tolerance(self) -> float:
-        """Of the output."""
+        """The tolerance of the output."""
         return self._tolerances[0]
 
     @property

@@ -1,4 +1,4 @@
-"""What is refused, before anything is launched: one rule, one error, one test."""
+"""The refusals, before anything is launched: one rule, one error, one test."""
 
 from collections.abc import Callable
 from typing import Any

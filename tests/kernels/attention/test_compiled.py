@@ -1,4 +1,4 @@
-"""What compilers make of the kernels, without a GPU: in child processes, for here they are interpreted."""
+"""The kernels as compilers make them, without a GPU: in child processes, for here they are interpreted."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Which steps are shown, and in which colours."""
+"""The steps that are shown, and their colours."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Which engine serves: what was asked for or a reason why not, and for `auto` the best that is here."""
+"""The choice of engine: what was asked for or a reason why not, and for `auto` the best that is here."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -106,7 +106,7 @@ class Doubling:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Doubling]]:
-    """What is opened, and the engine that stands for it."""
+    """Record what is opened, and the engine that stands for it."""
     made: list[tuple[Path, Doubling]] = []
 
     def open_it(path: Path, entry: Any, threads: int | None) -> Doubling:

@@ -195,7 +195,7 @@ def test_a_processor_that_openvino_has_no_device_for(
 
 @pytest.fixture
 def importing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What was imported and opened before is not remembered within a test, nor after it."""
+    """Forget, within a test and after it, what was imported and opened before."""
     kept = (openvino.openvino, openvino._core)
     for one in kept:
         one.cache_clear()

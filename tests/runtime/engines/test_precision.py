@@ -1,4 +1,4 @@
-"""What an expert is computed in: one rule each of what is asked for, earned, and said in the log."""
+"""The precision of an expert: one rule each of what is asked for, earned, and said in the log."""
 
 import logging
 from dataclasses import replace

@@ -23,7 +23,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
-    """What is kept for the whole process is not kept beyond a test."""
+    """Forget after a test what is kept for the whole process."""
     yield
     for kept in (cuda.gpu, tensorrt.tensorrt, tensorrt._log):
         kept.cache_clear()

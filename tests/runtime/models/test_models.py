@@ -1,4 +1,4 @@
-"""What an expert has earned is what its graph is opened in, on the engine it was earned on."""
+"""The models: an expert's graph is opened in what it has earned, on the engine it was earned on."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What an engine opened is what was checked, whoever opens it and wherever the file lies."""
+"""Sessions: an engine opens what was checked, whoever opens it and wherever the file lies."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who stays in memory: ten bytes a letter, a budget of twenty unless said otherwise."""
+"""The engines that stay in memory: ten bytes a letter, a budget of twenty unless said otherwise."""
 
 from runtime.scheduling.memory import TURN, MemoryBudget
 

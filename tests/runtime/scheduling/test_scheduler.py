@@ -1,4 +1,4 @@
-"""Which request does what next, in a world whose time the test owns."""
+"""The scheduler: which request does what next, in a world whose time the test owns."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from tests.runtime.scheduling.world import Errand, World
 PLENTY = QueueLimits(running=100, queued=None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """A request to come at a time, and what happens to it."""
 

@@ -120,7 +120,7 @@ class World:
             ticket.task.ends.append(end)
 
     def check(self) -> None:
-        """What holds at every moment."""
+        """Check what holds at every moment."""
         scheduler, counts = self.scheduler, self.scheduler.counts
         assert scheduler.memory.used <= scheduler.memory.budget
         assert scheduler.running <= self.limits.running

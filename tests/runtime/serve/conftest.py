@@ -21,7 +21,7 @@ from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 VERSION = "1.2.3"
 
 
-@dataclass
+@dataclass(slots=True)
 class Site:
     """Where a server listens."""
 

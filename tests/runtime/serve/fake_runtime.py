@@ -18,9 +18,9 @@ from runtime.service.generated import Generated, RoutingDecision
 WAIT = 20  # seconds after which a test gives up
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AskedFor:
-    """What the server asked for."""
+    """The images that the server asked for."""
 
     prompt: str
     params: ResolvedParams
@@ -30,7 +30,7 @@ class AskedFor:
 Script = Callable[["FakeRuntime", "AskedFor"], AsyncIterator[Event]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ExpertStatus:
     state: str = "resident"
     running: int = 0
@@ -40,7 +40,7 @@ class ExpertStatus:
     seconds: float = 0.0
 
 
-@dataclass
+@dataclass(slots=True)
 class Status:
     queued: int = 0
     running: int = 0

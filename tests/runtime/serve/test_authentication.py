@@ -1,4 +1,4 @@
-"""Who may ask: a token opens what is not open anyway, and its file is checked."""
+"""Authentication: a token opens what is not open anyway, and its file is checked."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a client sends as a body, and what becomes of work when it goes."""
+"""The client: what it sends as a body, and what becomes of work when it goes."""
 
 import asyncio
 from collections.abc import AsyncIterator

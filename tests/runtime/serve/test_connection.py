@@ -38,7 +38,7 @@ def asking(**fields: object) -> bytes:
 
 
 def everything(client: socket.socket) -> bytes:
-    """What comes until the server ends the connection."""
+    """Receive until the server ends the connection."""
     received = b""
     try:
         while chunk := client.recv(65_536):

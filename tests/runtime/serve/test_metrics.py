@@ -1,4 +1,4 @@
-"""What a scrape reads."""
+"""Metrics as a scrape reads them."""
 
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient

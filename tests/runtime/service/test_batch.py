@@ -25,7 +25,7 @@ class FakeEngine:
         return np.cos(sample + shift).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spec:
     """An image to be made, any number of times."""
 

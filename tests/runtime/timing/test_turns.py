@@ -1,4 +1,4 @@
-"""Who runs when, with callables that only pretend to take time."""
+"""The turns: who runs when, with callables that only pretend to take time."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat

@@ -17,7 +17,7 @@ SURE = 9.0
 
 
 def perfect(layouts):
-    """What a network would put out that has learned the targets."""
+    """Return the output of a network that has learned the targets."""
     wanted = targets(layouts)
     letters = torch.where(wanted.letters == IGNORED, BLANK, wanted.letters)
     present = wanted.written.float()[:, None]

@@ -1,4 +1,4 @@
-"""What the judge learns from: every letter, everywhere, and nothing cut off."""
+"""The judge's training data: every letter, everywhere, and nothing cut off."""
 
 from collections import Counter
 from itertools import combinations

@@ -1,7 +1,5 @@
 """The graph of an expert to halve, and Polygraphy over a stand-in for TensorRT."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

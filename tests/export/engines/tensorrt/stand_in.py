@@ -4,8 +4,6 @@ It shows that Polygraphy is called as it wants to be, and what becomes of what i
 would make of a graph it knows nothing.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 from types import ModuleType
 from typing import Any
@@ -41,7 +39,7 @@ class TimingCache:
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
 
-    def combine(self, other: TimingCache, ignore_mismatch: bool) -> bool:
+    def combine(self, other: "TimingCache", ignore_mismatch: bool) -> bool:
         self.data += other.data
         return True
 

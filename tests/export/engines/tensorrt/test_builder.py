@@ -1,6 +1,4 @@
-"""What the builder is asked for, what it leaves for its siblings, and what its errors are told as."""
-
-from __future__ import annotations
+"""The builder: what it is asked for, what it leaves for its siblings, and what its errors are told as."""
 
 import sys
 

@@ -1,6 +1,4 @@
-"""What builds on one GPU share: timings, the turn, and how long the last one took."""
-
-from __future__ import annotations
+"""The cache that builds on one GPU share: timings, the turn, and how long the last one took."""
 
 import threading
 

@@ -1,6 +1,4 @@
-"""What a builder's messages are told as; they are worded as users have reported them."""
-
-from __future__ import annotations
+"""The messages of a builder, worded as users have reported them, and what they are told as."""
 
 import pytest
 

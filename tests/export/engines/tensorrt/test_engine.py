@@ -1,7 +1,5 @@
 """Plans in a build: what is planned, what is asked of the machine, and what the ladder lets through."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,6 +1,4 @@
-"""Which nodes a float16 graph computes in float32, and how the two are joined."""
-
-from __future__ import annotations
+"""The nodes that a float16 graph computes in float32, and how the two are joined."""
 
 import numpy as np
 import onnx

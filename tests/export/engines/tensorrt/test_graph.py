@@ -1,7 +1,5 @@
 """The graph that a plan is built from: typed right, finite where SD 2.1 overflows, as near as autocast."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np
