@@ -17,7 +17,9 @@ from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import quieten
 from runtime.errors import Refused, StorageError, UsageError
 
-DESCRIPTION = "Show what a router learned: its codes, their prompts, and what becomes of unfamiliar ones."
+DESCRIPTION = (
+    "Show what a router learned: its codes, their prompts, and what becomes of those out of distribution."
+)
 LEAST = 100  # captions; fewer say nothing
 
 

@@ -13,8 +13,8 @@ import torch
 from diffusers import DiffusionPipeline
 
 from aptp.checkpoint.integrity import list_files, published
-from aptp.checkpoint.ood_file import NAME as FAMILIARITY
-from aptp.checkpoint.ood_file import write_familiarity
+from aptp.checkpoint.ood_file import NAME as DETECTOR
+from aptp.checkpoint.ood_file import write_detector
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import (
     PROMPT_ENCODER,
@@ -88,18 +88,18 @@ def rewrite_experts(
 def write_guarded(
     checkpoint: Checkpoint,
     out: Path,
-    familiarity: MahalanobisDetector,
-    unfamiliar: OutOfDistributionRule,
+    detector: MahalanobisDetector,
+    rule: OutOfDistributionRule,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Publishes at ``out`` the same checkpoint, which sends prompts away that ``familiarity`` finds beyond
-    what ``unfamiliar`` says. Everything else is copied byte for byte.
+    """Publishes at ``out`` the same checkpoint, which sends prompts away that ``detector`` finds above
+    the threshold of ``rule``. Everything else is copied byte for byte.
     """
     checkpoint.verify()
     with published(out) as draft:
-        _copy(checkpoint, draft, (FAMILIARITY,))
-        write_familiarity(familiarity, draft)
-        _write_index(draft, replace(checkpoint.record, unfamiliar=unfamiliar, provenance=provenance))
+        _copy(checkpoint, draft, (DETECTOR,))
+        write_detector(detector, draft)
+        _write_index(draft, replace(checkpoint.record, out_of_distribution=rule, provenance=provenance))
 
 
 def _copy(checkpoint: Checkpoint, draft: Path, without: tuple[str, ...]) -> None:

@@ -29,7 +29,7 @@ class Router:
     def __init__(self, entry: RouterEntry, sessions: Sessions) -> None:
         self.entry = entry
         self._session = sessions.open(entry.model)
-        self._outputs = ("similarity", *(["distance"] if entry.unfamiliar else []))
+        self._outputs = ("similarity", *(["distance"] if entry.out_of_distribution else []))
         for output in self._outputs:
             self._session.require(["embedding", "attention_mask"], output)
 
@@ -60,7 +60,7 @@ def choose(similarity: npt.NDArray[np.float32], tie: float) -> RouterOutput:
 
 def wanted(entry: RouterEntry, route: RouterOutput) -> tuple[str, bool]:
     """Whose a prompt is: the expert of its code, or (true) that of prompts unlike those of the training."""
-    unfamiliar = entry.unfamiliar
-    if unfamiliar and route.distance is not None and route.distance > unfamiliar.beyond:
-        return unfamiliar.expert, True
+    rule = entry.out_of_distribution
+    if rule and route.distance is not None and route.distance > rule.threshold:
+        return rule.expert, True
     return str(route.code), False
