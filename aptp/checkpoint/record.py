@@ -87,7 +87,7 @@ def parse(data: bytes) -> Record:
     top = Fields(body, INDEX, CheckpointError)
     if not top.has("format") or top.raw("format") != FORMAT:
         raise CheckpointError(f"{INDEX} is not the index of an APTP checkpoint: its format is not {FORMAT}")
-    version = str(top.raw("version"))
+    version = top.text("version")
     if version.partition(".")[0] != VERSION.partition(".")[0]:
         raise CheckpointError(
             f"{INDEX} has version {version:.20}; this software reads {VERSION}: update it, or make the "
