@@ -16,7 +16,9 @@ from runtime.cli.terminal import quieten, say
 from runtime.errors import Refused, StorageError, UsageError
 from runtime.files.publish import write_file
 
-DESCRIPTION = "Show what a router learned: its codes, their prompts, and what becomes of unfamiliar ones."
+DESCRIPTION = (
+    "Show what a router learned: its codes, their prompts, and what becomes of those out of distribution."
+)
 LEAST = 100  # captions; fewer say nothing
 
 

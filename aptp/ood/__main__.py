@@ -74,21 +74,21 @@ def main() -> int:
     with Counting(console) as progress:
         reading = partial(progress.tell, "reading captions")
         limit = measure(read, seen, unseen, seed=arguments.seed, progress=reading, **options)
-    found = {name: getattr(limit, name) for name in ("beyond", "share", "measured", "held_out")}
+    found = {name: getattr(limit, name) for name in ("threshold", "share", "measured", "held_out")}
     told = {**origin("aptp.ood"), "data": seen.about, "seed": arguments.seed, **options, "limit": found}
     write_guarded(
         checkpoint,
         arguments.out,
-        limit.familiarity,
-        OutOfDistributionRule(limit.beyond, expert),
+        limit.detector,
+        OutOfDistributionRule(limit.threshold, expert),
         {**told, "from": checkpoint.record.provenance},
     )
     lines = [
-        f"prompts more than {limit.beyond:.3f} away go to expert {expert}: {limit.measured:.2%} of "
+        f"prompts more than {limit.threshold:.3f} away go to expert {expert}: {limit.measured:.2%} of "
         f"{limit.held_out} held-out captions of {seen.about['name']} that did not set this limit"
     ]
     for path, prompts in others.items():
-        far = distances(limit.familiarity, read(prompts)) > limit.beyond
+        far = distances(limit.detector, read(prompts)) > limit.threshold
         lines.append(f"{far.double().mean():.1%} of the {len(prompts)} prompts in {path}")
     for line in (*lines, f"{arguments.out} is ready"):
         say(console, line)
