@@ -7,7 +7,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PART   ?= tests
 
-.PHONY: demo test check docs fault slow browser gpu cpp cpp-sanitized cpp-fuzz sd21 default ablations clean
+.PHONY: demo test check wheel docs fault slow browser gpu cpp cpp-sanitized cpp-fuzz sd21 default ablations clean
 
 demo: $(VENV)/demo.ready
 	$(RUN) -m export.build --codes all --out bundle
@@ -25,6 +25,12 @@ check: $(VENV)/dev.ready
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(RUN) -m pytest -q -s tests/test_structure.py
+
+# The source distribution and, made from it, the wheel, in dist/. What was there goes.
+wheel: $(VENV)/dev.ready
+	rm -rf dist
+	$(RUN) -c "from setuptools import build_meta; build_meta.build_sdist('dist')"
+	$(RUN) -m pip wheel $(PIP_ARGS) --no-deps --no-build-isolation --wheel-dir dist dist/aptp-*.tar.gz
 
 # The site of docs/, in build/site. A dead link, or a page that no menu names, fails.
 docs: $(VENV)/docs.ready
@@ -100,7 +106,7 @@ ablations: $(VENV)/dev.ready
 	$(RUN) -m bench.ablations --folder runs/ablations $(TRAIN)
 
 clean:
-	rm -rf $(VENV) build demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/demo.ready: pyproject.toml constraints.txt
 	$(call install,cpu$(comma)build)

@@ -14,7 +14,7 @@ from rich.table import Table
 from aptp.presets import DEFAULT_BUDGETS, PRESETS
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import stages
-from runtime.cli.terminal import quieten
+from runtime.cli.terminal import quieten, say
 from runtime.cli.values import size
 from runtime.errors import UsageError
 
@@ -82,9 +82,9 @@ def _report(
         table.add_row(str(i), f"{budget:.2f}", f"{macs / 1e9:.2f}", share, str(len(architecture.dropped)))
     console.print(table)
     for module, reason in cost.space.left_dense:
-        console.print(f"left dense: {module}: {reason}", markup=False, soft_wrap=True)
+        say(console, f"left dense: {module}: {reason}")
     ready = f"{out} is ready; next: python -m export.build --checkpoint {out} --codes all"
-    console.print(ready, markup=False, highlight=False, soft_wrap=True)
+    say(console, ready)
 
 
 if __name__ == "__main__":

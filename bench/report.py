@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from runtime.cli.markdown import table
 from runtime.files.publish import write_file
 from runtime.machine import facts
 
@@ -45,7 +46,12 @@ def write(
     write_file(folder / f"{name}.json", json.dumps(body, indent=1) + "\n")
     lines = [f"# {title}", "", f"`{command}`", "", *(f"- {k}: {v}" for k, v in where.items())]
     for heading, rows in tables.items():
-        lines += ["", f"## {heading}", "", *_table(rows)]
+        lines += [
+            "",
+            f"## {heading}",
+            "",
+            table(list(rows[0]), ([row[head] for head in rows[0]] for row in rows)),
+        ]
     for picture in pictures:
         lines += ["", f"![{picture}]({picture})"]
     text = "\n".join(lines) + "\n"
@@ -58,13 +64,3 @@ def spread(samples: Sequence[float]) -> str:
     scale, unit = (1e3, "ms") if median(samples) < 1 else (1, "s")
     low, middle, high = (scale * x for x in (min(samples), median(samples), max(samples)))
     return f"{middle:.3g} [{low:.3g}-{high:.3g}] {unit}"
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    heads = list(rows[0])
-    line = "| " + " | ".join(heads) + " |"
-    return [
-        line,
-        "|" + "---|" * len(heads),
-        *("| " + " | ".join(str(r[h]) for h in heads) + " |" for r in rows),
-    ]

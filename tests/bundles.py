@@ -92,6 +92,7 @@ def _manifest(root: Path, models: dict[str, dict[str, str]], experts: Sequence[s
     return {
         "format": "aptp-bundle",
         "version": "3.0",
+        "kind": "pipeline",
         "producer": {"aptp": "0.1.0", "onnx": onnx.__version__},
         "source": {"name": "synthetic", "checkpoint": "0" * 64, "trained": False},
         "defaults": {"solver": "ddim", "steps": 4, "guidance": 2.5},

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from aptp.__main__ import VERBS
+from aptp.version import __version__
 from runtime.cli.parser import Parser, run
 from runtime.errors import AptpError
 
 ROOT = Path(__file__).resolve().parent.parent
 # Not for people: the benchmark starts it, in an interpreter that may have nothing of ours.
 INTERNAL = {"bench.peers"}
+# The rooms that `aptp` stands on.
+FLOOR = {"cli", "errors"}
 # These have no options.
 BARE = {"bench.runtime_overhead"}
 
@@ -41,6 +46,12 @@ def commands() -> dict[str, Path]:
 
 COMMANDS = commands()
 PARSED = sorted(set(COMMANDS) - BARE)
+PRODUCT = {name for name in COMMANDS if not name.startswith("bench.")}
+
+
+def called(command: str) -> str:
+    """Return what help and messages call it."""
+    return command if command == "aptp" else f"python -m {command}"
 
 
 def call(command: str, *words: str) -> int:
@@ -85,7 +96,7 @@ def test_a_command_ends_as_all_do(command: str) -> None:
 
 @pytest.mark.parametrize("command", PARSED)
 def test_a_command_is_called_what_its_messages_say(command: str) -> None:
-    assert parser(command).prog == f"python -m {command}"
+    assert parser(command).prog == called(command)
 
 
 @pytest.mark.parametrize("command", PARSED)
@@ -96,7 +107,7 @@ def test_a_misspelt_option(command: str, capsys: pytest.CaptureFixture[str]) -> 
     assert call(command, known + "z", "value") == 2
     assert capsys.readouterr() == (
         "",
-        f"error: unknown option '{known}z' (did you mean '{known}'?); see python -m {command} --help\n",
+        f"error: unknown option '{known}z' (did you mean '{known}'?); see {called(command)} --help\n",
     )
 
 
@@ -109,14 +120,14 @@ def needs_something(parser: Parser) -> bool:
 @pytest.mark.parametrize("command", PARSED)
 def test_a_missing_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     if not needs_something(parser(command)):
-        assert command.startswith(("runtime.", "bench.", "aptp.evaluate.judge"))
+        assert command.startswith(("runtime.", "bench.", "aptp.evaluate.judge")) or command == "aptp"
         return
     capsys.readouterr()
     assert call(command) == 2
     out, told = capsys.readouterr()
     assert out == ""
     assert told.startswith(("error: the following arguments are required: ", "error: one of the arguments "))
-    assert told.endswith(f"; see python -m {command} --help\n")
+    assert told.endswith(f"; see {called(command)} --help\n")
     assert told.count("\n") == 1
 
 
@@ -130,7 +141,68 @@ def test_an_unknown_choice(command: str, capsys: pytest.CaptureFixture[str]) -> 
         out, told = capsys.readouterr()
         assert out == ""
         assert told.startswith(f"error: argument {option}: invalid choice: ")
-        assert told.endswith(f"; see python -m {command} --help\n")
+        assert told.endswith(f"; see {called(command)} --help\n")
         assert told.count("\n") == 1
         if action.type is None:
             assert "(did you mean " in told
+
+
+def aptp(*words: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Parser, "called", None)
+        return call("aptp", *words)
+
+
+def test_every_command_of_the_product_is_a_verb() -> None:
+    assert {verb.module for verb in VERBS.values()} == PRODUCT - {"aptp"}
+    assert len({verb.module for verb in VERBS.values()}) == len(VERBS)
+    for name, verb in VERBS.items():
+        assert name in {verb.module.split(".")[-1], "judge"}
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules after import:RuntimeWarning")
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_is_called_what_was_typed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert aptp(name, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"usage: aptp {name} ")
+    assert aptp(name, "--no-such-option") == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: unknown option '--no-such-option'")
+    assert told.endswith(f"; see aptp {name} --help\n")
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)], ids=" ".join)
+def test_aptp_lists_its_verbs(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert aptp(*words) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for name, verb in VERBS.items():
+        assert f"\n  {name:<10}{verb.summary}\n" in out
+
+
+def test_aptp_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert aptp("--version") == 0
+    assert capsys.readouterr() == (f"aptp {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("verb", "hint"), [("generat", " (did you mean 'generate'?)"), ("runtime.serve", ""), ("", "")]
+)
+def test_an_unknown_verb(verb: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert aptp(verb, "--seed", "3") == 2
+    assert capsys.readouterr() == ("", f"error: unknown command {verb!r}{hint}; see aptp --help\n")
+
+
+def test_aptp_imports_nothing_of_weight() -> None:
+    code = "import sys, aptp.__main__ as face; print({*sys.modules}); face.script()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    loaded = set(ast.literal_eval(done.stdout.splitlines()[0]))
+    assert not loaded & {"numpy", "onnxruntime", "PIL", "rich", "tokenizers", "torch", "diffusers", "kernels"}
+    assert not [name for name in loaded if name.startswith("runtime.") and name.split(".")[1] not in FLOOR]

@@ -241,10 +241,12 @@ def test_version_is_the_top_of_the_changelog() -> None:
     assert top[1] == __version__
 
 
-def test_kernels_is_empty_and_leaves_its_namesake_alone() -> None:
+def test_kernels_is_a_namespace_and_leaves_its_namesake_alone() -> None:
     # transformers and diffusers probe for a distribution named `kernels`; ours must look like nothing to
-    # them.
-    assert (ROOT / "kernels" / "__init__.py").read_text() == ""
+    # them, and no file of ours may be one that theirs brings as well.
+    assert [path.name for path in (ROOT / "kernels").iterdir() if path.name != "__pycache__"] == ["attention"]
+    importers = {name for name, tree in modules().items() if "kernels" in {*imports(name, tree)}}
+    assert importers == {"aptp.model.attention"}
     code = (
         "import json, sys, transformers, diffusers\n"
         "from transformers.utils.import_utils import is_kernels_available\n"

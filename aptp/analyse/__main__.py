@@ -3,20 +3,22 @@
 import argparse
 import math
 import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
-from runtime.cli.terminal import quieten
+from runtime.cli.progress import Counting
+from runtime.cli.terminal import quieten, say
 from runtime.errors import Refused, StorageError, UsageError
 from runtime.files.publish import write_file
 
-DESCRIPTION = "Show what a router learned: its codes, their prompts, and what becomes of unfamiliar ones."
+DESCRIPTION = (
+    "Show what a router learned: its codes, their prompts, and what becomes of those out of distribution."
+)
 LEAST = 100  # captions; fewer say nothing
 
 
@@ -71,17 +73,17 @@ def main() -> int:
     if arguments.guidance is None:
         arguments.guidance = checkpoint.record.guidance
     options = StudyOptions(arguments.data, arguments.count, arguments.pictures, arguments.seed)
-    with Progress(console=console, transient=True) as progress:
-        study = RouterStudy(checkpoint, options, others, _shown(progress, "reading prompts"))
+    with Counting(console) as progress:
+        study = RouterStudy(checkpoint, options, others, partial(progress.tell, "reading prompts"))
         findings = study.findings(_about(arguments, checkpoint, options))
         settings = SamplingOptions(arguments.steps, arguments.guidance, arguments.seed)
-        pictures = draw(checkpoint, findings, settings, _shown(progress, "drawing"))
+        pictures = draw(checkpoint, findings, settings, partial(progress.tell, "drawing"))
     data = arguments.out.with_suffix(".json")
     html = page(findings, checkpoint.architectures, study.landings, pictures, data.name)
     _write(arguments.out, html)
     _write(data, findings.to_json())
     line = f"{arguments.out} shows it, {data} has the numbers"
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(console, line)
     return 0
 
 
@@ -119,11 +121,6 @@ def _about(arguments: argparse.Namespace, checkpoint: Any, options: Any) -> dict
         f"torch {torch.__version__}, diffusers {diffusers.__version__}",
         "aptp": __version__,
     }
-
-
-def _shown(progress: Progress, what: str) -> Callable[[int, int], None]:
-    task = progress.add_task(what)
-    return lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _write(path: Path, text: str) -> None:

@@ -36,13 +36,13 @@ class Landing:
         prompts: Sequence[str],
         pooled: Tensor,
         router: Router,
-        familiarity: MahalanobisDetector,
+        detector: MahalanobisDetector,
     ) -> "Landing":
         """Route `prompts` whose embeddings are `pooled` [N, E]. Pooling one token gives that token."""
         tokens, mask = pooled.unsqueeze(1), torch.ones(len(pooled), 1, dtype=torch.int64)
         with torch.no_grad():
             similarities, codes = router(tokens, mask), router.route(tokens, mask)
-            far = distances(familiarity, pooled)
+            far = distances(detector, pooled)
         return cls(name, prompts, similarities.double().numpy(), codes.numpy(), far.double().numpy())
 
     @property

@@ -97,15 +97,15 @@ class RouterStudy:
     @cached_property
     def _distance(self) -> tuple[MahalanobisDetector, float, str]:
         """The detector that measures distances, the distance that counts as far, and who says so."""
-        familiarity, unfamiliar = self.checkpoint.familiarity(), self.checkpoint.record.unfamiliar
-        if familiarity is not None and unfamiliar is not None:
-            told = f"the checkpoint's; beyond it prompts go to expert {unfamiliar.expert}"
-            return familiarity, unfamiliar.beyond, told
+        detector, rule = self.checkpoint.detector(), self.checkpoint.record.out_of_distribution
+        if detector is not None and rule is not None:
+            told = f"the checkpoint's; above it prompts go to expert {rule.expert}"
+            return detector, rule.threshold, told
         data, seed = self._options.data, self._options.seed
         train, test = (open_source(data, seed=seed, split=split) for split in ("train", "test"))
         found = measure(self._read, train, test, prompts=FITTED, seed=seed, progress=self._progress)
         told = f"what {found.share:.1%} of other held-out captions exceed; the checkpoint brings none"
-        return found.familiarity, found.beyond, told
+        return found.detector, found.threshold, told
 
     def _code(self, code: int) -> CodeFindings:
         home, architecture = self.landings[0], self.checkpoint.architectures[code]

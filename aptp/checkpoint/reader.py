@@ -17,8 +17,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from aptp.checkpoint import record as records
 from aptp.checkpoint import router_file
-from aptp.checkpoint.ood_file import NAME as FAMILIARITY
-from aptp.checkpoint.ood_file import read_familiarity
+from aptp.checkpoint.ood_file import NAME as DETECTOR
+from aptp.checkpoint.ood_file import read_detector
 from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, Record
 from aptp.checkpoint.router_file import read_router
 from aptp.model.mahalanobis import MahalanobisDetector
@@ -188,14 +188,12 @@ class Checkpoint:
         self.verify(router_file.NAME)
         return read_router(self.path, self.record.router, self.space, len(self.record.codes))
 
-    def familiarity(self) -> MahalanobisDetector | None:
-        """Load the detector that measures how far a prompt lies from those of the training, where the index
-        asks for it.
-        """
-        if self.record.unfamiliar is None:
+    def detector(self) -> MahalanobisDetector | None:
+        """Load the detector of prompts unlike those of the training, where the index asks for it."""
+        if self.record.out_of_distribution is None:
             return None
-        self.verify(FAMILIARITY)
-        return read_familiarity(self.path)
+        self.verify(DETECTOR)
+        return read_detector(self.path)
 
     def digest(self, component: str = "") -> str:
         """SHA-256 over the published hashes of a component ("unet", "vae", "experts/0", …); of the whole by

@@ -9,15 +9,22 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from runtime.errors import CheckpointError
-from runtime.files.strict_json import Fields, as_integer, as_text, check_surrogates, decode
+from runtime.files.strict_json import Fields, as_integer, as_text, check_surrogates, decode, refuse_reserved
 from runtime.files.verified import FileEntry, check_path
 
 INDEX = "aptp.json"
-FORMAT, VERSION = "aptp-checkpoint", "1.0"
+FORMAT, VERSION, KIND = "aptp-checkpoint", "3.0", "pipeline"
 GUIDANCE, MAX_GUIDANCE = 7.5, 1000.0
 ROUTERS = ("cosine", "gated")
 TEXT_ENCODER, PROMPT_ENCODER = "text_encoder", "prompt_encoder"  # folders
-OPTIONAL = "unfamiliar"
+OPTIONAL = "out_of_distribution"
+# What the format keeps for later; the release that fills one of these takes it out of the table.
+RESERVED = {
+    "kind=network": "this release reads checkpoints of kind 'pipeline'",
+    "text_encoder": "this release prunes the UNet alone; the text encoder has to be whole",
+    "bins": "this release routes by the prompt alone",
+    "choices": "this release knows none; the codes say all that a prompt can go to",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +42,9 @@ class CodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutOfDistributionRule:
-    """Prompts whose distance is above `beyond` go to `expert`: the name of a code, or `dense`."""
+    """Prompts whose distance is above `threshold` go to `expert`: the name of a code, or `dense`."""
 
-    beyond: float
+    threshold: float
     expert: str
 
 
@@ -45,8 +52,8 @@ class OutOfDistributionRule:
 class Record:
     """The content of `aptp.json`. `size` is the (height, width) in pixels the codes were budgeted at,
     `guidance` the scale that images are drawn with unless a request says otherwise, `prompt_encoder` the
-    folder of the encoder whose embeddings the router reads, `unfamiliar` what becomes of prompts unlike those
-    of the training, if anything does.
+    folder of the encoder whose embeddings the router reads, `out_of_distribution` what becomes of prompts
+    unlike those of the training, if anything does.
     """
 
     name: str
@@ -60,11 +67,11 @@ class Record:
     prompt_encoder: str = TEXT_ENCODER
     provenance: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
-    unfamiliar: OutOfDistributionRule | None = None
+    out_of_distribution: OutOfDistributionRule | None = None
 
     def to_json(self) -> bytes:
-        body = {"format": FORMAT, "version": VERSION, **asdict(self)}
-        if self.unfamiliar is None:
+        body = {"format": FORMAT, "version": VERSION, "kind": KIND, **asdict(self)}
+        if self.out_of_distribution is None:
             del body[OPTIONAL]
         return (json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
@@ -78,9 +85,14 @@ def parse(data: bytes) -> Record:
     top = Fields(body, INDEX, CheckpointError)
     if not top.has("format") or top.raw("format") != FORMAT:
         raise CheckpointError(f"{INDEX} is not the index of an APTP checkpoint: its format is not {FORMAT}")
-    version = str(top.raw("version"))
+    version = top.text("version")
     if version.partition(".")[0] != VERSION.partition(".")[0]:
-        raise CheckpointError(f"{INDEX} has version {version:.20}; this software reads {VERSION}: update it")
+        raise CheckpointError(
+            f"{INDEX} has version {version:.20}; this software reads {VERSION}: update it, or make the "
+            "checkpoint again with the version you have"
+        )
+    refuse_reserved(body, INDEX, RESERVED, CheckpointError)
+    top.text("kind", choices=(KIND,))
     codes = top.objects("codes", _code, least=0)
     record = Record(
         name=top.text("name"),
@@ -94,7 +106,7 @@ def parse(data: bytes) -> Record:
         prompt_encoder=top.text("prompt_encoder", choices=(TEXT_ENCODER, PROMPT_ENCODER)),
         provenance=top.object("provenance"),
         files={_path(name): entry for name, entry in top.table("files", _entry).items()},
-        unfamiliar=_unfamiliar(top.fields(OPTIONAL), len(codes)) if top.has(OPTIONAL) else None,
+        out_of_distribution=_rule(top.fields(OPTIONAL), len(codes)) if top.has(OPTIONAL) else None,
     )
     top.close()
     return record
@@ -128,11 +140,11 @@ def _code(code: Fields) -> CodeRecord:
     return record
 
 
-def _unfamiliar(rule: Fields, codes: int) -> OutOfDistributionRule:
-    beyond, names = rule.number("beyond"), ("dense", *map(str, range(codes)))
-    if not beyond > 0:
-        raise rule.error("beyond", f"{beyond:g} is not a number above 0")
-    found = OutOfDistributionRule(beyond, rule.text("expert", choices=names))
+def _rule(rule: Fields, codes: int) -> OutOfDistributionRule:
+    threshold, names = rule.number("threshold"), ("dense", *map(str, range(codes)))
+    if not threshold > 0:
+        raise rule.error("threshold", f"{threshold:g} is not a number above 0")
+    found = OutOfDistributionRule(threshold, rule.text("expert", choices=names))
     rule.close()
     return found
 

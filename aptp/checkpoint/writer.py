@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from aptp.checkpoint.ood_file import NAME as FAMILIARITY
-from aptp.checkpoint.ood_file import write_familiarity
+from aptp.checkpoint.ood_file import NAME as DETECTOR
+from aptp.checkpoint.ood_file import write_detector
 from aptp.checkpoint.publishing import published
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import (
@@ -87,18 +87,18 @@ def rewrite_experts(
 def write_guarded(
     checkpoint: Checkpoint,
     out: Path,
-    familiarity: MahalanobisDetector,
-    unfamiliar: OutOfDistributionRule,
+    detector: MahalanobisDetector,
+    rule: OutOfDistributionRule,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Publish at `out` the same checkpoint, which sends prompts away that `familiarity` finds beyond what
-    `unfamiliar` says. Everything else is copied byte for byte.
+    """Publish at `out` the same checkpoint, which sends prompts away that `detector` finds above the
+    threshold of `rule`. Everything else is copied byte for byte.
     """
     checkpoint.verify()
     with published(out) as draft:
-        _copy(checkpoint, draft, (FAMILIARITY,))
-        write_familiarity(familiarity, draft)
-        _write_index(draft, replace(checkpoint.record, unfamiliar=unfamiliar, provenance=provenance))
+        _copy(checkpoint, draft, (DETECTOR,))
+        write_detector(detector, draft)
+        _write_index(draft, replace(checkpoint.record, out_of_distribution=rule, provenance=provenance))
 
 
 def _copy(checkpoint: Checkpoint, draft: Path, without: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import stages
-from runtime.cli.terminal import quieten
+from runtime.cli.terminal import quieten, say
 
 if TYPE_CHECKING:
     from aptp.convert.conversion import Converted
@@ -75,7 +75,7 @@ def _report(console: Console, out: Path, made: "Sequence[Converted]") -> None:
         )
     console.print(table)
     ready = f"{out} is ready; next: python -m export.build --checkpoint {out} --codes all"
-    console.print(ready, markup=False, highlight=False, soft_wrap=True)
+    say(console, ready)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ This is the command line alone.
 import argparse
 import math
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,8 @@ from rich.console import Console
 
 from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
-from runtime.cli.terminal import quieten
+from runtime.cli.progress import Counting
+from runtime.cli.terminal import quieten, say
 from runtime.errors import Refused, StorageError, UsageError
 from runtime.files.source import digest_source
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 DESCRIPTION = (
     "Judge what a checkpoint draws to held-out captions of scenes, or show it for those of other data."
 )
-LINE_EVERY = 20.0  # seconds
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -64,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         raise Refused(f"{error.name} is not installed; install aptp[eval] to evaluate") from error
     sys.stdout.write(table + "\n")
-    console.print(f"{arguments.out}/report.md has it all", markup=False, highlight=False, soft_wrap=True)
+    say(console, f"{arguments.out}/report.md has it all")
     return 0
 
 
@@ -101,7 +100,8 @@ def _evaluate(
         f"{len({each.caption for each in samples})} different"
     )
     about = {**_about(arguments, subjects.checkpoint, captions), "judge": weights[:16]}
-    report = evaluation.run(about, _progress(console, len(samples)))
+    with Counting(console) as progress:
+        report = evaluation.run(about, lambda name, done: progress.tell(name, done, len(samples)))
     evaluation.save(report, arguments.out)
     return report.table()
 
@@ -129,9 +129,13 @@ def _survey(
     told = f"{len(samples)} from the test split, seed {arguments.seed}"
     data = f"{found['name']}, {found['pairs']} pairs, {found['sha256'][:16]}"
     about = {**_about(arguments, checkpoint, told), "data": data}
-    survey = Survey.of(subjects, names, samples, routed, about, _progress(console, len(samples)))
+    with Counting(console) as progress:
+        survey = Survey.of(
+            *(subjects, names, samples, routed, about),
+            lambda name, done: progress.tell(name, done, len(samples)),
+        )
     survey.save(arguments.out)
-    console.print(UNJUDGED, markup=False, highlight=False, soft_wrap=True)
+    say(console, UNJUDGED)
     return survey.mixture.to_markdown()
 
 
@@ -166,24 +170,6 @@ def _about(arguments: argparse.Namespace, checkpoint: "Checkpoint", captions: st
         f"torch {torch.__version__}, diffusers {diffusers.__version__}",
         "aptp": __version__,
     }
-
-
-def _progress(console: Console, total: int) -> Callable[[str, int], None]:
-    """Print a line now and then: who is drawing, how much is there, the time left."""
-    started: dict[str, float] = {}
-    told = time.monotonic()
-
-    def tell(name: str, done: int) -> None:
-        nonlocal told
-        now = time.monotonic()
-        began = started.setdefault(name, told)
-        if now - told > LINE_EVERY or done == total:
-            told = now
-            left = (now - began) / done * (total - done)
-            line = f"{name}: {done} of {total} pictures, about {left:.0f} s left"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    return tell
 
 
 if __name__ == "__main__":

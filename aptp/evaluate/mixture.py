@@ -8,9 +8,10 @@ import numpy as np
 
 from aptp.data.sample import Sample
 from aptp.data.scenes.scene import TIERS, Scene
-from aptp.evaluate import markdown, routing
+from aptp.evaluate import routing
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.rates import bootstrap
+from runtime.cli import markdown
 
 Mean = tuple[float, float, float]  # with the ends of its 95 % interval
 
@@ -92,7 +93,7 @@ class RoutedMixture:
             total, (mean, low, high) = sum(counts), self.budget(counts)
             shares = [f"{count / total:.3f}" for count in counts]
             rows.append([name, str(total), *shares, f"{mean:.3f} ({low:.3f}–{high:.3f})"])
-        sections = ["## Routing", markdown.table(rows), self._realised()]
+        sections = ["## Routing", markdown.table(rows[0], rows[1:]), self._realised()]
         if self.by_tier:
             sections.append(
                 f"A caption's code tells {self.information:.3f} bits of its tier "

@@ -7,11 +7,11 @@ from typing import Any
 
 from aptp.checkpoint.reader import DENSE
 from aptp.data.scenes.scene import TIERS
-from aptp.evaluate import markdown
 from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED
 from aptp.evaluate.rates import Rate
 from aptp.evaluate.scoring import EVERY_TIER, Verdict, bindings, differences, rates
+from runtime.cli import markdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Report:
                 rows.append([tier, measure, str(rate.count), *shares])
         distances = [f"{result.distance:.3f}" for result in self.results.values()]
         rows.append(["", "FD-scenes", str(len(next(iter(self.results.values())).verdicts)), *distances])
-        return markdown.table(rows)
+        return markdown.table(rows[0], rows[1:])
 
     def _pictures(self) -> list[dict[str, Any]]:
         columns = [result.verdicts for result in self.results.values()]
@@ -119,7 +119,7 @@ def _bindings(results: Mapping[str, EvaluationResult]) -> str:
             total = next(iter(counts.values())).total()
             rates_ = [_share(Rate(count[kind], count.total())) for count in counts.values()]
             rows.append([f"{attribute} {kind}", str(total), *rates_])
-    return "## Binding\n\n" + markdown.table(rows)
+    return "## Binding\n\n" + markdown.table(rows[0], rows[1:])
 
 
 def _against(mixed: EvaluationResult, dense: EvaluationResult) -> str:
@@ -129,7 +129,7 @@ def _against(mixed: EvaluationResult, dense: EvaluationResult) -> str:
         [measure, f"{mean:+.3f} ({low:+.3f} … {high:+.3f})"] for measure, (mean, low, high) in found.items()
     ]
     note = "On the same captions and start noise; intervals by bootstrap over pictures."
-    return f"## The mixture against dense\n\n{markdown.table(rows)}\n\n{note}"
+    return f"## The mixture against dense\n\n{markdown.table(rows[0], rows[1:])}\n\n{note}"
 
 
 def _share(rate: Rate) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from aptp.data.option import add_data
 from aptp.finetune.weights import ExpertLossWeights
 from runtime.cli.parser import Parser, run
-from runtime.cli.terminal import open_console, quieten
+from runtime.cli.terminal import open_console, quieten, say
 from runtime.errors import UsageError
 
 DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to it."
@@ -67,7 +67,7 @@ def main() -> int:
     if not finished:
         return 1
     ready = f"{arguments.out} is ready; next: python -m export.build --checkpoint {arguments.out} --codes all"
-    terminal.print(ready, markup=False, highlight=False, soft_wrap=True)
+    say(terminal, ready)
     return 0
 
 

@@ -6,10 +6,19 @@ at the price of every head. So does the CPU, always.
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
+
+import kernels
+
+# `kernels` is a namespace package. Where Hugging Face's distribution of that name lies in another folder than
+# ours, Python finds its regular package alone, which then has to learn of our folder.
+if find_spec("kernels.attention") is None:
+    kernels.__path__.append(str(Path(__file__).parents[2] / "kernels"))
 
 from kernels.attention.op import gated_attention, on_gpu
 from kernels.attention.tiles import DTYPES, HEAD_DIMS

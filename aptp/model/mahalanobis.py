@@ -39,9 +39,9 @@ class MahalanobisDetector(nn.Module):
 class GuardedRouter(nn.Module):
     """A router, and beside its similarities [B, K] the distances [B] of the same prompts."""
 
-    def __init__(self, router: Router, familiarity: MahalanobisDetector) -> None:
+    def __init__(self, router: Router, detector: MahalanobisDetector) -> None:
         super().__init__()
-        self.router, self.familiarity = router, familiarity
+        self.router, self.detector = router, detector
 
     def forward(self, embedding: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        return self.router(embedding, attention_mask), self.familiarity(embedding, attention_mask)
+        return self.router(embedding, attention_mask), self.detector(embedding, attention_mask)

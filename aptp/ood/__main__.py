@@ -1,16 +1,16 @@
 """`python -m aptp.ood`: prompts unlike those of the training go to one expert. The command line alone."""
 
 import argparse
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
-from runtime.cli.terminal import quieten
+from runtime.cli.progress import Counting
+from runtime.cli.terminal import quieten, say
 from runtime.errors import UsageError, nearest
 
 DESCRIPTION = (
@@ -71,26 +71,27 @@ def main() -> int:
     seen, unseen = (open_source(arguments.data, seed=arguments.seed, split=s) for s in ("train", "test"))
     chosen = {name: getattr(arguments, name) for name in ("prompts", "clusters", "share")}
     options = {name: value for name, value in chosen.items() if value is not None}
-    with Progress(console=console, transient=True) as progress:
-        limit = measure(read, seen, unseen, seed=arguments.seed, progress=_shown(progress), **options)
-    found = {name: getattr(limit, name) for name in ("beyond", "share", "measured", "held_out")}
+    with Counting(console) as progress:
+        reading = partial(progress.tell, "reading captions")
+        limit = measure(read, seen, unseen, seed=arguments.seed, progress=reading, **options)
+    found = {name: getattr(limit, name) for name in ("threshold", "share", "measured", "held_out")}
     told = {**origin("aptp.ood"), "data": seen.about, "seed": arguments.seed, **options, "limit": found}
     write_guarded(
         checkpoint,
         arguments.out,
-        limit.familiarity,
-        OutOfDistributionRule(limit.beyond, expert),
+        limit.detector,
+        OutOfDistributionRule(limit.threshold, expert),
         {**told, "from": checkpoint.record.provenance},
     )
     lines = [
-        f"prompts more than {limit.beyond:.3f} away go to expert {expert}: {limit.measured:.2%} of "
+        f"prompts more than {limit.threshold:.3f} away go to expert {expert}: {limit.measured:.2%} of "
         f"{limit.held_out} held-out captions of {seen.about['name']} that did not set this limit"
     ]
     for path, prompts in others.items():
-        far = distances(limit.familiarity, read(prompts)) > limit.beyond
+        far = distances(limit.detector, read(prompts)) > limit.threshold
         lines.append(f"{far.double().mean():.1%} of the {len(prompts)} prompts in {path}")
     for line in (*lines, f"{arguments.out} is ready"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     return 0
 
 
@@ -103,11 +104,6 @@ def _expert(checkpoint: Any, name: str) -> str:
     if name not in known:
         raise UsageError(f"--to: no expert '{name}'{nearest(name, known)}; there is {', '.join(known)}")
     return name
-
-
-def _shown(progress: Progress) -> Callable[[int, int], None]:
-    task = progress.add_task("reading captions")
-    return lambda done, total: progress.update(task, completed=done, total=total)
 
 
 if __name__ == "__main__":

@@ -24,16 +24,16 @@ def fit(pooled: Tensor, clusters: int, rng: torch.Generator) -> MahalanobisDetec
     floor = RIDGE * points.var(0).mean()
     if not floor > 0:
         raise UsageError("the embeddings of all prompts are the same; nothing tells them from others")
-    familiarity = MahalanobisDetector(width, clusters)
+    detector = MahalanobisDetector(width, clusters)
     labels = kmeans(points, clusters, rng)
     for cluster in range(clusters):
         own = points[labels == cluster]
         centre = own.mean(0)
         variances, axes = torch.linalg.eigh((own - centre).T @ (own - centre) / len(own))
         scales = (variances.clamp(min=0) + floor).rsqrt() / width**0.5
-        familiarity.centres[cluster] = centre
-        familiarity.whiten[cluster] = scales.unsqueeze(1) * axes.T
-    return familiarity.eval()
+        detector.centres[cluster] = centre
+        detector.whiten[cluster] = scales.unsqueeze(1) * axes.T
+    return detector.eval()
 
 
 def kmeans(points: Tensor, clusters: int, rng: torch.Generator) -> Tensor:

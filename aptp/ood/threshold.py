@@ -18,12 +18,12 @@ AT_ONCE = 1024  # prompts compared with all clusters
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`beyond`: the distance that `share` of one half of the held-out prompts exceed; `measured`: the
+    """`threshold`: the distance that `share` of one half of the held-out prompts exceed; `measured`: the
     share of the other half that does, of `held_out` prompts in each.
     """
 
-    familiarity: MahalanobisDetector
-    beyond: float
+    detector: MahalanobisDetector
+    threshold: float
     share: float
     measured: float
     held_out: int
@@ -55,15 +55,15 @@ def measure(
     def captions(source: SampleSource) -> list[str]:
         return [source[i].caption for i in range(prompts)]
 
-    familiarity = fit(read(captions(train), progress), clusters, torch.Generator().manual_seed(seed))
-    unseen = distances(familiarity, read(captions(test), progress))
-    beyond = float(torch.quantile(unseen[:half], 1 - share, interpolation="higher"))
-    measured = float((unseen[half:] > beyond).double().mean())
-    return Limit(familiarity, beyond, share, measured, half)
+    detector = fit(read(captions(train), progress), clusters, torch.Generator().manual_seed(seed))
+    unseen = distances(detector, read(captions(test), progress))
+    threshold = float(torch.quantile(unseen[:half], 1 - share, interpolation="higher"))
+    measured = float((unseen[half:] > threshold).double().mean())
+    return Limit(detector, threshold, share, measured, half)
 
 
 @torch.no_grad()
-def distances(familiarity: MahalanobisDetector, pooled: Tensor) -> Tensor:
-    """[N]: of each of `pooled` [N, E]; a few at a time, for each is compared with every cluster."""
-    parts = [familiarity.of(pooled[start : start + AT_ONCE]) for start in range(0, len(pooled), AT_ONCE)]
+def distances(detector: MahalanobisDetector, pooled: Tensor) -> Tensor:
+    """Return the distance [N] of each of `pooled` [N, E]; a few at a time, to spare memory."""
+    parts = [detector.of(pooled[start : start + AT_ONCE]) for start in range(0, len(pooled), AT_ONCE)]
     return torch.cat(parts)

@@ -51,7 +51,7 @@ def parse(data: bytes, name: str = "profile") -> Profile:
     top = Fields(body, name, TableError)
     if not top.has("format") or top.raw("format") != FORMAT:
         raise TableError(f"{name} is no profile: its format is not {FORMAT}")
-    version = str(top.raw("version"))
+    version = top.text("version")
     if version.partition(".")[0] != VERSION.partition(".")[0]:
         raise TableError(
             f"{name}: version {version:.20} is unknown; this software reads {VERSION}: update it"

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
-from runtime.cli.terminal import open_console, quieten
+from runtime.cli.terminal import open_console, quieten, say
 from runtime.cli.values import size
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _report(terminal: Console, out: Path, found: "Usage", unit: str) -> None:
         f"the router sends {found.agreement:.1%} of them where the method's own rule does",
         f"{out} is ready; next: python -m aptp.finetune --checkpoint {out} --codes all --out …",
     ):
-        terminal.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(terminal, line)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from runtime.cli.progress import Counting
+from runtime.cli.terminal import say
 from runtime.files.publish import write_file
 
 NAME = "log.jsonl"
@@ -44,24 +44,16 @@ class Journal:
         self._file = path.open("a")
         self._board = _board(folder, done) if tensorboard and not silent else None
         self._console = Console(stderr=True, quiet=silent)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task(title, total=steps, completed=done, figures="")
-        self._began = self._told = time.monotonic()
+        self._progress = Counting(self._console, every=LINE_EVERY)
+        self._progress.begin(title, steps, done)
+        self._began = time.monotonic()
 
     def __enter__(self) -> "Journal":
-        self._bar.start()
+        self._progress.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._bar.stop()
+        self._progress.__exit__(kind, error, trace)
         self._file.close()
         if self._board is not None:
             self._board.close()
@@ -73,19 +65,12 @@ class Journal:
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
-        self._bar.update(self._task, completed=step + 1, figures=f"loss {figures['loss']:.4f}")
-        now = time.monotonic()
-        if self._bar.disable and now - self._told > LINE_EVERY:
-            self._told = now
-            each = (now - self._began) / (step + 1 - self._done)
-            left = timedelta(seconds=round(each * (self._steps - step - 1)))
-            self.say(
-                f"{self._title}: {step + 1} of {self._steps}, loss {figures['loss']:.4f}, "
-                f"{1 / each:.2f} steps/s, {left} left"
-            )
+        rate = (step + 1 - self._done) / (time.monotonic() - self._began)
+        shown = f"loss {figures['loss']:.4f}, {rate:.2f} steps/s"
+        self._progress.tell(self._title, step + 1, self._steps, shown)
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, line)
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ std::string describe(const Generated& generated) {
         {"margin", or_null(choice.margin)},
         {"fell_back", choice.fell_back},
         {"distance", or_null(choice.distance)},
-        {"unfamiliar", choice.unfamiliar},
+        {"out_of_distribution", choice.out_of_distribution},
         {"solver", params.solver},
         {"steps", params.steps},
         {"guidance", params.guidance},

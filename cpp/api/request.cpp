@@ -60,7 +60,7 @@ aptp_image to_c(const Generated& image) {
     told.code = choice.code.value_or(-1);
     told.routed = choice.routed ? 1 : 0;
     told.fell_back = choice.fell_back ? 1 : 0;
-    told.unfamiliar = choice.unfamiliar ? 1 : 0;
+    told.out_of_distribution = choice.out_of_distribution ? 1 : 0;
     told.margin = choice.margin.value_or(NOTHING);
     told.distance = choice.distance.value_or(NOTHING);
     told.solver = params.solver.c_str();

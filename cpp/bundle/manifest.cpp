@@ -21,6 +21,19 @@ constexpr std::int64_t ROWS = 10'000;
 constexpr std::int64_t WINDOW = 4;
 constexpr std::int64_t SCALE = 64;
 
+// What the format keeps for later; the release that fills one of these takes it out of the table.
+const std::vector<Reserved>& reserved() {
+    static const std::vector<Reserved> table{
+        {"kind=network", "this release reads bundles of kind 'pipeline'"},
+        {"choices", "this release serves none; build the bundle without"},
+        {"router.bins", "this release routes by the prompt alone; build the bundle without"},
+        {"conditioning.*.output", "this release feeds an encoder's one output; build the bundle without"},
+        {"conditioning.*.request", "this release feeds encoders' outputs only; build the bundle without"},
+        {"experts.*.earned.*.rung", "this release knows no lossy engine; build the bundle without"},
+    };
+    return table;
+}
+
 // A number of one to four digits without a leading zero, or -1.
 int version_number(const std::string& text) {
     const bool is_number = !text.empty() && text.size() <= 4 &&
@@ -167,11 +180,11 @@ ConditioningEntry parse_conditioning(Fields& fields) {
     return entry;
 }
 
-OutOfDistribution parse_unfamiliar(Fields fields) {
-    OutOfDistribution unfamiliar{fields.number("beyond"), fields.text("expert")};
-    if (unfamiliar.beyond <= 0) throw fields.error("beyond", "must be above 0");
+OutOfDistribution parse_out_of_distribution(Fields fields) {
+    OutOfDistribution rule{fields.number("threshold"), fields.text("expert")};
+    if (rule.threshold <= 0) throw fields.error("threshold", "must be above 0");
     fields.close();
-    return unfamiliar;
+    return rule;
 }
 
 RouterEntry parse_router(Fields fields) {
@@ -182,7 +195,9 @@ RouterEntry parse_router(Fields fields) {
     router.codes = fields.integer("codes", 1, CODES);
     router.tie = fields.number("tie");
     if (fields.has("fallback")) router.fallback = fields.text("fallback");
-    if (fields.has("unfamiliar")) router.unfamiliar = parse_unfamiliar(fields.fields("unfamiliar"));
+    if (fields.has("out_of_distribution")) {
+        router.out_of_distribution = parse_out_of_distribution(fields.fields("out_of_distribution"));
+    }
     if (router.tie < 0) throw fields.error("tie", "must not be negative");
     fields.close();
     return router;
@@ -266,6 +281,8 @@ Manifest parse_manifest(std::string_view data) {
     Manifest manifest;
     manifest.version = top.text("version");
     top.lenient = parse_version(manifest.version) > FORMAT_MINOR;
+    refuse_reserved(value, "manifest", reserved());
+    top.text("kind", {"pipeline"});
     manifest.producer = top.texts("producer");
     manifest.source = parse_source(top.fields("source"));
     manifest.defaults = parse_defaults(top.fields("defaults"));

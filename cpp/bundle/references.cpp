@@ -92,7 +92,9 @@ void check_experts(const Manifest& manifest) {
         throw refusal("dense_macs: is not what the expert 'dense' takes");
     }
     const RouterEntry& router = manifest.router;
-    if (router.unfamiliar) check_known(router.unfamiliar->expert, codes, "router.unfamiliar", "expert");
+    if (router.out_of_distribution) {
+        check_known(router.out_of_distribution->expert, codes, "router.out_of_distribution", "expert");
+    }
     if (router.fallback) check_known(*router.fallback, manifest.experts, "router", "expert");
 }
 

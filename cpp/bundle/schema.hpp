@@ -109,9 +109,9 @@ struct ConditioningEntry {
     std::string encoder;
 };
 
-// Prompts whose distance from those of the training is above `beyond` go to `expert`.
+// Prompts whose distance from those of the training is above `threshold` go to `expert`.
 struct OutOfDistribution {
-    double beyond = 0;
+    double threshold = 0;
     std::string expert;
 };
 
@@ -123,7 +123,7 @@ struct RouterEntry {
     std::int64_t codes = 0;
     double tie = 0;
     std::optional<std::string> fallback;
-    std::optional<OutOfDistribution> unfamiliar;
+    std::optional<OutOfDistribution> out_of_distribution;
 };
 
 // Latents to images, `scale` pixels per latent. `preview` holds a row for red, green and blue each: what they take of

@@ -113,6 +113,25 @@ std::string kind_of(const Json& value) {
     return value.is_null() ? "null" : "a number";
 }
 
+using Visitor = std::function<void(const Json& value, const std::string& where)>;
+
+// Call `seen` with every value that `path`, such as `experts.*.earned`, leads to.
+void visit(const Json& value, const std::string& path, const std::string& where, const Visitor& seen) {
+    if (path.empty()) return seen(value, where);
+    const std::size_t dot = path.find('.');
+    const std::string step = path.substr(0, dot);
+    const std::string rest = dot == std::string::npos ? "" : path.substr(dot + 1);
+    if (step != "*") {
+        if (value.is_object() && value.contains(step)) visit(value[step], rest, where + "." + step, seen);
+    } else if (value.is_array()) {
+        for (std::size_t index = 0; index < value.size(); ++index) {
+            visit(value[index], rest, where + "[" + std::to_string(index) + "]", seen);
+        }
+    } else if (value.is_object()) {
+        for (const auto& [key, item] : value.items()) visit(item, rest, where + " " + repr(key), seen);
+    }
+}
+
 bool is_digest(const std::string& text) {
     return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
@@ -213,6 +232,17 @@ std::string Fields::key_place(const std::string& name, const std::string& key) c
     std::string place = where + "." + name + " " + repr(key);
     as_text(Json(key), place);
     return place;
+}
+
+void refuse_reserved(const Json& document, const std::string& where, const std::vector<Reserved>& reserved) {
+    for (const Reserved& entry : reserved) {
+        const std::size_t equals = entry.path.find('=');
+        visit(document, entry.path.substr(0, equals), where, [&](const Json& found, const std::string& place) {
+            if (equals == std::string::npos) throw refusal(place + ": " + entry.reason);
+            const std::string wanted = entry.path.substr(equals + 1);
+            if (found == wanted) throw refusal(place + " " + repr(wanted) + ": " + entry.reason);
+        });
+    }
 }
 
 std::string as_text(const Json& value, const std::string& where) {

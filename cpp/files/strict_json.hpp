@@ -109,6 +109,17 @@ private:
     std::set<std::string> taken_;
 };
 
+// A field that a format keeps for later: its `path` below the top level, where `*` is every item of a list or of a
+// table, and `name=value` means that value alone; and why it is refused until then.
+struct Reserved {
+    std::string path;
+    std::string reason;
+};
+
+// Refuse the fields and values of `document` that are in the table; `where` is what messages call the top level. Throws
+// Failure (manifest).
+void refuse_reserved(const Json& document, const std::string& where, const std::vector<Reserved>& reserved);
+
 // `value` as a string of 1 to 4,096 characters without NUL.
 std::string as_text(const Json& value, const std::string& where);
 // `value` as an integer from `low` to `high`; neither booleans nor 1.0 are integers.

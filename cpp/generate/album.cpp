@@ -108,7 +108,7 @@ void Album::add(std::size_t index, aptp_request* request) {
                      image.margin,
                      image.distance,
                      image.fell_back != 0,
-                     image.unfamiliar != 0,
+                     image.out_of_distribution != 0,
                      image.blank != 0,
                      image.solver,
                      image.steps,
@@ -162,7 +162,7 @@ void Album::print_json() const {
                                {"margin", optional(facts.margin)},
                                {"fell_back", facts.fell_back},
                                {"distance", optional(facts.distance)},
-                               {"unfamiliar", facts.unfamiliar},
+                               {"out_of_distribution", facts.out_of_distribution},
                                {"solver", facts.solver},
                                {"steps", facts.steps},
                                {"guidance", facts.guidance},
@@ -200,7 +200,7 @@ void Album::print_table() const {
             warn(index,
                  "the prompt is too long: its last " + std::to_string(facts.dropped_tokens) + " tokens were not used");
         }
-        if (facts.unfamiliar) {
+        if (facts.out_of_distribution) {
             warn(index, "the prompt is unlike those of the training (distance " + fixed(facts.distance, 2) +
                             "): expert " + facts.expert + " made the image");
         } else if (facts.fell_back) {

@@ -61,7 +61,7 @@ struct Album::Facts {
     double margin;
     double distance;
     bool fell_back;
-    bool unfamiliar;
+    bool out_of_distribution;
     bool blank;
     std::string solver;
     std::int64_t steps;

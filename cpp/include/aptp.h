@@ -255,7 +255,7 @@ typedef struct aptp_image {
     int64_t code;       /* the router's, or the one asked for; -1: dense */
     int32_t routed;     /* not 0: the router was asked, and margin is its answer */
     int32_t fell_back;  /* not 0: the bundle lacks the expert that should have */
-    int32_t unfamiliar; /* not 0: so far from the training's prompts that it was not left to its code */
+    int32_t out_of_distribution; /* not 0: too far from the training's prompts to be left to its code */
     double margin;      /* NaN where there is none */
     double distance;    /* from the training's prompts; NaN where not known */
     const char* solver; /* the settings, defaults filled in */

@@ -17,7 +17,7 @@ bool is_finite(const Tensor& tensor) {
 
 Router::Router(RouterEntry entry, Sessions& sessions)
     : entry_(std::move(entry)), session_(sessions.open(entry_.model)), outputs_{"similarity"} {
-    if (entry_.unfamiliar) outputs_.emplace_back("distance");
+    if (entry_.out_of_distribution) outputs_.emplace_back("distance");
     for (const std::string& output : outputs_) session_->require({"embedding", "attention_mask"}, output);
 }
 

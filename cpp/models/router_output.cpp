@@ -22,9 +22,8 @@ RouterOutput choose_code(const float* similarity, std::size_t codes, double tie)
 }
 
 std::pair<std::string, bool> wanted(const RouterEntry& entry, const RouterOutput& route) {
-    if (entry.unfamiliar && route.distance && *route.distance > entry.unfamiliar->beyond) {
-        return {entry.unfamiliar->expert, true};
-    }
+    const auto& rule = entry.out_of_distribution;
+    if (rule && route.distance && *route.distance > rule->threshold) return {rule->expert, true};
     return {std::to_string(route.code), false};
 }
 

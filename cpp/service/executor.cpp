@@ -144,7 +144,7 @@ RoutingDecision Executor::choose(const Request& request) const {
         return choice;
     }
     const RouterOutput output = models.route(request.prompt());
-    const auto [name, unfamiliar] = wanted(manifest.router, output);
+    const auto [name, out_of_distribution] = wanted(manifest.router, output);
     std::optional<std::string> serving = name;
     if (!manifest.experts.count(name) || is_quarantined(models, name)) serving = manifest.router.fallback;
     if (!serving) {
@@ -158,7 +158,7 @@ RoutingDecision Executor::choose(const Request& request) const {
     choice.margin = output.margin;
     choice.fell_back = *serving != name;
     choice.distance = output.distance;
-    choice.unfamiliar = unfamiliar;
+    choice.out_of_distribution = out_of_distribution;
     return choice;
 }
 

@@ -12,7 +12,7 @@ namespace aptp {
 
 // Who makes an image: `code` is nothing for `dense`, `margin` nothing where the router was not asked or has no other
 // code. `fell_back`: the bundle lacks the expert that should have. `distance`: how far the prompt lies from those of
-// the training, where that is known; `unfamiliar`: so far that it was not left to its code.
+// the training, where that is known; `out_of_distribution`: too far to be left to its code.
 struct RoutingDecision {
     std::string expert;
     std::optional<std::int64_t> code;
@@ -20,7 +20,7 @@ struct RoutingDecision {
     std::optional<double> margin;
     bool fell_back = false;
     std::optional<double> distance;
-    bool unfamiliar = false;
+    bool out_of_distribution = false;
 };
 
 // An image, uint8 [height, width, 3] of its parameters, and how it came to be.

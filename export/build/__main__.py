@@ -16,7 +16,7 @@ from rich.text import Text
 
 from export.build import layout, workers
 from runtime.cli.parser import Parser, run
-from runtime.cli.terminal import quieten
+from runtime.cli.terminal import quieten, say
 from runtime.cli.values import memory
 from runtime.errors import Refused, UsageError, unusable
 from runtime.machine import processor
@@ -93,7 +93,7 @@ def _build(options: argparse.Namespace, console: Console) -> int:
     console.width = max(console.width, report.WIDTH)
     console.print(report.table(result))
     for line in report.closing(result):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     if options.json:
         sys.stdout.write(json.dumps(report.summary(result), indent=1) + "\n")
     return result.exit_code

@@ -277,12 +277,12 @@ class Construction:
 
 def _notes(checkpoint: Checkpoint, spec: BuildSpec) -> list[str]:
     """List what the bundle will lack, though all of it that was asked for is built."""
-    unfamiliar = checkpoint.record.unfamiliar
-    if unfamiliar is None or {unfamiliar.expert, DENSE} & set(spec.codes):
+    rule = checkpoint.record.out_of_distribution
+    if rule is None or {rule.expert, DENSE} & set(spec.codes):
         return []
     return [
-        f"prompts unlike those of the training go to expert {unfamiliar.expert}, which is not built: they "
-        f"will be refused; add it, as in --codes {','.join([*spec.codes, unfamiliar.expert])}"
+        f"prompts unlike those of the training go to expert {rule.expert}, which is not built: they will "
+        f"be refused; add it, as in --codes {','.join([*spec.codes, rule.expert])}"
     ]
 
 

@@ -136,8 +136,8 @@ def _router(checkpoint: Checkpoint, record: PartRecord, experts: Mapping[str, An
     encoder = PROMPT if checkpoint.record.prompt_encoder == PROMPT_ENCODER else TEXT
     router = {"kind": "cosine", "encoder": encoder, "model": _model(record)}
     fallback = {"fallback": DENSE} if DENSE in experts else {}
-    unfamiliar = checkpoint.record.unfamiliar
-    guard = {"unfamiliar": asdict(unfamiliar)} if unfamiliar else {}
+    rule = checkpoint.record.out_of_distribution
+    guard = {"out_of_distribution": asdict(rule)} if rule else {}
     return {**router, "codes": codes, "tie": TIE, **fallback, **guard}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
-FORMAT, VERSION = "aptp-bundle", "3.0"
+FORMAT, VERSION, KIND = "aptp-bundle", "3.0", "pipeline"
 
 
 def write_manifest(folder: Path, body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> None:
@@ -19,7 +19,7 @@ def write_manifest(folder: Path, body: Mapping[str, Any], files: Mapping[str, Ma
 
 def document(body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the whole manifest."""
-    return {"format": FORMAT, "version": VERSION, **body, "files": dict(sorted(files.items()))}
+    return {"format": FORMAT, "version": VERSION, "kind": KIND, **body, "files": dict(sorted(files.items()))}
 
 
 def encode(content: Mapping[str, Any]) -> bytes:

@@ -293,16 +293,16 @@ def _router(job: PartJob, checkpoint: Checkpoint) -> Made:
         "attention_mask": torch.ones(1, length, dtype=torch.int64),
     }
     signature = Signature(inputs, "similarity")
-    familiarity = checkpoint.familiarity()
-    if familiarity is None:
+    detector = checkpoint.detector()
+    if detector is None:
         return _shared(job, router, signature, {"attention_mask": 2}, inline=True)
     # One graph with two outputs, each of which has to be what its own module gives.
     feeds = ladder.cases(signature, {"attention_mask": 2})
     folder = job.place(job.part.name)
     both = replace(signature, others=("distance",))
-    guarded = GuardedRouter(router, familiarity)
+    guarded = GuardedRouter(router, detector)
     measures = _graph(job, guarded, both, folder, feeds, ladder.outputs(router, feeds), inline=True)
-    wanted, distance = ladder.outputs(familiarity, feeds), replace(signature, output="distance")
+    wanted, distance = ladder.outputs(detector, feeds), replace(signature, output="distance")
     error = ladder.graph_equals_module(folder, distance, feeds, wanted, job.spec.threads)
     return Made({}, {**measures, "distance": error})
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aptp.checkpoint.ood_file import NAME as FAMILIARITY
+from aptp.checkpoint.ood_file import NAME as DETECTOR
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from export.engines import entry, supernet
@@ -312,7 +312,7 @@ def _router(checkpoint: Checkpoint, common: Mapping[str, Any]) -> Part:
     """Its graph depends on the codes' space, and on how many tokens the encoder it reads gives it."""
     space = {"depth": checkpoint.record.depth, "feed_forward_gates": checkpoint.record.feed_forward_gates}
     reads = {"frame": checkpoint.routed_frame, "kind": checkpoint.record.router, **space}
-    distance = [FAMILIARITY] if checkpoint.record.unfamiliar else []
+    distance = [DETECTOR] if checkpoint.record.out_of_distribution else []
     components = ["router.safetensors", "unet/config.json", *distance]
     return _shared(checkpoint, "router", "router", components, {**common, **reads})
 

@@ -11,6 +11,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from runtime.cli.progress import time_left
+from runtime.cli.terminal import say
+
 
 class WorkItem(Protocol):
     """A part of the whole; `effort` is its weight."""
@@ -75,9 +78,7 @@ class BuildProgress:
 
     def _line(self, text: str) -> None:
         spent = time.monotonic() - self._start
-        self._console.print(
-            f"[{spent:6.1f} s, {self._left()}] {text}", markup=False, highlight=False, soft_wrap=True
-        )
+        say(self._console, f"[{spent:6.1f} s, {self._left()}] {text}")
 
     def _done(self) -> float:
         total = sum(self._efforts.values())
@@ -90,4 +91,4 @@ class BuildProgress:
         if done < 0.02:
             return "time left unknown"
         left = (time.monotonic() - self._start) * (1 - done) / done
-        return f"about {left:.0f} s left" if left < 100 else f"about {left / 60:.0f} min left"
+        return time_left(left)

@@ -15,6 +15,7 @@ from export.build import layout, plan
 from export.build.part_store import PartRecord
 from export.build.plan import BuildSpec
 from export.profile.width_advice import WidthForecast
+from runtime.cli.markdown import table as markdown_table
 from runtime.files import publish
 from runtime.machine import processor
 from runtime.machine.facts import command, machine
@@ -198,10 +199,8 @@ def markdown(result: BuildResult) -> str:
     lines = [
         f"# Build of {result.spec.out.name}",
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|---" * len(COLUMNS) + "|",
+        markdown_table(COLUMNS, rows(result)),
     ]
-    lines += ["| " + " | ".join(row) + " |" for row in rows(result)]
     lines += ["", *(f"- {said}" for said in closing(result)), ""]
     for code, forecast in result.forecasts.items():
         lines += [f"- experts/{code}: {advice}" for advice in forecast.advice]

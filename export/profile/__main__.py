@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from runtime.cli.parser import Parser, run
-from runtime.cli.terminal import quieten
+from runtime.cli.terminal import quieten, say
 from runtime.cli.values import size
 from runtime.errors import Refused, UsageError
 from runtime.machine import processor
@@ -74,15 +74,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         profile = measurement.found()
         tasks = measurement.tasks(profile)
 
-    def say(line: object) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    say(f"{profile.setting}: {len(tasks)} left to measure, {_minutes(sum(task.effort for task in tasks))}")
+    say(
+        console,
+        f"{profile.setting}: {len(tasks)} left to measure, {_minutes(sum(task.effort for task in tasks))}",
+    )
     profile = measurement.run(console, profile)
     console.print(report.table(profile))
     for line in report.closing(profile, subject.space):
-        say(line)
-    say(f"{options.out} is ready; next: python -m aptp.train --cost {options.out} …")
+        say(console, line)
+    say(console, f"{options.out} is ready; next: python -m aptp.train --cost {options.out} …")
     return 0
 
 

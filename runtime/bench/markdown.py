@@ -6,6 +6,7 @@ from typing import Any
 from runtime.bench import quantities
 from runtime.bench.quantities import NONE
 from runtime.bench.spec import label
+from runtime.cli.markdown import table
 
 Document = Mapping[str, Any]
 TITLES = {
@@ -231,5 +232,4 @@ def _listed(lines: Iterable[str]) -> str:
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
     shown = [head for head in rows[0] if head == "" or any(row.get(head, NONE) != NONE for row in rows)]
-    lines = [shown, ["---"] * len(shown), *([row.get(head, NONE) for head in shown] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(shown, ([row.get(head, NONE) for head in shown] for row in rows))

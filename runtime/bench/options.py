@@ -89,7 +89,11 @@ def _add_subjects(group: Group) -> None:
 
 def _add_peers(group: Group) -> None:
     group.add_argument(
-        "--peers", nargs="?", const="all", metavar="A,B", help=f"of {', '.join(PEERS)} (default: all)"
+        "--peers",
+        nargs="?",
+        const="all",
+        metavar="A,B",
+        help=f"of {', '.join(PEERS)} (default: all); of the source tree, not of the wheel",
     )
     group.add_argument("--checkpoint", metavar="DIR", help="the diffusers folder that peers load")
     group.add_argument("--device", choices=DEVICES, default="cpu", help="where peers run (default: cpu)")

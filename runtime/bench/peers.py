@@ -149,7 +149,10 @@ class PeerProcess:
 
 def _start(python: str, kind: str, log: IO[bytes]) -> "subprocess.Popen[str]":
     if not ROOT.joinpath(*MODULE.split(".")).is_dir():
-        raise PeerFailure(f"the peers come with the source tree, and {ROOT} is none: it lacks {MODULE}")
+        raise PeerFailure(
+            f"the peers come with the source tree, and {ROOT} is none: it lacks {MODULE}; "
+            "clone aptp's repository or unpack its source distribution, and run python -m runtime.bench there"
+        )
     pipe = subprocess.PIPE
     try:
         return subprocess.Popen(

@@ -29,11 +29,29 @@ from runtime.bundle.schema import (
     TokenizerEntry,
 )
 from runtime.errors import ManifestError, nearest
-from runtime.files.strict_json import Fields, as_integer, as_number, as_text, check_surrogates, decode
+from runtime.files.strict_json import (
+    Fields,
+    as_integer,
+    as_number,
+    as_text,
+    check_surrogates,
+    decode,
+    refuse_reserved,
+)
 from runtime.files.verified import FileEntry, check_path
 
 MAJOR, MINOR = 3, 0
+KINDS = ("pipeline",)
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
+# What the format keeps for later; the release that fills one of these takes it out of the table.
+RESERVED = {
+    "kind=network": "this release reads bundles of kind 'pipeline'",
+    "choices": "this release serves none; build the bundle without",
+    "router.bins": "this release routes by the prompt alone; build the bundle without",
+    "conditioning.*.output": "this release feeds an encoder's one output; build the bundle without",
+    "conditioning.*.request": "this release feeds encoders' outputs only; build the bundle without",
+    "experts.*.earned.*.rung": "this release knows no lossy engine; build the bundle without",
+}
 ENCODER_INPUTS = ("input_ids", "attention_mask")
 LIMITS = {
     "channels": 64,
@@ -54,6 +72,8 @@ def parse(data: bytes) -> Manifest:
     top.text("format", choices=("aptp-bundle",))
     version = top.text("version")
     top.lenient = _minor(version) > MINOR
+    refuse_reserved(value, "manifest", RESERVED, ManifestError)
+    top.text("kind", choices=KINDS)
     manifest = Manifest(
         version=version,
         producer=top.each("producer", lambda key, item, where: as_text(item, where, ManifestError)),
@@ -196,7 +216,7 @@ def _router(fields: Fields) -> RouterEntry:
         codes=fields.integer("codes", 1, LIMITS["codes"]),
         tie=fields.number("tie"),
         fallback=fields.text("fallback") if fields.has("fallback") else None,
-        unfamiliar=_unfamiliar(fields.fields("unfamiliar")) if fields.has("unfamiliar") else None,
+        out_of_distribution=_out_of_distribution(fields),
     )
     if router.tie < 0:
         raise fields.error("tie", "must not be negative")
@@ -204,12 +224,15 @@ def _router(fields: Fields) -> RouterEntry:
     return router
 
 
-def _unfamiliar(fields: Fields) -> OutOfDistribution:
-    unfamiliar = OutOfDistribution(fields.number("beyond"), fields.text("expert"))
-    if unfamiliar.beyond <= 0:
-        raise fields.error("beyond", "must be above 0")
+def _out_of_distribution(router: Fields) -> OutOfDistribution | None:
+    if not router.has("out_of_distribution"):
+        return None
+    fields = router.fields("out_of_distribution")
+    rule = OutOfDistribution(fields.number("threshold"), fields.text("expert"))
+    if rule.threshold <= 0:
+        raise fields.error("threshold", "must be above 0")
     fields.close()
-    return unfamiliar
+    return rule
 
 
 def _decoder(fields: Fields) -> Decoder:
@@ -341,8 +364,9 @@ def _check_experts(manifest: Manifest) -> None:
     compiled.check_supernets(manifest.experts)
     if DENSE in manifest.experts and manifest.experts[DENSE].macs != manifest.dense_macs:
         raise ManifestError("manifest.dense_macs: is not what the expert 'dense' takes")
-    if manifest.router.unfamiliar is not None:
-        _known(manifest.router.unfamiliar.expert, dict.fromkeys(codes), "router.unfamiliar", "expert")
+    rule = manifest.router.out_of_distribution
+    if rule is not None:
+        _known(rule.expert, dict.fromkeys(codes), "router.out_of_distribution", "expert")
     if manifest.router.fallback is not None:
         _known(manifest.router.fallback, manifest.experts, "router", "expert")
 

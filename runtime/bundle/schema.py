@@ -138,16 +138,16 @@ class Conditioning:
 
 @dataclass(frozen=True, slots=True)
 class OutOfDistribution:
-    """Prompts whose distance from those of the training is above `beyond` go to `expert`."""
+    """Prompts whose distance from those of the training is above `threshold` go to `expert`."""
 
-    beyond: float
+    threshold: float
     expert: str
 
 
 @dataclass(frozen=True, slots=True)
 class RouterEntry:
     """Similarities of a prompt to `codes` codes; `fallback` names the expert for a code without one,
-    `unfamiliar` that of prompts unlike those of the training.
+    `out_of_distribution` that of prompts unlike those of the training.
     """
 
     kind: str
@@ -156,7 +156,7 @@ class RouterEntry:
     codes: int
     tie: float
     fallback: str | None
-    unfamiliar: OutOfDistribution | None = None
+    out_of_distribution: OutOfDistribution | None = None
 
 
 @dataclass(frozen=True, slots=True)

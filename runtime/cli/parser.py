@@ -4,16 +4,21 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from runtime.errors import AptpError, UsageError, nearest
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse without abbreviations, whose errors are a `UsageError` that names the nearest right word."""
+    """argparse without abbreviations, whose errors are a `UsageError` that names the nearest right word.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
+    `called` is what the user typed to run the command, where that is not `prog`.
+    """
+
+    called: ClassVar[str | None] = None
+
+    def __init__(self, *, prog: str, **options: Any) -> None:
+        super().__init__(prog=self.called or prog, allow_abbrev=False, **options)
         self._arguments: list[str] = []
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]

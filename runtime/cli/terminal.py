@@ -16,6 +16,11 @@ def open_console(width: int | None = None) -> Console:
     return console
 
 
+def say(console: Console, line: object) -> None:
+    """Print `line` as it is: without markup, highlights, or line breaks of ours."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def quieten() -> None:
     """Keep the advice of the libraries below us off the user's terminal; call it before importing them."""
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):

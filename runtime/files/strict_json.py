@@ -8,7 +8,7 @@ exception that leaves this file is of the class that the caller names: `error`.
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -101,6 +101,40 @@ def _shallow(value: Any) -> bool:
             return True
         level = [item for box in containers for item in (box.values() if isinstance(box, dict) else box)]
     return False
+
+
+def refuse_reserved(
+    document: dict[str, Any], where: str, reserved: Mapping[str, str], error: type[AptpError]
+) -> None:
+    """Refuse the fields and values that a format keeps for later; `where` is what messages call the document.
+
+    `reserved` gives the reason for each path, such as `experts.*.rung`, in which `*` is every item of a list
+    or of a table; `kind=network` keeps that value alone.
+    """
+    for path, reason in reserved.items():
+        name, _, wanted = path.partition("=")
+        for place, found in _visit(document, name.split("."), where):
+            if not wanted:
+                raise error(f"{place}: {reason}")
+            if found == wanted:
+                raise error(f"{place} {wanted!r}: {reason}")
+
+
+def _visit(value: Any, path: list[str], where: str) -> Iterator[tuple[str, Any]]:
+    """Each value that the path leads to, after its place."""
+    if not path:
+        yield where, value
+        return
+    step, *rest = path
+    if step != "*":
+        if isinstance(value, dict) and step in value:
+            yield from _visit(value[step], rest, f"{where}.{step}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _visit(item, rest, f"{where}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _visit(item, rest, f"{where} {key[:64]!a}")
 
 
 class Fields:

@@ -120,7 +120,7 @@ def _warnings(image: Generated) -> list[str]:
     if image.dropped_tokens:
         warnings.append(f"the prompt is too long: its last {image.dropped_tokens} tokens were not used")
     choice = image.choice
-    if choice.unfamiliar:
+    if choice.out_of_distribution:
         warnings.append(
             f"the prompt is unlike those of the training (distance {choice.distance:.2f}): "
             f"expert {choice.expert} made the image"

@@ -29,7 +29,7 @@ class Router:
     def __init__(self, entry: RouterEntry, sessions: Sessions) -> None:
         self.entry = entry
         self._session = sessions.open(entry.model)
-        self._outputs = ("similarity", *(["distance"] if entry.unfamiliar else []))
+        self._outputs = ("similarity", *(["distance"] if entry.out_of_distribution else []))
         for output in self._outputs:
             self._session.require(["embedding", "attention_mask"], output)
 
@@ -59,10 +59,8 @@ def choose(similarity: npt.NDArray[np.float32], tie: float) -> RouterOutput:
 
 
 def wanted(entry: RouterEntry, route: RouterOutput) -> tuple[str, bool]:
-    """Return whose a prompt is: the expert of its code, or (true) that of prompts unlike those of the
-    training.
-    """
-    unfamiliar = entry.unfamiliar
-    if unfamiliar and route.distance is not None and route.distance > unfamiliar.beyond:
-        return unfamiliar.expert, True
+    """Return the expert of a prompt's code, or (true) that of prompts out of the training's distribution."""
+    rule = entry.out_of_distribution
+    if rule and route.distance is not None and route.distance > rule.threshold:
+        return rule.expert, True
     return str(route.code), False

@@ -53,7 +53,7 @@ def started(choice: RoutingDecision, manifest: Manifest) -> dict[str, Any]:
         "margin": choice.margin,
         "share": share(choice.expert, manifest),
         "fell_back": choice.fell_back,
-        "unfamiliar": choice.unfamiliar,
+        "out_of_distribution": choice.out_of_distribution,
     }
 
 

@@ -102,7 +102,7 @@ class Executor:
             self._refuse_quarantined(models, expert)
             return RoutingDecision(expert, None if expert == DENSE else int(expert), None, False)
         route, manifest = models.route(request.prompt), models.bundle.manifest
-        name, unfamiliar = wanted(manifest.router, route)
+        name, far = wanted(manifest.router, route)
         serving: str | None = name
         if name not in manifest.experts or self.is_quarantined(models, name):
             serving = manifest.router.fallback
@@ -110,7 +110,7 @@ class Executor:
             self._refuse_quarantined(models, name)
             raise unavailable(models.bundle, name, " and no fallback")
         self._refuse_quarantined(models, serving)
-        return RoutingDecision(serving, route.code, route.margin, serving != name, route.distance, unfamiliar)
+        return RoutingDecision(serving, route.code, route.margin, serving != name, route.distance, far)
 
     def _refuse_quarantined(self, models: Models, expert: str) -> None:
         if self.is_quarantined(models, expert):

@@ -16,7 +16,7 @@ class RoutingDecision:
     asked.
 
     `fell_back`: the bundle lacks the expert that should have. `distance`: how far the prompt lies from those
-    of the training, None where that is not known; `unfamiliar`: so far that it was not left to its code.
+    of the training, None where that is not known; `out_of_distribution`: too far to be left to its code.
     """
 
     expert: str
@@ -24,7 +24,7 @@ class RoutingDecision:
     margin: float | None
     fell_back: bool
     distance: float | None = None
-    unfamiliar: bool = False
+    out_of_distribution: bool = False
 
     @property
     def label(self) -> str:

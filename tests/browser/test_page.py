@@ -64,7 +64,7 @@ def test_an_image_is_downloaded_under_a_name_that_tells_what_it_is(page: "Page")
 
 
 def test_what_is_odd_about_a_choice_is_said(page: "Page", studio: Studio) -> None:
-    studio.choose(unfamiliar=True, distance=2.5)
+    studio.choose(out_of_distribution=True, distance=2.5)
     ask(page)
     expect(page.locator("#stage .notes")).to_contain_text("unlike those of the training")
 

@@ -91,8 +91,11 @@ def everything(found: Manifest) -> dict[str, Any]:
         },
         "files": {path: [one.size, one.sha256] for path, one in found.files.items()},
     }
-    if router.unfamiliar:
-        value["unfamiliar"] = [router.unfamiliar.beyond, router.unfamiliar.expert]
+    if router.out_of_distribution:
+        value["out_of_distribution"] = [
+            router.out_of_distribution.threshold,
+            router.out_of_distribution.expert,
+        ]
     if decoder.preview:
         value["preview"] = [list(row) for row in decoder.preview]
     return value
@@ -146,7 +149,9 @@ def good(data: bytes) -> Iterator[bytes]:
     yield changed(data, lambda m: m["source"].update(name="ein Häuschen \U0001f3e0 " + "x" * 4080))
     yield changed(data, lambda m: m["source"].update(name="\U0001f3e0" * 4096))
     yield changed(data, lambda m: m["router"].update(fallback="dense", tie=0))
-    yield changed(data, lambda m: m["router"].update(unfamiliar={"beyond": 1e-300, "expert": "3"}))
+    yield changed(
+        data, lambda m: m["router"].update(out_of_distribution={"threshold": 1e-300, "expert": "3"})
+    )
     yield changed(data, lambda m: m["decoder"].pop("preview"))
     yield changed(data, lambda m: m["decoder"].update(scaling_factor=-1e308, shift_factor=-0.0))
     yield changed(data, lambda m: m["defaults"].update(guidance=1000))

@@ -47,7 +47,7 @@ def follow(home: Path) -> None:
     """Type all of it, in a shell that stops at the first failure."""
     script = "\n".join(commands())
     assert "aptp-generate" in script
-    assert "examples/consumer" in script or "aptp-examples/consumer" in script
+    assert "aptp-examples/cpp/consumer" in script
     environment = {**os.environ, "HOME": str(home)}
     environment.pop("XDG_CACHE_HOME", None)
     if shutil.which("ccache"):
@@ -109,7 +109,7 @@ def test_the_library_is_small_and_exports_its_interface_alone(followed: Path) ->
 @pytest.fixture
 def service(followed: Path) -> Iterator[str]:
     """The example service, built as the consumer was; its address."""
-    source, build = followed / "aptp-examples/service", followed / "service-build"
+    source, build = followed / "aptp-examples/cpp/service", followed / "service-build"
     for command in (
         ["cmake", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={followed / 'aptp'}"],
         ["cmake", "--build", build],

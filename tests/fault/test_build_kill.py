@@ -42,13 +42,13 @@ from runtime.cli.parser import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
 run(lambda: build.main(sys.argv[1:]))
 """
-STAGES = ("export.build.manifest_file:write_manifest:before", "export.build.publish:_exchange:after")
+STAGES = ("export.build.manifest_file:write_manifest:before", "runtime.files.publish:_exchange:after")
 ALL_STAGES = (
     "export.build.part_store:gather:before",
     "export.build.manifest_file:write_manifest:before",
     "export.build.manifest_file:write_manifest:after",
-    "export.build.publish:_exchange:before",
-    "export.build.publish:_exchange:after",
+    "runtime.files.publish:_exchange:before",
+    "runtime.files.publish:_exchange:after",
     "export.build.report:write:before",
     "export.build.report:write:after",
 )

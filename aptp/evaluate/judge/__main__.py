@@ -5,19 +5,18 @@ Exit code 1 if it misses a goal. This is the command line alone.
 
 import argparse
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from runtime.cli.parser import Parser, run
-from runtime.cli.terminal import quieten
+from runtime.cli.progress import Counting
+from runtime.cli.terminal import quieten, say
 from runtime.errors import UsageError
 
 DESCRIPTION = "Measure the judge on held-out renders, after training one anew if --out is given."
 STEPS = 2600
-LINE_EVERY = 30.0  # seconds
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -45,8 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     judge = None
     if arguments.out:
-        told = _progress(console, arguments.steps)
-        Judge(train(arguments.steps, seed=arguments.seed, progress=told)).save(arguments.out)
+        with Counting(console) as progress:
+
+            def told(step: int, losses: Mapping[str, float]) -> None:
+                progress.tell("judge", step, arguments.steps, _worst(losses))
+
+            trained = train(arguments.steps, seed=arguments.seed, progress=told)
+        Judge(trained).save(arguments.out)
         judge = Judge.load(arguments.out)  # as it will be used: with its weights rounded
     rates = {
         name: accuracy.accuracy(judge or Judge.load(), source, arguments.pictures)
@@ -55,29 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout.write(accuracy.table(rates) + "\n")
     missed = accuracy.missed(rates)
     for line in missed:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     return 1 if missed else 0
 
 
-def _progress(console: Console, steps: int) -> Callable[[int, Mapping[str, float]], None]:
-    """Print a line now and then: how far, the largest losses, the time left."""
-    started = told = time.monotonic()
-
-    def tell(step: int, losses: Mapping[str, float]) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if now - told > LINE_EVERY or step == steps:
-            told = now
-            left = (now - started) / step * (steps - step)
-            worst = sorted(losses, key=lambda name: -losses[name])[:3]
-            figures = ", ".join(f"{name} {losses[name]:.3f}" for name in worst)
-            console.print(
-                f"judge: {step} of {steps}, {figures}, about {left:.0f} s left",
-                highlight=False,
-                soft_wrap=True,
-            )
-
-    return tell
+def _worst(losses: Mapping[str, float]) -> str:
+    """Return the largest losses."""
+    worst = sorted(losses, key=lambda name: -losses[name])[:3]
+    return ", ".join(f"{name} {losses[name]:.3f}" for name in worst)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ export const expertName = (name) => (name === "dense" ? "Dense" : `Expert ${name
 export const expertInText = (name) => expertName(name).toLowerCase();
 
 /** What a choice has about it that its reader should know. */
-export function remarks({ fell_back, unfamiliar, code, expert, dropped_tokens, blank }) {
+export function remarks({ fell_back, out_of_distribution, code, expert, dropped_tokens, blank }) {
   const found = [];
-  if (unfamiliar) {
+  if (out_of_distribution) {
     const others = `${expertInText(expert)} drew it instead of expert ${code}`;
     found.push(`This prompt is unlike those of the training, so ${others}.`);
   } else if (fell_back) {

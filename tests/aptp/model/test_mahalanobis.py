@@ -12,14 +12,14 @@ def drawn(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-def familiarity() -> MahalanobisDetector:
+def detector() -> MahalanobisDetector:
     made = MahalanobisDetector(WIDTH, CLUSTERS)
     made.load_state_dict({"centres": drawn(CLUSTERS, WIDTH), "whiten": drawn(CLUSTERS, WIDTH, WIDTH)})
     return made
 
 
 def test_the_nearest_cluster_counts() -> None:
-    made, prompts = familiarity(), drawn(7, WIDTH)
+    made, prompts = detector(), drawn(7, WIDTH)
     wanted = [
         min(float((made.whiten[m] @ (prompt - made.centres[m])).norm()) for m in range(CLUSTERS))
         for prompt in prompts
@@ -28,7 +28,7 @@ def test_the_nearest_cluster_counts() -> None:
 
 
 def test_padding_and_batch_mates_do_not_count() -> None:
-    made, tokens = familiarity(), drawn(2, 4, WIDTH)
+    made, tokens = detector(), drawn(2, 4, WIDTH)
     mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]])
     disturbed = tokens.clone()
     disturbed[0, 3] = 1e3
@@ -40,6 +40,6 @@ def test_padding_and_batch_mates_do_not_count() -> None:
 def test_a_guard_leaves_the_routes_alone() -> None:
     router, tokens, mask = Router(WIDTH, 4, 2), drawn(3, 4, WIDTH), torch.ones(3, 4)
     torch.nn.init.normal_(router.codes, generator=torch.Generator().manual_seed(0))
-    similarity, distance = GuardedRouter(router, familiarity())(tokens, mask)
+    similarity, distance = GuardedRouter(router, detector())(tokens, mask)
     assert torch.equal(similarity, router(tokens, mask))
-    assert torch.equal(distance, familiarity()(tokens, mask))
+    assert torch.equal(distance, detector()(tokens, mask))

@@ -40,11 +40,11 @@ def test_distances_are_about_one_where_prompts_lie() -> None:
 
 
 def test_a_direction_is_measured_by_the_cluster_it_belongs_to() -> None:
-    familiarity = fit(clouds(4000), 2, rng())
+    detector = fit(clouds(4000), 2, rng())
     left, right = torch.zeros(WIDTH), torch.zeros(WIDTH)
     left[0], right[0] = -4.0, 4.0
     left[1] = right[1] = 1.0  # one standard deviation on the left, ten on the right
-    near, far = distances(familiarity, torch.stack([left, right])).tolist()
+    near, far = distances(detector, torch.stack([left, right])).tolist()
     assert near < 1 < 3 < far
 
 

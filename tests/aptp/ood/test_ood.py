@@ -1,4 +1,4 @@
-"""From a checkpoint to one that sends unfamiliar prompts away, and to a bundle that does so."""
+"""From a checkpoint to one that sends prompts out of distribution away, and to a bundle that does so."""
 
 import shutil
 import sys
@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from aptp.checkpoint.ood_file import NAME as FAMILIARITY
+from aptp.checkpoint.ood_file import NAME as DETECTOR
 from aptp.checkpoint.reader import Checkpoint
 from aptp.data.named import open_source
 from aptp.model.mahalanobis import MahalanobisDetector
@@ -55,25 +55,25 @@ def guarded(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_everything_else_is_copied(mini: Path, guarded: Path) -> None:
     before, after = Checkpoint.open(mini), Checkpoint.open(guarded)
-    assert after.record.files.keys() - before.record.files.keys() == {FAMILIARITY}
+    assert after.record.files.keys() - before.record.files.keys() == {DETECTOR}
     VerifiedFiles(guarded, before.record.files, "").verify()
-    unfamiliar = after.record.unfamiliar
-    assert unfamiliar is not None
-    assert unfamiliar.expert == "1"
-    assert after.record.provenance["limit"]["beyond"] == unfamiliar.beyond
+    out_of_distribution = after.record.out_of_distribution
+    assert out_of_distribution is not None
+    assert out_of_distribution.expert == "1"
+    assert after.record.provenance["limit"]["threshold"] == out_of_distribution.threshold
     assert after.record.provenance["from"] == before.record.provenance
 
 
 def test_a_checkpoint_without_a_guard_tells_no_distance(mini: Path) -> None:
-    assert Checkpoint.open(mini).familiarity() is None
+    assert Checkpoint.open(mini).detector() is None
 
 
 def test_the_limit_is_what_so_many_held_out_prompts_exceed(mini: Path) -> None:
     read, sources = Reader(Checkpoint.open(mini)), [open_source("scenes", split=s) for s in ("train", "test")]
     found = measure(read, *sources, prompts=200, clusters=2, share=0.1)
-    unseen = distances(found.familiarity, read([sources[1][i].caption for i in range(200)]))
-    assert float((unseen[:100] > found.beyond).float().mean()) == pytest.approx(0.1, abs=0.011)
-    assert found.measured == pytest.approx(float((unseen[100:] > found.beyond).float().mean()))
+    unseen = distances(found.detector, read([sources[1][i].caption for i in range(200)]))
+    assert float((unseen[:100] > found.threshold).float().mean()) == pytest.approx(0.1, abs=0.011)
+    assert found.measured == pytest.approx(float((unseen[100:] > found.threshold).float().mean()))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 1e-3])
@@ -94,16 +94,16 @@ def test_a_share_that_cannot_be_measured(mini: Path, share: float) -> None:
 )
 def test_files_that_hold_no_distance(guarded: Path, tmp_path: Path, data: bytes, message: str) -> None:
     copy = Path(shutil.copytree(guarded, tmp_path / "copy"))
-    (copy / FAMILIARITY).write_bytes(data)
+    (copy / DETECTOR).write_bytes(data)
     sign(copy)
     with pytest.raises(CheckpointError, match=message):
-        Checkpoint.open(copy).familiarity()
+        Checkpoint.open(copy).detector()
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--to", "largst"], r"no expert 'largst' \(did you mean 'largest'"),
+        (["--to", "largst"], "no expert 'largst' (did you mean 'largest'"),
         (["--to", "2"], "no expert '2'; there is largest, dense, 0, 1"),
         (["--num-prompts", "0"], "--num-prompts 0"),
         (["--against", "nowhere.txt"], "nowhere.txt cannot be read"),
@@ -124,9 +124,9 @@ def test_largest_is_the_code_that_costs_most(
     (tmp_path / "others.txt").write_text("Paris\nat night\n")
     words = ["--num-prompts", "200", "--share", "0.1", "--against", str(tmp_path / "others.txt")]
     assert call("--checkpoint", str(mini), "--out", str(tmp_path / "out"), *words) == 0
-    unfamiliar = Checkpoint.open(tmp_path / "out").record.unfamiliar
-    assert unfamiliar is not None
-    assert unfamiliar.expert == "1"  # of budgets 0.6 and 0.8
+    out_of_distribution = Checkpoint.open(tmp_path / "out").record.out_of_distribution
+    assert out_of_distribution is not None
+    assert out_of_distribution.expert == "1"  # of budgets 0.6 and 0.8
     said = capsys.readouterr().err
     assert "go to expert 1" in said
     assert "of the 2 prompts in" in said
@@ -144,15 +144,17 @@ def test_the_bundle_tells_the_distances_of_the_checkpoint(
     assert made.manifest.experts == plain.manifest.experts
     assert made.manifest.encoders == plain.manifest.encoders
     checkpoint = Checkpoint.open(guarded)
-    familiarity, unfamiliar = checkpoint.familiarity(), checkpoint.record.unfamiliar
-    assert familiarity is not None
-    assert unfamiliar is not None
+    detector, out_of_distribution = checkpoint.detector(), checkpoint.record.out_of_distribution
+    assert detector is not None
+    assert out_of_distribution is not None
     with Pipeline.open(out, engine="cpu", cache=tmp_path / "cache") as runtime:
         routes = runtime.route(PROMPTS)
-        sent = [image.choice.unfamiliar for image in runtime.generate(PROMPTS, GenerationParams(steps=1))]
-    wanted = distances(familiarity, Reader(checkpoint)(PROMPTS))
+        sent = [
+            image.choice.out_of_distribution for image in runtime.generate(PROMPTS, GenerationParams(steps=1))
+        ]
+    wanted = distances(detector, Reader(checkpoint)(PROMPTS))
     np.testing.assert_allclose([route.distance for route in routes], wanted, rtol=1e-3)
-    assert sent == (wanted > unfamiliar.beyond).tolist()
+    assert sent == (wanted > out_of_distribution.threshold).tolist()
     assert {*sent} == {True, False}
 
 
@@ -174,7 +176,9 @@ def test_a_distance_that_differs_is_caught(
         parts.make(job)
 
 
-def test_a_build_without_the_expert_of_unfamiliar_prompts_says_so(guarded: Path, tmp_path: Path) -> None:
+def test_a_build_without_the_expert_of_prompts_out_of_distribution_says_so(
+    guarded: Path, tmp_path: Path
+) -> None:
     def notes(codes: str) -> list[str]:
         words = build_command(guarded, tmp_path / "b", "--memory", "1GiB", codes=codes)
         return Construction.of(build.arguments(words)).notes

@@ -33,44 +33,44 @@ def test_medians_and_noise_come_from_the_samples() -> None:
     assert first.noise[1] == pytest.approx((4.5 - 1.75) / 2)
 
 
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (lambda body: body.update(format="aptp-bundle"), "profile is no profile: its format"),
-        (lambda body: body.update(version="2.0"), "version 2.0 is unknown; this software reads 1.0"),
-        (lambda body: body.update(parst=[]), r"unknown field 'parst' \(did you mean 'parts'"),
-        (lambda body: body.pop("parts"), "the field 'parts' is missing"),
-        (lambda body: body.update(complete=1), "complete: must be true or false"),
-        (lambda body: body["setting"].pop("rows"), "setting: the field 'rows' is missing"),
-        (lambda body: body["setting"].update(rows=0), "setting.rows: 0 is outside 1 to"),
-        (lambda body: body["setting"].update(latent=[8]), "setting.latent: must be the two sides"),
-        (lambda body: body["setting"].update(tokens=True), "setting.tokens: must be an integer"),
-        (lambda body: body["parts"][2].update(kind="resnte"), r"parts\[2\].kind: 'resnte' is not .*did you"),
-        (lambda body: body["parts"][0].update(modules=[1]), r"parts\[0\].modules\[0\]: must be a string"),
-        (
-            lambda body: body["parts"][0]["samples"].pop("1"),
-            r"parts\[0\].samples: must have some with 1",
-        ),
-        (
-            lambda body: body["parts"][0]["samples"].update({"01": [1]}),
-            "counts the same gates twice",
-        ),
-        (
-            lambda body: body["parts"][0]["samples"].update({"99": [1]}),
-            "'99': samples are by gates kept, from 0",
-        ),
-        (
-            lambda body: body["parts"][0]["samples"].update({"-1": [1]}),
-            "'-1': samples are by gates kept, from 0",
-        ),
-        (lambda body: body["parts"][0]["samples"].update({"1": []}), "must be a list of seconds"),
-        (lambda body: body["parts"][0]["samples"].update({"1": [0]}), "samples '1': must be above 0, not 0"),
-        (lambda body: body["parts"][0]["samples"].update({"1": [float("nan")]}), "NaN is not a number that"),
-        (lambda body: body["parts"][0].update(pace="fast"), r"parts\[0\].pace: must be a number"),
-        (lambda body: body["wholes"][0].update(share=0), r"wholes\[0\].share: must be above 0"),
-        (lambda body: body["wholes"][0].update(widths=[]), r"wholes\[0\].widths: must be an object"),
-    ],
-)
+BROKEN: list[tuple[Edit, str]] = [
+    (lambda body: body.update(format="aptp-bundle"), "profile is no profile: its format"),
+    (lambda body: body.update(version="2.0"), "version 2.0 is unknown; this software reads 1.0"),
+    (lambda body: body.update(parst=[]), r"unknown field 'parst' \(did you mean 'parts'"),
+    (lambda body: body.pop("parts"), "the field 'parts' is missing"),
+    (lambda body: body.update(complete=1), "complete: must be true or false"),
+    (lambda body: body["setting"].pop("rows"), "setting: the field 'rows' is missing"),
+    (lambda body: body["setting"].update(rows=0), "setting.rows: 0 is outside 1 to"),
+    (lambda body: body["setting"].update(latent=[8]), "setting.latent: must be the two sides"),
+    (lambda body: body["setting"].update(tokens=True), "setting.tokens: must be an integer"),
+    (lambda body: body["parts"][2].update(kind="resnte"), r"parts\[2\].kind: 'resnte' is not .*did you"),
+    (lambda body: body["parts"][0].update(modules=[1]), r"parts\[0\].modules\[0\]: must be a string"),
+    (
+        lambda body: body["parts"][0]["samples"].pop("1"),
+        r"parts\[0\].samples: must have some with 1",
+    ),
+    (
+        lambda body: body["parts"][0]["samples"].update({"01": [1]}),
+        "counts the same gates twice",
+    ),
+    (
+        lambda body: body["parts"][0]["samples"].update({"99": [1]}),
+        "'99': samples are by gates kept, from 0",
+    ),
+    (
+        lambda body: body["parts"][0]["samples"].update({"-1": [1]}),
+        "'-1': samples are by gates kept, from 0",
+    ),
+    (lambda body: body["parts"][0]["samples"].update({"1": []}), "must be a list of seconds"),
+    (lambda body: body["parts"][0]["samples"].update({"1": [0]}), "samples '1': must be above 0, not 0"),
+    (lambda body: body["parts"][0]["samples"].update({"1": [float("nan")]}), "NaN is not a number that"),
+    (lambda body: body["parts"][0].update(pace="fast"), r"parts\[0\].pace: must be a number"),
+    (lambda body: body["wholes"][0].update(share=0), r"wholes\[0\].share: must be above 0"),
+    (lambda body: body["wholes"][0].update(widths=[]), r"wholes\[0\].widths: must be an object"),
+]
+
+
+@pytest.mark.parametrize(("edit", "message"), BROKEN)
 def test_what_the_format_does_not_allow(edit: Edit, message: str) -> None:
     with pytest.raises(TableError, match=message):
         parse(changed(edit))

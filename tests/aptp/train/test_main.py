@@ -54,7 +54,7 @@ def test_changes(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None
     task = asked["task"]
     assert (task.method.codes, task.method.budget, task.method.hard) == (6, 0.7, True)
     assert task.method.weights.contrast == 5
-    assert task.size == (64, 32)
+    assert task.size == (32, 64)
     assert (task.recipe.steps, task.recipe.seed, task.recipe.batch) == (50, 3, 128)
     assert asked["recompute"] is True
 

@@ -43,8 +43,8 @@ json everything(const aptp::Manifest& found) {
         {"decoder",
          {model(found.decoder.model), found.decoder.scale, found.decoder.scaling_factor, found.decoder.shift_factor}},
         {"dense_macs", found.dense_macs}};
-    if (found.router.unfamiliar) {
-        result["unfamiliar"] = {found.router.unfamiliar->beyond, found.router.unfamiliar->expert};
+    if (found.router.out_of_distribution) {
+        result["out_of_distribution"] = {found.router.out_of_distribution->threshold, found.router.out_of_distribution->expert};
     }
     if (found.decoder.preview) result["preview"] = *found.decoder.preview;
     for (const aptp::EncoderEntry& one : found.encoders) {

@@ -432,26 +432,26 @@ def test_a_constant_image_is_marked(runtime: Pipeline, monkeypatch: pytest.Monke
 def test_prompts_unlike_those_of_the_training_are_sent_away(copy_path: Path, tmp_path: Path) -> None:
     with Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
         plain = runtime.generate(PROMPTS)
-    guard = {"beyond": 5.0, "expert": "dense"}
-    edit(copy_path, lambda manifest: manifest["router"].update(unfamiliar=guard))
+    guard = {"threshold": 5.0, "expert": "dense"}
+    edit(copy_path, lambda manifest: manifest["router"].update(out_of_distribution=guard))
     with Pipeline.open(copy_path, engine="cpu", cache=tmp_path / "cache") as runtime:
         images = runtime.generate(PROMPTS)
         forced = runtime.generate(PROMPTS, GenerationParams(code="dense"))
-    sent = [image.choice.unfamiliar for image in images]
+    sent = [image.choice.out_of_distribution for image in images]
     assert {*sent} == {True, False}
     for image, before, dense in zip(images, plain, forced, strict=True):
         choice = image.choice
         assert (choice.code, choice.margin) == (before.choice.code, before.choice.margin)
-        assert choice.unfamiliar == (choice.distance > 5.0)
-        assert choice.expert == ("dense" if choice.unfamiliar else str(choice.code))
-        assert images_of([image]) == images_of([dense if choice.unfamiliar else before])
-        assert (dense.choice.distance, dense.choice.unfamiliar) == (None, False)
+        assert choice.out_of_distribution == (choice.distance > 5.0)
+        assert choice.expert == ("dense" if choice.out_of_distribution else str(choice.code))
+        assert images_of([image]) == images_of([dense if choice.out_of_distribution else before])
+        assert (dense.choice.distance, dense.choice.out_of_distribution) == (None, False)
 
 
-def test_an_expert_for_unfamiliar_prompts_that_is_not_there(tmp_path: Path) -> None:
+def test_an_expert_for_prompts_out_of_distribution_that_is_not_there(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "two", experts=["0", "1", "2", "3"])
-    guard = {"beyond": 1e-3, "expert": "dense"}
-    edit(path, lambda manifest: manifest["router"].update(unfamiliar=guard))
+    guard = {"threshold": 1e-3, "expert": "dense"}
+    edit(path, lambda manifest: manifest["router"].update(out_of_distribution=guard))
     with (
         Pipeline.open(path, engine="cpu", cache=tmp_path) as runtime,
         pytest.raises(CodeUnavailable, match="no expert for code 'dense' and no fallback"),
@@ -460,7 +460,7 @@ def test_an_expert_for_unfamiliar_prompts_that_is_not_there(tmp_path: Path) -> N
     edit(path, lambda manifest: manifest["router"].update(fallback="0"))
     with Pipeline.open(path, engine="cpu", cache=tmp_path) as runtime:
         choice = runtime.generate("red")[0].choice
-    assert (choice.expert, choice.fell_back, choice.unfamiliar) == ("0", True, True)
+    assert (choice.expert, choice.fell_back, choice.out_of_distribution) == ("0", True, True)
 
 
 def test_who_does_not_ask_hears_of_no_steps(runtime: Pipeline) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runtime.bundle.manifest import RESERVED as KEPT
 from runtime.bundle.manifest import parse
 from runtime.errors import ManifestError
 from tests.bundles import PREVIEW
@@ -50,8 +51,48 @@ def put(box: Any, **values: Any) -> None:
 
 EARNED = {"engine": "openvino", "precision": "bfloat16", "processor": "amx_bf16"}
 
+# What the format keeps for later, each with the reason why this release refuses it.
+RESERVED: list[tuple[str, Change, str]] = [
+    (
+        "network",
+        lambda m: put(m, kind="network"),
+        "manifest.kind 'network': this release reads bundles of kind 'p",
+    ),
+    (
+        "choices",
+        lambda m: put(m, choices=[]),
+        "manifest.choices: this release serves none; build the bundle w",
+    ),
+    (
+        "bins",
+        lambda m: put(m["router"], bins=[0.0]),
+        "manifest.router.bins: this release routes by the prompt",
+    ),
+    (
+        "second output",
+        lambda m: put(m["conditioning"][0], output="text_embeds"),
+        r"manifest.conditioning\[0\].output: this release feeds an encoder's one output",
+    ),
+    (
+        "added condition",
+        lambda m: m["conditioning"].append({"input": "time_ids", "request": "sizes"}),
+        r"manifest.conditioning\[1\].request: this release feeds encoders' outputs only",
+    ),
+    (
+        "rung",
+        lambda m: put(expert(m), earned=[{**EARNED, "precision": "int8", "rung": {"metric": "all right"}}]),
+        r"manifest.experts '0'.earned\[0\].rung: this release knows no lossy engine",
+    ),
+]
 BROKEN: list[tuple[str, Change, str]] = [
     ("format", lambda m: put(m, format="zip"), r"manifest.format: 'zip' is not one of 'aptp-bundle'"),
+    (
+        "kind",
+        lambda m: put(m, kind="pipelines"),
+        r"kind: 'pipelines' is not one of 'pipeline' \(did you mean",
+    ),
+    ("no kind", lambda m: m.pop("kind"), "manifest: the field 'kind' is missing"),
+    *RESERVED,
     (
         "misspelt field",
         lambda m: put(m, rooter=m["router"]),
@@ -98,14 +139,14 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("router kind", lambda m: put(m["router"], kind="dot"), "'dot' is not one of 'cosine'"),
     ("router tie", lambda m: put(m["router"], tie=-1e-5), "tie: must not be negative"),
     (
-        "router unfamiliar",
-        lambda m: put(m["router"], unfamiliar={"beyond": 1.5, "expert": "4"}),
-        "manifest.router.unfamiliar: names the expert '4'",
+        "router out of distribution",
+        lambda m: put(m["router"], out_of_distribution={"threshold": 1.5, "expert": "4"}),
+        "manifest.router.out_of_distribution: names the expert '4'",
     ),
     (
-        "router beyond",
-        lambda m: put(m["router"], unfamiliar={"beyond": 0, "expert": "dense"}),
-        "unfamiliar.beyond: must be above 0",
+        "router threshold",
+        lambda m: put(m["router"], out_of_distribution={"threshold": 0, "expert": "dense"}),
+        "out_of_distribution.threshold: must be above 0",
     ),
     ("router fallback", lambda m: put(m["router"], fallback="4"), "manifest.router: names the expert '4'"),
     ("decoder scale", lambda m: put(m["decoder"], scale=0), "0 is outside 1 to"),
@@ -228,6 +269,16 @@ BROKEN: list[tuple[str, Change, str]] = [
         "half of a surrogate pair",
     ),
 ]
+
+
+def test_what_the_format_keeps_for_later_is_refused_by_a_newer_minor_too(data: bytes) -> None:
+    assert len(RESERVED) == len(KEPT)
+    for _, change, message in RESERVED:
+        document = json.loads(data)
+        change(document)
+        document["version"] = "3.7"
+        with pytest.raises(ManifestError, match=message):
+            parse(json.dumps(document).encode())
 
 
 def test_what_experts_earned_arrives(data: bytes) -> None:

@@ -158,8 +158,8 @@ def test_warnings(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixtur
     assert "the prompt is too long: its last 2 tokens were not used" in told
     assert told.count("the negative prompt is too long: its last 3 tokens were not used") == 1
     assert "is not in the bundle: dense made the image" in told
-    guard = {"beyond": 1e-3, "expert": "dense"}
-    edit(bundle, lambda manifest: manifest["router"].update(unfamiliar=guard))
+    guard = {"threshold": 1e-3, "expert": "dense"}
+    edit(bundle, lambda manifest: manifest["router"].update(out_of_distribution=guard))
     main([*places, "--overwrite", "blue"])
     told = " ".join(capsys.readouterr().err.split())
     assert re.search(

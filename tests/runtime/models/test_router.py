@@ -65,7 +65,7 @@ def test_similarities_that_are_no_numbers(
 @pytest.fixture
 def guarded(copy_path: Path, cache_path: Path) -> Iterator[Pipeline]:
     """The bundle, with prompts of more than 5 away sent to dense."""
-    edit(copy_path, lambda m: m["router"].update(unfamiliar={"beyond": 5.0, "expert": "dense"}))
+    edit(copy_path, lambda m: m["router"].update(out_of_distribution={"threshold": 5.0, "expert": "dense"}))
     with Pipeline.open(copy_path, engine="cpu", cache=cache_path, threads=1) as opened:
         yield opened
 
@@ -86,7 +86,7 @@ def test_distances_are_those_of_the_prompt(guarded: Pipeline) -> None:
 
 @pytest.mark.parametrize(("distance", "whose"), [(None, "1"), (2.0, "1"), (2.5, "dense")])
 def test_only_what_lies_beyond_is_sent_away(runtime: Pipeline, distance: float, whose: str) -> None:
-    entry = replace(runtime.bundle.manifest.router, unfamiliar=OutOfDistribution(2.0, "dense"))
+    entry = replace(runtime.bundle.manifest.router, out_of_distribution=OutOfDistribution(2.0, "dense"))
     assert wanted(entry, RouterOutput(1, 0.5, distance)) == (whose, whose == "dense")
     assert wanted(runtime.bundle.manifest.router, RouterOutput(1, 0.5, distance)) == ("1", False)
 

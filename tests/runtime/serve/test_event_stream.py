@@ -59,7 +59,7 @@ def test_everything_is_told_in_order(client: TestClient, fake: FakeRuntime) -> N
         "margin": 0.25,
         "share": 1.0,
         "fell_back": False,
-        "unfamiliar": False,
+        "out_of_distribution": False,
     }
     assert [(step["done"], step["total"]) for step in steps] == [(1, 3), (2, 3), (3, 3)]
     np.testing.assert_array_equal(image(completed), image_of(fake, fake.asked[0]).pixels)

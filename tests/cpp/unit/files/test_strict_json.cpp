@@ -70,3 +70,12 @@ TEST_CASE("texts are counted in characters") {
     CHECK_THROWS_AS(aptp::as_text(Json(""), "x"), Failure);
     CHECK_THROWS_AS(aptp::as_text(Json("a\0b"s), "x"), Failure);
 }
+
+TEST_CASE("what a format keeps for later is refused by name, wherever its path leads") {
+    const std::vector<aptp::Reserved> table{{"kind=b", "only 'a' is read"}, {"lists.*.tables.*.late", "not yet"}};
+    const auto refuse = [&](const std::string& text) { aptp::refuse_reserved(decode(text, "x"), "x", table); };
+    CHECK_NOTHROW(refuse(R"({"kind":"a","late":1,"lists":[{"late":1,"tables":{"late":{}}},7]})"));
+    CHECK_THROWS_WITH_AS(refuse(R"({"kind":"b"})"), "x.kind 'b': only 'a' is read", Failure);
+    CHECK_THROWS_WITH_AS(refuse(R"({"lists":[1,{"tables":{"k":{"late":null}}}]})"),
+                         "x.lists[1].tables 'k'.late: not yet", Failure);
+}

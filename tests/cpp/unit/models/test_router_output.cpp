@@ -26,11 +26,11 @@ TEST_CASE("equals have no margin, and one code alone has none to tell") {
     CHECK_FALSE(aptp::choose_code(same, 1, 0).margin);
 }
 
-TEST_CASE("a prompt beyond the limit goes where the manifest says") {
+TEST_CASE("a prompt above the threshold goes where the manifest says") {
     aptp::RouterEntry entry;
     aptp::RouterOutput route{2, 0.1, 1.75};
     CHECK(aptp::wanted(entry, route) == std::pair<std::string, bool>("2", false));
-    entry.unfamiliar = aptp::OutOfDistribution{1.5, "dense"};
+    entry.out_of_distribution = aptp::OutOfDistribution{1.5, "dense"};
     CHECK(aptp::wanted(entry, route) == std::pair<std::string, bool>("dense", true));
     route.distance = 1.5;  // not above
     CHECK(aptp::wanted(entry, route) == std::pair<std::string, bool>("2", false));
