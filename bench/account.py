@@ -89,7 +89,9 @@ def main() -> None:
 def by_class(
     seconds: Mapping[str, list[float]], found: Mapping[str, dict[str, Operator]], shares: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Seconds of each class, for each expert; after the first also how far above its share of MACs."""
+    """Return the seconds of each class, for each expert; after the first also how far above its share of
+    MACs.
+    """
     sums = {name: _sums(seconds[name], found[name], _class_of) for name in found}
     first, *others = found
     rows = []
@@ -110,7 +112,7 @@ def by_class(
 def by_kind(
     seconds: Mapping[str, list[float]], found: Mapping[str, dict[str, Operator]]
 ) -> list[dict[str, Any]]:
-    """Seconds and number of each kind of operator, for each expert."""
+    """Return the seconds and number of each kind of operator, for each expert."""
     sums = {name: _sums(seconds[name], found[name], lambda kind: kind) for name in found}
     numbers = {name: Counter(one.kind for one in operators.values()) for name, operators in found.items()}
     first, kinds = next(iter(sums)), dict.fromkeys(kind for each in sums.values() for kind in each)

@@ -52,7 +52,7 @@ class Holder:
         assert line, "it ended before its image was there"
 
     def mapped(self, folder: Path) -> dict[str, int]:
-        """Kilobytes of files below a folder that are mapped: all, and this process's share."""
+        """Return the kilobytes of files below a folder that are mapped: all, and this process's share."""
         found = {"Rss": 0, "Pss": 0, "Private_Dirty": 0}
         inside = False
         for line in Path(f"/proc/{self._process.pid}/smaps").read_text().splitlines():
@@ -69,7 +69,7 @@ class Holder:
 
 
 def starts(program: Path, bundle: Path, cache: Path, count: int) -> dict[str, list[float]]:
-    """Seconds until the first image, in turns."""
+    """Return the seconds until the first image, in turns."""
     commands = {
         "C++": [program, bundle, cache, "cpu"],
         "Python": [sys.executable, "-c", PYTHON, bundle, cache],
@@ -100,7 +100,7 @@ def sharing(program: Path, bundle: Path, cache: Path) -> list[dict[str, object]]
 
 
 def overheads(program: Path, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Microseconds per request and step: of steps, of scheduling, of copying what a step moves."""
+    """Return the microseconds per request and step: of steps, of scheduling, of copying what a step moves."""
     found: dict[str, dict[str, list[float]]] = {"steps": {}, "floor": {}, "scheduling": {}}
     done = subprocess.run([program, str(rounds)], capture_output=True, text=True, check=True)
     for line in done.stdout.splitlines():
@@ -111,7 +111,7 @@ def overheads(program: Path, rounds: int) -> dict[str, dict[str, list[float]]]:
 
 
 def stripped(library: Path) -> int:
-    """Bytes of a library without its symbols."""
+    """Return the bytes of a library without its symbols."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(library.resolve(), folder))
         subprocess.run(["strip", "--strip-unneeded", copy], check=True)

@@ -128,7 +128,7 @@ MAKERS: dict[str, Callable[[Path, list[bytes]], str]] = {
 
 
 def rates(source: SampleSource, workers: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Images per second, and CPU seconds of this process per image, of each round."""
+    """Return the images per second, and CPU seconds of this process per image, of each round."""
     loader = batches(source, BATCH, workers=workers)
     for _ in islice(loader, WARM):
         pass

@@ -73,7 +73,7 @@ class Site:
         self._prompts = [sample.caption for sample in unseen(1024)]
 
     async def ask(self) -> Reply:
-        """One image, as a stream."""
+        """Ask for one image, as a stream."""
         reply, seed = Reply(time.perf_counter()), next(self._seeds)
         prompt = self._prompts[seed % len(self._prompts)]
         asked = {"prompt": prompt, "seed": seed, "stream": True, "partial_images": 1}
@@ -174,7 +174,7 @@ async def closed_loop(site: Site, clients: int, seconds: float) -> list[Reply]:
 
 
 async def capacity(site: Site, clients: int, seconds: float) -> float:
-    """Images a second of a closed loop, a third of whose time is for warming up."""
+    """Return the images a second of a closed loop, a third of whose time is for warming up."""
     start, third = time.perf_counter(), seconds / 3
     found = within(await closed_loop(site, clients, seconds), start + third, 2 * third) / (2 * third)
     if not found:
@@ -202,7 +202,7 @@ def arrivals(rate: float, seconds: float) -> Iterator[float]:
 
 
 def within(replies: list[Reply], start: float, seconds: float) -> int:
-    """Images that arrived in that time."""
+    """Return the images that arrived in that time."""
     return sum(reply.done and start <= reply.came + reply.end < start + seconds for reply in replies)
 
 

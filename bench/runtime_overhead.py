@@ -63,7 +63,7 @@ def denoising(window: int, guidance: float) -> Denoising:
 
 
 def steps(window: int, guidance: float, batch: int) -> float:
-    """Microseconds per request and step: latents gathered, and a step of the schedule for each."""
+    """Return the microseconds per request and step: latents gathered, and a step of the schedule for each."""
     images = [denoising(window, guidance) for _ in range(batch)]
     engine, call = NoEngine(batch * images[0].rows), Batch(images)
     start = time.perf_counter()
@@ -117,7 +117,9 @@ class Handler:
 
 
 def scheduling(batch: int) -> float:
-    """Microseconds per request and step that deciding, handing over and telling take, all threads running."""
+    """Return the microseconds per request and step that deciding, handing over and telling take, all threads
+    running.
+    """
     limits = QueueLimits(RUNNING, None)
     scheduler: Any = Scheduler(limits, MemoryBudget(len(EXPERTS), lambda key: 1), lambda key: batch)
     service, over = Dispatcher(scheduler, Handler()), threading.Semaphore(0)
@@ -132,7 +134,7 @@ def scheduling(batch: int) -> float:
 
 
 def import_seconds() -> float:
-    """Seconds that `from runtime import Runtime` takes in a fresh process."""
+    """Return the seconds that `from runtime import Runtime` takes in a fresh process."""
     code = "import time; t = time.perf_counter(); from runtime import Runtime; print(time.perf_counter() - t)"
     root = Path(__file__).parents[1]
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=root, check=True)

@@ -86,7 +86,7 @@ class FlatOut:
 
 
 def half(models: Models) -> int:
-    """Bytes that hold the decoder and the larger half of the experts."""
+    """Return the bytes that hold the decoder and the larger half of the experts."""
     latent = models.bundle.manifest.latent
     size = latent.height, latent.width
     experts = sorted(models.cost(models.bucket(name, 1, *size)) for name in models.bundle.manifest.experts)
@@ -132,7 +132,7 @@ def scheduled(loop: ClosedLoop, prompts: Sequence[str]) -> Took:
 
 
 def table(samples: dict[str, list[Took]], images: int) -> list[dict[str, str]]:
-    """Each way, and its throughput as a share of another's in the same round."""
+    """Return each way, and its throughput as a share of another's in the same round."""
     shares = {"scheduled": "flat out", "half the memory": "scheduled"}
     rows = []
     for name, passes in samples.items():

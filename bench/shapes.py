@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measure(graph: Path, inputs: Inputs, engine: str, rounds: int) -> dict[str, Series]:
-    """Every way of giving the graph its shapes, in turns."""
+    """Measure every way of giving the graph its shapes, in turns."""
     batch, _, height, width = inputs["sample"].shape
     pins = {"batch": batch, "height": height, "width": width}
     with tempfile.TemporaryDirectory() as folder:

@@ -47,7 +47,7 @@ PRODUCT = 2048  # side of the matrix product that gives the machine's rate
 
 
 def rate() -> float:
-    """Floating-point operations per second of a large bfloat16 product."""
+    """Return the floating-point operations per second of a large bfloat16 product."""
     a = torch.randn(PRODUCT, PRODUCT).bfloat16()
     times = []
     for _ in range(8):

@@ -20,7 +20,7 @@ DOTS = 1500  # of one set of prompts, at most
 def histograms(
     sets: Sequence[tuple[str, Floats]], label: str, *, limit: float | None = None, top: float | None = None
 ) -> Markup:
-    """Each set, a (colour, finite values [N]) pair, as an outline of the same area.
+    """Return each set, a (colour, finite values [N]) pair, as an outline of the same area.
 
     `limit` is marked; values above `top` are counted in the last bin, and the axis says so.
     """

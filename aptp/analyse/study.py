@@ -79,7 +79,7 @@ class RouterStudy:
         return [cost.of(architecture) / cost.dense for architecture in self.checkpoint.architectures]
 
     def findings(self, about: Mapping[str, Any]) -> StudyFindings:
-        """Everything but pictures; `about` goes in as it is."""
+        """Return everything but pictures; `about` goes in as it is."""
         home = self.landings[0]
         spent = np.repeat(self.budgets, home.counts)
         _, limit, limit_of = self._distance

@@ -29,7 +29,7 @@ class Word:
 
 
 def enriched(prompts: Sequence[str], own: Sequence[bool], most: int = 12) -> list[Word]:
-    """Words that the prompts marked `own` have more often than the others, the surest first.
+    """Return words that the prompts marked `own` have more often than the others, the surest first.
 
     A word counts once per prompt.
     """

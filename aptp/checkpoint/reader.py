@@ -196,8 +196,8 @@ class Checkpoint:
         return read_detector(self.path)
 
     def digest(self, component: str = "") -> str:
-        """SHA-256 over the published hashes of a component ("unet", "vae", "experts/0", …); of the whole by
-        default.
+        """Return the SHA-256 over the published hashes of a component ("unet", "vae", "experts/0", …); of the
+        whole by default.
         """
         if not component:
             return hashlib.sha256(self._index).hexdigest()
@@ -206,7 +206,7 @@ class Checkpoint:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def verify(self, component: str = "") -> None:
-        """Hashes a component's files (everything by default), once and again if one was touched since.
+        """Hash a component's files (everything by default), once and again if one was touched since.
 
         Raises CheckpointError if the index lists no such component, IntegrityError for files that differ
         from the index or are not in it.

@@ -45,7 +45,7 @@ class ModelFolder:
         return kind(value)
 
     def insist(self, **values: bool) -> None:
-        """Refuses a model whose config has others: variants that no published model uses."""
+        """Refuse a model whose config has others: variants that no published model uses."""
         for name, value in values.items():
             if self.value(name) is not value:
                 raise self.error(name, str(value))

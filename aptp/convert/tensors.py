@@ -61,7 +61,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def read_all(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, as it is stored."""
+    """Return every tensor of a safetensors file, as it is stored."""
     try:
         with safe_open(path, "pt") as file:
             names = list(file.keys())
@@ -71,7 +71,7 @@ def read_all(path: Path) -> dict[str, Tensor]:
 
 
 def checked(tensor: Tensor, where: str) -> Tensor:
-    """`tensor`, if it holds finite floating-point numbers."""
+    """Return `tensor`, if it holds finite floating-point numbers."""
     if not tensor.is_floating_point():
         raise CheckpointError(f"{where} holds {tensor.dtype} instead of floating-point numbers")
     if not tensor.isfinite().all():

@@ -24,7 +24,7 @@ class BrokenPicture(Exception):
 
 
 def decode(data: bytes) -> Image.Image:
-    """RGB, upright; transparent parts are white. Raises BrokenPicture."""
+    """Decode to RGB, upright; transparent parts are white. Raises BrokenPicture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata, mostly, a line for each picture
@@ -46,8 +46,8 @@ def decode(data: bytes) -> Image.Image:
 
 
 def crop(image: Image.Image, size: tuple[int, int], rng: Random | None = None) -> npt.NDArray[np.uint8]:
-    """[H, W, 3]: the largest part of `image` with the shape of `size` (height, width), resized to it with
-    a bilinear filter; a random part, mirrored or not, by `rng`, or else the middle.
+    """Return [H, W, 3]: the largest part of `image` with the shape of `size` (height, width), resized to it
+    with a bilinear filter; a random part, mirrored or not, by `rng`, or else the middle.
 
     That is resizing the short side and then cropping, without making the pixels that would be cut off.
     """

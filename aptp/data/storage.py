@@ -62,7 +62,7 @@ def beside(root: Path, place: str, ending: str) -> bytes | None:
 
 
 def files(root: Path, below: str = "") -> Iterator[PurePosixPath]:
-    """All files below a folder of `root`, relative to `root`, in an order that no file system changes.
+    """Yield all files below a folder of `root`, relative to `root`, in an order that no file system changes.
 
     Raises DataError where there is no such folder. Hidden files and folders are passed over.
     """

@@ -85,7 +85,7 @@ def _report(arguments: argparse.Namespace, console: Console) -> str:
 def _evaluate(
     arguments: argparse.Namespace, subjects: "Subjects", names: Sequence[str], console: Console
 ) -> str:
-    """Judges what is drawn to scenes; the table of scores."""
+    """Judge what is drawn to scenes; return the table of scores."""
     from aptp.evaluate.evaluation import Evaluation
     from aptp.evaluate.judge.reader import WEIGHTS, Judge
     from aptp.evaluate.scoring import held_out, unseen

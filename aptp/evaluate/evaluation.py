@@ -46,7 +46,7 @@ class Evaluation:
         self._pictures: dict[str, Pictures] = {}
 
     def run(self, about: Mapping[str, Any], progress: Progress = lambda name, done: None) -> Report:
-        """Draws and judges; `about` goes into the report as it is."""
+        """Draw and judge; `about` goes into the report as it is."""
         results = {name: self._result(name, progress) for name in self._names}
         if MIXED not in self._names:
             return Report(about, results)

@@ -74,7 +74,7 @@ class RoutedMixture:
         return {"all": self.counts, **self.by_tier, **self.by_things}
 
     def summary(self) -> dict[str, Any]:
-        """Every figure, as JSON."""
+        """Return every figure, as JSON."""
         return {
             "budgets": self.budgets,
             "target": self.target,

@@ -63,7 +63,9 @@ class Subjects:
     def timed(
         self, name: str, samples: Sequence[Sample], progress: Callable[[str, int], None]
     ) -> tuple[Pictures, float]:
-        """`draw`, and the seconds it took; `progress` is told `name` and how many pictures are there."""
+        """Return what `draw` gives, and the seconds it took; `progress` is told `name` and how many pictures
+        are there.
+        """
         start, done = time.monotonic(), 0
 
         def drawn(count: int) -> None:
@@ -96,7 +98,7 @@ class Subjects:
         return drawn
 
     def codes(self, captions: Sequence[str]) -> list[int]:
-        """Where each caption is routed, alone."""
+        """Return where each caption is routed, alone."""
         return routes(self.checkpoint.router(), self.encode, captions)
 
     @cached_property

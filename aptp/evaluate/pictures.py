@@ -44,7 +44,9 @@ def gallery(captions: Sequence[str], codes: Sequence[int], pictures: Pictures) -
 
 
 def _sheet(rows: Sequence[Sequence[tuple[npt.NDArray[np.uint8], Sequence[Line]]]]) -> Image.Image:
-    """Pictures [H, W, 3], all of one size, with the first lines of what is to be said of each below it."""
+    """Return pictures [H, W, 3], all of one size, with the first lines of what is to be said of each below
+    it.
+    """
     tall, wide = rows[0][0][0].shape[:2]
     shown = (max(1, round(SHOWN_TALL * wide / tall)), SHOWN_TALL)
     filtered = Image.Resampling.NEAREST if tall < SHOWN_TALL else Image.Resampling.LANCZOS

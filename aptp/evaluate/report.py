@@ -35,7 +35,7 @@ class Report:
     mixture: RoutedMixture | None = None
 
     def summary(self) -> dict[str, Any]:
-        """Every figure, without the pictures they are made of; JSON as it is."""
+        """Return every figure, without the pictures they are made of; JSON as it is."""
         return {
             "subjects": {name: _summary(result) for name, result in self.results.items()},
             "routing": self.mixture.summary() if self.mixture else None,
@@ -61,7 +61,7 @@ class Report:
         return "# Evaluation\n\n" + "\n\n".join(sections) + "\n"
 
     def table(self) -> str:
-        """Markdown: a row per tier and measure, a column per subject."""
+        """Return Markdown: a row per tier and measure, a column per subject."""
         found = {name: rates(result.verdicts) for name, result in self.results.items()}
         first = next(iter(found.values()))
         rows = [["tier", "measure", "n", *found]]
@@ -111,7 +111,7 @@ def _summary(result: EvaluationResult) -> dict[str, Any]:
 
 
 def _bindings(results: Mapping[str, EvaluationResult]) -> str:
-    """Where pairs differ in an attribute: whether each thing has its own, or the other's."""
+    """Say, where pairs differ in an attribute, whether each thing has its own, or the other's."""
     rows = [["pairs", "of", *results]]
     for attribute in ("shape", "colour"):
         counts = {name: bindings(result.verdicts)[attribute] for name, result in results.items()}

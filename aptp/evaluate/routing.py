@@ -26,7 +26,7 @@ def routes(router: Router, encode: Encode, captions: Sequence[str], batch: int =
 
 
 def changed_by_batch(router: Router, encode: Encode, captions: Sequence[str], alone: Sequence[int]) -> int:
-    """How many captions get another code than `alone` in batches of other sizes and orders."""
+    """Return how many captions get another code than `alone` in batches of other sizes and orders."""
     order = np.random.default_rng(0).permutation(len(captions))
     changed = np.zeros(len(captions), bool)
     for batch in OTHER_BATCHES:
@@ -36,7 +36,7 @@ def changed_by_batch(router: Router, encode: Encode, captions: Sequence[str], al
 
 
 def crossed(codes: Sequence[int], groups: Sequence[str], count: int) -> dict[str, list[int]]:
-    """How many of each group's captions went to each of `count` codes."""
+    """Return how many of each group's captions went to each of `count` codes."""
     table = {group: [0] * count for group in dict.fromkeys(groups)}
     for code, group in zip(codes, groups, strict=True):
         table[group][code] += 1

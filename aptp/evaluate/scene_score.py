@@ -12,7 +12,7 @@ Score = dict[str, float]  # measure: 1 shown, 0 not; for letters the share that 
 
 
 def score(scene: Scene, reading: Reading) -> Score:
-    """Every measure that `scene` states, and `all`: everything stated is shown, and nothing else.
+    """Return every measure that `scene` states, and `all`: everything stated is shown, and nothing else.
 
     single: shape, colour, size, position. count: count, shape, colour. pair: `first shape`, `second
     colour`, … of the things that stand where the caption puts the first and the second; `relation`;
@@ -117,7 +117,7 @@ def _placed(scene: Scene, reading: Reading) -> list[Detection]:
 
 
 def _along(scene: Scene, placed: list[Detection]) -> bool:
-    """Whether two things lie side by side, or one over the other, as the relation says."""
+    """Return whether two things lie side by side, or one over the other, as the relation says."""
     assert scene.relation
     one, other = placed
     side_by_side, _ = RELATIONS[scene.relation]
@@ -125,7 +125,7 @@ def _along(scene: Scene, placed: list[Detection]) -> bool:
 
 
 def _related(scene: Scene, placed: list[Detection]) -> bool:
-    """Whether the thing that looks more like the first stands where the first should.
+    """Return whether the thing that looks more like the first stands where the first should.
 
     Where both ways of naming the two fit alike (both drawn the same, say), the picture does not tell them
     apart and so does not show the relation.

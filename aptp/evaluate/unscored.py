@@ -45,7 +45,7 @@ class Survey:
         about: Mapping[str, Any],
         progress: Callable[[str, int], None] = lambda name, done: None,
     ) -> "Survey":
-        """Draws to `samples` with the subjects of these `names`, and routes `routed`."""
+        """Draw to `samples` with the subjects of these `names`, and route `routed`."""
         drawn = {name: subjects.timed(name, samples, progress) for name in names}
         codes = subjects.codes([sample.caption for sample in samples])
         return cls(about, samples, codes, RoutedMixture.of(subjects, routed), drawn)

@@ -34,7 +34,7 @@ def finetune(
     folder: Path,
     recompute: bool = False,
 ) -> bool:
-    """Trains the experts of `codes` and writes a checkpoint with them and all others to `out`.
+    """Train the experts of `codes` and write a checkpoint with them and all others to `out`.
 
     False where the session ended first: the same call goes on from the state in `folder`. `recompute`:
     trade time for memory by gradient checkpointing. Raises UsageError, TrainingError, Refused, StorageError.

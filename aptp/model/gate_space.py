@@ -29,7 +29,7 @@ class GateSpace(nn.Module):
         self.register_buffer("owner", owners.repeat_interleave(sizes), persistent=False)  # [width gates]
 
     def forward(self, soft: Tensor, hard: Tensor) -> Tensor:
-        """[B, D], from `soft` gates [B, D] and the `hard` ones they round to."""
+        """Return [B, D], from `soft` gates [B, D] and the `hard` ones they round to."""
         depths = torch.cat([soft[:, self._widths :], torch.ones_like(soft[:, :1])], dim=1)
         skippable = soft[:, : self._widths] * depths[:, self.owner]
         always = self.owner == depths.shape[1] - 1

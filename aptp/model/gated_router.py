@@ -59,12 +59,12 @@ class GatedRouter(Router):
         return self.weighed(torch.cat([self._lifted(soft[:, : self._widths]), depths], dim=1))
 
     def weighed(self, gates: Tensor) -> Tensor:
-        """Soft gates [B, D] as they are compared."""
+        """Return soft gates [B, D] as they are compared."""
         found: Tensor = self.gates(gates, (gates >= THRESHOLD).to(gates.dtype))
         return found
 
     def _lifted(self, widths: Tensor) -> Tensor:
-        """Where a whole group would round to 0, its first gate is raised by ½."""
+        """Raise a group's first gate by ½ where the whole group would round to 0."""
         empty = (widths[:, self.columns] < THRESHOLD).all(2)  # [B, groups]
         return widths + THRESHOLD * (empty[:, self.group] & self.first).to(widths.dtype)
 

@@ -62,7 +62,7 @@ class PromptEncoder(nn.Module):
         self.tokenizer.save_pretrained(folder)
 
     def digest(self) -> str:
-        """SHA-256 of what decides its output: weights, tokenizer and frame."""
+        """Return the SHA-256 of what decides its output: weights, tokenizer and frame."""
         total = hashlib.sha256(f"{self.tokenizer.backend_tokenizer.to_str()}{self.frame}".encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             total.update(name.encode() + tensor.cpu().numpy().tobytes())
@@ -70,7 +70,7 @@ class PromptEncoder(nn.Module):
 
     @torch.no_grad()
     def _measured(self, folder: Path) -> int:
-        """E, from embeddings of the longest prompt that fits."""
+        """Return E, from embeddings of the longest prompt that fits."""
         try:
             hidden, mask = self([PROBE + " and more" * self.frame["length"]])
         except FAILURES as error:
@@ -116,7 +116,7 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def frame_of(tokenizer: Any, folder: Path) -> dict[str, int]:
-    """`length`, `bos`, `eos` and `pad`: how a prompt's tokens are framed, and in how many.
+    """Return `length`, `bos`, `eos` and `pad`: how a prompt's tokens are framed, and in how many.
 
     Raises CheckpointError where the tokenizer itself frames them otherwise.
     """

@@ -101,8 +101,8 @@ def sliced_shapes(architecture: Architecture, shapes: Mapping[str, torch.Size]) 
 
 
 def shrink(unet: nn.Module, architecture: Architecture) -> None:
-    """Slices `unet`, or any module with the paths of the architecture's space, in place and on whatever
-    device its weights are.
+    """Slice `unet`, or any module with the paths of the architecture's space, in place and on whatever device
+    its weights are.
     """
     shapes = {name: parameter.shape for name, parameter in unet.named_parameters()}
     for name, (dim, index) in index_maps(architecture, shapes).items():

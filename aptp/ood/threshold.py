@@ -40,7 +40,7 @@ def measure(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> Limit:
-    """Fits the distance on `prompts` captions of `train`, and its limit on as many of `test`.
+    """Fit the distance on `prompts` captions of `train`, and its limit on as many of `test`.
 
     Raises UsageError where so many prompts cannot show so small a share.
     """

@@ -72,7 +72,7 @@ class LayoutHead(nn.Module):
         self.linear = nn.Linear(width, sum(QUESTIONS.values()))
 
     def loss(self, features: torch.Tensor, right: Answers) -> torch.Tensor:
-        """Mean cross-entropy over the questions, of `features` [B, CELLS, CELLS, width]."""
+        """Return the mean cross-entropy over the questions, of `features` [B, CELLS, CELLS, width]."""
         logits = self.linear(features).float().split(list(QUESTIONS.values()), dim=-1)
         losses = []
         for question, scores in zip(QUESTIONS, logits, strict=True):

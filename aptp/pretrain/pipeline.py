@@ -29,7 +29,7 @@ MEASURED = 16  # batches the latents' scale is measured on
 
 
 def pretrain(preset: str, out: Path, folder: Path, options: RunOptions, recipe: Recipe) -> bool:
-    """Trains and writes the pipeline to `out`, float16; False where the session ended first.
+    """Train and write the pipeline to `out`, float16; return False where the session ended first.
 
     `recipe` is the UNet's; its seed is that of all three runs.
 

@@ -80,7 +80,7 @@ class Architecture:
         return cls(space, keep)
 
     def digest(self) -> str:
-        """SHA-256 of the canonical JSON form."""
+        """Return the SHA-256 of the canonical JSON form."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
 

@@ -109,7 +109,7 @@ def mac_cost(
 
 
 def _macs_of_group(path: str, module: nn.Module, macs: Mapping[str, int]) -> int:
-    """MACs that shrink in proportion to the kept gates of the group at `path`."""
+    """Return the MACs that shrink in proportion to the kept gates of the group at `path`."""
     if hasattr(module, "conv_shortcut"):  # a resnet: its shortcut is not part of the width
         return _below(macs, path) - macs.get(f"{path}.conv_shortcut", 0)
     return _below(macs, path)

@@ -61,14 +61,14 @@ class Space:
         return self.width_gates + len(self.depths)
 
     def columns(self) -> Iterator[tuple[WidthGroup, slice]]:
-        """Each width group with its columns of the gate vector."""
+        """Yield each width group with its columns of the gate vector."""
         start = 0
         for group in self.widths:
             yield group, slice(start, start + group.gates)
             start += group.gates
 
     def depth_columns(self) -> Iterator[tuple[DepthGate, int]]:
-        """Each depth gate with its column of the gate vector."""
+        """Yield each depth gate with its column of the gate vector."""
         return ((gate, self.width_gates + i) for i, gate in enumerate(self.depths))
 
     @cached_property
@@ -81,5 +81,5 @@ class Space:
 
 
 def inside(module: str, ancestor: str) -> bool:
-    """Whether the path `module` is `ancestor` or below it."""
+    """Return whether the path `module` is `ancestor` or below it."""
     return module == ancestor or module.startswith(ancestor + ".")

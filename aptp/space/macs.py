@@ -13,7 +13,7 @@ from runtime.errors import SpaceError
 
 
 def module_macs(unet: UNet2DConditionModel, height: int, width: int, tokens: int) -> dict[str, int]:
-    """MACs of one call (batch 1) by module path; an attention's own entry holds its two products.
+    """Return the MACs of one call (batch 1) by module path; an attention's own entry holds its two products.
 
     `unet` lies on the meta device; `height` and `width` are latent sides, `tokens` the length of
     the text sequence.

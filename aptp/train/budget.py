@@ -52,8 +52,8 @@ class Budget:
 
 
 def published_cost(config: Mapping[str, Any], cost: LinearCost, height: int, width: int) -> LinearCost:
-    """`cost` as the published code counts it: one text token, and cross-attention's products charged as
-    self-attention's (N × N). `cost` itself is `mac_cost` with one token.
+    """Return `cost` as the published code counts it: one text token, and cross-attention's products charged
+    as self-attention's (N × N). `cost` itself is `mac_cost` with one token.
     """
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config)
@@ -118,5 +118,5 @@ def _mean_cost(cost: Cost, codes: Sequence[Architecture]) -> float:
 
 
 def _miss(cost: Cost, codes: Sequence[Architecture], target: float) -> float:
-    """How far off the target, as a share of it."""
+    """Return how far off the target, as a share of it."""
     return abs(_mean_cost(cost, codes) / (target * cost.dense) - 1)

@@ -46,7 +46,7 @@ class Relaxation(nn.Module):
         return SampledGates(soft, hard + (soft - soft.detach()))
 
     def logits(self, scores: Tensor, noise: Tensor | None = None) -> Tensor:
-        """[B, D]; a gate whose logit is above 0 is kept."""
+        """Return [B, D]; a gate whose logit is above 0 is kept."""
         if self._method.ordered_depth:
             depths = torch.empty_like(scores[:, self._widths :])
             depths[:, self.order] = falling(scores[:, self._widths :])

@@ -31,8 +31,8 @@ def sinkhorn(scores: Floats, epsilon: float, iterations: int) -> Floats:
 
 
 def exact(scores: Floats) -> Exact:
-    """Unregularised transport from B prompts to K codes of equal share: the assignment of the largest total
-    score, and its dual prices.
+    """Return unregularised transport from B prompts to K codes of equal share: the assignment of the largest
+    total score, and its dual prices.
     """
     rows, columns = _uniform(scores)
     plan, log = ot.emd(rows, columns, -scores, log=True)

@@ -40,7 +40,7 @@ class Predictor(nn.Module):
 
 
 def orthogonal_codes(codes: int, size: int, rng: torch.Generator) -> nn.Parameter:
-    """[K, D] with orthonormal rows."""
+    """Return [K, D] with orthonormal rows."""
     return nn.Parameter(nn.init.orthogonal_(torch.empty(codes, size), generator=rng))
 
 

@@ -111,7 +111,7 @@ def deploy(policy: GatePolicy, cost: Cost, embeddings: Tensor, rng: torch.Genera
 
 
 def _fits(policy: GatePolicy, vectors: Tensor, embeddings: Tensor) -> Tensor:
-    """[N, K]: the score of each prompt for each code, before prices."""
+    """Return [N, K]: the score of each prompt for each code, before prices."""
     scores = policy.predictor(embeddings)
     gates = None
     if not policy.method.linear_routing:
@@ -121,7 +121,7 @@ def _fits(policy: GatePolicy, vectors: Tensor, embeddings: Tensor) -> Tensor:
 
 
 def _routing_noise(size: int) -> Tensor:
-    """[1, size]: the sample that the published code adds wherever prompts are routed."""
+    """Return the sample [1, size] that the published code adds wherever prompts are routed."""
     return gumbel(torch.rand(1, size, generator=torch.Generator().manual_seed(ROUTING_SEED)))
 
 
@@ -165,7 +165,7 @@ class Usage:
 
 
 def usage(deployment: Deployment, router: Router, cost: Cost, embeddings: Tensor) -> Usage:
-    """How the served `router` spreads the prompts `embeddings` [N, E]; `cost` is what serving pays."""
+    """Return how the served `router` spreads the prompts `embeddings` [N, E]; `cost` is what serving pays."""
     served = served_routes(router, embeddings)
     use = np.bincount(served.numpy(), minlength=len(deployment.architectures)) / len(served)
     costs = np.array([cost.of(code) for code in deployment.architectures]) / cost.dense

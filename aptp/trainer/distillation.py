@@ -37,12 +37,13 @@ def recorded(unet: UNet2DConditionModel) -> Iterator[list[Tensor]]:
 
 
 def output_distances(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared difference of each sample [B], in float32."""
+    """Return the mean squared difference of each sample [B], in float32."""
     return (student.float() - teacher.detach().float()).square().flatten(1).mean(1)
 
 
 def block_distances(student: Sequence[Tensor], teacher: Sequence[Tensor], power: Tensor | None) -> Tensor:
-    """Mean over blocks of `output_distances`, [B]; each in units of the teacher's `power` there, [blocks].
+    """Return the mean over blocks of `output_distances`, [B]; each in units of the teacher's `power` there,
+    [blocks].
 
     Activations grow with depth, and without `power` the few loudest blocks are the whole loss.
     """
@@ -52,8 +53,8 @@ def block_distances(student: Sequence[Tensor], teacher: Sequence[Tensor], power:
 
 
 def powers(teacher: Sequence[Tensor], share: Tensor) -> Tensor:
-    """[blocks]: mean square of the teacher's blocks over the rows of every process, each of which counts as
-    its `share` [B] says.
+    """Return [blocks]: mean square of the teacher's blocks over the rows of every process, each of which
+    counts as its `share` [B] says.
     """
     squares = torch.stack([block.detach().float().square().flatten(1).mean(1) for block in teacher])
     # Not a product of matrices, which autocast would round.

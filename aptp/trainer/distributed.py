@@ -21,7 +21,7 @@ def rank() -> int:
 
 
 def leads() -> bool:
-    """Whether this is the one that writes and reports."""
+    """Return whether this is the one that writes and reports."""
     return rank() == 0
 
 
@@ -59,7 +59,7 @@ def mean(figures: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def any_of(flag: bool, device: torch.device) -> bool:
-    """Whether it holds for any process; all of them then know it at the same step."""
+    """Return whether it holds for any process; all of them then know it at the same step."""
     return bool(total(torch.tensor(float(flag), device=device))) if _several() else flag
 
 

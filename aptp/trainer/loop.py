@@ -98,7 +98,7 @@ class Training:
         return self.done >= self.recipe.steps
 
     def run(self, title: str, watch: Callable[[int], None] = lambda step: None) -> bool:
-        """Trains and saves; whether the recipe is finished. `watch` is called with the steps done, after
+        """Train and save; return whether the recipe is finished. `watch` is called with the steps done, after
         each.
 
         Raises TrainingError as soon as the loss is not finite; the last state saved is then still good.

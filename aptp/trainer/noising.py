@@ -21,7 +21,7 @@ class Noised(NamedTuple):
     weights: torch.Tensor
 
     def loss(self, output: torch.Tensor) -> torch.Tensor:
-        """Weighted squared error of a model's `output`, the mean of each sample: [B]."""
+        """Return the weighted squared error of a model's `output`, the mean of each sample: [B]."""
         return self.weights * (output.float() - self.target.float()).square().mean(dim=(1, 2, 3))
 
 

@@ -18,7 +18,7 @@ class Draws:
         return len(self._rows)
 
     def of(self, rows: Tensor) -> "Draws":
-        """Those of some of these rows, counted from 0 within them."""
+        """Return the draws of some of these rows, counted from 0 within them."""
         return Draws(self.rng, self._rows[rows.cpu()], self._total)
 
     def normal(self, *shape: int) -> Tensor:
@@ -34,14 +34,16 @@ class Draws:
         return torch.randint(low, high, (self._total,), generator=self.rng)[self._rows]
 
     def strata(self) -> Tensor:
-        """[B] from 0 up to 1, one in each of `total` equal ranges over the whole batch, in random order."""
+        """Return [B] from 0 up to 1, one in each of `total` equal ranges over the whole batch, in random
+        order.
+        """
         within = self.uniform()
         order = torch.randperm(self._total, generator=self.rng)[self._rows]
         return (order + within) / self._total
 
 
 def draws(seed: int, step: int, rows: range, total: int) -> Draws:
-    """Those of the rows `rows` of a step's batch of `total`; nothing of them needs saving."""
+    """Return the draws of the rows `rows` of a step's batch of `total`; nothing of them needs saving."""
     return Draws(generator(seed, step), torch.arange(rows.start, rows.stop), total)
 
 

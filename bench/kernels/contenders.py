@@ -81,7 +81,7 @@ def live_heads(heads: int, fraction: float) -> int:
 
 
 def live_gates(batch: int, heads: int, live: float) -> Tensor:
-    """[B, H] of ones and zeros; `live` of all heads are ones, as evenly as whole heads allow."""
+    """Return [B, H] of ones and zeros; `live` of all heads are ones, as evenly as whole heads allow."""
     generator = torch.Generator().manual_seed(0)
     total = live_heads(batch * heads, live)
     counts = [total // batch + (row < total % batch) for row in range(batch)]

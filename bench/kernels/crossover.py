@@ -59,8 +59,8 @@ def spread_codes(batch: int, codes: int) -> list[int]:
 
 
 def best_possible(rows: list[int], macs: list[float], dense_macs: float, dense: float, largest: int) -> float:
-    """Seconds for `rows`, each at its code's `macs`, if a MAC costs what it does in `largest` dense
-    rows that take `dense` seconds.
+    """Return the seconds for `rows`, each at its code's `macs`, if a MAC costs what it does in `largest`
+    dense rows that take `dense` seconds.
     """
     return sum(macs[code] for code in rows) * dense / (largest * dense_macs)
 

@@ -51,7 +51,7 @@ SIZES = tuple(SHARES)  # pixels
 
 
 def attentions(size: int) -> dict[Shape, int]:
-    """How often each shape occurs in SD 2.1 at `size` pixels."""
+    """Return how often each shape occurs in SD 2.1 at `size` pixels."""
     rows = {(size // 8 // divisor) ** 2: (heads, count) for divisor, heads, count in LEVELS}
     return {
         Shape(queries, keys, heads, WIDTH): count

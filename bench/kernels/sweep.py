@@ -95,7 +95,7 @@ def _bulk(x: Inputs, gates: Tensor, tile: Tile) -> Run:
 
 
 def _checked(run: Run, wanted: Tensor) -> Run:
-    """`run`, whose first result must be `wanted`."""
+    """Return `run`, whose first result must be `wanted`."""
     right: list[bool] = []
 
     def checked() -> object:

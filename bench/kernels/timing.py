@@ -79,7 +79,7 @@ class Captures:
 
 
 def in_turns(works: Mapping[str, Work], rounds: int = 9) -> dict[str, Timed | str]:
-    """Each of `works` once per round, so that a slow moment hits all of them. What cannot run is a
+    """Time each of `works` once per round, so that a slow moment hits all of them. What cannot run is a
     message instead of times.
     """
     captures = Captures()

@@ -81,7 +81,7 @@ class Peer:
         ).to(self.task["device"])
 
     def scheduled(self, pipeline: Any) -> Any:
-        """One UNet call per step, as the runtime's schedules have it; solvers cost next to nothing."""
+        """Make one UNet call per step, as the runtime's schedules have it; solvers cost next to nothing."""
         from diffusers import DDIMScheduler
 
         pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)

@@ -140,7 +140,7 @@ class Construction:
         return kept
 
     def _verify(self, missing: list[Part]) -> None:
-        """Hashes what will be read before anything is built: a damaged checkpoint is refused as a whole."""
+        """Hash what will be read before anything is built: a damaged checkpoint is refused as a whole."""
         for component in dict.fromkeys(component for part in missing for component in part.components):
             self.checkpoint.verify(component)
 
@@ -225,7 +225,7 @@ class Construction:
         self.published = True
 
     def _show(self, unseen: list[Part], folder: Path, progress: BuildProgress) -> bool:
-        """Whether every expert's image is right; those of which it is not are finished no more."""
+        """Return whether every expert's image is right; those of which it is not are finished no more."""
         tasks = [
             workers.WorkerTask(part.name, image.stage, (part, self.spec, folder), part.memory)
             for part in unseen

@@ -12,22 +12,22 @@ LOCK, PARTS, REPORT = "lock", "parts", "report.json"
 
 
 def build_folder(out: Path) -> Path:
-    """Where a build of `out` keeps what it has finished."""
+    """Return where a build of `out` keeps what it has finished."""
     return out.with_name(out.name + ".build")
 
 
 def report_folder(out: Path) -> Path:
-    """Where measurements of the bundle `out` lie."""
+    """Return where measurements of the bundle `out` lie."""
     return out.with_name(out.name + ".report")
 
 
 def stage_folder(out: Path, key: str) -> Path:
-    """Where a finished part is staged."""
+    """Return where a finished part is staged."""
     return build_folder(out) / PARTS / key
 
 
 def place(out: Path) -> Path:
-    """Where the bundle goes: `out`, absolute and with links followed. Raises UsageError."""
+    """Return where the bundle goes: `out`, absolute and with links followed. Raises UsageError."""
     try:
         found = out.resolve()
         if not found.name:

@@ -23,7 +23,7 @@ def document(body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) ->
 
 
 def encode(content: Mapping[str, Any]) -> bytes:
-    """JSON whose bytes depend on the document alone."""
+    """Return JSON whose bytes depend on the document alone."""
     return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 

@@ -113,12 +113,12 @@ def _serves(record: PartRecord, part: Part) -> bool:
 
 
 def describe(folder: Path) -> dict[str, dict[str, Any]]:
-    """Every file below `folder`: its path in it → size in bytes and SHA-256."""
+    """Return every file below `folder`: its path in it → size in bytes and SHA-256."""
     return {name: asdict(entry) for name, entry in list_files(folder).items()}
 
 
 def matches(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether every listed file lies below `folder` and is the listed one."""
+    """Return whether every listed file lies below `folder` and is the listed one."""
     entries = {name: FileEntry(entry["size"], entry["sha256"]) for name, entry in files.items()}
     try:
         VerifiedFiles(folder, entries, "it is made again").verify()

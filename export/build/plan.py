@@ -91,7 +91,7 @@ class Part:
 
 
 def parse_codes(text: str, count: int) -> tuple[str, ...]:
-    """`all`, `dense`, `0,3` or `all,dense` as expert names, in order, each once. Raises UsageError."""
+    """Return `all`, `dense`, `0,3` or `all,dense` as expert names, in order, each once. Raises UsageError."""
     codes = [str(code) for code in range(count)]
     chosen: list[str] = []
     for word in filter(None, (word.strip() for word in text.split(","))):
@@ -152,7 +152,7 @@ def check_pipeline(checkpoint: Checkpoint) -> None:
 
 
 def parts(checkpoint: Checkpoint, spec: BuildSpec) -> list[Part]:
-    """Everything the bundle is made of: first what no bundle can do without, so that its failure shows
+    """Return everything the bundle is made of: first what no bundle can do without, so that its failure shows
     early, and last what is small, so that the processes end together.
     """
     common = {"software": software()}
@@ -229,7 +229,9 @@ def earned(expert: Part, facts: Mapping[str, Any]) -> Part:
 
 
 def software() -> dict[str, str]:
-    """Versions of the libraries that shape a graph, and the digest of our own source. Raises Refused."""
+    """Return the versions of the libraries that shape a graph, and the digest of our own source. Raises
+    Refused.
+    """
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     root = Path(__file__).parents[2]
     total = hashlib.sha256()
@@ -243,7 +245,7 @@ def software() -> dict[str, str]:
 
 
 def _onnxruntime() -> str:
-    """Kind and version of what graphs are shown on."""
+    """Return the kind and version of what graphs are shown on."""
     return f"cpu (onnxruntime {onnxruntime().__version__})"
 
 

@@ -63,7 +63,7 @@ class BuildResult:
 
 
 def rows(result: BuildResult) -> list[tuple[str, ...]]:
-    """One row of text per code, under `COLUMNS`."""
+    """Return one row of text per code, under `COLUMNS`."""
     return [_row(result, code) for code in result.spec.codes]
 
 

@@ -60,7 +60,7 @@ def alone(name: str, code: Architecture, feed: ladder.Feed, wanted: ladder.Array
 
 
 def mixed(calls: Sequence[SupernetCase]) -> SupernetCase:
-    """One call of the rows of all."""
+    """Return one call of the rows of all."""
     feed = {name: torch.cat([call.feed[name] for call in calls]) for name in calls[0].feed}
     experts = tuple(name for call in calls for name in call.experts)
     return SupernetCase(feed, experts, np.concatenate([call.wanted for call in calls]))

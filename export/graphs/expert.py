@@ -77,7 +77,7 @@ def expert_signature(
 
 
 def signatures(expert: Signature, taken: Clock) -> tuple[Signature, Signature]:
-    """Those of the clock and of the rest, for an expert of which it was taken out."""
+    """Return the signatures of the clock and of the rest, for an expert of which it was taken out."""
     rows = {0: "batch"}
     own = {name: one for name, one in expert.inputs.items() if name in clock.INPUTS}
     ticking = Signature(own, TIME_EMBEDDING, dict.fromkeys(own, rows), rows)

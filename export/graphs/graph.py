@@ -199,7 +199,7 @@ def _name_axes(model: ir.Model, signature: Signature) -> None:
 
 
 def _rename(model: ir.Model, module: nn.Module) -> None:
-    """Numbers nodes and values, so that no counter of the exporter shows; parameters keep their path, less
+    """Count nodes and values anew, so that no counter of the exporter shows; parameters keep their path, less
     the name that a wrapper gives the one module in it.
     """
     graph = model.graph
@@ -213,7 +213,7 @@ def _rename(model: ir.Model, module: nn.Module) -> None:
 
 
 def number(graph: ir.Graph) -> None:
-    """Names nodes and values by their place in the graph; inputs and outputs keep theirs."""
+    """Name nodes and values by their place in the graph; inputs and outputs keep theirs."""
     kept = {value.name for value in [*graph.inputs, *graph.outputs]}
     for index, node in enumerate(graph):
         node.name = f"{node.op_type}_{index}"

@@ -73,7 +73,7 @@ def write_halves(models: Iterable[ir.Model], path: Path) -> dict[str, Extent]:
 
 
 def exact_half(array: np.ndarray) -> np.ndarray | None:
-    """`array` as float16 if that loses nothing, else None."""
+    """Return `array` as float16 if that loses nothing, else None."""
     with np.errstate(over="ignore", invalid="ignore"):
         half = array.astype(np.float16)
     return half if np.array_equal(half, array) else None

@@ -50,7 +50,7 @@ def require(path: Path) -> None:
 
 
 def findings(model: onnx.ModelProto) -> list[Finding]:
-    """All that the parser does not take, in the graph's order; external data is not read."""
+    """Return all that the parser does not take, in the graph's order; external data is not read."""
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     version = opsets.get("", 0)
     if version not in OPSETS:

@@ -34,7 +34,7 @@ class Node:
         return self.proto.input[index] if index < len(self.proto.input) else ""
 
     def is_constant(self, index: int) -> bool:
-        """Whether an input is a constant, or not given."""
+        """Return whether an input is a constant, or not given."""
         name = self.input(index)
         return not name or name in self.constant
 
@@ -66,7 +66,7 @@ def constant_axes(node: Node) -> str | None:
 
 
 def only_first_output(node: Node) -> str | None:
-    """Mean and deviation of a normalisation, indices of a pooling."""
+    """Refuse the mean and deviation of a normalisation, the indices of a pooling."""
     more = [name for name in node.proto.output[1:] if name]
     return f"output {more[0]!r} besides the first" if more else None
 

@@ -80,7 +80,7 @@ def outputs(module: nn.Module, feeds: list[Feed]) -> list[Array]:
 
 
 def check_output(output: Array, where: str) -> Array:
-    """`output`, unless it is broken the way broken engines break. Raises OutputError."""
+    """Return `output`, unless it is broken the way broken engines break. Raises OutputError."""
     if not np.isfinite(output).all():
         raise OutputError(
             f"{where}: {np.count_nonzero(~np.isfinite(output))} of {output.size} outputs are not finite"
@@ -91,7 +91,7 @@ def check_output(output: Array, where: str) -> Array:
 
 
 def relative_rms(found: Array, wanted: Array) -> float:
-    """Root mean square of the difference, over that of `wanted`."""
+    """Return the root mean square of the difference, over that of `wanted`."""
     difference = found.astype(np.float64) - wanted
     scale = max(float(np.sqrt(np.mean(wanted.astype(np.float64) ** 2))), tolerances.SMALLEST_RMS)
     return float(np.sqrt(np.mean(difference**2))) / scale
@@ -220,7 +220,7 @@ def worst(errors: Iterable[float]) -> float:
 
 
 def within(rung: str, error: float, tolerance: float) -> float:
-    """`error`, unless it is above `tolerance` or not a number. Raises ParityError."""
+    """Return `error`, unless it is above `tolerance` or not a number. Raises ParityError."""
     if not error <= tolerance:
         raise ParityError(rung, error, tolerance)
     return error

@@ -38,7 +38,7 @@ class TracedCall:
         return [leaf.shape for leaf in self.leaves if isinstance(leaf, Tensor)]
 
     def filled(self, tensors: Sequence[Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments and keyword arguments, with `tensors` in the places of its own."""
+        """Return arguments and keyword arguments, with `tensors` in the places of its own."""
         rest = iter(tensors)
         leaves = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, self.tree)

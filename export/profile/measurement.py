@@ -137,7 +137,7 @@ class Measurement:
         )
 
     def _timed(self, forms: Mapping[T, Callable[[], Replay]], report: Report) -> Timed[T]:
-        """All of `forms` side by side."""
+        """Time all of `forms` side by side."""
         with TemporaryDirectory() as folder:
             report(f"open {len(forms)} graphs", 0.0)
             runs = {

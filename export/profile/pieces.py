@@ -86,7 +86,7 @@ class Piece:
 
 
 def filled(form: Replay) -> Replay:
-    """`form`, which lies on the meta device, on the CPU with random weights that float16 holds."""
+    """Return `form`, which lies on the meta device, on the CPU with random weights that float16 holds."""
     form.to_empty(device="cpu").requires_grad_(False).eval()
     randomise(form, torch.Generator().manual_seed(0))
     weights.round_to_half(form)
@@ -161,7 +161,9 @@ def _norm(unet: UNet2DConditionModel, path: str) -> str:
 
 
 def _stream(unet: UNet2DConditionModel, path: str, calls: Mapping[str, TracedCall]) -> int:
-    """Channels of the residual stream before a resnet of an up block; the skip tensor has the others."""
+    """Return the channels of the residual stream before a resnet of an up block; the skip tensor has the
+    others.
+    """
     block, _, index = path.rpartition(".resnets.")
     if index == "0":
         return int(calls[block].shapes[0][1])

@@ -20,7 +20,7 @@ def cost(profile: Profile, space: Space) -> TableCost:
 
 
 def table(profile: Profile) -> Table:
-    """One row per piece: how often it occurs, its time, and at other widths the share of that time."""
+    """Return one row per piece: how often it occurs, its time, and at other widths the share of that time."""
     drawn = Table("piece", "kind", "times", "ms", "of that, by gates kept", box=None, pad_edge=False)
     for part in profile.parts:
         whole = part.seconds[part.gates]

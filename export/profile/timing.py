@@ -30,7 +30,9 @@ class Patience:
     seconds: float = 0.2
 
     def forecast(self, call: float) -> float:
-        """Seconds that measuring calls of `call` seconds may take, two bursts of warm-up included."""
+        """Return the seconds that measuring calls of `call` seconds may take, two bursts of warm-up
+        included.
+        """
         bursts = -(-self.samples // BURST)
         return max((2 * BURST + bursts * (BURST + 1)) * call, self.seconds)
 
@@ -46,7 +48,7 @@ class Timed(Generic[T]):
 def in_turns(
     runs: Mapping[T, Callable[[], object]], patience: Patience, clock: Clock = time.perf_counter
 ) -> Timed[T]:
-    """Seconds of each of `runs`, measured side by side."""
+    """Return the seconds of each of `runs`, measured side by side."""
     # Not `all` of a generator: each has to be warmed up, settled or not.
     settled = [_warm_up(run, clock) for run in runs.values()]
     found: dict[T, list[float]] = {name: [] for name in runs}
@@ -87,7 +89,7 @@ def _enough(samples: list[float], patience: Patience) -> bool:
 
 
 def pace(clock: Clock = time.perf_counter) -> float:
-    """Multiply-accumulates per second of a large float32 product, the best of a few."""
+    """Return the multiply-accumulates per second of a large float32 product, the best of a few."""
     matrix = np.ones((PRODUCT, PRODUCT), np.float32)
     matrix @ matrix
     times = _burst(lambda: matrix @ matrix, clock)

@@ -113,7 +113,7 @@ def _below_step(part: Measured, kept: int) -> int | None:
 
 
 def _usual(part: Measured) -> float:
-    """Seconds that a gate costs on average."""
+    """Return the seconds that a gate costs on average."""
     return max(0.0, (part.seconds[part.gates] - part.seconds[1]) / (part.gates - 1))
 
 
@@ -123,7 +123,7 @@ def _excess(part: Measured, low: int, high: int) -> float:
 
 
 def _seconds(part: Measured, kept: int) -> float:
-    """Seconds with `kept` gates, along the line between the nearest that were measured."""
+    """Return the seconds with `kept` gates, along the line between the nearest that were measured."""
     counts = [count for count in part.seconds if count]
     return float(np.interp(kept, counts, [part.seconds[count] for count in counts]))
 

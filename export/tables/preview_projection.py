@@ -33,7 +33,8 @@ class Fit(NamedTuple):
 
 @torch.no_grad()
 def encoded(vae: AutoencoderKL, scale: int) -> Tensor:
-    """Latents of made-up pictures as a trajectory has them, float32 [N, C, SIDE, SIDE]. Raises OutputError.
+    """Return latents of made-up pictures as a trajectory has them, float32 [N, C, SIDE, SIDE]. Raises
+    OutputError.
 
     `scale`: pixels per latent along one side.
     """
@@ -44,14 +45,16 @@ def encoded(vae: AutoencoderKL, scale: int) -> Tensor:
 
 
 def pictures(side: int) -> Tensor:
-    """Fields of random colours, the same on every machine: float32 [N, 3, side, side] from -1 to 1."""
+    """Return fields of random colours, the same on every machine: float32 [N, 3, side, side] from -1 to
+    1.
+    """
     rng = np.random.default_rng(0)
     fields = [torch.from_numpy(rng.uniform(-1, 1, (COUNT, 3, count, count))) for count in FIELDS]
     return torch.cat([functional.interpolate(one, (side, side)) for one in fields]).float()
 
 
 def fit(vae: AutoencoderKL, latents: Tensor) -> Fit:
-    """How red, green and blue, as `vae` decodes them, follow from latents. Raises OutputError."""
+    """Return how red, green and blue, as `vae` decodes them, follow from latents. Raises OutputError."""
     colours = torch.cat([_decoded(vae, one) for one in torch.split(latents, 1)])
     ladder.check_output(colours.numpy(), "the VAE's decoder")
     known, wanted = _pixels(latents), _pixels(colours)
@@ -70,6 +73,6 @@ def _decoded(vae: AutoencoderKL, latents: Tensor) -> Tensor:
 
 
 def _pixels(planes: Tensor) -> Array:
-    """[N, K, h, w] as float64 [N·h·w, K]."""
+    """Lay out [N, K, h, w] as float64 [N·h·w, K]."""
     found: Array = planes.double().permute(0, 2, 3, 1).flatten(0, 2).numpy()
     return found

@@ -155,7 +155,7 @@ def replay(block: Array, start: Array, model: Callable[[Array, int], Array]) -> 
 
 
 def _block(solver: str, config: Mapping[str, Any], steps: int) -> tuple[list[TableRow], float]:
-    """All rows for one step count, and the scale of the start noise."""
+    """Return all rows for one step count, and the scale of the start noise."""
     made = scheduler(solver, config, steps)
     count = len(made.timesteps)
     # The basis: the start first, then one output per row, along the channel axis of a [1, C, 1, 1] sample.

@@ -42,7 +42,7 @@ def table() -> bytes:
 
 
 def scalars() -> Iterator[str]:
-    """Every character but halves of surrogate pairs."""
+    """Yield every character but halves of surrogate pairs."""
     return map(chr, chain(range(0xD800), range(0xE000, 0x110000)))
 
 
@@ -68,7 +68,7 @@ def _all(function: Function, texts: Sequence[str]) -> list[str]:
 
 
 def _stirred(function: Function, texts: Sequence[str]) -> list[str]:
-    """Those of `texts` that lie near one which `function` changes: few, and found at few calls."""
+    """Return those of `texts` that lie near one which `function` changes: few, and found at few calls."""
     chunks = (texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK))
     pairs = ((chunk, _BREAK.join(chunk)) for chunk in chunks)
     return [text for chunk, joined in pairs if function(joined) != joined for text in chunk]
@@ -97,7 +97,7 @@ def _compositions(decomposed: dict[str, str]) -> Iterator[tuple[int, int, int]]:
 
 
 def _marks(decomposed: frozenset[str]) -> list[list[int]]:
-    """[first, last, combining class] for what is not of class 0.
+    """Return [first, last, combining class] for what is not of class 0.
 
     A class shows in who changes places with whom: of two marks in a row, the one of the higher class goes
     last. Unicode promises never to change a class, so those that Python knows may be compared with.
@@ -108,7 +108,7 @@ def _marks(decomposed: frozenset[str]) -> list[list[int]]:
     texts = [pair[1] for pair in _stirred(order, pairs)]
 
     def stay(texts: Sequence[str], other: str) -> list[bool]:
-        """Whether each of `texts` keeps its place, before `other` and behind it."""
+        """Return whether each of `texts` keeps its place, before `other` and behind it."""
         after, before = [text + other for text in texts], [other + text for text in texts]
         pairs = zip(after, _all(order, after), before, _all(order, before), strict=True)
         return [one == ordered and two == turned for one, ordered, two, turned in pairs]

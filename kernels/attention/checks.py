@@ -22,7 +22,7 @@ def check(q: Tensor, k: Tensor, v: Tensor, gates: Tensor, lengths: Tensor | None
 
 
 def split_heads(name: str, x: Tensor, gates: Tensor) -> Tensor:
-    """[B, N, H·D] as [B, H, N, D], a view; H is that of `gates` [B, H]."""
+    """Split [B, N, H·D] into [B, H, N, D], a view; H is that of `gates` [B, H]."""
     heads = gates.shape[1] if gates.ndim == 2 else 0
     if x.ndim != 3 or heads == 0 or x.shape[2] % heads:
         raise ValueError(

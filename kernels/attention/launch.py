@@ -30,7 +30,7 @@ def summed(x: Tensor, parts: int, dtype: torch.dtype) -> Tensor:
 
 
 def even(lengths: Tensor | None, rows: int, block: int) -> bool:
-    """Whether every block of `rows` is whole, for every sample."""
+    """Return whether every block of `rows` is whole, for every sample."""
     return bool(lengths is None and rows % block == 0)  # a symbol's truth is no constant yet
 
 

@@ -76,7 +76,7 @@ def gated_attention(
 
 
 def on_gpu(x: Tensor) -> bool:
-    """Whether the kernels run on `x`."""
+    """Return whether the kernels run on `x`."""
     return x.is_cuda and TRITON
 
 

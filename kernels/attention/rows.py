@@ -18,7 +18,7 @@ def rest_of(D, MAIN):
 
 @triton.jit
 def load_rows(head, rows, stride, limit, MASKED: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr):
-    """`rows` of `head`, which lie `stride` elements apart. If MASKED, rows from `limit` on are not
+    """Return `rows` of `head`, which lie `stride` elements apart. If MASKED, rows from `limit` on are not
     read: they are zeros.
     """
     REST: tl.constexpr = rest_of(D, MAIN)
@@ -51,7 +51,7 @@ def zero_rows(ROWS: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr):
 
 @triton.jit
 def scale_rows(tiles, factor):
-    """`tiles` times `factor`, which broadcasts over columns."""
+    """Return `tiles` times `factor`, which broadcasts over columns."""
     if len(tiles) == 1:
         return (tiles[0] * factor,)
     else:
@@ -60,7 +60,7 @@ def scale_rows(tiles, factor):
 
 @triton.jit
 def keep_rows(tiles, live):
-    """`tiles` where `live` [rows, 1], zeros elsewhere, whatever stood there."""
+    """Return `tiles` where `live` [rows, 1], zeros elsewhere, whatever stood there."""
     if len(tiles) == 1:
         return (tl.where(live, tiles[0], 0.0),)
     else:

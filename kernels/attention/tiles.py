@@ -101,7 +101,7 @@ def capability(x: Tensor) -> tuple[int, int]:
 
 
 def precision(dtype: torch.dtype, width: int) -> str:
-    """How float32 products are made; 16-bit ones take no notice."""
+    """Return how float32 products are made; 16-bit ones take no notice."""
     return "ieee" if dtype == torch.float32 and width > 64 else "tf32x3"
 
 

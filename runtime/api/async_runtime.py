@@ -106,7 +106,7 @@ class Runtime:
         return Stream(self._core, prompt, params, replace(options or RequestOptions(), progress=True))
 
     def status(self) -> Status:
-        """How it is doing now."""
+        """Return how it is doing now."""
         return self._core.status()
 
     async def reload(self, bundle: str | Path | None = None) -> None:

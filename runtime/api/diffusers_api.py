@@ -49,14 +49,14 @@ def to_output(made: Sequence[Generated], kind: str) -> Output:
 
 
 def check_output_type(kind: str) -> str:
-    """`kind` if images can be had as that. Raises `UsageError`."""
+    """Return `kind` if images can be had as that. Raises `UsageError`."""
     if kind not in OUTPUTS:
         raise UsageError(f"output_type {kind!r}: give one of {', '.join(OUTPUTS)}")
     return kind
 
 
 def repeated(prompt: str | Sequence[str], times: int) -> list[str]:
-    """Every prompt so many times, one after another. Raises `UsageError`."""
+    """Return every prompt so many times, one after another. Raises `UsageError`."""
     if isinstance(times, bool) or not isinstance(times, int) or times < 1:
         raise UsageError(f"num_images_per_prompt {times!r}: give an integer of at least 1")
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)

@@ -134,7 +134,7 @@ class Pipeline:
         output_type: str = "pil",
         callback_on_step_end: diffusers_api.OnStepEnd | None = None,
     ) -> diffusers_api.Output:
-        """Images as diffusers' pipelines give them: `pipeline("a red circle", seed=7).images[0]`.
+        """Draw images as diffusers' pipelines give them: `pipeline("a red circle", seed=7).images[0]`.
 
         Differs where this runtime does: defaults are the bundle's; the seed of a torch `generator` is used,
         not its noise; `callback_on_step_end(pipeline, step, timestep, {"latents": [1, C, H, W]})` is called

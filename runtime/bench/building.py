@@ -11,7 +11,9 @@ REPORT = "report.json"
 
 
 def build_seconds(bundle: Bundle) -> dict[str, float]:
-    """Seconds by expert, for those that `<bundle>.report` knows; nobody has to keep that folder."""
+    """Return the seconds by expert, for those that `<bundle>.report` knows; nobody has to keep that
+    folder.
+    """
     path = bundle.root.with_name(f"{bundle.root.name}.report") / REPORT
     try:
         parts = json.loads(path.read_bytes())["parts"]

@@ -55,7 +55,7 @@ def _steps(document: Document) -> list[Document]:
 
 
 def _latency(document: Document) -> Any:
-    """Every contender at the first number of rows, whiskers from the fastest sample to the slowest."""
+    """Draw every contender at the first number of rows, whiskers from the fastest sample to the slowest."""
     steps = _steps(document)
     shown = {
         entry["name"]: entry

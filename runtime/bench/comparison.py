@@ -172,7 +172,7 @@ class ComparisonRun:
         return error
 
     def _macs(self, expert: str, rows: int) -> int | None:
-        """Multiply-accumulates of `rows` UNet rows, which a manifest knows at its default size."""
+        """Return the multiply-accumulates of `rows` UNet rows, which a manifest knows at its default size."""
         manifest = self._any.runtime.bundle.manifest
         default = (manifest.latent.height, manifest.latent.width)
         if self._any.shape[1:] != default or expert not in manifest.experts:

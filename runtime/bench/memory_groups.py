@@ -40,13 +40,13 @@ def line_ups(spec: BenchSpec, manifest: Manifest) -> list[tuple[Competitor, ...]
 
 
 def does_not_fit(group: tuple[Competitor, ...], spec: BenchSpec) -> bool:
-    """Whether engines of the group will push each other out of memory."""
+    """Return whether engines of the group will push each other out of memory."""
     ours = [rival.size for rival in group if rival.contender]
     return len(ours) > 1 and sum(ours) > _budget(spec)
 
 
 def rivals(spec: BenchSpec, manifest: Manifest) -> Iterator[Competitor]:
-    """Every contender and peer, in the order in which tables show them."""
+    """Yield every contender and peer, in the order in which tables show them."""
     for contender in spec.contenders:
         yield Competitor(contender.name, _size(contender, manifest), contender)
     if spec.peers and "image" in spec.levels and (fewer := fewer_steps(spec, manifest)):

@@ -94,7 +94,9 @@ class PeerProcess:
         self._ask("take", path=str(path))
 
     def step(self) -> float:
-        """One UNet call: the seconds that it took by the peer's own clock. Raises `PeerFailure`."""
+        """Make one UNet call and return the seconds that it took by the peer's own clock. Raises
+        `PeerFailure`.
+        """
         return float(self._ask("step")["seconds"])
 
     def output(self) -> Float32:

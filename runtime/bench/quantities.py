@@ -23,7 +23,7 @@ def percent(share: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """`0.97`"""
+    """Write `0.97`"""
     return NONE if value is None else f"{value:.2f}"
 
 

@@ -87,5 +87,5 @@ class Results:
         return int(failed or any(one.level == "opening" for one in self.not_run))
 
     def plain(self) -> dict[str, Any]:
-        """All of it as what JSON can hold."""
+        """Return all of it as what JSON can hold."""
         return asdict(self)

@@ -89,7 +89,7 @@ class BenchSpec:
 
 
 def label(expert: str) -> str:
-    """How tables call an expert."""
+    """Return how tables call an expert."""
     return expert if expert == DENSE else f"expert {expert}"
 
 

@@ -86,13 +86,13 @@ class Workload:
         return {**inputs, **{name: np.repeat(array, rows, axis=0) for name, array in own.items()}}
 
     def step(self, expert: str, rows: int) -> Callable[[], Float32]:
-        """One UNet call. Opens the engine now, so that calls do not."""
+        """Return a function that makes one UNet call. Opens the engine now, so that calls do not."""
         inputs, engine = self.served(expert, rows), self.engine(expert, rows)
         sample, embedding = inputs.pop("sample"), inputs.pop("time_embedding")
         return lambda: engine.run(sample, embedding, inputs)
 
     def loop(self, expert: str) -> Callable[[], Float32]:
-        """All steps of one image, from encoded prompt to final latents."""
+        """Return a function that makes all steps of one image, from encoded prompt to final latents."""
 
         def run() -> Float32:
             image = self.denoising(PROMPT, expert, seed=0)
@@ -160,6 +160,8 @@ def check_output(output: npt.NDArray[np.generic], where: str) -> None:
 
 
 def distance(output: Float32, reference: Float32) -> float:
-    """How far two outputs for the same inputs are apart: rms of the difference over the reference's."""
+    """Return how far two outputs for the same inputs are apart: rms of the difference over the
+    reference's.
+    """
     difference = output.astype(np.float64) - reference
     return float(np.sqrt(np.mean(difference**2) / np.mean(np.square(reference, dtype=np.float64))))

@@ -43,7 +43,7 @@ def identity(
 
 
 def parse(fields: Fields) -> Compiled:
-    """One entry. Raises `ManifestError`."""
+    """Parse one entry. Raises `ManifestError`."""
     profile = fields.fields("profile")
     entry = Compiled(
         kind=fields.text("kind", choices=KINDS),

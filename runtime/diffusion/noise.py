@@ -61,7 +61,9 @@ def _box_muller(u: Float64, v: Float64) -> tuple[Float64, Float64]:
 
 
 def log(u: Float64) -> Float64:
-    """Natural logarithm of u > 0, from exactly rounded operations in the order the format gives."""
+    """Return the natural logarithm of u > 0, from exactly rounded operations in the order the format
+    gives.
+    """
     fraction, exponent = np.frexp(u)
     low = fraction < _SQRT_HALF
     fraction = np.where(low, fraction * 2.0, fraction)
@@ -72,7 +74,7 @@ def log(u: Float64) -> Float64:
 
 
 def cos_sin(v: Float64) -> tuple[Float64, Float64]:
-    """Cosine and sine of 2πv for 0 <= v < 1, likewise."""
+    """Return the cosine and sine of 2πv for 0 <= v < 1, likewise."""
     quadrant = np.floor(4.0 * v + 0.5)
     y = (4.0 * v - quadrant) * _HALF_PI
     z = y * y

@@ -22,7 +22,7 @@ log = logging.getLogger("runtime")
 
 
 def choose(name: str, manifest: Manifest) -> str:
-    """`name`, or for `auto` the first of `BEST` that can serve every expert of the bundle here.
+    """Return `name`, or for `auto` the first of `BEST` that can serve every expert of the bundle here.
 
     Raises `UsageError` for an unknown name, `EnvironmentMismatch` where it cannot be had. The log says where
     `auto` has to do without OpenVINO, and why.
@@ -42,7 +42,7 @@ def choose(name: str, manifest: Manifest) -> str:
 
 
 def missing(engine: str, manifest: Manifest) -> str | None:
-    """Why `engine` cannot serve the bundle here, or None if it can."""
+    """Return why `engine` cannot serve the bundle here, or None if it can."""
     if engine == "openvino":
         return openvino.missing()
     if engine in PROVIDER_OF:

@@ -38,5 +38,5 @@ def device() -> Device | None:
 
 
 def missing() -> str | None:
-    """Why no NVIDIA GPU can be used here, or None if one can."""
+    """Return why no NVIDIA GPU can be used here, or None if one can."""
     return None if device() else "no NVIDIA GPU answers here (libcuda.so.1 is missing, or finds no device)"

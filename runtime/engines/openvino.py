@@ -66,7 +66,7 @@ def _opted_in() -> bool:
 
 
 def missing() -> str | None:
-    """Why OpenVINO cannot be used here, or None if it can."""
+    """Return why OpenVINO cannot be used here, or None if it can."""
     try:
         devices = _core().available_devices
     except EnvironmentMismatch as error:
@@ -75,7 +75,8 @@ def missing() -> str | None:
 
 
 def wins() -> bool:
-    """Whether `auto` prefers it to ONNX Runtime's CPU provider: where the processor computes in bfloat16.
+    """Return whether `auto` prefers it to ONNX Runtime's CPU provider: where the processor computes in
+    bfloat16.
 
     There a step of SD 2.1's dense UNet takes 0.45 of the provider's time (Zen 5). Where there is nothing
     beyond AVX2 it takes as long, and an expert opens again in twice the time (Zen 3).
@@ -84,7 +85,7 @@ def wins() -> bool:
 
 
 def computes_in(precision: str) -> bool:
-    """Whether it computes in a precision on this processor by instructions made for it."""
+    """Return whether it computes in a precision on this processor by instructions made for it."""
     if precision == "float32":
         return True
     if processor.vectors() not in _NATIVE or missing() is not None:

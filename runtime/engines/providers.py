@@ -38,7 +38,7 @@ def onnxruntime() -> Any:
 
 
 def missing(provider: str) -> str | None:
-    """Why `provider` cannot be used here, or None if it can."""
+    """Return why `provider` cannot be used here, or None if it can."""
     if provider == "cpu":
         return None
     ort = onnxruntime()
@@ -60,7 +60,7 @@ def configure(options: Any, provider: str) -> dict[str, Any]:
 
 
 def in_use(session: Any, provider: str) -> bool:
-    """Whether a session runs on `provider`: onnxruntime goes on without one that does not load."""
+    """Return whether a session runs on `provider`: onnxruntime goes on without one that does not load."""
     return _IN_ORT[provider] in session.get_providers()
 
 

@@ -54,7 +54,7 @@ class Session(Graph):
         return self.run_all([output], inputs)[0]
 
     def run_all(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Float32]:
-        """Several `outputs` of one run. Raises `EngineFailure`."""
+        """Return several `outputs` of one run. Raises `EngineFailure`."""
         try:
             results: list[Float32] = self._session.run(list(outputs), inputs)
         except Exception as error:  # onnxruntime's errors share no narrower base

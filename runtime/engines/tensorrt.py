@@ -38,7 +38,7 @@ def tensorrt() -> Any:
 
 
 def missing() -> str | None:
-    """Why no plan can be opened here, whatever it was built for, or None if one can."""
+    """Return why no plan can be opened here, whatever it was built for, or None if one can."""
     for module in ("tensorrt", "cuda.core"):
         try:
             found = find_spec(module)

@@ -67,7 +67,7 @@ def _lock(descriptor: int, path: Path, remedy: str, end: float) -> None:
 
 
 def _is(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one at `path`."""
+    """Return whether the open file is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:

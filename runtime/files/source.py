@@ -40,13 +40,13 @@ def read_source(path: Path, most: int) -> bytes:
 
 
 def digest_source(path: Path) -> FileEntry:
-    """Size and SHA-256 of the file at `path`. Raises OSError."""
+    """Return the size and SHA-256 of the file at `path`. Raises OSError."""
     with open_source(path) as file:
         return FileEntry(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def digest_folder(root: Path) -> dict[str, FileEntry]:
-    """Size and SHA-256 of every file below `root`, by its path, sorted. Raises OSError."""
+    """Return the size and SHA-256 of every file below `root`, by its path, sorted. Raises OSError."""
     return {name: digest_source(root / name) for name in sorted(_names(root, "", ()))}
 
 

@@ -121,7 +121,7 @@ def refuse_reserved(
 
 
 def _visit(value: Any, path: list[str], where: str) -> Iterator[tuple[str, Any]]:
-    """Each value that the path leads to, after its place."""
+    """Yield each value that the path leads to, after its place."""
     if not path:
         yield where, value
         return
@@ -159,7 +159,7 @@ class Fields:
         return self._value[name]
 
     def has(self, name: str) -> bool:
-        """Whether an optional field is there."""
+        """Return whether an optional field is there."""
         self._taken.add(name)
         return name in self._value
 
@@ -250,7 +250,7 @@ class Fields:
 
 
 def as_text(value: Any, where: str, error: type[AptpError]) -> str:
-    """`value` as a string of 1 to 4,096 characters without NUL or unpaired surrogates."""
+    """Return `value` as a string of 1 to 4,096 characters without NUL or unpaired surrogates."""
     if not isinstance(value, str) or not 0 < len(value) <= TEXT:
         raise error(f"{where}: must be a string of 1 to {TEXT} characters")
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
@@ -259,7 +259,7 @@ def as_text(value: Any, where: str, error: type[AptpError]) -> str:
 
 
 def as_integer(value: Any, where: str, error: type[AptpError], low: int = 0, high: int = INTEGER) -> int:
-    """`value` as an integer from `low` to `high`; neither booleans nor 1.0 are integers."""
+    """Return `value` as an integer from `low` to `high`; neither booleans nor 1.0 are integers."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise error(f"{where}: must be an integer, not {_kind(value)}")
     if not low <= value <= high:
@@ -268,7 +268,7 @@ def as_integer(value: Any, where: str, error: type[AptpError], low: int = 0, hig
 
 
 def as_number(value: Any, where: str, error: type[AptpError]) -> float:
-    """`value` as a float."""
+    """Return `value` as a float."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise error(f"{where}: must be a number, not {_kind(value)}")
     return float(value)

@@ -35,7 +35,7 @@ class FileEntry:
 def check_path(
     path: str, where: str, error: type[AptpError] = ManifestError, *, within: str = "bundle"
 ) -> str:
-    """`path` if it follows the rule that both formats have for paths. Raises `error`."""
+    """Return `path` if it follows the rule that both formats have for paths. Raises `error`."""
     if len(path) > PATH_LENGTH or not all(map(_COMPONENT.fullmatch, path.split("/"))):
         raise error(
             f"{where}: {path[:64]!a} is not a path inside the {within} (parts of letters, digits, '.', '_' "
@@ -140,7 +140,7 @@ class VerifiedFiles:
         self._check_hash(path, digest.hexdigest(), entry)
 
     def is_unchanged(self, paths: Iterable[str]) -> bool:
-        """Whether these files are still the very ones that `file` checked."""
+        """Return whether these files are still the very ones that `file` checked."""
         try:
             return all(self._checked.get(path) == self._now(path) for path in paths)
         except IntegrityError:

@@ -79,7 +79,9 @@ def _save(data: bytes, path: Path) -> None:
 
 
 def grid(images: Sequence[Generated]) -> Image.Image:
-    """All images on one sheet, each under its prompt, its code, the router's margin and its milliseconds."""
+    """Lay all images on one sheet, each under its prompt, its code, the router's margin and its
+    milliseconds.
+    """
     pictures = [_enlarged(generated) for generated in images]
     width, height = max(item.width for item in pictures), max(item.height for item in pictures)
     fonts = ImageFont.load_default(_PROMPT_SIZE), ImageFont.load_default(_FACT_SIZE)

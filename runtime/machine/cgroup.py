@@ -17,13 +17,13 @@ def memory(root: Path = ROOT) -> int | None:
 
 
 def processors(root: Path = ROOT) -> float | None:
-    """How many processors' time they may use together, maybe a fraction; None without a limit."""
+    """Return how many processors' time they may use together, maybe a fraction; None without a limit."""
     found = [_quota(version, folder) for version, folder in _groups(root, "cpu")]
     return min((limit for limit in found if limit is not None), default=None)
 
 
 def _groups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
-    """Version and folder of every group that this process is in, and of those above."""
+    """Yield the version and folder of every group that this process is in, and of those above."""
     mounts = root / "sys/fs/cgroup"
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)

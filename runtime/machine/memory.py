@@ -14,5 +14,5 @@ def whole(root: Path = cgroup.ROOT) -> int:
 
 
 def half_of_memory(root: Path = cgroup.ROOT) -> int:
-    """Half of it: the rest is for activations, caches and everyone else."""
+    """Return half of the memory, in bytes: the rest is for activations, caches and everyone else."""
     return whole(root) // 2

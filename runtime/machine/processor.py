@@ -25,7 +25,9 @@ def vectors() -> str:
 
 
 def threads(root: Path = cgroup.ROOT) -> int:
-    """How many threads of this process can run at once: cores that it may use, within its groups' quota."""
+    """Return how many threads of this process can run at once: cores that it may use, within its groups'
+    quota.
+    """
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -35,7 +37,7 @@ def threads(root: Path = cgroup.ROOT) -> int:
 
 
 def clocks() -> list[int]:
-    """MHz of every core at this moment."""
+    """Return the MHz of every core at this moment."""
     return [round(float(value)) for value in _column("cpu MHz")]
 
 

@@ -53,7 +53,7 @@ class Cache:
         return folder / GRAPH
 
     def is_unchanged(self, bundle: Bundle, model: Model) -> bool:
-        """Whether the files that `serving_graph` gave last are still the very ones that it checked."""
+        """Return whether the files that `serving_graph` gave last are still the very ones that it checked."""
         if model.serve is None or model.weights is None:
             return bundle.files.is_unchanged(model.paths)
         return self._entries[_key(bundle, model)].is_unchanged((GRAPH, DATA))
@@ -70,7 +70,9 @@ class Cache:
             raise CacheFailure(f"{folder}: does not keep what is written to it: {damage}") from damage
 
     def _damage(self, key: str, folder: Path) -> Exception | None:
-        """Why the entry cannot be used, or None. Checked before and unchanged since, it is not read again."""
+        """Return why the entry cannot be used, or None. Checked before and unchanged since, it is not read
+        again.
+        """
         try:
             if key not in self._entries:
                 self._entries[key] = _entry(folder)
@@ -82,7 +84,9 @@ class Cache:
 
 
 def default_folder() -> Path:
-    """Where derived files go if the user names no place. Raises `CacheFailure` for a user without a home."""
+    """Return where derived files go if the user names no place. Raises `CacheFailure` for a user without a
+    home.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         return (Path(base) if base else Path.home() / ".cache") / "aptp"

@@ -80,7 +80,7 @@ class Experts:
         return max(1, min(batch, most // 2))
 
     def cost(self, bucket: ShapeBucket) -> int:
-        """Bytes that the engine's weights are expected to hold."""
+        """Return the bytes that the engine's weights are expected to hold."""
         files = self._manifest.files
         if self._engine not in ON_GRAPHS:
             return files[self._compiled(bucket.model).file].size
@@ -122,5 +122,7 @@ class Experts:
 
 
 def memory_of(model: Model, files: Mapping[str, FileEntry]) -> int:
-    """Bytes that a graph's weights hold when it is open: float32, twice the float16 of the bundle."""
+    """Return the bytes that a graph's weights hold when it is open: float32, twice the float16 of
+    the bundle.
+    """
     return 2 * files[model.weights].size if model.weights else files[model.graph].size

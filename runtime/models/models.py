@@ -107,7 +107,7 @@ class Models:
         return self._router(self._encoders[self._manifest.router.encoder](prompt))
 
     def dropped_tokens(self, prompt: str, *, routed: bool) -> int:
-        """How many tokens of a prompt do not fit: the most of any encoder that reads it.
+        """Return how many tokens of a prompt do not fit: the most of any encoder that reads it.
 
         Those are the ones that condition the UNet, and the router's own if the prompt is `routed`.
         """
@@ -152,7 +152,7 @@ class Models:
         return graph
 
     def decode(self, graph: Graph, latents: Float32) -> tuple[Float32, float]:
-        """Latents [C, H, W] to an unbounded image [3, scale·H, scale·W], and the seconds it took."""
+        """Decode latents [C, H, W] to an unbounded image [3, scale·H, scale·W], and the seconds it took."""
         decoder = self._manifest.decoder
         scaled = latents[None] / np.float32(decoder.scaling_factor) + np.float32(decoder.shift_factor)
         start = time.perf_counter()
@@ -163,7 +163,7 @@ class Models:
         return image, time.perf_counter() - start
 
     def cost(self, bucket: ShapeBucket) -> int:
-        """Bytes that the weights of an engine are expected to hold."""
+        """Return the bytes that the weights of an engine are expected to hold."""
         if bucket.model != DECODER:
             return self.experts.cost(bucket)
         return memory_of(self._manifest.decoder.model, self._manifest.files)

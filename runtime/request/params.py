@@ -114,7 +114,7 @@ def check_code(code: Code | None, codes: int) -> None:
 
 
 def check_seed(seed: int) -> int:
-    """`seed` if it is an integer from 0 to 2^64 - 1. Raises `UsageError`."""
+    """Return `seed` if it is an integer from 0 to 2^64 - 1. Raises `UsageError`."""
     if not 0 <= _integer(seed, "seed") < SEED:
         raise UsageError(f"seed {seed}: every image's seed must be from 0 to 2^64 - 1")
     return int(seed)

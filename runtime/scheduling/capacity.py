@@ -13,7 +13,7 @@ TOGETHER = 8
 
 
 def default_batch(macs: int) -> int:
-    """How many requests share a call where nobody says: 8 below 10^9 `macs`, else 1.
+    """Return how many requests share a call where nobody says: 8 below 10^9 `macs`, else 1.
 
     `macs` are those of one row at the default size, of the largest expert. On two cores, experts of 0.14 and
     0.23 billion make images 1.1, 1.3 and 1.4 to 1.5 times as fast with 2, 4 and 8 to a call; those
@@ -49,7 +49,7 @@ class Capacity:
         pace.least = min(pace.least, seconds / rows)
 
     def of(self, key: Key, most: int) -> int:
-        """How many may share a call on an engine, where its arrays take `most`."""
+        """Return how many may share a call on an engine, where its arrays take `most`."""
         paces = list(self._paces.get(key, {}).items())  # a copy: calls go on, and teach, in another thread
         known = {count: pace.least for count, pace in paces if pace.calls >= self.samples}
         if not {1, most} <= known.keys():

@@ -44,7 +44,7 @@ class MemoryBudget:
         return coming + sum(stay.cost for stay in self._resident.values())
 
     def holds(self, which: Callable[[Key], bool]) -> bool:
-        """Whether an engine of which that is true is there, or being opened."""
+        """Return whether an engine of which that is true is there, or being opened."""
         return any(map(which, self._resident)) or (self.opening is not None and which(self.opening))
 
     def victims(self, key: Key, busy: Collection[Key], *, ahead: bool) -> list[Key] | None:

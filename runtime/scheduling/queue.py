@@ -61,5 +61,5 @@ class Queue(Generic[T]):
             heapq.heapify(self._heap)
 
     def tickets(self) -> list[Ticket[T]]:
-        """All that wait, in no order."""
+        """Return all that wait, in no order."""
         return [ticket for _, ticket in self._heap if ticket.state is TicketState.QUEUED]

@@ -100,7 +100,7 @@ class Scheduler(Generic[T]):
         )
 
     def tickets(self) -> list[Ticket[T]]:
-        """All requests that have not ended."""
+        """Return all requests that have not ended."""
         return [*self.queue.tickets(), *self._running]
 
     def next_preparation(self) -> Ticket[T] | None:

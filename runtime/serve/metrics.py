@@ -52,7 +52,9 @@ class Metrics:
         return RequestTimer(self._queue, self._run)
 
     def text(self) -> bytes:
-        """Everything in Prometheus' text format. Reads files of the process: not for the event loop."""
+        """Return everything in Prometheus' text format. Reads files of the process: not for the
+        event loop.
+        """
         return generate_latest(self._registry)
 
 

@@ -29,7 +29,7 @@ class Catalogue:
         return json_reply({"object": "list", "data": self._models()})
 
     async def model(self, request: Request) -> Response:
-        """One of them. Raises `Problem` where there is none of that name."""
+        """Reply with one of them. Raises `Problem` where there is none of that name."""
         name = request.path_params["model"]
         for model in self._models():
             if model["id"] == name:
@@ -38,7 +38,7 @@ class Catalogue:
         raise Problem(404, message, param="model", code="model_not_found")
 
     async def about(self, _: Request) -> Response:
-        """Everything that a client can ask for here, and what it gets if it does not ask."""
+        """Reply with everything that a client can ask for here, and what it gets if it does not ask."""
         return json_reply(self._about())
 
     def _about(self) -> dict[str, Any]:

@@ -19,11 +19,11 @@ class Operations:
         self._upstream, self._metrics = upstream, metrics
 
     async def health(self, _: Request) -> Response:
-        """Whether this process answers."""
+        """Reply whether this process answers."""
         return json_reply({"status": "alive"})
 
     async def readiness(self, _: Request) -> Response:
-        """Whether requests are let in, and which experts are not asked any more."""
+        """Reply whether requests are let in, and which experts are not asked any more."""
         if self._upstream.state is not ServingState.SERVING:
             return json_reply({"status": "not ready", "reasons": [self._upstream.state.value]}, 503)
         return json_reply({"status": "ready", "degraded": self._upstream.degraded})

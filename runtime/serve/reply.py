@@ -103,7 +103,7 @@ def json_reply(value: Any, status: int = 200) -> Response:
 
 
 def as_json(value: Any) -> bytes:
-    """JSON in ASCII, without white space."""
+    """Return JSON in ASCII, without white space."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 

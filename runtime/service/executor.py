@@ -120,7 +120,7 @@ class Executor:
             )
 
     def is_quarantined(self, models: Models, expert: str) -> bool:
-        """Whether nobody is sent to an expert now."""
+        """Return whether nobody is sent to an expert now."""
         return self.health.quarantined((models, models.experts.engine_of(expert)), self._clock())
 
 

@@ -37,5 +37,5 @@ class Health:
             self._until.pop(expert, None)
 
     def quarantined(self, expert: Patient, now: float) -> bool:
-        """Whether nobody is to be sent to it now."""
+        """Return whether nobody is to be sent to it now."""
         return self._until.get(expert, now) > now

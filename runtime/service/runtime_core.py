@@ -92,7 +92,7 @@ class RuntimeCore:
         self._clear(retired)
 
     def status(self) -> Status:
-        """How it is doing now."""
+        """Return how it is doing now."""
         status: Status = self.dispatcher.look(self._status)
         return status
 

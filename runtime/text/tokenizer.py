@@ -23,7 +23,7 @@ class Tokens(NamedTuple):
 
 
 def check_prompt(prompt: str) -> str:
-    """`prompt` if it is text of at most 10,000 characters; empty is fine. Raises `UsageError`."""
+    """Return `prompt` if it is text of at most 10,000 characters; empty is fine. Raises `UsageError`."""
     if not isinstance(prompt, str):
         raise UsageError(f"a prompt must be a string, not {type(prompt).__name__}")
     if len(prompt) > CHARACTERS:

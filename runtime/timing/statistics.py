@@ -57,7 +57,7 @@ def _percentile(values: np.ndarray[tuple[int], np.dtype[np.float64]], percent: i
 
 
 def speed_up(baseline: Sequence[float], samples: Sequence[float]) -> Ratio | None:
-    """How many times as fast `samples` are as `baseline`: the median over rounds of baseline / sample.
+    """Return how many times as fast `samples` are as `baseline`: the median over rounds of baseline / sample.
 
     Sample i of both comes from round i, seconds apart, so what slows the machine slows both. None: no round.
     """

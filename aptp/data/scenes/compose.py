@@ -91,7 +91,7 @@ def _one(rng: Random, scene: Scene) -> list[Mark]:
 
 
 def _several(rng: Random, scene: Scene) -> list[Mark]:
-    """All of one size, small or medium, in different quarters of the image."""
+    """Place several things, all of one size, small or medium, in different quarters of the image."""
     size = rng.choice(("small", "medium"))
     quarters = rng.sample([(x, y) for x in (0.27, 0.73) for y in (0.27, 0.73)], scene.count)
     return [_mark(rng, scene.things[0], size, x * SIDE, y * SIDE) for x, y in quarters]

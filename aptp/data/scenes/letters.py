@@ -9,7 +9,7 @@ from aptp.data.scenes.render import LETTER_HEIGHT, SCALE
 
 @lru_cache(maxsize=4096)
 def ends(text: str) -> tuple[float, ...]:
-    """Where each letter ends, in pixels from the start of the first, which is the first entry."""
+    """Return where each letter ends, in pixels from the start of the first, which is the first entry."""
     return tuple(_font().getlength(text[:n]) / SCALE for n in range(len(text) + 1))
 
 

@@ -42,7 +42,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 @cache
 def _ground(background: Background) -> npt.NDArray[np.uint8]:
-    """[128, 128, 3]"""
+    """Return the ground, [128, 128, 3]"""
     y, x = np.mgrid[: SIDE * SCALE, : SIDE * SCALE] // SCALE
     half = PERIOD // 2
     lit = {
@@ -102,7 +102,9 @@ def _box(mark: Mark, reach: float) -> tuple[float, float, float, float]:
 
 
 def _corners(mark: Mark, reaches: list[float], drop: float = 0) -> Points:
-    """Corners at equal angles from the top, each at its share of the radius; all of it `drop` lower."""
+    """Return corners at equal angles from the top, each at its share of the radius; all of it
+    `drop` lower.
+    """
     radius, n = SIZES[mark.size] * SCALE, len(reaches)
     x, y = mark.x * SCALE, mark.y * SCALE + drop * radius
     return [

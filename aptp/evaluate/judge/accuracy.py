@@ -91,7 +91,7 @@ def missed(rates: Mapping[str, Mapping[str, Rate]]) -> list[str]:
 
 
 def table(rates: Mapping[str, Mapping[str, Rate]]) -> str:
-    """Markdown: a row per question, a column per kind of picture."""
+    """Return Markdown: a row per question, a column per kind of picture."""
     questions = list(dict.fromkeys(question for found in rates.values() for question in found))
     rows = [["read right", *rates], ["---"] * (len(rates) + 1)]
     for question in questions:

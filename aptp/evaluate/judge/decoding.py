@@ -13,7 +13,7 @@ from aptp.evaluate.judge.network import BLANK, CELL, Outputs
 
 
 def readings(outputs: Outputs) -> list[Reading]:
-    """One per picture. Whatever the picture, there is a reading."""
+    """Return one reading per picture. Whatever the picture, there is a reading."""
     return [
         Reading(
             Background(
@@ -43,7 +43,7 @@ def _detections(centre: Tensor, things: dict[str, Tensor]) -> tuple[Detection, .
 
 
 def _peaks(centre: Tensor) -> list[tuple[int, int]]:
-    """Local maxima above 0 of [16, 16]; of neighbours that are equal, the first."""
+    """Return the local maxima above 0 of [16, 16]; of neighbours that are equal, the first."""
     highest = F.max_pool2d(centre[None, None], 3, stride=1, padding=1)[0, 0]
     peaks: list[tuple[int, int]] = []
     for row, column in ((centre > 0) & (centre == highest)).nonzero().tolist():

@@ -11,7 +11,7 @@ GAIN, SHIFT = 0.06, 0.05  # largest change of each channel: as a factor, and add
 
 
 def distort(pictures: Tensor, rng: torch.Generator) -> Tensor:
-    """Pictures [B, 3, H, W] in −1 … 1, each blurred, noisy and off in colour by amounts of its own."""
+    """Return pictures [B, 3, H, W] in −1 … 1, each blurred, noisy and off in colour by amounts of its own."""
     count = len(pictures)
 
     def amount(channels: int = 1) -> Tensor:
@@ -27,7 +27,9 @@ def distort(pictures: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _blur(pictures: Tensor, weight: Tensor, axis: int) -> Tensor:
-    """Each pixel takes `weight` [B, 1, 1, 1] of its difference to either neighbour along `axis`."""
+    """Blur by `weight` [B, 1, 1, 1]: each pixel takes that much of its difference to either neighbour
+    along `axis`.
+    """
     length = pictures.shape[axis]
     padded = F.pad(pictures, (0, 0, 1, 1) if axis == 2 else (1, 1, 0, 0), mode="replicate")
     neighbours = padded.narrow(axis, 0, length) + padded.narrow(axis, 2, length)

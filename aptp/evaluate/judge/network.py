@@ -77,7 +77,7 @@ class JudgeNetwork(nn.Module):
         )
 
     def _letters(self, cells: Tensor) -> Tensor:
-        """Each column is read at the height where the network finds writing."""
+        """Read each column at the height where the network finds writing."""
         height = self.line(cells).float().softmax(dim=2).to(cells.dtype)  # [B, 1, 16, 16]
         columns: Tensor = self.columns((cells * height).sum(2))  # [B, 4 · 27, 16]
         guesses = columns.reshape(-1, READS, BLANK + 1, GRID).permute(0, 3, 1, 2)  # [B, 16, 4, 27]

@@ -52,11 +52,11 @@ class Judge:
             raise StorageError(f"the judge cannot be written to {path}: {error}") from error
 
     def read(self, pictures: Pictures) -> list[Reading]:
-        """One reading per picture. Raises UsageError for what are no pictures of scenes."""
+        """Return one reading per picture. Raises UsageError for what are no pictures of scenes."""
         return [reading for outputs in self._look(pictures) for reading in readings(outputs)]
 
     def features(self, pictures: Pictures) -> npt.NDArray[np.float64]:
-        """[N, 96]: what FD-scenes compares. Raises UsageError for what are no pictures of scenes."""
+        """Return [N, 96]: what FD-scenes compares. Raises UsageError for what are no pictures of scenes."""
         found: npt.NDArray[np.float64] = np.concatenate(
             [np.empty((0, COARSE)), *(outputs.features.double().numpy() for outputs in self._look(pictures))]
         )

@@ -82,7 +82,7 @@ def _word(layout: Layout) -> tuple[int, int]:
 
 
 def _columns(word: str, x: float) -> Tensor:
-    """[64]: letters by the columns that their centres lie in, if the word's centre is at `x`."""
+    """Return [64]: letters by the columns that their centres lie in, if the word's centre is at `x`."""
     width = CELL / READS  # pixels
     middles = (torch.arange(GRID * READS) + 0.5) * width
     columns = torch.full_like(middles, BLANK, dtype=torch.int64)

@@ -52,7 +52,7 @@ def train(
 
 
 def losses(outputs: Outputs, wanted: Targets) -> dict[str, Tensor]:
-    """One scalar per question."""
+    """Return one scalar per question."""
     return {
         "centre": CENTRE_WEIGHT * F.binary_cross_entropy_with_logits(outputs.centre, wanted.centre),
         **{f"thing {name}": _choice(outputs.things[name], wanted.things[name]) for name in wanted.things},
@@ -64,6 +64,6 @@ def losses(outputs: Outputs, wanted: Targets) -> dict[str, Tensor]:
 
 
 def _choice(logits: Tensor, classes: Tensor) -> Tensor:
-    """Mean cross entropy over what is asked for; 0 if nothing is."""
+    """Return the mean cross entropy over what is asked for; 0 if nothing is."""
     total = F.cross_entropy(logits, classes, ignore_index=IGNORED, reduction="sum")
     return total / (classes != IGNORED).sum().clamp(min=1)

@@ -34,7 +34,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def halve(model: ir.Model, *, islands: bool = True) -> ir.Model:
-    """Rewrites a float32 graph, in place, to compute in float16 outside its islands; returns it.
+    """Rewrite a float32 graph, in place, to compute in float16 outside its islands; return it.
 
     Weights that the graph stores as float16 are used as they are, without the cast that widens them. Without
     `islands` only what float32 enters and leaves by is kept, which is how the tests show what they are for.
@@ -63,7 +63,7 @@ def island(graph: ir.Graph) -> set[ir.Node]:
 
 
 def _follows(node: ir.Node, normed: set[ir.Node]) -> bool:
-    """Whether `node` computes with nothing but constants and what `normed` nodes give."""
+    """Return whether `node` computes with nothing but constants and what `normed` nodes give."""
     if node.op_type not in _FOLLOWING:
         return False
     floats = [value for value in node.inputs if value is not None and value.dtype == FLOAT]
@@ -72,7 +72,7 @@ def _follows(node: ir.Node, normed: set[ir.Node]) -> bool:
 
 
 def _widens(node: ir.Node) -> bool:
-    """Whether `node` does nothing but cast a weight that is stored in float16."""
+    """Return whether `node` does nothing but cast a weight that is stored in float16."""
     stored = node.inputs[0] if node.op_type == "Cast" else None
     return stored is not None and stored.is_initializer() and stored.dtype == HALF
 
@@ -101,7 +101,7 @@ class _Halving:
         self._form: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
 
     def run(self) -> None:
-        """Retypes every node, then widens the outputs again."""
+        """Retype every node, then widen the outputs again."""
         for node in list(self._graph):
             if _widens(node):
                 self._form[node.outputs[0], HALF] = node.inputs[0]
@@ -122,7 +122,7 @@ class _Halving:
                 node.outputs[index].dtype = wanted
 
     def _as(self, value: ir.Value, wanted: ir.DataType, user: ir.Node) -> ir.Value:
-        """`value` as `wanted`, made where its first user needs it."""
+        """Return `value` as `wanted`, made where its first user needs it."""
         known = self._form.get((value, wanted))
         if known is None:
             known = value if value.dtype == wanted else self._made(value, wanted, user)

@@ -13,7 +13,7 @@ from export.engines.tensorrt.float16 import FLOAT, HALF
 
 
 def rounded(model: ir.Model) -> ir.Model:
-    """Rewrites a float16 graph (`half.halve`), in place, as its float32 twin that rounds; returns it."""
+    """Rewrite a float16 graph (`half.halve`), in place, as its float32 twin that rounds; return it."""
     ShapeInferencePass()(model)
     graph = model.graph
     for value in list(graph.initializers.values()):
