@@ -1,4 +1,4 @@
-"""Inputs of the UNet in training: images as latents, and captions dropped out for classifier-free guidance."""
+"""Inputs of the UNet in training: images as latents, and captions dropped for classifier-free guidance."""
 
 from collections.abc import Sequence
 from typing import Any
