@@ -53,7 +53,7 @@ def create(
     align: int = 1,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> tuple[LinearCost, list[tuple[float, Architecture]]]:
-    """Writes a checkpoint to `out` from a geometry preset or a diffusers folder; exactly one of them.
+    """Write a checkpoint to `out` from a geometry preset or a diffusers folder; exactly one of them.
 
     `budgets`: one code each, as shares of the dense MACs at `size` (height, width in pixels; by default
     the size the pipeline is made for). `dtype`: how weights are stored, by default float16 for presets

@@ -30,7 +30,7 @@ SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 
 
 def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPipeline:
-    """A pipeline of the preset's geometry with random weights drawn from `seed`, stored as `dtype`."""
+    """Build a pipeline of the preset's geometry with random weights drawn from `seed`, stored as `dtype`."""
     generator = torch.Generator().manual_seed(seed)
 
     def filled(module: nn.Module) -> Any:
@@ -46,7 +46,9 @@ def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPi
 
 
 def untrained_pipeline(preset: Preset, seed: int) -> DiffusionPipeline:
-    """A pipeline to train, float32: its weights are drawn from `seed` as its libraries initialise them."""
+    """Return a pipeline to train, float32: its weights are drawn from `seed` as its libraries initialise
+    them.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _assembled(
@@ -97,7 +99,7 @@ def classic_attention(*models: Any) -> None:
 
 
 def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:
-    """The pipeline in a local diffusers folder, safetensors only; by default as its UNet is stored.
+    """Read the pipeline in a local diffusers folder, safetensors only; by default as its UNet is stored.
 
     Raises CheckpointError for anything else.
     """
@@ -130,7 +132,7 @@ def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:
 
 
 def _empty(kind: Any, dtype: torch.dtype, **config: Any) -> nn.Module:
-    """The module with memory but without its default initialisation, which takes longer than ours."""
+    """Return the module with memory but without its default initialisation, which takes longer than ours."""
     with torch.device("meta"):
         module: nn.Module = kind(**config)
     return nn.Module.to(module, dtype).to_empty(device="cpu")

@@ -40,7 +40,7 @@ CAPTIONS = 5  # of a picture of COCO
 
 
 def photograph(number: int) -> bytes:
-    """A JPEG file of noise whose amplitude falls with frequency, as that of photographs does."""
+    """Return a JPEG file of noise whose amplitude falls with frequency, as that of photographs does."""
     rng = np.random.default_rng(number)
     height, width = 480, 640
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
@@ -183,7 +183,7 @@ def same(one: Iterator[Batch], other: Iterator[Batch], count: int) -> bool:
 
 
 def broken(scratch: Path, pictures: list[bytes], rounds: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The folder again, with every hundredth picture cut in half."""
+    """Write the folder again, with every hundredth picture cut in half."""
     damaged = [data[: len(data) // 2] if i % EACH == 0 else data for i, data in enumerate(pictures)]
     rows, samples = [], {}
     count = len(pictures) // BATCH

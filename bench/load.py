@@ -121,7 +121,7 @@ async def _status(reader: asyncio.StreamReader) -> int:
 
 @asynccontextmanager
 async def serving(bundle: Path, options: list[str]) -> AsyncIterator[Site]:
-    """A server of the bundle, which is ended in the end."""
+    """Yield a server of the bundle, which is ended in the end."""
     command = [
         "-m",
         "runtime.serve",
@@ -183,7 +183,9 @@ async def capacity(site: Site, clients: int, seconds: float) -> float:
 
 
 async def open_loop(site: Site, rate: float, seconds: float) -> tuple[float, list[Reply]]:
-    """Requests that come at random, so many a second on average: when that began, and what became of all."""
+    """Send requests at random, so many a second on average; return when that began, and what became
+    of all.
+    """
     asking: list[asyncio.Task[Reply]] = []
     start = time.perf_counter()
     for due in arrivals(rate, seconds):
@@ -193,7 +195,7 @@ async def open_loop(site: Site, rate: float, seconds: float) -> tuple[float, lis
 
 
 def arrivals(rate: float, seconds: float) -> Iterator[float]:
-    """The moments of a Poisson process, from 0."""
+    """Yield the moments of a Poisson process, from 0."""
     rng, due = random.Random(0), 0.0
     while (due := due + rng.expovariate(rate)) < seconds:
         yield due
@@ -205,7 +207,7 @@ def within(replies: list[Reply], start: float, seconds: float) -> int:
 
 
 async def measure(options: argparse.Namespace) -> tuple[dict[str, list[dict[str, str]]], dict[str, Any]]:
-    """The tables, and the samples that they are made of."""
+    """Return the tables, and the samples that they are made of."""
     async with serving(options.bundle, options.serve) as site:
         limits = await site.counts()
         running, queued = limits["max_running"], limits["max_queued"]
@@ -249,7 +251,7 @@ def accounting(sent: list[Reply], change: dict[str, int]) -> dict[str, str]:
 
 
 def waiting(sent: list[Reply], bound: float) -> list[dict[str, str]]:
-    """The seconds of those let in to what they wait for, and of the others to their refusal."""
+    """Return the seconds of those let in to what they wait for, and of the others to their refusal."""
     let_in = [reply for reply in sent if reply.status == 200]
     groups = {
         f"image (bound: {bound:.3g} s)": [reply.end for reply in let_in],

@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @cache
 def environment() -> dict[str, Any]:
-    """The machine and software these numbers hold for."""
+    """Return the machine and software these numbers hold for."""
     return facts.environment()
 
 
@@ -36,7 +36,7 @@ def write(
     pictures: Sequence[str] = (),
     folder: Path = RESULTS,
 ) -> str:
-    """Writes `<name>.json` with everything and `<name>.md` with the tables and `pictures`, files beside it,
+    """Write `<name>.json` with everything and `<name>.md` with the tables and `pictures`, files beside it,
     into `folder`. Returns the latter.
     """
     command = "python -m " + " ".join([f"bench.{name.partition('.')[0]}", *sys.argv[1:]])

@@ -50,7 +50,7 @@ class FlatOut:
         self._calls = 0.0
 
     def take(self, prompts: Sequence[str]) -> Took:
-        """An image of every prompt."""
+        """Draw an image of every prompt."""
         by_expert: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for seed, prompt in enumerate(prompts):
             by_expert[str(self._models.route(prompt).code)].append((seed, prompt))
@@ -126,7 +126,7 @@ def main() -> None:
 
 
 def scheduled(loop: ClosedLoop, prompts: Sequence[str]) -> Took:
-    """A pass of the service."""
+    """Make a pass of the service."""
     done = loop.take(prompts)
     return Took(done.seconds, done.shares[UNET] + done.shares[DECODING])
 

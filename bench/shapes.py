@@ -72,7 +72,7 @@ def table(samples: dict[str, list[float]]) -> list[dict[str, Any]]:
 
 
 def write_shapes(graph: Path, pins: dict[str, int], folder: Path) -> Path:
-    """A copy of the graph whose inputs have numbers for shapes, beside a link to its weights."""
+    """Write a copy of the graph whose inputs have numbers for shapes, beside a link to its weights."""
     import onnx
 
     model = onnx.load(graph, load_external_data=False)

@@ -231,7 +231,7 @@ class CrashError(PartError):
 
 
 def unusable(error: OSError) -> str:
-    """The message for a file or folder that the system does not let us use."""
+    """Return the message for a file or folder that the system does not let us use."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}; see to its place and rights, and run it again"
 

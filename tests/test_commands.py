@@ -50,7 +50,7 @@ PRODUCT = {name for name in COMMANDS if not name.startswith("bench.")}
 
 
 def called(command: str) -> str:
-    """What help and messages call it."""
+    """Return what help and messages call it."""
     return command if command == "aptp" else f"python -m {command}"
 
 

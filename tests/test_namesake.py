@@ -50,7 +50,7 @@ THEIRS = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one interpreter finds: the folders that hold ours, its attention, and theirs."""
+    """The findings of one interpreter: the folders that hold ours, its attention, and theirs."""
 
     ours: Path | None
     attention: Path | None

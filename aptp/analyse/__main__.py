@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Raises UsageError for what can be known to be wrong without the checkpoint."""
+    """Raise UsageError for what can be known to be wrong without the checkpoint."""
     for option, least in (("count", LEAST), ("pictures", 0), ("steps", 1), ("seed", 0)):
         value = getattr(arguments, option)
         if value < least:

@@ -56,7 +56,7 @@ class Block:
 
 
 def blocks(architecture: Architecture) -> list[Block]:
-    """The UNet's blocks that can be pruned, from its input to its output."""
+    """Return the UNet's blocks that can be pruned, from its input to its output."""
     sublayers: dict[str, list[Bar]] = {}
     for group, columns in architecture.space.columns():
         keep = tuple(architecture.keep[columns].tolist())
@@ -83,7 +83,7 @@ def blocks(architecture: Architecture) -> list[Block]:
 
 
 def picture(architecture: Architecture) -> Markup:
-    """The picture, as SVG; filled with the CSS variable `--own`."""
+    """Return the picture, as SVG; filled with the CSS variable `--own`."""
     found = blocks(architecture)
     lefts = [MARGIN + i * (COLUMN + GUTTER) for i in range(len(found))]
     places = [(left, HEAD + block.level * LEVEL) for left, block in zip(lefts, found, strict=True)]
@@ -105,7 +105,7 @@ def picture(architecture: Architecture) -> Markup:
 
 
 def _bridges(found: Sequence[Block], places: Sequence[tuple[int, int]]) -> Iterator[str]:
-    """The skip connections: a line from each down block to the up block of its resolution."""
+    """Yield the skip connections: a line from each down block to the up block of its resolution."""
     for i, block in enumerate(found):
         for j in range(len(found) - 1, i + 1, -1):
             if found[j].level == block.level and block.name.startswith("down") and found[j].name[:2] == "up":
@@ -126,7 +126,7 @@ def _bar(bar: Bar, left: int, top: int) -> str:
 
 
 def _cells(keep: Sequence[bool], left: int, top: int) -> str:
-    """A rectangle for each run of kept gates; wide cells stand apart from each other."""
+    """Return a rectangle for each run of kept gates; wide cells stand apart from each other."""
     step = COLUMN / len(keep)
     gap = 0.6 if step < 6 else 1.0
     drawn = []

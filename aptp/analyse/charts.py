@@ -81,8 +81,8 @@ def relative(similarities: Floats) -> Floats:
 
 
 def directions(similarities: Floats) -> tuple[Floats, float]:
-    """The two directions [2, K] in which prompts differ most from each other where it matters to their code,
-    and the share of the variance that those hold.
+    """Return the two directions [2, K] in which prompts differ most from each other where it matters to their
+    code, and the share of the variance that those hold.
     """
     apart = relative(similarities)
     _, sizes, axes = np.linalg.svd(apart - apart.mean(0), full_matrices=False)

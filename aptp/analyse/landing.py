@@ -69,7 +69,9 @@ class Landing:
         return margins
 
     def members(self, code: int) -> list[int]:
-        """The prompts that go to a code, by their place: those of the largest margin first, none twice."""
+        """Return the prompts that go to a code, by their place: those of the largest margin first, none
+        twice.
+        """
         order = np.argsort(-self.margins, kind="stable")
         seen: dict[str, int] = {}
         for place in order[self.codes[order] == code].tolist():

@@ -24,7 +24,7 @@ def page(
     pictures: Mapping[Example, str],
     data: str,
 ) -> str:
-    """The page. `pictures`: data URIs; `data`: the name of the file beside it."""
+    """Return the page. `pictures`: data URIs; `data`: the name of the file beside it."""
     budgets = [code.budget for code in findings.codes]
     colours = palette.colours(budgets)
     strange = [palette.stranger(i) for i in range(len(landings) - 1)]

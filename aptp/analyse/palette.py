@@ -9,7 +9,7 @@ STRANGERS = ("#12a594", "#7a8594", "#b0793b")  # sets of prompts from elsewhere
 
 
 def colours(costs: Sequence[float]) -> list[str]:
-    """A hexadecimal colour for each code, by the rank of its cost."""
+    """Return a hexadecimal colour for each code, by the rank of its cost."""
     ranks = np.argsort(np.argsort(costs, kind="stable"), kind="stable")
     places = ranks / max(1, len(costs) - 1) * (len(RAMP) - 1)
     channels = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in RAMP])
@@ -18,5 +18,5 @@ def colours(costs: Sequence[float]) -> list[str]:
 
 
 def stranger(index: int) -> str:
-    """The colour of a set of prompts from elsewhere."""
+    """Return the colour of a set of prompts from elsewhere."""
     return STRANGERS[index % len(STRANGERS)]

@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]  # told how many pictures are there, of ho
 def draw(
     checkpoint: Checkpoint, findings: StudyFindings, settings: SamplingOptions, progress: Progress
 ) -> dict[Example, str]:
-    """A data URI for each example that is to be drawn. Each expert is loaded once."""
+    """Return a data URI for each example that is to be drawn. Each expert is loaded once."""
     wanted = list(dict.fromkeys(_wanted(findings)))
     parts, drawn, done = Parts.of(checkpoint), dict[Example, str](), 0
     for code in sorted({example.code for example in wanted}):

@@ -158,7 +158,7 @@ def _kept(architecture: Architecture) -> dict[str, float]:
 
 
 def _different(landing: Landing, order: Sequence[int]) -> list[int]:
-    """The first few places of `order` whose prompts differ."""
+    """Return the first few places of `order` whose prompts differ."""
     seen: dict[str, int] = {}
     for place in order:
         if len(seen) == SHOWN:

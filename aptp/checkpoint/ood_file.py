@@ -12,7 +12,7 @@ NAME = "out_of_distribution.safetensors"
 
 
 def read_detector(folder: Path) -> MahalanobisDetector:
-    """A checkpoint's, in eval mode. Raises CheckpointError."""
+    """Read a checkpoint's detector, in eval mode. Raises CheckpointError."""
     try:
         state = load_file(folder / NAME)
         clusters, width = state["centres"].shape

@@ -12,7 +12,7 @@ from runtime.files.publish import FULL, publishing
 
 
 def check_target(out: Path) -> None:
-    """Raises UsageError if `out` already holds something, StorageError if it cannot be looked at."""
+    """Raise UsageError if `out` already holds something, StorageError if it cannot be looked at."""
     try:
         occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
     except OSError as error:
@@ -23,7 +23,7 @@ def check_target(out: Path) -> None:
 
 @contextmanager
 def published(out: Path) -> Iterator[Path]:
-    """A draft folder beside `out` that becomes `out` when the block ends well, and vanishes when it
+    """Yield a draft folder beside `out` that becomes `out` when the block ends well, and vanishes when it
     does not.
 
     A draft left behind by a killed process is taken over. Raises UsageError if `out` already holds

@@ -55,7 +55,7 @@ class Checkpoint:
 
     @classmethod
     def open(cls, path: Path | str) -> "Checkpoint":
-        """Reads and checks index, geometry and codes; weights are checked when they are loaded."""
+        """Read and check index, geometry and codes; weights are checked when they are loaded."""
         path = Path(path)
         index = _read_index(path)
         checkpoint = cls(path, records.parse(index), index)
@@ -117,7 +117,7 @@ class Checkpoint:
         return latent_multiple(self.unet_config)
 
     def cost(self) -> LinearCost:
-        """True MACs at the size the codes were budgeted at."""
+        """Return the true MACs at the size the codes were budgeted at."""
         return mac_cost(self.unet_config, self.space, *self.latent_size, self.tokenizer["length"])
 
     @cached_property
@@ -145,7 +145,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path}/tokenizer is not a CLIP tokenizer: {error}") from error
 
     def tokenizer_file(self, folder: str = "tokenizer") -> Path:
-        """The tokenizer as one file of the *tokenizers* library."""
+        """Return the tokenizer as one file of the *tokenizers* library."""
         self.verify(f"{folder}/tokenizer.json")
         return self.path / folder / "tokenizer.json"
 
@@ -169,8 +169,8 @@ class Checkpoint:
         return self._load(UNet2DConditionModel, "unet", dtype=dtype)
 
     def expert(self, name: str, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
-        """The UNet of code `name` ("0", "1", …), or the dense one for "dense". Raises CheckpointError for
-        other names.
+        """Return the UNet of code `name` ("0", "1", …), or the dense one for "dense". Raises CheckpointError
+        for other names.
         """
         if name == DENSE:
             return self.dense(dtype)
@@ -184,7 +184,7 @@ class Checkpoint:
         return SlicedUNet.from_pretrained(self.path / folder, dtype=dtype).eval()
 
     def router(self) -> Router:
-        """The router in float32."""
+        """Return the router in float32."""
         self.verify(router_file.NAME)
         return read_router(self.path, self.record.router, self.space, len(self.record.codes))
 
@@ -242,8 +242,8 @@ class Checkpoint:
             return UNet2DConditionModel.from_config(self.unet_config)
 
     def _check_expert(self, name: str, folder: str) -> None:
-        """The expert's own config and tensors against the code in the index, before a module is built from
-        them.
+        """Hold the expert's own config and tensors against the code in the index, before a module is built
+        from them.
         """
         architecture = self.architectures[int(name)]
         stated = self._json(folder, "config.json").get("architecture")

@@ -77,7 +77,7 @@ class Record:
 
 
 def parse(data: bytes) -> Record:
-    """Reads `aptp.json`. Raises CheckpointError, naming the field, for whatever docs/CHECKPOINT.md does not
+    """Read `aptp.json`. Raises CheckpointError, naming the field, for whatever docs/CHECKPOINT.md does not
     allow.
     """
     body = decode(data, INDEX, CheckpointError)
@@ -113,7 +113,7 @@ def parse(data: bytes) -> Record:
 
 
 def digest(data: bytes) -> str:
-    """The line that `aptp.sha256` must hold for these bytes of `aptp.json`."""
+    """Return the line that `aptp.sha256` must hold for these bytes of `aptp.json`."""
     return f"{hashlib.sha256(data).hexdigest()}  aptp.json\n"
 
 

@@ -14,7 +14,7 @@ NAME = "router.safetensors"
 
 
 def read_router(folder: Path, kind: str, space: Space, codes: int) -> Router:
-    """The router of a checkpoint of so many `codes`, float32, in eval mode. Raises CheckpointError."""
+    """Read the router of a checkpoint of so many `codes`, float32, in eval mode. Raises CheckpointError."""
     try:
         state = load_file(folder / NAME)
         size, width = state["predictor.weight"].shape

@@ -43,7 +43,7 @@ def write_checkpoint(
     expert: Callable[[int], SlicedUNet] | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> None:
-    """Publishes a checkpoint at `out`, which must not exist or be empty.
+    """Publish a checkpoint at `out`, which must not exist or be empty.
 
     `codes` are (budget, architecture) pairs; `prompt_encoder` is what the router reads, by default the
     pipeline's text encoder; `expert` gives the fine-tuned UNet of a code, by default a slice of the dense
@@ -72,7 +72,7 @@ def write_checkpoint(
 def rewrite_experts(
     checkpoint: Checkpoint, out: Path, experts: Mapping[int, SlicedUNet], provenance: Mapping[str, Any]
 ) -> None:
-    """Publishes at `out` the same checkpoint with other weights for some `experts`, by code.
+    """Publish at `out` the same checkpoint with other weights for some `experts`, by code.
 
     They are stored in the dtype they have. Everything else is copied byte for byte.
     """
@@ -117,7 +117,7 @@ def _write_index(draft: Path, record: Record) -> None:
 
 
 def _forget_origin(draft: Path) -> None:
-    """Takes out of every config the folder it was loaded from: the same weights make the same files."""
+    """Take out of every config the folder it was loaded from: the same weights make the same files."""
     for path in [draft / "model_index.json", *draft.rglob("config.json")]:
         config = json.loads(path.read_bytes())
         if config.pop("_name_or_path", None) is not None:
@@ -130,8 +130,8 @@ def untrained_router(
     architectures: Sequence[Architecture],
     generator: torch.Generator,
 ) -> Router:
-    """A random router that spreads prompts over all codes: centred on `prompts`, so that no code wins by
-    default.
+    """Return a random router that spreads prompts over all codes: centred on `prompts`, so that no code wins
+    by default.
 
     `encode` gives a prompt's embedding [1, T, E] and mask [1, T].
     """

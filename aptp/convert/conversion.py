@@ -65,8 +65,8 @@ class Converted:
 def convert(
     source: ConversionSource, out: Path, progress: Callable[[str], None] = lambda stage: None
 ) -> list[Converted]:
-    """Writes the checkpoint to `out`; what became of each code. Raises UsageError, CheckpointError and
-    StorageError.
+    """Write the checkpoint to `out`, and return what became of each code. Raises UsageError, CheckpointError
+    and StorageError.
     """
     check_target(out)
     progress("published folder")
@@ -98,7 +98,7 @@ def convert(
 
 
 def gated_router(found: Published, space: Space, routing: str) -> GatedRouter:
-    """The published rule, with its noise made constant: none, or what it adds to row 0 of a batch."""
+    """Return the published rule, with its noise made constant: none, or what it adds to row 0 of a batch."""
     router = GatedRouter(found.weight.shape[1], space, len(found.gates))
     with torch.no_grad():
         router.predictor.weight.copy_(found.weight)
@@ -147,7 +147,7 @@ def _check_width(source: ConversionSource, encoder: PromptEncoder, router: Gated
 def _budgets(
     pipeline: DiffusionPipeline, space: Space, architectures: list[Architecture]
 ) -> tuple[tuple[int, int], list[float]]:
-    """The pipeline's own size in pixels, and what each code costs there as a share of dense."""
+    """Return the pipeline's own size in pixels, and what each code costs there as a share of dense."""
     side, scale = pipeline.unet.config.sample_size, pipeline.vae_scale_factor
     height, width = (side, side) if isinstance(side, int) else tuple(side)
     tokens = int(pipeline.tokenizer.model_max_length)

@@ -30,7 +30,7 @@ class PublishedExpert:
 
 
 def experts(root: Path, codes: Tensor) -> tuple[PublishedExpert, ...]:
-    """The expert of each of `codes` [K, D]: the one that was cut by it, whatever its folder is called.
+    """Return the expert of each of `codes` [K, D]: the one that was cut by it, whatever its folder is called.
 
     Raises CheckpointError where a code has none or several, or an expert has no code.
     """

@@ -36,7 +36,7 @@ class Structure:
 
 
 def parse(found: Any, where: str) -> Structure:
-    """The `structure` of a config. Raises CheckpointError, naming `where`, for anything else."""
+    """Parse the `structure` of a config. Raises CheckpointError, naming `where`, for anything else."""
     match found:
         case {"width": [*widths], "depth": [*depths]} if len(widths) == len(depths) > 0:
             if all(map(_is_width, widths)) and all(depth in ([0], [1]) for depth in depths):
@@ -51,7 +51,7 @@ def _is_width(sublayer: Any) -> bool:
 
 
 def space_of(unet: UNet2DConditionModel, structure: Structure) -> Space:
-    """The pruning space whose gate vectors have the order of `structure`'s.
+    """Return the pruning space whose gate vectors have the order of `structure`'s.
 
     Raises CheckpointError where `unet` has other sublayers, groups or gates, or cannot skip what may be
     skipped.
@@ -78,7 +78,7 @@ def space_of(unet: UNet2DConditionModel, structure: Structure) -> Space:
 
 
 def _sublayers(groups: Sequence[WidthGroup]) -> dict[str, list[WidthGroup]]:
-    """Groups by the resnet or transformer that they are in."""
+    """Group them by the resnet or transformer that they are in."""
     return {
         name: list(found)
         for name, found in groupby(groups, lambda g: g.module.split(".transformer_blocks")[0])
@@ -86,7 +86,7 @@ def _sublayers(groups: Sequence[WidthGroup]) -> dict[str, list[WidthGroup]]:
 
 
 def _feed_forward_gates(sublayers: Mapping[str, Sequence[WidthGroup]], structure: Structure) -> int:
-    """The one number of gates that all feed-forwards have, or 1 where there are none."""
+    """Return the one number of gates that all feed-forwards have, or 1 where there are none."""
     found = {
         gates
         for groups, wanted in zip(sublayers.values(), structure.widths, strict=True)

@@ -37,7 +37,7 @@ class ModelFolder:
         return self._config.get(name)
 
     def number(self, name: str, least: float, most: float, kind: type = float) -> Any:
-        """A finite number between `least` and `most`; an integer, where that is the `kind`."""
+        """Return a finite number between `least` and `most`; an integer, where that is the `kind`."""
         value = self.value(name)
         kinds = (int, float) if kind is float else (int,)
         if type(value) not in kinds or not least <= value <= most:

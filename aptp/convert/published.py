@@ -39,7 +39,7 @@ class Published:
 
 
 def read(root: Path) -> Published:
-    """Reads everything but the experts' weights. Raises CheckpointError, naming the file."""
+    """Read everything but the experts' weights. Raises CheckpointError, naming the file."""
     quantizer, hypernet = ModelFolder(root / "quantizer"), ModelFolder(root / "hypernet")
     quantizer.insist(non_zero_width=True, resource_aware_normalization=False)
     hypernet.insist(wn_flag=False, linear_bias=True, single_arch_param=False)

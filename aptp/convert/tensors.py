@@ -22,7 +22,7 @@ MOST_BYTES = 64 << 20  # of a pickle: an architecture vector has a few kilobytes
 
 
 def read_pickle(path: Path) -> Tensor:
-    """The one tensor in a file of `torch.save`. Raises CheckpointError."""
+    """Read the one tensor in a file of `torch.save`. Raises CheckpointError."""
     try:
         data = read_source(path, MOST_BYTES)
     except OSError as error:
@@ -52,7 +52,7 @@ def read_safetensors(path: Path, shapes: Mapping[str, Sequence[int]]) -> dict[st
 
 
 def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor in a safetensors file, by name."""
+    """Read the shape of each tensor in a safetensors file, by name."""
     try:
         with safe_open(path, "pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

@@ -33,7 +33,7 @@ class PublishedWeights(NamedTuple):
 
 
 def read_weights(path: Path, architecture: Architecture, dense: Mapping[str, Tensor]) -> PublishedWeights:
-    """The expert in `path`, cut by `architecture` from a UNet of the state `dense`.
+    """Read the expert in `path`, cut by `architecture` from a UNet of the state `dense`.
 
     Raises CheckpointError for tensors that fit neither the sliced nor the dense UNet.
     """

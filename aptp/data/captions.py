@@ -32,8 +32,8 @@ def without_prefix(caption: str) -> str:
 
 
 def shortened(caption: str, fits: Fits) -> str:
-    """The most whole sentences from the start that fit; the caption itself where not even the first does, for
-    its tokenizer to cut.
+    """Return the most whole sentences from the start that fit; the caption itself where not even the first
+    does, for its tokenizer to cut.
     """
     if fits(caption):
         return caption

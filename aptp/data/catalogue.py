@@ -27,7 +27,7 @@ def recall(shard: Path, ending: str) -> list[Any] | None:
 
 
 def keep(shard: Path, ending: str, rows: list[Any]) -> None:
-    """Keeps `rows`, which are JSON, of the texts with this `ending` in a shard."""
+    """Keep `rows`, which are JSON, of the texts with this `ending` in a shard."""
     try:
         path = _path(shard, ending)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ TABLES = {
 
 
 def listing(root: Path, split: str) -> Listing:
-    """The pairs of a split. Raises DataError."""
+    """List the pairs of a split. Raises DataError."""
     has = {part: (root / table).is_file() for part, (table, _) in TABLES.items()}
     if all(has.values()):
         return _of_table(root, split).listing()

@@ -20,7 +20,7 @@ PARTS = {"train": "train", "test": "val"}
 
 
 def listing(root: Path, split: str, year: str | None = None) -> Listing:
-    """The pairs of a split. Raises DataError, and UsageError where `year` has to be said."""
+    """List the pairs of a split. Raises DataError, and UsageError where `year` has to be said."""
     part = f"{PARTS[split]}{year or _only_year(root, PARTS[split])}"
     path = root / "annotations" / f"captions_{part}.json"
     body = _json(path)

@@ -28,12 +28,12 @@ class Condition:
     value: str
 
     def of(self, operand: Any, value: float | str) -> Any:
-        """The relation of `operand`, whatever compares, to `value`."""
+        """Return the relation of `operand`, whatever compares, to `value`."""
         return RELATIONS[self.relation](operand, value)
 
 
 def parse(text: str) -> tuple[Condition, ...]:
-    """The conditions in a list of them, separated by commas; all have to hold. Raises UsageError."""
+    """Parse the conditions in a list of them, separated by commas; all have to hold. Raises UsageError."""
     found = []
     for clause in text.split(",") if text else ():
         match = FORM.fullmatch(clause)

@@ -21,7 +21,7 @@ CAPTIONS = ("text", "caption")
 
 
 def listing(root: Path, split: str) -> Listing:
-    """The pairs of a split. Raises DataError."""
+    """List the pairs of a split. Raises DataError."""
     there = [str(path) for path in files(root) if is_picture(path)]
     if (root / METADATA).is_file():
         pairs = _objects(root / METADATA)

@@ -46,7 +46,7 @@ def open_source(
     size: tuple[int, int] | None = None,
     fits: Fits | None = None,
 ) -> NamedSource:
-    """The train or test split of a source.
+    """Open the train or test split of a source.
 
     `size`: the (height, width) in pixels that pictures are cropped to; without it captions alone are read,
     and pictures are empty. Scenes have pictures of one size always. `fits`: captions it does not hold for

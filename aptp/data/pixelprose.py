@@ -29,7 +29,7 @@ CAPTION = "vlm_caption"
 
 
 def listing(root: Path, split: str, conditions: str = "") -> Listing:
-    """The pairs of a split that fulfil `conditions`. Raises DataError, UsageError for conditions that
+    """List the pairs of a split that fulfil `conditions`. Raises DataError, UsageError for conditions that
     cannot be, and Refused without pyarrow.
     """
     wanted = parse(conditions)
@@ -99,7 +99,7 @@ def _expression(field: "pyarrow.Field", condition: Condition) -> Any:
 
 
 def _places(root: Path) -> dict[str, str]:
-    """The pictures by what identifies them."""
+    """Return the pictures by what identifies them."""
     found: dict[str, str] = {}
     for path in files(root):
         if path.suffix == ".tar":

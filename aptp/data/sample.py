@@ -35,5 +35,5 @@ class NamedSource(SampleSource, Protocol):
         ...
 
     def captions(self) -> SampleSource:
-        """The same captions in the same order, without reading pictures where they take time."""
+        """Return the same captions in the same order, without reading pictures where they take time."""
         ...

@@ -25,7 +25,7 @@ class Member:
 
 
 def members(root: Path, shard: PurePosixPath, ending: str) -> list[Member]:
-    """A shard's samples that have a picture, each with its text in the member of this `ending`.
+    """Return a shard's samples that have a picture, each with its text in the member of this `ending`.
 
     Raises DataError for what is no tar file, or only the beginning of one.
     """

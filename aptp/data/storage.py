@@ -19,19 +19,19 @@ MOST_PICTURE, MOST_BESIDE = 1 << 30, 16 << 20  # bytes
 
 
 def member(shard: str, start: int, size: int, name: str) -> str:
-    """The place of a shard's member."""
+    """Return the place of a shard's member."""
     return APART.join((shard, str(start), str(size), name))
 
 
 def shown(place: str) -> str:
-    """A place as people are told of it."""
+    """Return a place as people are told of it."""
     shard, *rest = place.split(APART)
     return f"{shard}/{rest[-1]}" if rest else shard
 
 
 def read(root: Path, place: str) -> bytes:
-    """A picture's bytes. Raises BrokenPicture where they are gone or cut short, DataError where the disk does
-    not answer.
+    """Read a picture's bytes. Raises BrokenPicture where they are gone or cut short, DataError where the disk
+    does not answer.
     """
     name, *rest = place.split(APART)
     start, size = (int(rest[0]), int(rest[1])) if rest else (0, -1)

@@ -7,7 +7,7 @@ from runtime.errors import DataError
 
 
 def rows(path: Path, first: str, second: str) -> Iterator[tuple[str, str]]:
-    """The rows of a file whose columns are called `first` and `second`. Raises DataError for a row that
+    """Yield the rows of a file whose columns are called `first` and `second`. Raises DataError for a row that
     has another number of columns, and where the disk does not answer.
     """
     try:

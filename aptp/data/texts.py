@@ -12,7 +12,7 @@ class Texts:
     """Strings by number, as they were packed."""
 
     def __init__(self, data: torch.Tensor, ends: torch.Tensor) -> None:
-        """`data`: uint8, all strings in UTF-8 one after another; `ends`: int64, where each ends."""
+        """Take `data`: uint8, all strings in UTF-8 one after another; `ends`: int64, where each ends."""
         self._data, self._ends = data, ends
 
     def __len__(self) -> int:
@@ -23,7 +23,7 @@ class Texts:
         return self._data[start : int(self._ends[number])].numpy().tobytes().decode()
 
     def update(self, digest: "hashlib._Hash") -> None:
-        """Adds all strings to a digest, and where one ends and another begins."""
+        """Add all strings to a digest, and where one ends and another begins."""
         for tensor in (self._ends, self._data):
             digest.update(tensor.numpy().data)
 

@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(arguments: argparse.Namespace, console: Console) -> str:
-    """Writes the report; its main table."""
+    """Write the report, and return its main table."""
     from aptp.checkpoint.reader import Checkpoint
     from aptp.evaluate.models_under_test import Subjects
     from aptp.evaluate.sampling import SamplingOptions
@@ -109,7 +109,9 @@ def _evaluate(
 def _survey(
     arguments: argparse.Namespace, subjects: "Subjects", names: Sequence[str], console: Console
 ) -> str:
-    """Shows what is drawn to captions of other data, which nothing here can judge; where they are routed."""
+    """Show what is drawn to captions of other data, which nothing here can judge; return where they are
+    routed.
+    """
     from aptp.data.captions import Window
     from aptp.data.named import open_source
     from aptp.evaluate.unscored import UNJUDGED, Survey
@@ -138,7 +140,7 @@ def _survey(
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Raises UsageError for what can be known to be wrong without the checkpoint."""
+    """Raise UsageError for what can be known to be wrong without the checkpoint."""
     for option, least in (("per_tier", 2), ("routed", 2), ("steps", 1), ("batch", 1), ("seed", 0)):
         value = getattr(arguments, option)
         if value < least:

@@ -34,7 +34,7 @@ class Evaluation:
         samples: Sequence[Sample],
         routed: Sequence[Sample],
     ) -> None:
-        """Raises CheckpointError for a checkpoint that draws pictures of another size than scenes have."""
+        """Raise CheckpointError for a checkpoint that draws pictures of another size than scenes have."""
         height, width = subjects.checkpoint.record.size
         if (height, width) != (SIDE, SIDE):
             raise CheckpointError(
@@ -54,7 +54,7 @@ class Evaluation:
         return Report(about, results, codes, RoutedMixture.of(self._subjects, self._routed))
 
     def save(self, report: Report, folder: Path) -> None:
-        """Writes `report.json`, `report.md`, a sheet of samples per subject and, of a mixture, `routes.png`.
+        """Write `report.json`, `report.md`, a sheet of samples per subject and, of a mixture, `routes.png`.
 
         Raises StorageError.
         """

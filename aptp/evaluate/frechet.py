@@ -30,7 +30,7 @@ def frechet(found: Features, wanted: Features) -> float:
 
 
 def _root(matrix: Features) -> Features:
-    """The symmetric square root of a covariance."""
+    """Return the symmetric square root of a covariance."""
     values, vectors = np.linalg.eigh(matrix)
     root: Features = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
     return root

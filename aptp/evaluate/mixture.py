@@ -56,7 +56,7 @@ class RoutedMixture:
         return [self.codes.count(code) for code in range(len(self.budgets))]
 
     def budget(self, counts: Sequence[int]) -> Mean:
-        """The mean cost, as a share of dense, of captions that went to the codes so often."""
+        """Return the mean cost, as a share of dense, of captions that went to the codes so often."""
         values = np.repeat(self.budgets, counts)
         return (float(values.mean()), *bootstrap(values.tolist()))
 
@@ -86,7 +86,7 @@ class RoutedMixture:
         }
 
     def to_markdown(self) -> str:
-        """A section: shares of the codes and mean budgets, by group."""
+        """Return a section: shares of the codes and mean budgets, by group."""
         rows = [["captions", "n", *(f"code {code}" for code in range(len(self.budgets))), "mean budget"]]
         rows.append(["budget", "", *(f"{budget:.3f}" for budget in self.budgets), ""])
         for name, counts in self._groups.items():
@@ -114,7 +114,8 @@ class RoutedMixture:
 
 
 def target(provenance: Mapping[str, Any]) -> float | None:
-    """The budget of the training that made the codes, in however many steps the checkpoint came from it.
+    """Return the budget of the training that made the codes, in however many steps the checkpoint came from
+    it.
 
     None where there was none, or where it was in seconds, which the codes' MACs do not have to meet.
     """

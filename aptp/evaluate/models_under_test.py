@@ -47,7 +47,7 @@ class Subjects:
         return (DENSE, MIXED, *experts, RENDER, VAE)
 
     def chosen(self, text: str) -> list[str]:
-        """The subjects of a comma-separated list. Raises UsageError for others."""
+        """Return the subjects of a comma-separated list. Raises UsageError for others."""
         chosen = list(dict.fromkeys(name.strip() for name in text.split(",")))
         for name in chosen:
             if name not in self.names:
@@ -74,7 +74,7 @@ class Subjects:
         return self.draw(name, samples, drawn), time.monotonic() - start
 
     def draw(self, name: str, samples: Sequence[Sample], progress: Progress = lambda n: None) -> Pictures:
-        """The subject's picture for each caption."""
+        """Draw the subject's picture for each caption."""
         renders = np.stack([each.image for each in samples])
         if name == RENDER:
             return renders

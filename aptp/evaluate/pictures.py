@@ -26,15 +26,15 @@ RIGHT, WRONG, TEXT = (20, 120, 40), (190, 30, 30), (40, 40, 40)
 
 
 def grid(verdicts: Sequence[Verdict], pictures: Pictures) -> Image.Image:
-    """The first pictures of each tier, a row each: caption below, then `shown` or what is not, and what was
-    read instead.
+    """Return the first pictures of each tier, a row each: caption below, then `shown` or what is not, and
+    what was read instead.
     """
     rows = [[i for i, each in enumerate(verdicts) if each.scene.tier == tier][:SHOWN] for tier in TIERS]
     return _sheet([[(pictures[i], _lines(verdicts[i])) for i in row] for row in rows])
 
 
 def gallery(captions: Sequence[str], codes: Sequence[int], pictures: Pictures) -> Image.Image:
-    """The first pictures of each code's captions, a row each, with the caption below."""
+    """Return the first pictures of each code's captions, a row each, with the caption below."""
     rows = [[i for i, each in enumerate(codes) if each == code][:SHOWN] for code in sorted(set(codes))]
     lines = [
         [(line, TEXT) for line in wrap(f"{code}: {text}", CHARACTERS)]
@@ -61,8 +61,8 @@ def _sheet(rows: Sequence[Sequence[tuple[npt.NDArray[np.uint8], Sequence[Line]]]
 
 
 def save_routes(mixture: RoutedMixture, path: Path) -> None:
-    """A bar per tier and per amount to draw, divided by code: the cheapest lowest and lightest. Above each
-    stands its mean budget.
+    """Draw a bar per tier and per amount to draw, divided by code: the cheapest lowest and lightest. Above
+    each stands its mean budget.
     """
     groups = {**mixture.by_tier, **mixture.by_things}
     counts = np.array(list(groups.values()))  # [G, K]

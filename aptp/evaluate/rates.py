@@ -40,7 +40,7 @@ class Rate:
 
 
 def bootstrap(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of the mean of `values`, by resampling them; NaN for none."""
+    """Return the 95 % interval of the mean of `values`, by resampling them; NaN for none."""
     if not len(values):
         return math.nan, math.nan
     drawn = np.random.default_rng(seed).choice(np.asarray(values, np.float64), (RESAMPLES, len(values)))

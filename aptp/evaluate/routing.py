@@ -14,7 +14,9 @@ OTHER_BATCHES = (7, 64)  # sizes that routes must not depend on
 
 
 def routes(router: Router, encode: Encode, captions: Sequence[str], batch: int = 1) -> list[int]:
-    """The code of each caption. One at a time, as the runtime does it, unless `batch` says otherwise."""
+    """Return the code of each caption. One at a time, as the runtime does it, unless `batch` says
+    otherwise.
+    """
     codes: list[int] = []
     for start in range(0, len(captions), batch):
         with torch.inference_mode():

@@ -28,7 +28,7 @@ class Parts:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Parts":
-        """A checkpoint's, without its UNet."""
+        """Return a checkpoint's parts, without its UNet."""
         checkpoint.verify("tokenizer")
         return cls(
             unet=None,
@@ -63,7 +63,7 @@ def sample(
     numbers: Sequence[int] | None = None,
     progress: Callable[[int], None] = lambda pictures: None,
 ) -> Pictures:
-    """A picture for each caption.
+    """Return a picture for each caption.
 
     `numbers`: each picture's number (by default its position): seed and number alone decide its start
     noise, so that several UNets can be compared on the same noise. `progress` is told of each batch how
@@ -92,7 +92,7 @@ def sample(
 
 
 def start_noise(shape: tuple[int, int, int], numbers: Sequence[int], seed: int) -> torch.Tensor:
-    """Standard normal latents [N, C, h, w], each drawn from `seed` and its own number."""
+    """Draw standard normal latents [N, C, h, w], each drawn from `seed` and its own number."""
     draws = [np.random.default_rng((seed, number)).standard_normal(shape, np.float32) for number in numbers]
     return torch.from_numpy(np.stack(draws))
 

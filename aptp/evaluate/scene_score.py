@@ -102,8 +102,8 @@ def _place(found: Detection) -> tuple[int, int]:
 
 
 def _placed(scene: Scene, reading: Reading) -> list[Detection]:
-    """The two detections, the one first that stands where the caption puts the first thing; none unless
-    there are two.
+    """Return the two detections, the one first that stands where the caption puts the first thing; none
+    unless there are two.
     """
     if len(reading.detections) != 2:
         return []

@@ -52,7 +52,7 @@ def unseen(count: int, seed: int = 0) -> list[Sample]:
 
 
 def examine(judge: Judge, samples: Sequence[Sample], pictures: Pictures) -> list[Verdict]:
-    """The verdict on each of `pictures`, drawn to the captions of `samples`."""
+    """Return the verdict on each of `pictures`, drawn to the captions of `samples`."""
     scenes: list[Scene] = [sample.metadata["scene"] for sample in samples]
     return [
         Verdict(sample, reading, score(scene, reading), binding(scene, reading))

@@ -75,7 +75,7 @@ class Survey:
         return "# Survey\n\n" + "\n\n".join(sections) + "\n"
 
     def save(self, folder: Path) -> None:
-        """Writes `report.json`, `report.md` and a sheet of pictures per subject. Raises StorageError."""
+        """Write `report.json`, `report.md` and a sheet of pictures per subject. Raises StorageError."""
         captions = [sample.caption for sample in self.samples]
         try:
             write_file(folder / "report.json", self.to_json())

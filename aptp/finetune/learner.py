@@ -106,7 +106,7 @@ class ExpertLearner(Learner):
 
     @torch.no_grad()
     def _taught(self, batch: Batch, context: Tensor, used: Tensor, weight: float, draws: Draws) -> Lesson:
-        """The teacher's pass over the rows `used`, each of which counts `weight`."""
+        """Return the teacher's pass over the rows `used`, each of which counts `weight`."""
         drawn = draws.of(used)
         noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], drawn), drawn)
         with recorded(self.teacher) as blocks:

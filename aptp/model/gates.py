@@ -43,7 +43,7 @@ class GatedUNet(nn.Module):
         gates: Tensor,
         **conditions: Any,
     ) -> Tensor:
-        """The UNet's output [B, C, H, W] for each sample under its own row of `gates` [B, D].
+        """Return the UNet's output [B, C, H, W] for each sample under its own row of `gates` [B, D].
 
         Entries are 0 (dropped), 1 (kept) or between (soft). Raises SpaceError if `gates` does not match
         the batch and space.

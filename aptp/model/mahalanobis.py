@@ -30,7 +30,7 @@ class MahalanobisDetector(nn.Module):
         return self.of((embedding * mask).sum(1) / mask.sum(1))
 
     def of(self, pooled: Tensor) -> Tensor:
-        """The distances [B] of pooled prompts [B, E]."""
+        """Return the distances [B] of pooled prompts [B, E]."""
         apart = pooled.unsqueeze(0) - self.centres.unsqueeze(1)  # [M, B, E]
         lengths: Tensor = (apart @ self.whiten.mT).square().sum(-1).sqrt()  # [M, B]
         return lengths.amin(0)

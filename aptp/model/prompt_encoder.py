@@ -56,7 +56,7 @@ class PromptEncoder(nn.Module):
         return Encoded(self.model(input_ids=ids, attention_mask=mask)[0], mask.bool())
 
     def save(self, folder: Path) -> None:
-        """Writes it to `folder`, from which `read_prompt_encoder` makes the same."""
+        """Write it to `folder`, from which `read_prompt_encoder` makes the same."""
         self.model.to(torch.float16).save_pretrained(folder, safe_serialization=True)
         self.model.float()
         self.tokenizer.save_pretrained(folder)
@@ -84,7 +84,7 @@ class PromptEncoder(nn.Module):
 
 
 def read_prompt_encoder(folder: Path) -> PromptEncoder:
-    """The encoder in a local transformers folder. Raises CheckpointError for anything else."""
+    """Read the encoder in a local transformers folder. Raises CheckpointError for anything else."""
     tokenizer = read_tokenizer(folder)
     try:
         model, report = AutoModel.from_pretrained(
@@ -105,7 +105,7 @@ def read_prompt_encoder(folder: Path) -> PromptEncoder:
 
 
 def read_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a local transformers folder, which must come as `tokenizer.json`."""
+    """Read the tokenizer in a local transformers folder, which must come as `tokenizer.json`."""
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is not a transformers encoder with its tokenizer: no {name}")

@@ -31,7 +31,7 @@ class Router(nn.Module):
         return F.normalize(self.compared(pooled), dim=-1) @ F.normalize(self.codes, dim=-1).T
 
     def check(self) -> None:
-        """Raises ValueError where its tensors, read from a file, cannot be those of a router."""
+        """Raise ValueError where its tensors, read from a file, cannot be those of a router."""
         for name, tensor in self.state_dict().items():
             if not tensor.isfinite().all():
                 raise ValueError(f"{name} holds values that are not finite")
@@ -42,7 +42,7 @@ class Router(nn.Module):
         return scores
 
     def route(self, embedding: Tensor, attention_mask: Tensor) -> Tensor:
-        """The code [B] of each prompt: the nearest, of several within TIE the lowest."""
+        """Return the code [B] of each prompt: the nearest, of several within TIE the lowest."""
         similarities = self(embedding, attention_mask)
         nearest: Tensor = similarities >= similarities.amax(1, keepdim=True) - TIE
         return nearest.int().argmax(1)

@@ -59,7 +59,7 @@ SlicedUNet.__init__.__signature__ = _dense.replace(  # type: ignore[attr-defined
 
 
 def slice_unet(unet: UNet2DConditionModel, architecture: Architecture) -> SlicedUNet:
-    """A sliced copy of `unet`, which is left as it is. Same dtype and device; no storage is shared."""
+    """Return a sliced copy of `unet`, which is left as it is. Same dtype and device; no storage is shared."""
     sliced = sliced_from(unet.config, architecture, sliced_state(unet.state_dict(), architecture))
     for name, parameter in sliced.named_parameters():
         parameter.requires_grad_(unet.get_parameter(name).requires_grad)
@@ -70,7 +70,7 @@ def slice_unet(unet: UNet2DConditionModel, architecture: Architecture) -> Sliced
 def sliced_from(
     dense: Mapping[str, Any], architecture: Architecture, state: Mapping[str, torch.Tensor]
 ) -> SlicedUNet:
-    """The UNet that takes the tensors of `state` as they are; `dense`: the dense UNet's config."""
+    """Return the UNet that takes the tensors of `state` as they are; `dense`: the dense UNet's config."""
     config = {name: value for name, value in dense.items() if not name.startswith("_")}
     with init_empty_weights():
         sliced = SlicedUNet(architecture=config_of(architecture), **config)
@@ -79,10 +79,10 @@ def sliced_from(
 
 
 def config_of(architecture: Architecture) -> dict[str, Any]:
-    """The `architecture` entry of a sliced UNet's config."""
+    """Return the `architecture` entry of a sliced UNet's config."""
     return {**architecture.to_json(), "feed_forward_gates": architecture.space.feed_forward_gates}
 
 
 def gates_of(architecture: Architecture, batch: int = 1, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """The architecture as gates [batch, D] for a GatedUNet."""
+    """Return the architecture as gates [batch, D] for a GatedUNet."""
     return torch.from_numpy(architecture.keep).to(dtype).expand(batch, -1)

@@ -88,7 +88,7 @@ def index_maps(architecture: Architecture, shapes: Mapping[str, torch.Size]) -> 
 
 
 def sliced_shapes(architecture: Architecture, shapes: Mapping[str, torch.Size]) -> dict[str, torch.Size]:
-    """The parameter names and shapes of the sliced UNet, from those of the dense one."""
+    """Return the parameter names and shapes of the sliced UNet, from those of the dense one."""
     maps = index_maps(architecture, shapes)
     result = {}
     for name, shape in shapes.items():
@@ -121,7 +121,7 @@ def shrink(unet: nn.Module, architecture: Architecture) -> None:
 
 
 def _set_counts(unet: nn.Module, architecture: Architecture) -> None:
-    """The numbers that modules keep beside their weights: GroupNorm groups and attention heads."""
+    """Set the numbers that modules keep beside their weights: GroupNorm groups and attention heads."""
     for group, kept in _surviving_groups(architecture):
         module: Any = unet.get_submodule(group.module)
         if group.kind is Kind.RESNET:
@@ -147,7 +147,7 @@ def _refresh_sizes(module: nn.Module) -> None:
 
 
 def sliced_state(dense: Mapping[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
-    """The state of the sliced UNet, as copies out of the dense UNet's."""
+    """Return the state of the sliced UNet, as copies out of the dense UNet's."""
     maps = index_maps(architecture, {name: tensor.shape for name, tensor in dense.items()})
     state = {}
     for name, tensor in dense.items():
@@ -160,7 +160,7 @@ def sliced_state(dense: Mapping[str, Tensor], architecture: Architecture) -> dic
 def scattered_state(
     expert: Mapping[str, Tensor], dense: Mapping[str, Tensor], architecture: Architecture
 ) -> dict[str, Tensor]:
-    """The inverse of slicing: `expert`'s tensors written into copies of `dense`'s.
+    """Return the inverse of slicing: `expert`'s tensors written into copies of `dense`'s.
 
     Under the gates of `architecture` a supernet with this state computes exactly what the expert computes.
     Raises SpaceError where an expert's tensor does not have the shape that its architecture gives it.
@@ -182,7 +182,7 @@ def scattered_state(
 def check_shapes(
     found: Mapping[str, torch.Size], architecture: Architecture, dense: Mapping[str, torch.Size]
 ) -> None:
-    """Raises SpaceError, naming the first tensor that is missing, extra or misshapen for `architecture`."""
+    """Raise SpaceError, naming the first tensor that is missing, extra or misshapen for `architecture`."""
     expected = sliced_shapes(architecture, dense)
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:

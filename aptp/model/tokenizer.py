@@ -31,7 +31,9 @@ bus map key lamp cup hat pen art jazz zoo quiz yes
 
 
 def make_tokenizer(length: int = 77) -> CLIPTokenizer:
-    """A CLIPTokenizer of fewer than 1,024 tokens, always the same; the last two are begin and end of text."""
+    """Make a CLIPTokenizer of fewer than 1,024 tokens, always the same; the last two are begin and end of
+    text.
+    """
     # Every byte once inside and once at the end of a word, so that nothing is unknown.
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = learn_merges(WORDS)

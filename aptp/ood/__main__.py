@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def _expert(checkpoint: Any, name: str) -> str:
-    """The expert that was asked for, by the name that the index gives it. Raises UsageError."""
+    """Return the expert that was asked for, by the name that the index gives it. Raises UsageError."""
     cost, codes = checkpoint.cost(), checkpoint.architectures
     if name == LARGEST:
         return str(max(range(len(codes)), key=lambda code: cost.of(codes[code])))

@@ -13,7 +13,7 @@ RIDGE = 1e-4
 
 
 def fit(pooled: Tensor, clusters: int, rng: torch.Generator) -> MahalanobisDetector:
-    """The distance from the prompts `pooled` [N, E], which is about 1 for themselves.
+    """Return the distance from the prompts `pooled` [N, E], which is about 1 for themselves.
 
     Raises UsageError for fewer prompts than clusters, or prompts that are all alike.
     """
@@ -37,8 +37,8 @@ def fit(pooled: Tensor, clusters: int, rng: torch.Generator) -> MahalanobisDetec
 
 
 def kmeans(points: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
-    """The cluster [N] of each of `points` [N, E], none empty: the tightest of several attempts (Lloyd 1982,
-    seeded as k-means++).
+    """Return the cluster [N] of each of `points` [N, E], none empty: the tightest of several attempts (Lloyd
+    1982, seeded as k-means++).
     """
     found = [_attempt(points, clusters, rng) for _ in range(ATTEMPTS)]
     return min(found, key=lambda attempt: attempt[0])[1]

@@ -52,15 +52,15 @@ class Architecture:
         return tuple(gate.module for gate, column in self.space.depth_columns() if not self.keep[column])
 
     def to_json(self) -> dict[str, Any]:
-        """Module paths to bit strings: self-describing, and readable in a diff."""
+        """Map module paths to bit strings: self-describing, and readable in a diff."""
         widths = {group.module: _bits(self.keep[columns]) for group, columns in self.space.columns()}
         depths = {gate.module: bool(self.keep[column]) for gate, column in self.space.depth_columns()}
         return {"widths": widths, "depths": depths}
 
     @classmethod
     def from_json(cls, space: Space, data: Mapping[str, Any]) -> "Architecture":
-        """The inverse of `to_json`. Raises SpaceError, naming the module, where `data` does not fit
-        `space`.
+        """Read what `to_json` wrote. Raises SpaceError, naming the module, where `data` does not
+        fit `space`.
         """
         widths, depths = _object(data, "widths"), _object(data, "depths")
         _same_names(widths, [group.module for group in space.widths], "widths")
@@ -85,12 +85,12 @@ class Architecture:
 
 
 def full(space: Space) -> Architecture:
-    """The dense architecture."""
+    """Return the dense architecture."""
     return Architecture(space, np.ones(space.size, dtype=np.bool_))
 
 
 def harden(space: Space, code: ArrayLike, *, align: int = 1) -> Architecture:
-    """The architecture of a code: gates above ½ are kept, and whatever is not legal is mended.
+    """Return the architecture of a code: gates above ½ are kept, and whatever is not legal is mended.
 
     A group that would lose every gate keeps its highest-scoring one. With `align` > 1 each resnet and
     feed-forward group is widened, best scores first, until its channels are a multiple of `align` or all

@@ -35,10 +35,10 @@ class Cost(Protocol):
         """With every gate kept."""
 
     def of(self, architecture: Architecture) -> float:
-        """The cost of one architecture."""
+        """Return the cost of one architecture."""
 
     def __call__(self, gates: Tensor) -> Tensor:
-        """The cost of each row of `gates` [B, D], differentiably (the budget loss needs its gradient).
+        """Return the cost of each row of `gates` [B, D], differentiably (the budget loss needs its gradient).
         Returns [B].
         """
 
@@ -61,13 +61,13 @@ class LinearCost:
         return float(self.base + self.fixed.sum() + self.per_gate.sum())
 
     def of(self, architecture: Architecture) -> float:
-        """The cost of one architecture; exact for integer coefficients below 2⁵³."""
+        """Return the cost of one architecture; exact for integer coefficients below 2⁵³."""
         widths, depths = np.split(architecture.keep.astype(np.float64), [self.space.width_gates])
         alive = np.append(depths, 1.0)[self._owners()]
         return float(self.base + self.fixed @ depths + self.per_gate @ (widths * alive))
 
     def __call__(self, gates: Tensor) -> Tensor:
-        """The cost of each row of `gates` [B, D], differentiably. Returns [B]."""
+        """Return the cost of each row of `gates` [B, D], differentiably. Returns [B]."""
         widths, depths = gates[:, : self.space.width_gates], gates[:, self.space.width_gates :]
         alive = torch.cat([depths, torch.ones_like(gates[:, :1])], dim=1)[:, torch.as_tensor(self._owners())]
         fixed, per_gate = (torch.as_tensor(c, dtype=gates.dtype) for c in (self.fixed, self.per_gate))
@@ -84,7 +84,8 @@ class LinearCost:
 def mac_cost(
     config: Mapping[str, Any], space: Space, height: int, width: int, tokens: int = 77
 ) -> LinearCost:
-    """True MACs of one UNet call at batch 1 on latents of `height` × `width` with `tokens` text tokens.
+    """Return the true MACs of one UNet call at batch 1 on latents of `height` × `width` with `tokens` text
+    tokens.
 
     Counts what torch's FLOP counter counts: convolutions, linears and both attention products,
     cross-attention with its true key length (the published counter charges it N × N). `config` is the
@@ -119,7 +120,7 @@ def _below(macs: Mapping[str, int], path: str) -> int:
 
 
 def check_resolution(unet_config: Mapping[str, Any], height: int, width: int) -> None:
-    """Raises SpaceError unless a latent of `height` × `width` can be down-sampled evenly."""
+    """Raise SpaceError unless a latent of `height` × `width` can be down-sampled evenly."""
     multiple = latent_multiple(unet_config)
     if height % multiple or width % multiple or min(height, width) < multiple:
         raise SpaceError(f"latents of {height}x{width}: both sides must be multiples of {multiple}")

@@ -32,7 +32,7 @@ DepthChoice = Literal["method", "all"] | Sequence[str]
 def discover(
     unet: UNet2DConditionModel, *, depth: DepthChoice = "method", feed_forward_gates: int = 32
 ) -> Space:
-    """The pruning space of `unet` (weights may be on the meta device).
+    """Return the pruning space of `unet` (weights may be on the meta device).
 
     `depth` chooses the sublayers that may be skipped: `"method"` takes the last resnet and the last
     transformer of each down and up block, as APTP does, where they have an identity path; `"all"` every
@@ -78,7 +78,9 @@ class _Survey:
 
     @staticmethod
     def last_of(path: str, block: nn.Module, candidates: list[DepthGate]) -> list[str]:
-        """The method's choice: the block's last resnet and last transformer, where each can be skipped."""
+        """Return the method's choice: the block's last resnet and last transformer, where each can be
+        skipped.
+        """
         lists = [(name, getattr(block, name, None)) for name in ("resnets", "attentions")]
         last = {f"{path}.{name}.{len(found) - 1}" for name, found in lists if found}
         return [gate.module for gate in candidates if gate.module in last]

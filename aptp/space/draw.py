@@ -14,8 +14,8 @@ TOLERANCE = 0.005
 
 
 def draw(cost: LinearCost, budget: float, rng: np.random.Generator, *, align: int = 1) -> Architecture:
-    """A random architecture whose cost is `budget` times dense, within half a percent of dense or one gate,
-    whichever is more.
+    """Draw a random architecture whose cost is `budget` times dense, within half a percent of dense or one
+    gate, whichever is more.
 
     Widths vary from layer to layer, and which sublayers are skipped is random too. Raises BudgetError for
     budgets outside (0, 1], and for those the space cannot reach.
@@ -45,7 +45,7 @@ def draw(cost: LinearCost, budget: float, rng: np.random.Generator, *, align: in
 
 
 def check_budget(budget: float) -> None:
-    """Raises BudgetError unless `budget` is a share of dense."""
+    """Raise BudgetError unless `budget` is a share of dense."""
     if not 0 < budget <= 1:
         raise BudgetError(f"budget {budget} is not in (0, 1]")
 
@@ -72,5 +72,5 @@ def _shifted(space: Space, scores: np.ndarray, shift: float, align: int) -> Arch
 
 
 def _largest_step(cost: LinearCost) -> float:
-    """The finest budget a small space can be held to is its most expensive gate."""
+    """Return the finest budget a small space can be held to: its most expensive gate."""
     return float(cost.per_gate.max(initial=0.0) / cost.dense)

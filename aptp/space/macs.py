@@ -59,7 +59,9 @@ def _attention_products(module: Attention, args: tuple[Any, ...], kwargs: dict[s
 def example_inputs(
     unet: UNet2DConditionModel, height: int, width: int, tokens: int, rows: int = 1
 ) -> dict[str, Any]:
-    """Inputs of one call on the UNet's device. Raises SpaceError for conditioning this tool does not know."""
+    """Make the inputs of one call on the UNet's device. Raises SpaceError for conditioning this tool does not
+    know.
+    """
     config, device, dtype = unet.config, unet.device, unet.dtype
     context = config.cross_attention_dim
     if isinstance(context, list | tuple):

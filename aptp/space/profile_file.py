@@ -22,7 +22,7 @@ def to_json(profile: Profile) -> bytes:
 
 
 def read(path: Path) -> Profile:
-    """The finished profile in the file `path`. Raises TableError, naming the field, for whatever
+    """Read the finished profile in the file `path`. Raises TableError, naming the field, for whatever
     docs/PROFILE.md does not allow.
     """
     found = read_unfinished(path)
@@ -43,7 +43,9 @@ def read_unfinished(path: Path) -> Profile:
 
 
 def parse(data: bytes, name: str = "profile") -> Profile:
-    """The profile that `data` holds, finished or not; `name` is what messages call it. Raises TableError."""
+    """Parse the profile that `data` holds, finished or not; `name` is what messages call it. Raises
+    TableError.
+    """
     body = decode(data, name, TableError, most=MAX_BYTES)
     check_surrogates(body, name, TableError)
     top = Fields(body, name, TableError)
@@ -135,7 +137,7 @@ def _positive(value: float, where: str) -> float:
 
 
 def write(path: Path, profile: Profile) -> None:
-    """Puts `profile` at `path`, whole or not at all. Raises StorageError."""
+    """Put `profile` at `path`, whole or not at all. Raises StorageError."""
     try:
         write_file(path, to_json(profile))
     except OSError as error:

@@ -38,14 +38,14 @@ class TableCost:
         return self._of(np.ones(self.space.size))
 
     def of(self, architecture: Architecture) -> float:
-        """The cost of one architecture."""
+        """Return the cost of one architecture."""
         return self._of(architecture.keep)
 
     def _of(self, keep: NDArray[np.generic]) -> float:
         return float(self(torch.from_numpy(keep).double().unsqueeze(0)))
 
     def __call__(self, gates: Tensor) -> Tensor:
-        """The cost of each row of `gates` [B, D], differentiably. Returns [B].
+        """Return the cost of each row of `gates` [B, D], differentiably. Returns [B].
 
         Where a whole number of gates is kept, the gradient of a gate is what dropping it would save.
         """
@@ -105,7 +105,7 @@ def curve(seconds: Mapping[int, float], gates: int) -> NDArray[np.float64]:
 
 
 def rising(values: Sequence[float]) -> list[float]:
-    """The sequence that never falls and is nearest to `values` in the sum of squares (pool adjacent
+    """Return the sequence that never falls and is nearest to `values` in the sum of squares (pool adjacent
     violators).
     """
     pools: list[tuple[float, int]] = []

@@ -43,7 +43,7 @@ class Budget:
         return (self.target * self.cost.dense - self._spared) / (self.cost.dense - self._spared)
 
     def ratios(self, gates: Tensor) -> Tensor:
-        """The cost [N] of each row of `gates` [N, D], as a share of what is counted of dense."""
+        """Return the cost [N] of each row of `gates` [N, D], as a share of what is counted of dense."""
         return (self.cost(gates) - self._spared) / (self.cost.dense - self._spared)
 
     @property
@@ -69,7 +69,7 @@ def published_cost(config: Mapping[str, Any], cost: LinearCost, height: int, wid
 def fit(
     cost: Cost, logits: NDArray[np.float64], target: float, *, align: int = 1
 ) -> tuple[Architecture, ...]:
-    """The architectures of codes whose mean cost is `target` of dense, as near as their gates allow.
+    """Return the architectures of codes whose mean cost is `target` of dense, as near as their gates allow.
 
     One number is added to all `logits` [K, D] (gates above 0 are kept), found by bisection: which gates go
     first, and how the codes differ, stays as it was learned. Where a sublayer that comes or goes is too large
@@ -88,7 +88,7 @@ def fit(
 
 
 def _shifted(cost: Cost, logits: NDArray[np.float64], target: float, align: int) -> tuple[Architecture, ...]:
-    """The nearest that one shift of all logits comes to the target."""
+    """Return the nearest that one shift of all logits comes to the target."""
     reach = float(np.abs(logits).max()) + 1.0
     low, high = -reach, reach
     for _ in range(HALVINGS):

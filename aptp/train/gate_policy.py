@@ -86,7 +86,7 @@ class GatePolicy(nn.Module):
         return CodeChoice(gates, built, vectors, everyone, rival)
 
     def _plan(self, fits: Tensor) -> Tensor:
-        """The code of every process's prompts [N], by their `fits` [N, K]."""
+        """Return the code of every process's prompts [N], by their `fits` [N, K]."""
         scores = array(fits)
         if not np.isfinite(scores).all():
             raise TrainingError(

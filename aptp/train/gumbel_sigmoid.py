@@ -54,8 +54,8 @@ class Relaxation(nn.Module):
         return scores + self._method.offset + (0.0 if noise is None else noise)
 
     def legal(self, scores: Tensor) -> Tensor:
-        """The hard gates of `scores` [B, D]: above ½ is kept, in each group at least the best, and with
-        alignment the best up to the next multiple. Ties go to the lower index.
+        """Return the hard gates of `scores` [B, D]: above ½ is kept, in each group at least the best, and
+        with alignment the best up to the next multiple. Ties go to the lower index.
         """
         keep = (scores > THRESHOLD).to(scores.dtype)
         for i, (_, step) in enumerate(self._kinds):
@@ -72,7 +72,9 @@ class Relaxation(nn.Module):
         return columns
 
     def _lifted(self, soft: Tensor) -> Tensor:
-        """The published at-least-one rule: where a whole group rounds to 0, its first gate is raised by ½."""
+        """Apply the published at-least-one rule: where a whole group rounds to 0, its first gate is raised by
+        ½.
+        """
         raised = torch.zeros_like(soft)
         for i in range(len(self._kinds)):
             columns = self._columns(i)
@@ -82,7 +84,7 @@ class Relaxation(nn.Module):
 
 
 def gumbel(uniform: Tensor) -> Tensor:
-    """Standard Gumbel noise (one-sided, as published) from numbers of 0 up to 1."""
+    """Return standard Gumbel noise (one-sided, as published) from numbers of 0 up to 1."""
     return -torch.log(-torch.log(uniform.clamp(min=torch.finfo(torch.float32).tiny, max=1 - 1e-7)))
 
 
@@ -108,8 +110,8 @@ def _index(module: str, blocks: str) -> int:
 
 
 def _kinds(space: Space, align: int) -> list[tuple[Tensor, int]]:
-    """Groups that can be treated as one: the columns [groups, gates] of those with as many gates, and the
-    number of gates that their kept count is rounded up to.
+    """Return the groups that can be treated as one: the columns [groups, gates] of those with as many gates,
+    and the number of gates that their kept count is rounded up to.
     """
     found: dict[tuple[int, int], list[Tensor]] = {}
     for group, columns in space.columns():

@@ -35,9 +35,9 @@ def largest_loss(ratios: Tensor) -> Tensor:
 
 
 def gain_loss(lead: Tensor, gain: Tensor) -> Tensor:
-    """A prompt's score for a code should say what it gains there: mean squared error between the `lead` [B]
-    of a rival code's score and the `gain` [B], by how much the rival's loss was lower on the same noise, in
-    units of the batch's root mean square.
+    """Return the loss that makes a prompt's score for a code say what it gains there: mean squared error
+    between the `lead` [B] of a rival code's score and the `gain` [B], by how much the rival's loss was lower
+    on the same noise, in units of the batch's root mean square.
 
     Scores learned so make the transport an assignment of the largest total gain. They never saturate, and
     what a prompt would lose elsewhere is measured, which a gradient at the gates it has cannot tell: where

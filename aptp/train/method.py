@@ -147,7 +147,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def method(preset: str, changes: Sequence[str] = ()) -> Method:
-    """The preset of that name with `changes`, each `name=value` (`weights.budget=1`, `hard=false`).
+    """Return the preset of that name with `changes`, each `name=value` (`weights.budget=1`, `hard=false`).
 
     Raises UsageError, with the nearest name, for what does not exist or is not of its field's type.
     """

@@ -22,8 +22,8 @@ class Exact(NamedTuple):
 
 
 def sinkhorn(scores: Floats, epsilon: float, iterations: int) -> Floats:
-    """The entropic plan [B, K] from B prompts to K codes of equal share, by `scores` [B, K]: `iterations`
-    times the codes' masses are set, then the prompts'.
+    """Return the entropic plan [B, K] from B prompts to K codes of equal share, by `scores` [B, K]:
+    `iterations` times the codes' masses are set, then the prompts'.
     """
     rows, columns = _uniform(scores)
     plan: Floats = ot.sinkhorn(rows, columns, -scores, epsilon, numItermax=iterations, stopThr=0, warn=False)

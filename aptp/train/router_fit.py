@@ -35,11 +35,11 @@ class Deployment:
 
     @torch.no_grad()
     def routes(self, embeddings: Tensor) -> Tensor:
-        """The code [N] of each prompt [N, E], by the method's own rule for prompts that come alone."""
+        """Return the code [N] of each prompt [N, E], by the method's own rule for prompts that come alone."""
         return (_fits(self.policy, self.vectors, embeddings) + self.prices).argmax(1)
 
     def router(self, embeddings: Tensor) -> Router:
-        """The router to serve, in float32.
+        """Return the router to serve, in float32.
 
         It is the method's own rule: with linear routing, where a shift of the predictor's bias gives every
         code its price; and as published, where a router compares gates and codes have no price. A mixture of
@@ -64,7 +64,7 @@ class Deployment:
         return router.eval()
 
     def _gated(self) -> Router:
-        """The published router, under the one noise sample that is repeated for every prompt."""
+        """Return the published router, under the one noise sample that is repeated for every prompt."""
         policy, order = self.policy, self.policy.relaxation.order
         weight, bias = policy.predictor.affine()
         router = GatedRouter(weight.shape[1], policy.space, len(self.vectors))
@@ -176,6 +176,6 @@ def usage(deployment: Deployment, router: Router, cost: Cost, embeddings: Tensor
 
 @torch.no_grad()
 def served_routes(router: Router, embeddings: Tensor) -> Tensor:
-    """The code [N] of each pooled prompt [N, E]. Pooling one token gives that token."""
+    """Return the code [N] of each pooled prompt [N, E]. Pooling one token gives that token."""
     tokens = embeddings.float().cpu().unsqueeze(1)
     return router.route(tokens, torch.ones(tokens.shape[:2], dtype=torch.int64))

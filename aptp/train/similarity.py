@@ -31,7 +31,9 @@ class Similarity(nn.Module):
         self.register_buffer("scale", scale, persistent=False)  # [D]
 
     def prompts(self, scores: Tensor, gates: SampledGates | None) -> Tensor:
-        """The vectors [B, D] of prompts with predicted `scores` [B, D] and, unless linear, their gates."""
+        """Return the vectors [B, D] of prompts with predicted `scores` [B, D] and, unless linear, their
+        gates.
+        """
         if self.linear:
             scaled: Tensor = scores * self.scale
             return scaled
@@ -39,7 +41,7 @@ class Similarity(nn.Module):
         return F.normalize(self._gates(gates.soft, gates.hard), dim=1)
 
     def codes(self, gates: SampledGates) -> Tensor:
-        """The vectors [K, D] of codes, of length 1."""
+        """Return the vectors [K, D] of codes, of length 1."""
         if not self.linear:
             return F.normalize(self._gates(gates.soft, gates.hard), dim=1)
         built = self._gates(gates.hard, gates.hard) / self._gates.scale  # a skipped sublayer keeps nothing

@@ -26,7 +26,7 @@ def leads() -> bool:
 
 
 def gathered(local: Tensor) -> Tensor:
-    """The rows of every process [processes · B, …], in order."""
+    """Return the rows of every process [processes · B, …], in order."""
     if not _several():
         return local
     parts = [torch.empty_like(local) for _ in range(count())]
@@ -37,12 +37,12 @@ def gathered(local: Tensor) -> Tensor:
 
 
 def own(everyone: Tensor, rows: int) -> Tensor:
-    """This process's `rows` of what `gathered` gave."""
+    """Return this process's `rows` of what `gathered` gave."""
     return everyone[rank() * rows : (rank() + 1) * rows]
 
 
 def total(local: Tensor) -> Tensor:
-    """The sum over processes, without gradient."""
+    """Return the sum over processes, without gradient."""
     if not _several():
         return local.detach()
     summed = local.detach().clone()

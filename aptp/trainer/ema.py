@@ -31,7 +31,7 @@ class Average:
             self._copy(kept)
 
     def settle(self) -> None:
-        """The parameters become the average, for good."""
+        """Make the average the parameters, for good."""
         self._copy(self.values)
 
     @torch.no_grad()

@@ -20,6 +20,6 @@ def encode(vae: Any, images: torch.Tensor, draws: Draws) -> torch.Tensor:
 
 
 def drop(captions: Sequence[str], draws: Draws, share: float = DROPPED) -> list[str]:
-    """The captions with a random `share` of them emptied."""
+    """Empty a random `share` of the captions."""
     dropped = (draws.uniform() < share).tolist()
     return ["" if gone else caption for caption, gone in zip(captions, dropped, strict=True)]

@@ -155,7 +155,7 @@ class Training:
         )
 
     def _share(self) -> range:
-        """This process's rows of every batch."""
+        """Return this process's rows of every batch."""
         each, left = divmod(self.recipe.batch, distributed.count())
         if left:
             raise UsageError(

@@ -59,7 +59,7 @@ class Journal:
             self._board.close()
 
     def step(self, step: int, figures: Mapping[str, float]) -> None:
-        """Records a step, counted from 0."""
+        """Record a step, counted from 0."""
         self._file.write(json.dumps({"step": step, **{k: _short(v) for k, v in figures.items()}}) + "\n")
         self._file.flush()
         if self._board is not None:
@@ -74,7 +74,7 @@ class Journal:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The steps recorded so far."""
+    """Read the steps recorded so far."""
     path = folder / NAME
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -84,7 +84,7 @@ def _short(value: float) -> float:
 
 
 def _cut(path: Path, done: int) -> None:
-    """Drops what was recorded at or after step `done`, and a line that was being written."""
+    """Drop what was recorded at or after step `done`, and a line that was being written."""
     if not path.exists():
         return
     kept = []

@@ -50,7 +50,7 @@ class Noising:
         return self.at(latents, noise, timesteps)
 
     def at(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> Noised:
-        """The noised `latents` at given `timesteps`, an int64 tensor [B] on the CPU."""
+        """Return the noised `latents` at given `timesteps`, an int64 tensor [B] on the CPU."""
         snr = self._snr[timesteps].to(latents.device)
         there = timesteps.to(latents.device)
         target = self._scheduler.get_velocity(latents, noise, there) if self._velocity else noise

@@ -14,7 +14,7 @@ COLUMNS = 3
 
 
 def draw(folder: Path) -> Path:
-    """Writes `curves.png` beside the record in `folder`, and gives its path."""
+    """Write `curves.png` beside the record in `folder`, and return its path."""
     from matplotlib.figure import Figure
 
     lines = metrics_log.read(folder)

@@ -33,7 +33,7 @@ class Recipe:
             raise UsageError(f"the learning rate is {self.rate}; it must be above 0")
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0: up, flat, down (all linear)."""
+        """Return the learning rate of a step, counted from 0: up, flat, down (all linear)."""
         up = (step + 1) / max(self.warmup, 1)
         down = (self.steps - step) / max(self.decay, 1)
         return self.rate * min(1.0, up, down)

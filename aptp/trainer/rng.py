@@ -22,7 +22,7 @@ class Draws:
         return Draws(self.rng, self._rows[rows.cpu()], self._total)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal [B, *shape]."""
+        """Draw standard normal numbers [B, *shape]."""
         return torch.randn(self._total, *shape, generator=self.rng)[self._rows]
 
     def uniform(self, *shape: int) -> Tensor:

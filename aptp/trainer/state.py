@@ -22,7 +22,7 @@ FREE = ("steps", "decay")  # what may change between sessions: how long the run 
 def save(
     folder: Path, step: int, identity: Mapping[str, Any], tensors: Mapping[str, Mapping[str, torch.Tensor]]
 ) -> None:
-    """Writes groups of named tensors after `step` steps. Raises StorageError; the old state then stays."""
+    """Write groups of named tensors after `step` steps. Raises StorageError; the old state then stays."""
     flat = {f"{group}/{name}": t.detach() for group, named in tensors.items() for name, t in named.items()}
     try:
         with replacing(folder / NAME) as file:
@@ -47,7 +47,7 @@ def _write(file: BinaryIO, tensors: Mapping[str, torch.Tensor], metadata: Mappin
 
 
 def load(folder: Path, identity: Mapping[str, Any]) -> tuple[int, dict[str, dict[str, torch.Tensor]]] | None:
-    """(steps done, groups of tensors), or None where no run was started.
+    """Return (steps done, groups of tensors), or None where no run was started.
 
     Raises IntegrityError for a damaged file and UsageError where the run was another one.
     """

@@ -99,7 +99,7 @@ def _difference(
 
 
 def _mean(found: Mapping[str, Any], costs: str) -> float:
-    """The mean cost of the prompts as they were routed, a share of dense."""
+    """Return the mean cost of the prompts as they were routed, a share of dense."""
     pairs = zip(found[costs], found["counts"], strict=True)
     return float(sum(cost * count for cost, count in pairs) / sum(found["counts"]))
 
@@ -113,6 +113,6 @@ def _use(counts: Sequence[int]) -> str:
 
 
 def _each(values: Sequence[float], form: str) -> str:
-    """The mean, and each seed's where there are several."""
+    """Return the mean, and each seed's where there are several."""
     mean = form.format(sum(values) / len(values))
     return mean if len(values) == 1 else f"{mean} ({', '.join(form.format(value) for value in values)})"

@@ -63,7 +63,9 @@ class Trial:
         return found
 
     def run(self, options: RunOptions) -> bool:
-        """False where the session ended first: the same call goes on. That there are no codes is a result."""
+        """Run the trial; return False where the session ended first: the same call goes on. That there are no
+        codes is a result.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         coded, tuned = self.folder / "coded", self.folder / "tuned"
         try:

@@ -26,7 +26,7 @@ class Variant:
     seconds: bool = False
 
     def method(self, steps: int) -> Method:
-        """A tenth of `steps` are warm-up where there is one, as published."""
+        """Return the method of a variant: a tenth of `steps` are warm-up where there is one, as published."""
         found = method(self.preset, self.changes)
         return replace(found, warm_up=steps // 10) if found.warm_up else found
 

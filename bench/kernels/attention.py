@@ -117,7 +117,7 @@ def tables(
 
 
 def rows_of(case: Case, ceiling: Ceiling, capability: tuple[int, int]) -> Iterator[Row]:
-    """A row for each contender."""
+    """Yield a row for each contender."""
     heads = case.batch * case.shape.heads
     fractions = {at(what, f): live_heads(heads, f) / heads for what in SKIPPING for f in FRACTIONS}
     fractions[STRAIGHT_THROUGH] = live_heads(heads, 0.5) / heads
@@ -168,8 +168,8 @@ def savings(cases: Sequence[Case], capability: tuple[int, int], places: int) -> 
 
 
 def chart(cases: Sequence[Case], folder: Path, title: str) -> tuple[str, ...]:
-    """The pictures' names. A panel per direction and size: time against live heads in the largest batch, and
-    speed against batch in the largest attention.
+    """Return the pictures' names. A panel per direction and size: time against live heads in the largest
+    batch, and speed against batch in the largest attention.
     """
     live: charts.Panels = {}
     speed: charts.Panels = {}

@@ -112,9 +112,9 @@ def contenders(
 
 
 def errors(x: Inputs) -> dict[str, float]:
-    """The kernel's, relative, against float32 attention on the same numbers: the larger of those with all
-    heads live and with gates of many values. Raises RuntimeError if one is too large for any timing to mean
-    something.
+    """Return the kernel's errors, relative, against float32 attention on the same numbers: the larger of
+    those with all heads live and with gates of many values. Raises RuntimeError if one is too large for any
+    timing to mean something.
     """
     inputs = (x.q, x.k, x.v)
     wide = [y.detach().float().requires_grad_() for y in inputs]

@@ -54,7 +54,7 @@ class Mixture:
 
 
 def spread_codes(batch: int, codes: int) -> list[int]:
-    """The code of each row: as evenly mixed as a batch can be."""
+    """Return the code of each row: as evenly mixed as a batch can be."""
     return [row % codes for row in range(batch)]
 
 

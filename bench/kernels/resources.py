@@ -135,7 +135,9 @@ def _type(name: str, constants: dict[str, object], of_tensors: str) -> str:
 
 
 def _assembled(ptx: str, capability: tuple[int, int]) -> tuple[int, int, bool]:
-    """Registers, bytes spilled, and whether Hopper's products wait for one another: what ptxas says."""
+    """Return registers, bytes spilled, and whether Hopper's products wait for one another: what
+    ptxas says.
+    """
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/ptxas"
     architecture = f"sm_{capability[0]}{capability[1]}{'a' * (capability >= (9, 0))}"
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:

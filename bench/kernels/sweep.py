@@ -48,7 +48,7 @@ def named(tile: Tile) -> str:
 
 
 def measure(kernel: str, width: int, capability: tuple[int, int]) -> tuple[Found, dict[str, Tile]]:
-    """Times by name, and the tiles of those that can go into the table, its own first."""
+    """Return times by name, and the tiles of those that can go into the table, its own first."""
     x = Inputs.draw(Shape(TOKENS, TOKENS, HEADS, width), BATCH)
     gates = live_gates(BATCH, HEADS, 1.0)
     own = tiles.entry(kernel, width, torch.bfloat16, capability)
@@ -73,7 +73,7 @@ def _work(kernel: str, tile: Tile, x: Inputs, gates: Tensor, wanted: Tensor) -> 
 
 
 def _call(kernel: str, x: Inputs, gates: Tensor) -> Run:
-    """Gives the tensor that `kernel` makes."""
+    """Return a call that gives the tensor that `kernel` makes."""
     inputs = (x.q, x.k, x.v)
     made: list[Tensor] = []
 
@@ -111,7 +111,7 @@ def _checked(run: Run, wanted: Tensor) -> Run:
 
 
 def rows(found: Found, own: str) -> list[dict[str, Any]]:
-    """The fastest first, what failed last."""
+    """Return a row for each tile: the fastest first, what failed last."""
     base = found[own]
     order = sorted(found, key=lambda name: x.seconds if isinstance(x := found[name], Timed) else float("inf"))
     return [
@@ -127,7 +127,7 @@ def rows(found: Found, own: str) -> list[dict[str, Any]]:
 
 
 def winner(found: Found, known: dict[str, Tile]) -> Tile:
-    """The fastest tile that can go into the table. ValueError if none ran."""
+    """Return the fastest tile that can go into the table. ValueError if none ran."""
     ran = {name: x.seconds for name in known if isinstance(x := found[name], Timed)}
     return known[min(ran, key=ran.__getitem__)]
 

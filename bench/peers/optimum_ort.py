@@ -51,7 +51,7 @@ class Peer(eager.Peer):
 
 
 def _with_vocabulary(checkpoint: Path, scratch: Path) -> str:
-    """The checkpoint, in links, with the tokenizer's vocabulary and merges in files of their own."""
+    """Return the checkpoint, in links, with the tokenizer's vocabulary and merges in files of their own."""
     for part in checkpoint.iterdir():
         if part.name != "tokenizer":
             (scratch / part.name).symlink_to(part.resolve())

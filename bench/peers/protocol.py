@@ -88,7 +88,7 @@ def _timed(call: Callable[[], object]) -> float:
 
 
 def _answers() -> IO[str]:
-    """The real standard output, for answers alone: libraries that print are sent to standard error."""
+    """Return the real standard output, for answers alone: libraries that print are sent to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return answers

@@ -27,7 +27,7 @@ PLAIN_WIDTH = 140
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The parsed command line. Raises runtime's UsageError for what it does not know."""
+    """Parse the command line. Raises runtime's UsageError for what it does not know."""
     parser = Parser(prog="python -m export.build", description=__doc__)
     parser.add_argument("--codes", required=True, help="all, dense, or numbers: all,dense | 0,3")
     parser.add_argument(
@@ -60,7 +60,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The whole command; returns its exit code."""
+    """Run the whole command; return its exit code."""
     options = arguments(argv)
     _check(options)
     quieten()

@@ -64,7 +64,7 @@ class Construction:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Construction":
-        """The build that the command line asks for. Raises UsageError, Refused and aptp's errors."""
+        """Return the build that the command line asks for. Raises UsageError, Refused and aptp's errors."""
         path = options.checkpoint or default_checkpoint()
         checkpoint = Checkpoint.open(path)
         plan.check_pipeline(checkpoint)
@@ -93,9 +93,7 @@ class Construction:
         return [(name, "keep" if there else "build", why) for name, there, why in found]
 
     def run(self, console: Console) -> BuildResult:
-        """Makes what is missing, publishes what is whole, and reports. Raises what stops the build
-        altogether.
-        """
+        """Make what is missing, publish what is whole, and report. Raises what stops the build altogether."""
         start = time.monotonic()
         out = self.spec.out
         with _alone(out):
@@ -147,7 +145,7 @@ class Construction:
             self.checkpoint.verify(component)
 
     def _make(self, missing: list[Part], progress: BuildProgress) -> None:
-        """Makes parts, first those that need no other; a part whose need failed is not made."""
+        """Make parts, first those that need no other; a part whose need failed is not made."""
         for needy in (False, True):
             tasks = [
                 workers.WorkerTask(part.name, parts.stage, (part, self.spec, self._source(part)), part.memory)
@@ -171,7 +169,7 @@ class Construction:
     def _outcomes(
         self, tasks: list[workers.WorkerTask[PartRecord]], progress: BuildProgress
     ) -> Iterator[Outcome[PartRecord]]:
-        """Runs tasks and keeps their errors. Raises the first that leaves no bundle to publish."""
+        """Run tasks and keep their errors. Raises the first that leaves no bundle to publish."""
         spec = self.spec
         running = workers.run(
             tasks, jobs=spec.jobs, threads=spec.threads, memory=spec.memory, progress=progress.stage
@@ -196,7 +194,7 @@ class Construction:
             raise self._fatal(name)
 
     def _stop_if_useless(self) -> None:
-        """Raises PartError if no expert or no solver is left to publish."""
+        """Raise PartError if no expert or no solver is left to publish."""
         for folder in ("schedules", "experts"):
             if not any(name.startswith(f"{folder}/") for name in self.finished):
                 raise self._fatal(next((n for n in self.failures if n.startswith(folder)), folder))
@@ -242,7 +240,7 @@ class Construction:
         return right
 
     def _drop(self, expert: str) -> None:
-        """Takes an expert out of what is published, and what was made from it."""
+        """Take an expert out of what is published, and what was made from it."""
         for name in (expert, *(part.name for part in self.parts if expert in part.needs)):
             self.finished.pop(name, None)
 
@@ -290,7 +288,7 @@ def _notes(checkpoint: Checkpoint, spec: BuildSpec) -> list[str]:
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Holds the bundle's lock; its folder goes with it, unless a build has left something to resume from."""
+    """Hold the bundle's lock; its folder goes with it, unless a build has left something to resume from."""
     lock = layout.build_folder(out) / layout.LOCK
     try:
         with locked(lock, "wait for that build or choose another --out"):

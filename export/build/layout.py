@@ -43,7 +43,7 @@ def place(out: Path) -> Path:
 
 
 def _check(folder: Path, marks: set[str], what: str) -> None:
-    """Raises UsageError unless `folder` is absent, empty or marked as ours."""
+    """Raise UsageError unless `folder` is absent, empty or marked as ours."""
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -29,7 +29,7 @@ _SMALLEST_STEPS = 2
 
 
 def body(checkpoint: Checkpoint, records: Mapping[str, PartRecord]) -> dict[str, Any]:
-    """The manifest without its `files`, from the records of finished parts by name."""
+    """Return the manifest without its `files`, from the records of finished parts by name."""
     schedules = {name: _schedule(name, record) for name, record in _below(records, "schedules").items()}
     experts = {name: expert(checkpoint, name, records) for name in _below(records, "experts")}
     return {
@@ -70,7 +70,7 @@ def _model(record: PartRecord) -> dict[str, str]:
 
 
 def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, PartRecord]) -> dict[str, Any]:
-    """The manifest's entry of an expert: its graphs, and what was compiled of them or for all."""
+    """Return the manifest's entry of an expert: its graphs, and what was compiled of them or for all."""
     record, gates = records[f"experts/{name}"], SupernetGates.of(checkpoint.architecture(name).keep)
     model, supernet = _model(record), records.get(f"compiled/{SUPERNET}")
     made = [records.get(f"compiled/{kind}/{name}") for kind in KINDS]
@@ -94,14 +94,14 @@ def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, PartRecord])
 
 
 def _earned(records: Mapping[str, PartRecord], name: str) -> list[dict[str, str]]:
-    """The reduced precisions in which engines may compute an expert, by class of processor."""
+    """Return the reduced precisions in which engines may compute an expert, by class of processor."""
     facts = [records[part].facts for part in sorted(records) if re.fullmatch(f"earned/.*/{name}", part)]
     fields = ("engine", "precision", "processor")
     return [{field: one[field] for field in fields} for one in facts if one["passed"]]
 
 
 def _encoders(records: Mapping[str, PartRecord]) -> list[dict[str, Any]]:
-    """The text encoder, and the one that prompts are routed by where that is another."""
+    """Return the text encoder, and the one that prompts are routed by where that is another."""
     frame = records["tokenizer"].facts
     found = [_encoder(TEXT, records["text_encoder"], ["input_ids"], "tokenizer", frame)]
     if own := records.get(PROMPT_ENCODER):

@@ -11,14 +11,14 @@ FORMAT, VERSION, KIND = "aptp-bundle", "3.0", "pipeline"
 
 
 def write_manifest(folder: Path, body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes both manifest files into `folder`; `files` lists every other file of it."""
+    """Write both manifest files into `folder`; `files` lists every other file of it."""
     data = encode(document(body, files))
     (folder / MANIFEST).write_bytes(data)
     (folder / SIGNATURE).write_text(f"{hashlib.sha256(data).hexdigest()}  {MANIFEST}\n", encoding="ascii")
 
 
 def document(body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The whole manifest."""
+    """Return the whole manifest."""
     return {"format": FORMAT, "version": VERSION, "kind": KIND, **body, "files": dict(sorted(files.items()))}
 
 
@@ -28,7 +28,7 @@ def encode(content: Mapping[str, Any]) -> bytes:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a bundle to take parts from, or None if there is none or it is damaged."""
+    """Return the manifest of a bundle to take parts from, or None if there is none or it is damaged."""
     try:
         data = (folder / MANIFEST).read_bytes()
         line = (folder / SIGNATURE).read_text(encoding="ascii")

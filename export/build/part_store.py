@@ -51,23 +51,23 @@ class FinishedPart:
 
 
 def sweep(out: Path) -> None:
-    """Removes the unfinished parts that killed processes left."""
+    """Remove the unfinished parts that killed processes left."""
     for leftover in (build_folder(out) / PARTS).glob(".*.tmp"):
         publish.discard(leftover)
 
 
 def clear(out: Path) -> None:
-    """Removes all finished parts, which are in the bundle now."""
+    """Remove all finished parts, which are in the bundle now."""
     publish.discard(build_folder(out) / PARTS)
 
 
 def finish(folder: Path, record: PartRecord) -> None:
-    """Writes a part's record beside its files; publishing the folder is what makes it count."""
+    """Write a part's record beside its files; publishing the folder is what makes it count."""
     (folder / RECORD).write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
 
 
 def find(out: Path, part: Part) -> tuple[FinishedPart | None, str]:
-    """The finished part if there is one, and in a few words where it is or why it has to be made."""
+    """Find the finished part if there is one, and in a few words where it is or why it has to be made."""
     folder = stage_folder(out, part.key)
     staged = _read(folder / RECORD)
     if staged is not None and _serves(staged, part) and matches(folder, staged.files):
@@ -93,7 +93,7 @@ def _published(out: Path, part: Part) -> tuple[FinishedPart | None, str]:
 
 
 def published_records(out: Path) -> dict[str, PartRecord]:
-    """The records in the report beside a bundle, by part name."""
+    """Return the records in the report beside a bundle, by part name."""
     try:
         report = json.loads((report_folder(out) / REPORT).read_text(encoding="utf-8"))
         return {entry["name"]: PartRecord(**entry) for entry in report["parts"]}
@@ -128,7 +128,7 @@ def matches(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def gather(folder: Path, finished: Iterable[FinishedPart]) -> dict[str, Any]:
-    """Puts every part's files into `folder`; returns the manifest's list of them."""
+    """Put every part's files into `folder`; return the manifest's list of them."""
     files: dict[str, Any] = {}
     for one in finished:
         for name, entry in one.record.files.items():

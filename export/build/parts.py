@@ -57,14 +57,14 @@ class PartJob:
     source: Path | None = None  # the files of the part that it needs
 
     def place(self, name: str) -> Path:
-        """A folder of the bundle, made."""
+        """Make a folder of the bundle and return it."""
         path = self.folder / name
         path.mkdir(parents=True)
         return path
 
 
 def stage(argument: tuple[Part, BuildSpec, Path | None], report: Report) -> PartRecord:
-    """Makes a part and stages it whole, or not at all; returns its record. The path is `PartJob.source`."""
+    """Make a part and stage it whole, or not at all; return its record. The path is `PartJob.source`."""
     part, spec, source = argument
     start = time.monotonic()
     place = layout.stage_folder(spec.out, part.key)
@@ -79,7 +79,7 @@ def stage(argument: tuple[Part, BuildSpec, Path | None], report: Report) -> Part
 
 
 def make(job: PartJob) -> Made:
-    """Makes one part. Raises whatever keeps it from being published."""
+    """Make one part. Raises whatever keeps it from being published."""
     makers: dict[str, Callable[[PartJob, Checkpoint], Made]] = {
         "expert": _expert,
         "encoder": _encoder,
@@ -196,7 +196,8 @@ def _supernet(job: PartJob, checkpoint: Checkpoint) -> Made:
 
 
 def _oracle(checkpoint: Checkpoint, name: str, wanted: Mapping[str, Any]) -> Oracle:
-    """An expert with its weights rounded, its clock taken out, and what it gives for a profile's cases.
+    """Return an expert with its weights rounded, its clock taken out, and what it gives for a profile's
+    cases.
 
     The error of autocast is that of all of it, clock included, in the precision that is wanted.
     """
@@ -217,7 +218,7 @@ def _rounded(checkpoint: Checkpoint, name: str) -> ExpertGraph:
 
 
 def _profile_cases(checkpoint: Checkpoint, profile: Mapping[str, list[int]]) -> list[ladder.Feed]:
-    """Inputs at the least and at the usual batch of a profile, at its usual size."""
+    """Return inputs at the least and at the usual batch of a profile, at its usual size."""
     signature = _signature(checkpoint)
     sides = {axis: profile[axis][1] for axis in ("height", "width")}
     return [
@@ -233,7 +234,7 @@ def _signature(checkpoint: Checkpoint) -> Signature:
 
 
 def _timed(feed: ladder.Feed) -> ladder.Feed:
-    """The case with timesteps in the training range, each sample at its own."""
+    """Return the case with timesteps in the training range, each sample at its own."""
     return {**feed, "timestep": torch.linspace(37.5, 961.0, len(feed["timestep"]) + 1)[1:]}
 
 
@@ -252,7 +253,7 @@ def _encoder(job: PartJob, checkpoint: Checkpoint) -> Made:
 
 
 def _prompt_encoder(job: PartJob, checkpoint: Checkpoint) -> Made:
-    """The encoder that the router alone reads, its tokenizer beside it."""
+    """Make the encoder that the router alone reads, its tokenizer beside it."""
     job.report("load", 0.05)
     encoder = checkpoint.prompt_encoder()
     assert encoder is not None, "the plan names it"

@@ -109,7 +109,7 @@ def parse_codes(text: str, count: int) -> tuple[str, ...]:
 
 
 def parse_solvers(text: str | None) -> tuple[str, ...]:
-    """A comma-separated list of solvers, or all of them. Raises UsageError."""
+    """Parse a comma-separated list of solvers, or all of them. Raises UsageError."""
     if text is None:
         return tuple(SOLVERS)
     names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
@@ -124,7 +124,7 @@ def parse_solvers(text: str | None) -> tuple[str, ...]:
 
 
 def parse_engines(text: str) -> tuple[str, ...]:
-    """A comma-separated list of engines, without the graphs; `auto` is OpenVINO where it can be had.
+    """Parse a comma-separated list of engines, without the graphs; `auto` is OpenVINO where it can be had.
 
     Raises UsageError, Refused.
     """
@@ -143,7 +143,7 @@ def parse_engines(text: str) -> tuple[str, ...]:
 
 
 def check_pipeline(checkpoint: Checkpoint) -> None:
-    """Raises Refused for a pipeline this package has no graphs for."""
+    """Raise Refused for a pipeline this package has no graphs for."""
     if checkpoint.pipeline not in PIPELINES:
         raise Refused(
             f"{checkpoint.path}: {checkpoint.pipeline} cannot be exported; what can is {', '.join(PIPELINES)}"
@@ -267,7 +267,7 @@ def _expert(checkpoint: Checkpoint, name: str, common: Mapping[str, Any]) -> Par
 
 
 def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: BuildSpec) -> Part:
-    """An expert compiled for this machine; compilers hold the weights several times over."""
+    """Plan an expert compiled for this machine; compilers hold the weights several times over."""
     wanted = entry.wanted(kind, checkpoint.latent_size, spec.precision)
     weights = (expert.memory - _BASE_MEMORY) // 3
     return Part(
@@ -284,7 +284,7 @@ def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: BuildSpec) 
 
 
 def _supernet(experts: list[Part], checkpoint: Checkpoint, spec: BuildSpec) -> Part:
-    """The dense UNet under gates, compiled once. Raises Refused where experts are no slices of it."""
+    """Plan the dense UNet under gates, compiled once. Raises Refused where experts are no slices of it."""
     supernet.check_slices(checkpoint, spec.codes)
     one = _compiled(experts[0], SUPERNET, checkpoint, spec)
     keys = [one.key, *(part.key for part in experts)]
@@ -323,7 +323,7 @@ def _schedule(checkpoint: Checkpoint, solver: str, common: Mapping[str, Any]) ->
 
 
 def _float32_bytes(checkpoint: Checkpoint, component: str) -> int:
-    """An upper bound of a component's size as float32: as if its files held nothing but float16."""
+    """Return an upper bound of a component's size as float32: as if its files held nothing but float16."""
     files = checkpoint.record.files.items()
     stored = sum(entry.size for name, entry in files if name == component or name.startswith(f"{component}/"))
     return 2 * stored

@@ -105,7 +105,7 @@ def _error(value: float) -> str:
 
 
 def table(result: BuildResult) -> Table:
-    """The closing table, at most `WIDTH` wide but for its last column."""
+    """Return the closing table, at most `WIDTH` wide but for its last column."""
     drawn = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for name in COLUMNS[:-1]:
         drawn.add_column(name, justify="right", no_wrap=True)
@@ -147,7 +147,9 @@ def _compiled(result: BuildResult) -> list[str]:
 
 
 def summary(result: BuildResult) -> dict[str, Any]:
-    """The report as one JSON object; `parts` are the records that a later build takes parts again by."""
+    """Return the report as one JSON object; `parts` are the records that a later build takes parts
+    again by.
+    """
     return {
         "bundle": str(result.spec.out),
         "published": result.published,
@@ -184,7 +186,7 @@ def environment(spec: BuildSpec) -> dict[str, Any]:
 
 
 def write(result: BuildResult) -> None:
-    """Writes report.json and report.md to `<out>.report`, whole or not at all."""
+    """Write report.json and report.md to `<out>.report`, whole or not at all."""
     place = layout.report_folder(result.spec.out)
     with publish.disk_space(place, 1 << 20), publish.publishing(place) as folder:
         text = json.dumps(summary(result), indent=1, ensure_ascii=False)
@@ -193,7 +195,7 @@ def write(result: BuildResult) -> None:
 
 
 def markdown(result: BuildResult) -> str:
-    """The closing table and the environment, for people."""
+    """Return the closing table and the environment, for people."""
     lines = [
         f"# Build of {result.spec.out.name}",
         "",

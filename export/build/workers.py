@@ -60,7 +60,7 @@ class _Running:
 
 
 def warm() -> None:
-    """Starts loading torch in the fork server while the caller does something else; once is enough."""
+    """Start loading torch in the fork server while the caller does something else; once is enough."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOAD)
     forkserver.ensure_running()
 
@@ -73,7 +73,7 @@ def run(
     memory: int,
     progress: Callable[[str, str, float], None],
 ) -> Generator[Outcome[T]]:
-    """Runs all tasks, at most `jobs` at once and within `memory` bytes, and yields outcomes as they come.
+    """Run all tasks, at most `jobs` at once and within `memory` bytes, and yield outcomes as they come.
 
     `progress(name, stage, share)` follows each. `threads` is what each process may compute with.
     """
@@ -129,7 +129,7 @@ def _child(pipe: Connection, task: WorkerTask[Any], threads: int) -> None:
 
 
 def _die_with_build(pipe: Connection) -> None:
-    """Waits for the build to close its end, which its death does too, and ends this process.
+    """Wait for the build to close its end, which its death does too, and end this process.
 
     The system's own way, a signal at the parent's death, would not do: the parent is the fork server, and
     that lives as long as any of its processes.
@@ -141,7 +141,9 @@ def _die_with_build(pipe: Connection) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The error as it may cross to another process: ours as they are, others as text with their place."""
+    """Return the error as it may cross to another process: ours as they are, others as text with
+    their place.
+    """
     if isinstance(error, OSError | AptpError):
         return error
     place = traceback.extract_tb(error.__traceback__)[-1]

@@ -22,7 +22,7 @@ _VERSIONS = {"aoti": ("torch",), "tensorrt": ("tensorrt", "driver"), SUPERNET: (
 
 
 def wanted(kind: str, size: tuple[int, int], precision: str | None) -> dict[str, Any]:
-    """The entry without file and identity, for latents of `size` and this machine.
+    """Return the entry without file and identity, for latents of `size` and this machine.
 
     `precision` None means float16 for TensorRT, whose graph has float32 where that is needed; for others
     bfloat16 where the machine computes in it, else float32. Raises UsageError, Refused.
@@ -61,8 +61,8 @@ def complete(
     files: Mapping[str, Mapping[str, Any]],
     gates: SupernetGates,
 ) -> dict[str, Any]:
-    """The manifest's entry for a compiled `file`; `model` and `files` are what the manifest says of them, and
-    `gates` the expert's code.
+    """Return the manifest's entry for a compiled `file`; `model` and `files` are what the manifest says of
+    them, and `gates` the expert's code.
     """
     profile = {axis: Range(*sizes) for axis, sizes in facts["profile"].items()}
     made = Compiled(facts["kind"], file, facts["precision"], profile, facts["target"], "")

@@ -25,7 +25,7 @@ FOLDER = "supernet"
 
 
 def check_slices(checkpoint: Checkpoint, names: Sequence[str]) -> None:
-    """Raises Refused for an expert whose weights, as float16, are not those of the dense UNet."""
+    """Raise Refused for an expert whose weights, as float16, are not those of the dense UNet."""
     dense = checkpoint.dense(torch.float16).state_dict()
     for name in names:
         expert = checkpoint.expert(name, torch.float16).state_dict()
@@ -38,7 +38,7 @@ def check_slices(checkpoint: Checkpoint, names: Sequence[str]) -> None:
 
 
 def gated(checkpoint: Checkpoint) -> GatedUNet:
-    """The dense UNet under gates, its clock taken out, with the weights that a bundle holds."""
+    """Return the dense UNet under gates, its clock taken out, with the weights that a bundle holds."""
     dense = checkpoint.dense()
     weights.round_to_half(dense)
     clock.take_out(dense)
@@ -55,7 +55,7 @@ class SupernetCase:
 
 
 def alone(name: str, code: Architecture, feed: ladder.Feed, wanted: ladder.Array) -> SupernetCase:
-    """A call whose rows all follow one code."""
+    """Return a call whose rows all follow one code."""
     return SupernetCase({**feed, "gates": gates_of(code, len(wanted))}, len(wanted) * (name,), wanted)
 
 

@@ -58,7 +58,7 @@ class Clock(nn.Module):
         return output
 
     def fed(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The inputs that the UNet takes instead of `feed`'s, once its clock is out."""
+        """Return the inputs that the UNet takes instead of `feed`'s, once its clock is out."""
         own = {name: feed[name] for name in INPUTS if name in feed}
         with torch.inference_mode():
             embedding = self(**own)
@@ -66,7 +66,7 @@ class Clock(nn.Module):
 
 
 def check(config: Mapping[str, Any], where: str) -> None:
-    """Raises Refused for a UNet whose clock has parts that this tool does not know."""
+    """Raise Refused for a UNet whose clock has parts that this tool does not know."""
     for field, plain in _PLAIN.items():
         if (value := config.get(field)) not in plain:
             raise Refused(
@@ -76,7 +76,7 @@ def check(config: Mapping[str, Any], where: str) -> None:
 
 
 def take_out(unet: UNet2DConditionModel) -> Clock:
-    """The clock of `unet`, which from then on takes the time embedding where it took timesteps.
+    """Return the clock of `unet`, which from then on takes the time embedding where it took timesteps.
 
     Raises Refused, naming the module, where a UNet is built otherwise than its config says.
     """

@@ -55,7 +55,8 @@ class ServingGraph(nn.Module):
 def expert_signature(
     channels: int, multiple: int, length: int, width: int, added: Mapping[str, int] | None = None
 ) -> Signature:
-    """The inputs of an expert whose latents have `channels` and whose text has `length` tokens of `width`.
+    """Return the inputs of an expert whose latents have `channels` and whose text has `length` tokens of
+    `width`.
 
     `added`: names and widths of the conditions that its clock takes besides the timestep.
     """
@@ -88,7 +89,7 @@ def signatures(expert: Signature, taken: Clock) -> tuple[Signature, Signature]:
 
 
 def write_expert(unet: UNet2DConditionModel, signature: Signature, folder: Path) -> None:
-    """Writes an expert to `folder`: its clock, its serving graph, and both joined as the portable graph.
+    """Write an expert to `folder`: its clock, its serving graph, and both joined as the portable graph.
 
     The clock is taken out of `unet`. Raises Refused, WeightError.
     """
@@ -105,7 +106,7 @@ def write_expert(unet: UNet2DConditionModel, signature: Signature, folder: Path)
 
 
 def joined(serving: ir.Model, ticking: ir.Model, inputs: Sequence[str]) -> ir.Model:
-    """`serving` with the clock's graph before it, which is used up; `inputs` in this order."""
+    """Return `serving` with the clock's graph before it, which is used up; `inputs` in this order."""
     graph, before = serving.graph, ticking.graph
     taken = next(value for value in graph.inputs if value.name == TIME_EMBEDDING)
     for name in list(before.initializers):

@@ -82,8 +82,8 @@ class DecoderGraph(nn.Module):
 
 
 def decoder_signature(channels: int, multiple: int) -> Signature:
-    """The input of a decoder; its output's sides are a multiple of the latents' and stay unnamed but for the
-    batch.
+    """Return the input of a decoder; its output's sides are a multiple of the latents' and stay unnamed but
+    for the batch.
     """
     return Signature(
         inputs={"latent_sample": torch.zeros(2, channels, 4 * multiple, 6 * multiple)},
@@ -95,7 +95,7 @@ def decoder_signature(channels: int, multiple: int) -> Signature:
 
 
 def write_graph(module: nn.Module, signature: Signature, folder: Path, *, inline: bool = False) -> list[str]:
-    """Writes `module` to `folder` and returns the file names.
+    """Write `module` to `folder` and return the file names.
 
     With `inline` that is one float32 file, else two heads over one file of float16 weights
     (`export.graphs.weights`).
@@ -113,7 +113,7 @@ def write_graph(module: nn.Module, signature: Signature, folder: Path, *, inline
 
 
 def trace(module: nn.Module, signature: Signature) -> ir.Model:
-    """The clean graph of `module`; its initializers still refer to the module's own tensors."""
+    """Return the clean graph of `module`; its initializers still refer to the module's own tensors."""
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
@@ -147,8 +147,8 @@ def _dynamic_shapes(signature: Signature) -> dict[str, dict[int, Any]] | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Holds back what torch's exporter says about its own internals; nothing in it is for the user of a
-    build.
+    """Hold back what torch's exporter says about its own internals; nothing in it is for the user
+    of a build.
     """
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -162,7 +162,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _strip(model: ir.Model) -> None:
-    """Removes whatever tells of the builder: a plain export carries thousands of lines of its local paths."""
+    """Remove whatever tells of the builder: a plain export carries thousands of lines of its local paths."""
     model.producer_name = model.producer_version = model.domain = model.doc_string = None
     model.metadata_props.clear()
     graph = model.graph
@@ -223,7 +223,7 @@ def number(graph: ir.Graph) -> None:
 
 
 def save(model: ir.Model, path: Path) -> None:
-    """Writes the same bytes for the same graph, whoever made it."""
+    """Write the same bytes for the same graph, whoever made it."""
     proto = ir.to_proto(model)
     # It says nothing but the initializers' shapes once more, and tools that transpose those trip over it.
     del proto.graph.value_info[:]

@@ -33,7 +33,7 @@ class Extent(NamedTuple):
 
 
 def round_to_half(module: nn.Module) -> None:
-    """Rounds every floating tensor of `module` to the nearest float16, in place; its dtype stays as it is.
+    """Round every floating tensor of `module` to the nearest float16, in place; its dtype stays as it is.
 
     Raises WeightError, naming the tensor, for values that are not finite or lie beyond float16's range.
     """
@@ -53,7 +53,7 @@ def round_to_half(module: nn.Module) -> None:
 
 
 def write_halves(models: Iterable[ir.Model], path: Path) -> dict[str, Extent]:
-    """Writes every large initializer that float16 holds exactly to `path`; returns what lies where.
+    """Write every large initializer that float16 holds exactly to `path`; return what lies where.
 
     No two models have initializers of one name among those.
     """
@@ -80,7 +80,7 @@ def exact_half(array: np.ndarray) -> np.ndarray | None:
 
 
 def refer_to_floats(model: ir.Model, extents: dict[str, Extent]) -> None:
-    """Makes `model` the serving head: float32 initializers at twice the offset of their float16 twin."""
+    """Make `model` the serving head: float32 initializers at twice the offset of their float16 twin."""
     for name in extents.keys() & model.graph.initializers.keys():
         value, extent = model.graph.initializers[name], extents[name]
         value.const_value = _external(value, SERVE_WEIGHTS, ir.DataType.FLOAT, extent, 4)
@@ -97,7 +97,7 @@ def extents_of(serving: ir.Model) -> dict[str, Extent]:
 
 
 def refer_to_halves(model: ir.Model, extents: dict[str, Extent]) -> None:
-    """Makes `model` the portable head: float16 initializers, each followed by a Cast to float32."""
+    """Make `model` the portable head: float16 initializers, each followed by a Cast to float32."""
     graph = model.graph
     casts = []
     for name, extent in extents.items():
@@ -122,7 +122,7 @@ def _external(
 
 
 def widen(halves: Path, floats: Path) -> None:
-    """Writes `floats`, the float32 twin of a float16 file, element by element; a reader does the same in its
+    """Write `floats`, the float32 twin of a float16 file, element by element; a reader does the same in its
     cache.
     """
     with halves.open("rb") as source, floats.open("xb") as target:

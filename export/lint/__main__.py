@@ -12,7 +12,7 @@ from runtime.cli.parser import Parser, run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The whole command; returns its exit code."""
+    """Run the whole command; return its exit code."""
     parser = Parser(prog="python -m export.lint", description=__doc__)
     parser.add_argument("graphs", type=Path, nargs="+", metavar="GRAPH", help="an ONNX file")
     options = parser.parse_args(argv)

@@ -31,7 +31,7 @@ class Finding:
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """The graph in `path`, without its external data. Raises Refused."""
+    """Load the graph in `path`, without its external data. Raises Refused."""
     try:
         return onnx.load(path, load_external_data=False)
     except OSError as error:
@@ -41,7 +41,7 @@ def load(path: Path) -> onnx.ModelProto:
 
 
 def require(path: Path) -> None:
-    """Raises UnsupportedGraphError unless TensorRT's parser documents all of the graph in `path`."""
+    """Raise UnsupportedGraphError unless TensorRT's parser documents all of the graph in `path`."""
     found = findings(load(path))
     if found:
         named = "; ".join(map(str, found[:_SHOWN]))
@@ -67,7 +67,7 @@ def findings(model: onnx.ModelProto) -> list[Finding]:
 
 
 def _types(graph: onnx.GraphProto) -> dict[str, str]:
-    """The element type of every value, as ONNX writes it inside `tensor(…)`."""
+    """Return the element type of every value, as ONNX writes it inside `tensor(…)`."""
     values = [*graph.input, *graph.value_info, *graph.output]
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
@@ -100,7 +100,7 @@ def _node(node: Node, types: dict[str, str], version: int) -> Iterator[Finding]:
 
 
 def _variable(proto: onnx.NodeProto, version: int) -> Iterator[str]:
-    """The inputs whose type the operator leaves open: of shapes and axes it is fixed, and no data's."""
+    """Yield the inputs whose type the operator leaves open: of shapes and axes it is fixed, and no data's."""
     parameters = onnx.defs.get_schema(proto.op_type, version).inputs
     for index, name in enumerate(proto.input):
         fixed = parameters[min(index, len(parameters) - 1)].type_str.startswith("tensor(")

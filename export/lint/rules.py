@@ -22,7 +22,7 @@ class Node:
 
     @classmethod
     def of(cls, proto: onnx.NodeProto, constant: frozenset[str]) -> "Node":
-        """The node that `proto` describes; strings are decoded."""
+        """Return the node that `proto` describes; strings are decoded."""
         found = {entry.name: onnx.helper.get_attribute_value(entry) for entry in proto.attribute}
         decoded = {
             name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()
@@ -30,7 +30,7 @@ class Node:
         return cls(proto, decoded, constant)
 
     def input(self, index: int) -> str:
-        """The name of an input, empty where it is not given."""
+        """Return the name of an input, empty where it is not given."""
         return self.proto.input[index] if index < len(self.proto.input) else ""
 
     def is_constant(self, index: int) -> bool:

@@ -24,7 +24,7 @@ from runtime.request.params import GenerationParams, code_of
 
 
 def stage(argument: tuple[Part, BuildSpec, Path], report: Report) -> PartRecord:
-    """Runs the rung for one expert of the bundle at the given place, and stages its record."""
+    """Run the rung for one expert of the bundle at the given place, and stage its record."""
     part, spec, bundle = argument
     start = time.monotonic()
     place = layout.stage_folder(spec.out, part.key)
@@ -37,7 +37,7 @@ def stage(argument: tuple[Part, BuildSpec, Path], report: Report) -> PartRecord:
 
 
 def compare(bundle: Path, name: str, spec: BuildSpec, report: Report) -> float:
-    """The share of pixel values that differ for one expert. Raises ParityError, OutputError."""
+    """Return the share of pixel values that differ for one expert. Raises ParityError, OutputError."""
     manifest = Bundle.open(bundle).manifest
     side = _side(manifest.latent)
     shape = (1, manifest.latent.channels, side, side)
@@ -62,13 +62,13 @@ def compare(bundle: Path, name: str, spec: BuildSpec, report: Report) -> float:
 
 
 def _side(latent: Any) -> int:
-    """A size that is quick to run and holds at least two rows of the deepest level."""
+    """Return a size that is quick to run and holds at least two rows of the deepest level."""
     side: int = min(max(4 * latent.multiple, latent.minimum), latent.maximum)
     return side
 
 
 def _diffusers(spec: BuildSpec, name: str, solver: str, latents: ladder.Array, scale: int) -> ladder.Array:
-    """The image as uint8 [H, W, 3], from the same weights, rounded alike."""
+    """Return the image as uint8 [H, W, 3], from the same weights, rounded alike."""
     checkpoint = Checkpoint.open(spec.checkpoint)
     modules = {
         "unet": checkpoint.expert(name),

@@ -35,7 +35,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def cases(signature: Signature, largest: Mapping[str, int], seed: int = 0) -> list[Feed]:
-    """Inputs to compare on: two sizes, one with batch 1 and one with batch 2; one case where no axis is free.
+    """Return inputs to compare on: two sizes, one with batch 1 and one with batch 2; one case where no axis
+    is free.
 
     Inputs named in `largest` are integers drawn below it; the others are normal.
     """
@@ -51,7 +52,7 @@ def cases(signature: Signature, largest: Mapping[str, int], seed: int = 0) -> li
 def case(
     signature: Signature, size: Mapping[str, int], largest: Mapping[str, int] | None = None, seed: int = 0
 ) -> Feed:
-    """Inputs whose free axes have the sizes given by name."""
+    """Return inputs whose free axes have the sizes given by name."""
     random = torch.Generator().manual_seed(seed)
     return {
         name: _draw(example, signature.axes.get(name, {}), size, (largest or {}).get(name), random)
@@ -192,7 +193,7 @@ def compiled_outputs(
 
 
 def compiled_within(wanted: Mapping[str, Any], error: float, autocast: float, where: str = "") -> float:
-    """A compiled engine's error, where rung 3 takes it beside that of autocast. Raises ParityError."""
+    """Return a compiled engine's error, where rung 3 takes it beside that of autocast. Raises ParityError."""
     exact = wanted["precision"] == "float32"
     tolerance = tolerances.GRAPH if exact else tolerances.AUTOCAST_FACTOR * autocast
     return within(f"{wanted['kind']} in {wanted['precision']}{where}", error, tolerance)
@@ -201,7 +202,7 @@ def compiled_within(wanted: Mapping[str, Any], error: float, autocast: float, wh
 def autocast_error(
     module: nn.Module, feeds: list[Feed], wanted: list[Array], precision: str = "bfloat16"
 ) -> float:
-    """The error of PyTorch's own autocast to `precision` against its float32 outputs."""
+    """Return the error of PyTorch's own autocast to `precision` against its float32 outputs."""
     with torch.autocast("cpu", getattr(torch, precision)):
         found = outputs(module, feeds)
     return worst(relative_rms(one, other) for one, other in zip(found, wanted, strict=True))
@@ -214,7 +215,7 @@ def same_image(found: Array, wanted: Array) -> float:
 
 
 def worst(errors: Iterable[float]) -> float:
-    """The largest, or not a number where one of them is none: Python's `max` would pass over it."""
+    """Return the largest, or not a number where one of them is none: Python's `max` would pass over it."""
     return float(np.max(list(errors)))
 
 
@@ -227,8 +228,8 @@ def within(rung: str, error: float, tolerance: float) -> float:
 
 @contextmanager
 def _heads(folder: Path) -> Iterator[list[Path]]:
-    """The graphs in `folder`, the serving head last and with its float32 weights beside it for as long as
-    this runs.
+    """Yield the graphs in `folder`, the serving head last and with its float32 weights beside it for as long
+    as this runs.
     """
     floats = folder / weights.SERVE_WEIGHTS
     heads = [folder / name for name in (weights.GRAPH, weights.SERVE) if (folder / name).exists()]
@@ -252,7 +253,7 @@ def _error(graph: Graph, output: str, feeds: list[Feed], wanted: list[Array]) ->
 
 
 def _clocked(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
-    """The inputs of a serving head, from those of the portable one."""
+    """Return the inputs of a serving head, from those of the portable one."""
     clock = open_session(path, "cpu")
     own = {name: arrays.pop(name) for name in clock.inputs}
     return {**arrays, "time_embedding": clock.run("time_embedding", own)}

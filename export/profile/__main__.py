@@ -22,7 +22,7 @@ PLAIN_WIDTH = 160
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The parsed command line. Raises runtime's UsageError for what it does not know."""
+    """Parse the command line. Raises runtime's UsageError for what it does not know."""
     parser = Parser(prog="python -m export.profile", description=__doc__)
     parser.add_argument(
         "--checkpoint",
@@ -52,7 +52,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The whole command; returns its exit code."""
+    """Run the whole command; return its exit code."""
     options = arguments(argv)
     size = _check(options)
     quieten()

@@ -48,8 +48,8 @@ class TracedCall:
 def record(
     unet: UNet2DConditionModel, rows: int, height: int, width: int, tokens: int
 ) -> dict[str, TracedCall]:
-    """The call of every module that one call of `unet`, which lies on the meta device, passes through: by
-    path, in order, `unet`'s own under "".
+    """Return the call of every module that one call of `unet`, which lies on the meta device, passes through:
+    by path, in order, `unet`'s own under "".
     """
     calls: dict[str, TracedCall] = {}
 

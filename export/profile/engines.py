@@ -35,12 +35,12 @@ class PieceEngine(Protocol):
     def precision(self) -> str: ...
 
     def open(self, module: nn.Module, tensors: Sequence[Tensor], folder: Path) -> Run:
-        """A call of `module` on `tensors`. `folder` is empty, and must stay until the last call."""
+        """Return a call of `module` on `tensors`. `folder` is empty, and must stay until the last call."""
 
 
 def choose(name: str, precision: str, threads: int) -> PieceEngine:
-    """The engine called `name`. Raises UsageError for an unknown one, Refused where this
-    machine does not have it.
+    """Choose the engine called `name`. Raises UsageError for an unknown one, Refused where this machine does
+    not have it.
     """
     if name not in ENGINES:
         raise UsageError(

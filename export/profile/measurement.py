@@ -148,7 +148,7 @@ class Measurement:
             return in_turns(runs, self.patience)
 
     def _opened(self, build: Callable[[], Replay], place: Path) -> Run:
-        """A call of what `build` builds, of which only the engine keeps anything."""
+        """Return a call of what `build` builds, of which only the engine keeps anything."""
         place.mkdir()
         form = build()
         return self.engine.open(form, inputs(form), place)

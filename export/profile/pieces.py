@@ -63,9 +63,9 @@ class Piece:
         return self.group.chunk if self.group else 0
 
     def counts(self, divisions: int) -> tuple[int, ...]:
-        """The numbers of kept gates to measure: 1, all, those that divide the width evenly, and one above
-        each of these, where a step of the hardware would show. 0, the piece skipped, where that leaves a
-        graph: a skip tensor that is joined and cut off again.
+        """Return the numbers of kept gates to measure: 1, all, those that divide the width evenly, and one
+        above each of these, where a step of the hardware would show. 0, the piece skipped, where that leaves
+        a graph: a skip tensor that is joined and cut off again.
         """
         steps = {round(self.gates * i / divisions) for i in range(1, divisions)}
         near = {step + above for step in steps for above in (0, 1)}
@@ -74,7 +74,7 @@ class Piece:
         return tuple(sorted(found | ({0} if skippable else set())))
 
     def build(self, kept: int) -> Replay:
-        """The piece with `kept` gates, on the CPU, with random weights that float16 holds."""
+        """Build the piece with `kept` gates, on the CPU, with random weights that float16 holds."""
         form = copy.deepcopy(self.form)
         if kept == 0:
             assert isinstance(form, Joined), "only a skipped resnet of an up block leaves something"
@@ -94,7 +94,7 @@ def filled(form: Replay) -> Replay:
 
 
 def inputs(form: Replay) -> list[Tensor]:
-    """Normal noise of the shapes that `form` takes."""
+    """Draw normal noise of the shapes that `form` takes."""
     random = torch.Generator().manual_seed(0)
     return [torch.randn(shape, generator=random) for shape in form.shapes]
 
@@ -102,8 +102,8 @@ def inputs(form: Replay) -> list[Tensor]:
 def cut(
     unet: UNet2DConditionModel, space: Space, calls: Mapping[str, TracedCall], macs: Mapping[str, int]
 ) -> list[Piece]:
-    """The pieces of `unet`, in the order in which its call reaches them. `calls`: as recorded;
-    `macs`: of one call, by module. Raises Refused.
+    """Return the pieces of `unet`, in the order in which its call reaches them. `calls`: as recorded; `macs`:
+    of one call, by module. Raises Refused.
     """
     found: dict[object, Piece] = {}
     for piece in (*_gated(unet, space, calls, macs), *_ungated(unet, space, calls, macs)):
@@ -132,7 +132,9 @@ def _gated(
 def _ungated(
     unet: UNet2DConditionModel, space: Space, calls: Mapping[str, TracedCall], macs: Mapping[str, int]
 ) -> Iterator[Piece]:
-    """Transformers without their blocks; then the largest modules that hold nothing measured elsewhere."""
+    """Yield transformers without their blocks; then the largest modules that hold nothing measured
+    elsewhere.
+    """
     taken = [group.module for group in space.widths]
     taken += [_norm(unet, group.module) for group in space.widths if group.kind is not Kind.RESNET]
     for path, call in calls.items():
@@ -150,7 +152,7 @@ def _ungated(
 
 
 def _norm(unet: UNet2DConditionModel, path: str) -> str:
-    """The path of the norm before a sublayer of a transformer block."""
+    """Return the path of the norm before a sublayer of a transformer block."""
     block, _, name = path.rpartition(".")
     norm_type = unet.get_submodule(block).norm_type
     if norm_type != "layer_norm":

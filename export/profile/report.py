@@ -15,7 +15,7 @@ from export.profile.width_advice import steps
 
 
 def cost(profile: Profile, space: Space) -> TableCost:
-    """The cost model that `profile` makes of `space`."""
+    """Return the cost model that `profile` makes of `space`."""
     return table_cost(profile, space, *profile.setting.latent, profile.setting.tokens)
 
 

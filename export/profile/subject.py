@@ -30,7 +30,7 @@ class Subject:
 
     @classmethod
     def of(cls, folder: Path, size: tuple[int, int] | None = None, rows: int | None = None) -> "Subject":
-        """The UNet of a checkpoint, or of a diffusers pipeline that is to become one.
+        """Return the UNet of a checkpoint, or of a diffusers pipeline that is to become one.
 
         `size`: (height, width) in pixels; by default what the checkpoint was budgeted at, or what the
         pipeline is made for. `rows`: by default those of one image, which are two where it is guided.
@@ -46,13 +46,13 @@ class Subject:
         return cls(found.config, found.space, latent, found.tokens, rows or found.rows)
 
     def unet(self) -> UNet2DConditionModel:
-        """The dense UNet, on the meta device."""
+        """Return the dense UNet, on the meta device."""
         with torch.device("meta"):
             return UNet2DConditionModel.from_config(dict(self.config)).eval()
 
 
 def _checkpoint(folder: Path) -> tuple[Subject, int, tuple[int, int]]:
-    """The subject, pixels per latent, and the size in pixels."""
+    """Return the subject, pixels per latent, and the size in pixels."""
     checkpoint = Checkpoint.open(folder)
     record, scale = checkpoint.record, checkpoint.vae_scale
     tokens, rows = checkpoint.tokenizer["length"], 1 if record.guidance == 1 else 2

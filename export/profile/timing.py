@@ -63,7 +63,7 @@ def in_turns(
 
 
 def _warm_up(run: Callable[[], object], clock: Clock) -> bool:
-    """Calls until the medians of two bursts in a row agree; False where that was given up."""
+    """Call until the medians of two bursts in a row agree; False where that was given up."""
     windows = Windows(BURST, shortest=0.0, longest=math.inf)
     while not windows.over:
         windows.add(_timed(run, clock))

@@ -27,7 +27,7 @@ def architectures(cost: LinearCost) -> tuple[Architecture, ...]:
 
 
 def build(config: Mapping[str, Any], architecture: Architecture, call: TracedCall) -> Replay:
-    """The dense UNet of `config`, sliced, with random weights; called as in `call`."""
+    """Build the dense UNet of `config`, sliced, with random weights; called as in `call`."""
     dense = {name: value for name, value in config.items() if not name.startswith("_")}
     with torch.device("meta"):
         unet = SlicedUNet(architecture=config_of(architecture), **dense)

@@ -71,7 +71,7 @@ def forecasts(profile: Profile, checkpoint: Checkpoint, codes: Sequence[str]) ->
 
 
 def steps(part: Measured) -> list[int]:
-    """The numbers of kept gates just above which the cost jumps."""
+    """Return the numbers of kept gates just above which the cost jumps."""
     if part.kind == FIXED or part.gates < 2:
         return []
     usual = _usual(part)
@@ -96,7 +96,7 @@ def advise(profile: Profile, architecture: Architecture) -> Iterator[Advice]:
 
 
 def _padded(part: Measured, kept: int) -> int | None:
-    """The cheapest number of gates above `kept` that is cheaper than `kept` beyond noise."""
+    """Return the cheapest number of gates above `kept` that is cheaper than `kept` beyond noise."""
     wider = [more for more in part.seconds if more > kept]
     best = min(wider, key=lambda more: part.seconds[more])
     saved = _seconds(part, kept) - part.seconds[best]
@@ -104,7 +104,7 @@ def _padded(part: Measured, kept: int) -> int | None:
 
 
 def _below_step(part: Measured, kept: int) -> int | None:
-    """The step that `kept` sits above, if its gates above it are dear."""
+    """Return the step that `kept` sits above, if its gates above it are dear."""
     lower = [step for step in steps(part) if step < kept]
     if not lower:
         return None
@@ -129,7 +129,7 @@ def _seconds(part: Measured, kept: int) -> float:
 
 
 def _around(part: Measured, kept: int) -> tuple[int, ...]:
-    """The measured counts that `_seconds` of `kept` comes from."""
+    """Return the measured counts that `_seconds` of `kept` comes from."""
     counts = [count for count in part.seconds if count]
     return max(count for count in counts if count <= kept), min(count for count in counts if count >= kept)
 

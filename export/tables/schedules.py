@@ -54,11 +54,11 @@ class Table:
     data: Array
 
     def bytes(self) -> bytes:
-        """The file of docs/BUNDLE.md: little-endian float32, the blocks one after another."""
+        """Return the file of docs/BUNDLE.md: little-endian float32, the blocks one after another."""
         return self.data.astype("<f4").tobytes()
 
     def block(self, steps: int) -> Array:
-        """The rows for one step count, float64 [rows, 4 + 2·window]."""
+        """Return the rows for one step count, float64 [rows, 4 + 2·window]."""
         start = sum(self.rows[: steps - 1])
         return self.data[start : start + self.rows[steps - 1]]
 
@@ -88,7 +88,7 @@ class _Float64(torch.Tensor):
 
 
 def probe(solver: str, config: Mapping[str, Any], max_steps: int = MAX_STEPS) -> Table:
-    """The table of `solver` for the pipeline's scheduler `config`, for 1 to `max_steps` steps.
+    """Return the table of `solver` for the pipeline's scheduler `config`, for 1 to `max_steps` steps.
 
     Raises UsageError for an unknown solver and ScheduleError for one that is not a table under this config.
     """
@@ -114,7 +114,9 @@ def probe(solver: str, config: Mapping[str, Any], max_steps: int = MAX_STEPS) ->
 
 
 def scheduler(solver: str, config: Mapping[str, Any], steps: int) -> Scheduler:
-    """The diffusers scheduler behind `solver`, made from another's config as a diffusers user makes it."""
+    """Return the diffusers scheduler behind `solver`, made from another's config as a diffusers user makes
+    it.
+    """
     name, insisted = SOLVERS[solver]
     made = getattr(diffusers, name).from_config(dict(config), **insisted)
     made.set_timesteps(steps)
@@ -124,7 +126,9 @@ def scheduler(solver: str, config: Mapping[str, Any], steps: int) -> Scheduler:
 def run(
     made: Scheduler, start: torch.Tensor, model: Callable[[torch.Tensor, int], torch.Tensor]
 ) -> Iterator[torch.Tensor]:
-    """The states of diffusers' own loop, `start` first; `model(scaled input, row)` gives the outputs."""
+    """Yield the states of diffusers' own loop, `start` first; `model(scaled input, row)` gives the
+    outputs.
+    """
     state = start
     yield state
     for row, timestep in enumerate(made.timesteps):
@@ -134,7 +138,9 @@ def run(
 
 
 def replay(block: Array, start: Array, model: Callable[[Array, int], Array]) -> Array:
-    """The last state of a table's recurrence, in the dtype of `start`, by the rules of docs/BUNDLE.md."""
+    """Return the last state of a table's recurrence, in the dtype of `start`, by the rules of
+    docs/BUNDLE.md.
+    """
     window = (block.shape[1] - 4) // 2
     dtype = start.dtype.type
     states: list[Array] = [start]
@@ -175,7 +181,7 @@ def _numbers(sample: torch.Tensor) -> Array:
 
 
 def _factor(state: Array, scaled: Array) -> float:
-    """The number that turns a state into the model's input."""
+    """Return the number that turns a state into the model's input."""
     largest = int(np.abs(state).argmax())
     factor = float(scaled[largest] / state[largest])
     if np.abs(scaled - factor * state).max() > RESIDUAL * np.abs(scaled).max():
@@ -184,7 +190,7 @@ def _factor(state: Array, scaled: Array) -> float:
 
 
 def _recurrence(states: Array) -> list[tuple[Array, Array]]:
-    """The (p, c) of every row, in the shortest window that explains them all.
+    """Return the (p, c) of every row, in the shortest window that explains them all.
 
     `states` is float64 [rows + 1, 1 + rows]: coefficients of the start and of each output.
     """
@@ -201,7 +207,7 @@ def _recurrence(states: Array) -> list[tuple[Array, Array]]:
 
 
 def _terms(states: Array, row: int, window: int) -> tuple[Array, Array] | None:
-    """The (p, c) of one row that read the fewest states, or None.
+    """Return the (p, c) of one row that read the fewest states, or None.
 
     The window's own outputs can take any coefficient, so `p` is found on the other components alone, by least
     squares.
@@ -245,7 +251,7 @@ def _pack(solver: str, blocks: list[list[TableRow]], scales: list[float]) -> Tab
 
 
 def _check(table: Table, config: Mapping[str, Any], steps: int) -> None:
-    """Runs diffusers' float32 loop twice, with large values, and holds the table against it."""
+    """Run diffusers' float32 loop twice, with large values, and hold the table against it."""
     block = table.block(steps)
     draw = np.random.default_rng(steps).standard_normal
     start = (AMPLITUDE * draw((1, 4, 8, 8))).astype(np.float32)
@@ -270,7 +276,7 @@ def _check(table: Table, config: Mapping[str, Any], steps: int) -> None:
 
 
 def _culprit(solver: str, config: Mapping[str, Any]) -> str | None:
-    """The config field most likely to blame, given that the probe has failed."""
+    """Return the config field most likely to blame, given that the probe has failed."""
     made = scheduler(solver, config, 1).config
     suspects = {
         "thresholding": made.get("thresholding"),

@@ -27,7 +27,7 @@ Function = Callable[[str], str]
 
 
 def table() -> bytes:
-    """The file `characters.json`."""
+    """Return the file `characters.json`."""
     decomposed = _changed(normalizers.NFD().normalize_str, skip=_HANGUL)
     value = {
         "format": FORMAT,
@@ -47,7 +47,7 @@ def scalars() -> Iterator[str]:
 
 
 def _members(pattern: str) -> list[int]:
-    """The characters of a class: what a replacement by nothing takes away."""
+    """Return the characters of a class: what a replacement by nothing takes away."""
     everything = "".join(scalars())
     left = set(normalizers.Replace(Regex(pattern), "").normalize_str(everything))
     return [ord(character) for character in everything if character not in left]

@@ -26,13 +26,15 @@ from kernels.attention.tiles import choose
 
 @triton.jit
 def own_head():
-    """This program's sample and head, with 64 bits, because offsets of heads start with them."""
+    """Return this program's sample and head, with 64 bits, because offsets of heads start with them."""
     return tl.program_id(2).to(tl.int64), tl.program_id(1).to(tl.int64)
 
 
 @triton.jit
 def live_part(gates, lengths, b, h, g_b, N_K, LENGTHS: tl.constexpr):
-    """The gate of head h of sample b, and how many keys the sample has; a head is closed if either is 0."""
+    """Return the gate of head h of sample b, and how many keys the sample has; a head is closed if either is
+    0.
+    """
     gate = tl.load(gates + b * g_b + h).to(tl.float32)
     keys = N_K
     if LENGTHS:

@@ -48,7 +48,7 @@ def _to_closed_gates(
     EVEN: tl.constexpr, LENGTHS: tl.constexpr, UNIT: tl.constexpr, SCALE: tl.constexpr, D: tl.constexpr,
     MAIN: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """A closed gate's dgate, Σ grad ∘ softmax(scale · q kᵀ) v: this block's share, replacing the 0 that
+    """Write a closed gate's dgate, Σ grad ∘ softmax(scale · q kᵀ) v: this block's share, replacing the 0 that
     `_to_deltas` wrote.
     """
     b, h = own_head()

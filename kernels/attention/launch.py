@@ -24,7 +24,7 @@ def by_token(x: Tensor, parts: int = 1, dtype: torch.dtype | None = None) -> Ten
 
 
 def summed(x: Tensor, parts: int, dtype: torch.dtype) -> Tensor:
-    """The sum of what `by_token` laid out in `parts`, laid out like one of them."""
+    """Return the sum of what `by_token` laid out in `parts`, laid out like one of them."""
     rows = x.transpose(1, 2)  # [parts · B, N, H, D]
     return rows.view(parts, -1, *rows.shape[1:]).sum(0).to(dtype).transpose(1, 2)
 

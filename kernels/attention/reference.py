@@ -19,7 +19,8 @@ LOG2_E = math.log2(math.e)
 def attend(
     q: Tensor, k: Tensor, v: Tensor, gates: Tensor, lengths: Tensor | None, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """The output [B, H, N_q, D] in q's dtype, and log2 of each query's sum of exponentials [B, H, N_q].
+    """Return the output [B, H, N_q, D] in q's dtype, and log2 of each query's sum of exponentials [B, H,
+    N_q].
 
     `q` [B, H, N_q, D], `k` and `v` [B, H, N_k, D], `gates` [B, H], `lengths` [B] or None for all
     keys. Differentiable; the second output, which is 0 where the head is closed, is not meant to be.
@@ -75,8 +76,8 @@ def _widened(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None) -> tuple[T
 
 
 def _softmax(q: Tensor, k: Tensor, lengths: Tensor | None, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The weights [B, H, N_q, N_k], log2 of their sums [B, H, N_q], and which samples have no keys
-    [B, 1, 1, 1], whose weights mean nothing.
+    """Return the weights [B, H, N_q, N_k], log2 of their sums [B, H, N_q], and which samples have no keys [B,
+    1, 1, 1], whose weights mean nothing.
     """
     logits = scale * (q @ k.mT)
     if lengths is None:

@@ -31,7 +31,7 @@ def load_rows(head, rows, stride, limit, MASKED: tl.constexpr, D: tl.constexpr, 
 
 @triton.jit
 def store_rows(head, rows, stride, limit, tiles, D: tl.constexpr, MAIN: tl.constexpr):
-    """Writes `tiles` to `rows` of `head`, in its dtype; rows from `limit` on are left alone."""
+    """Write `tiles` to `rows` of `head`, in its dtype; rows from `limit` on are left alone."""
     REST: tl.constexpr = rest_of(D, MAIN)
     _store_tile(head, rows, stride, limit, tiles[0], D, 0, MAIN)
     if REST > 0:
@@ -78,7 +78,7 @@ def sum_of_products(a, b):
 
 @triton.jit
 def inner(a, b, PRECISION: tl.constexpr):
-    """a bᵀ, float32 [rows of a, rows of b]."""
+    """Return a bᵀ, float32 [rows of a, rows of b]."""
     product = tl.dot(a[0], tl.trans(b[0]), input_precision=PRECISION)
     if len(a) > 1:
         product = tl.dot(a[1], tl.trans(b[1]), product, input_precision=PRECISION)

@@ -72,7 +72,7 @@ FLOAT32 = {
 
 
 def choose(kernel: str, q: Tensor, k: Tensor) -> Tile:
-    """The tile of one of KERNELS for q [B, H, N_q, D] and k [B, H, N_k, D].
+    """Choose the tile of one of KERNELS for q [B, H, N_q, D] and k [B, H, N_k, D].
 
     Raises ValueError on a GPU that is too old.
     """

@@ -26,7 +26,7 @@ class Generator(Protocol):
     """A random generator of torch."""
 
     def initial_seed(self) -> int:
-        """The seed that it was made with."""
+        """Return the seed that it was made with."""
         ...
 
 
@@ -38,7 +38,7 @@ class Output(NamedTuple):
 
 
 def to_output(made: Sequence[Generated], kind: str) -> Output:
-    """The images as the caller wants them."""
+    """Return the images as the caller wants them."""
     if kind == "np":
         return Output(
             np.stack([each.pixels for each in made], dtype=np.float32) / np.float32(255), list(made)
@@ -91,7 +91,7 @@ def starts(latents: Any, seed: int | Sequence[int], count: int) -> list[Start]:
 def seeds_of(
     seed: int | Sequence[int] | None, generator: Generator | Sequence[Generator] | None
 ) -> int | list[int]:
-    """The seeds that are asked for. Raises `UsageError` where both are given.
+    """Return the seeds that are asked for. Raises `UsageError` where both are given.
 
     Of a torch generator only the seed is used, with a warning: start noise is ours, and so are the images.
     """

@@ -90,7 +90,7 @@ class Pipeline:
         return self.core.models
 
     def route(self, prompts: str | Sequence[str]) -> list[RouterOutput]:
-        """The code and margin of each prompt. Raises `UsageError`, `EngineFailure`."""
+        """Return the code and margin of each prompt. Raises `UsageError`, `EngineFailure`."""
         return [self.models.route(prompt) for prompt in _listed(prompts)]
 
     def generate(

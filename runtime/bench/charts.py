@@ -27,7 +27,7 @@ def check() -> None:
 
 
 def draw(document: Document) -> dict[str, bytes]:
-    """The charts that there are numbers for, as PNG by file name. Raises `EnvironmentMismatch`."""
+    """Draw the charts that there are numbers for, as PNG by file name. Raises `EnvironmentMismatch`."""
     check()
     figures = {
         LATENCY: _latency(document),
@@ -79,7 +79,9 @@ def _latency(document: Document) -> Any:
 
 
 def _group(axes: Any, colour: str, name: str, entries: Sequence[Document]) -> None:
-    """The experts of one engine, with the line that they would lie on if only MACs counted; or a peer."""
+    """Draw the experts of one engine, with the line that they would lie on if only MACs counted; or
+    a peer.
+    """
     macs = np.array([entry["macs"] / 1e9 for entry in entries])
     low, middle, high = (
         1e3 * np.array([entry["summary"][key] for entry in entries]) for key in ("low", "p50", "high")

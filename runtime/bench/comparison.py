@@ -158,7 +158,7 @@ class ComparisonRun:
         return Workload(workload.runtime, replace(self._spec.params, steps=contender.steps))
 
     def _error(self, output: Float32, expert: str, where: str) -> float | None:
-        """The distance to the first output of the same expert, which has none."""
+        """Return the distance to the first output of the same expert, which has none."""
         check_output(output, where)
         if expert not in self._references:
             self._references[expert] = output

@@ -18,7 +18,7 @@ TITLES = {
 
 
 def render(document: Document, pictures: Sequence[str] = ()) -> str:
-    """The whole report; `pictures` are files beside it."""
+    """Render the whole report; `pictures` are files beside it."""
     sections = [
         _head(document),
         *_comparisons(document),

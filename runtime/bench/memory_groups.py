@@ -57,7 +57,7 @@ def rivals(spec: BenchSpec, manifest: Manifest) -> Iterator[Competitor]:
 
 
 def files(contender: Contender, manifest: Manifest) -> list[str]:
-    """The files of the bundle that its engine opens."""
+    """Return the files of the bundle that its engine opens."""
     expert = manifest.experts[contender.expert]
     compiled = fitting(expert, contender.engine)
     return [compiled.file] if compiled else list(expert.model.paths)
@@ -71,7 +71,7 @@ def _size(contender: Contender, manifest: Manifest) -> int:
 
 
 def fewer_steps(spec: BenchSpec, manifest: Manifest) -> Contender | None:
-    """The dense model in so few steps that an image costs what the experts' images do on average.
+    """Return the dense model in so few steps that an image costs what the experts' images do on average.
 
     None where dense is not among the contenders, or nothing else is.
     """

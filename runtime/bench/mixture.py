@@ -52,7 +52,7 @@ class ClosedLoop:
         self.running = running
 
     def expert_of(self, prompt: str) -> str:
-        """The expert that serves a prompt. Raises `CodeUnavailable`, `EngineFailure`."""
+        """Return the expert that serves a prompt. Raises `CodeUnavailable`, `EngineFailure`."""
         return expert_for(self._runtime.bundle.manifest, self._runtime.models.route(prompt))
 
     def take(
@@ -92,7 +92,7 @@ class ClosedLoop:
 
 
 def work_of(runtime: Pipeline) -> dict[str, float]:
-    """The work so far: seconds of each kind, and the UNet's `calls` and their `rows`."""
+    """Return the work so far: seconds of each kind, and the UNet's `calls` and their `rows`."""
     stats = runtime.core.executor.stats
     experts = list(stats.experts.values())  # a copy: work goes on in other threads
     calls, rows = sum(each.calls for each in experts), sum(each.rows for each in experts)
@@ -148,12 +148,12 @@ def run(
 
 
 def nearest_cost(manifest: Manifest, macs: float) -> str:
-    """The expert whose cost is nearest to `macs`."""
+    """Return the expert whose cost is nearest to `macs`."""
     return min(sorted(manifest.experts), key=lambda name: abs(manifest.experts[name].macs - macs))
 
 
 def expert_for(manifest: Manifest, route: RouterOutput) -> str:
-    """The expert that serves a prompt, or the fallback. Raises `CodeUnavailable`."""
+    """Return the expert that serves a prompt, or the fallback. Raises `CodeUnavailable`."""
     name, _ = wanted(manifest.router, route)
     expert = name if name in manifest.experts else manifest.router.fallback
     if expert is None:

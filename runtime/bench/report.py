@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 
 def document(findings: Results) -> Document:
-    """The findings, and beside the raw samples what follows from them."""
+    """Return the findings, and beside the raw samples what follows from them."""
     plain = findings.plain()
     plain["peak"]["macs_per_second"] = findings.peak.rate
     for comparison, written in zip(findings.comparisons, plain["comparisons"], strict=True):

@@ -75,7 +75,7 @@ class BenchSpec:
         )
 
     def open(self, engine: str, queued: int | None = None) -> Pipeline:
-        """The bundle on one engine; at most `queued` requests wait. Raises as `Pipeline.open` does."""
+        """Open the bundle on one engine; at most `queued` requests wait. Raises as `Pipeline.open` does."""
         return Pipeline.open(
             self.bundle,
             engine=engine,
@@ -94,7 +94,8 @@ def label(expert: str) -> str:
 
 
 def choose_engines(text: str, manifest: Manifest) -> tuple[str, ...]:
-    """The engines that `a,b` asks for, by the names that the runtime resolves them to; `all`: what is here.
+    """Choose the engines that `a,b` asks for, by the names that the runtime resolves them to; `all`: what is
+    here.
 
     Raises `UsageError`, `EnvironmentMismatch`.
     """
@@ -104,7 +105,7 @@ def choose_engines(text: str, manifest: Manifest) -> tuple[str, ...]:
 
 
 def absent_engines(text: str, manifest: Manifest) -> dict[str, str]:
-    """The engines that `all` leaves out, and why each cannot serve the bundle here."""
+    """Return the engines that `all` leaves out, and why each cannot serve the bundle here."""
     reasons = {name: choice.missing(name, manifest) for name in ENGINES if name != "auto"}
     return {name: reason for name, reason in reasons.items() if reason} if text == "all" else {}
 
@@ -123,7 +124,8 @@ def precisions(engines: Sequence[str], manifest: Manifest) -> list[str]:
 
 
 def choose_experts(text: str, manifest: Manifest) -> tuple[str, ...]:
-    """The experts of the bundle that `all`, `all,dense` or `dense,0,2` asks for; `all` begins with dense.
+    """Choose the experts of the bundle that `all`, `all,dense` or `dense,0,2` asks for; `all` begins with
+    dense.
 
     Raises `UsageError`.
     """
@@ -134,7 +136,7 @@ def choose_experts(text: str, manifest: Manifest) -> tuple[str, ...]:
 
 
 def choose(text: str, offered: Sequence[str], option: str) -> tuple[str, ...]:
-    """The comma-separated words of `text`, all of them `offered`. Raises `UsageError`."""
+    """Choose the comma-separated words of `text`, all of them `offered`. Raises `UsageError`."""
     words = _words(text, option)
     for word in words:
         if word not in offered:
@@ -144,7 +146,8 @@ def choose(text: str, offered: Sequence[str], option: str) -> tuple[str, ...]:
 
 
 def choose_rows(text: str | None, batch: int) -> tuple[int, ...]:
-    """The row counts that `1,2,4` asks for. None: the powers of two up to what shares a call by default.
+    """Return the row counts that `1,2,4` asks for. None: the powers of two up to what shares a call by
+    default.
 
     Raises `UsageError`.
     """
@@ -157,7 +160,7 @@ def choose_rows(text: str | None, batch: int) -> tuple[int, ...]:
 
 
 def choose_rates(text: str | None) -> tuple[float, ...]:
-    """The rates that `2,4.5` asks for, in images a second. Raises `UsageError`."""
+    """Choose the rates that `2,4.5` asks for, in images a second. Raises `UsageError`."""
     if text is None:
         return ()
     try:

@@ -42,7 +42,7 @@ class Workload:
         self._engines: dict[ShapeBucket, Engine] = {}
 
     def engine(self, expert: str, rows: int) -> Engine:
-        """The engine for UNet calls of `rows` rows, opened if it is not, whatever memory it takes."""
+        """Return the engine for UNet calls of `rows` rows, opened if it is not, whatever memory it takes."""
         models, (_, height, width) = self.runtime.models, self.shape
         bucket = models.bucket(expert, rows, height, width)
         if bucket not in self._engines:
@@ -78,7 +78,7 @@ class Workload:
         }
 
     def served(self, expert: str, rows: int) -> Inputs:
-        """The same with the time embedding of the expert's clock in place of the timestep."""
+        """Return the same with the time embedding of the expert's clock in place of the timestep."""
         inputs, models = self.inputs(rows), self.runtime.models
         table = models.clock(expert, self.solver_steps)
         del inputs["timestep"]
@@ -120,7 +120,7 @@ class Workload:
         return run
 
     def parts(self) -> dict[str, Callable[[], object]]:
-        """The calls around the UNet: each on its own, on one prompt or one image."""
+        """Return the calls around the UNet: each on its own, on one prompt or one image."""
         models, latents = self.runtime.models, normal(0, self.shape)
         models.route(PROMPT)  # its encoding is remembered from here on
         decoder = models.open_decoder(models.decoder_bucket(*self.shape[1:]))
@@ -138,7 +138,7 @@ class Workload:
         return denoising_of(self.runtime.models, expert, trajectory, prompts, self.params.guidance)
 
     def timed(self, call: Callable[[], object]) -> Work:
-        """A call as work for `Turns`."""
+        """Return a call as work for `Turns`."""
 
         def work() -> float:
             start = self._clock()

@@ -59,7 +59,7 @@ def parse(fields: Fields) -> Compiled:
 
 
 def parse_gates(fields: Fields) -> SupernetGates:
-    """A code. Raises `ManifestError`."""
+    """Parse a code. Raises `ManifestError`."""
     gates = SupernetGates(fields.integer("count", 1, _GATES), fields.text("bits"))
     digits = -(-gates.count // 4)
     if (

@@ -65,7 +65,7 @@ LIMITS = {
 
 
 def parse(data: bytes) -> Manifest:
-    """The manifest in `data`. Raises `ManifestError`, and nothing else, whatever the bytes."""
+    """Parse the manifest in `data`. Raises `ManifestError`, and nothing else, whatever the bytes."""
     value = decode(data, MANIFEST, ManifestError)
     check_surrogates(value, MANIFEST, ManifestError)
     top = Fields(value, "manifest", ManifestError)

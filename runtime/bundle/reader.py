@@ -42,15 +42,15 @@ class Bundle:
         return cls(root, parse(data), digest)
 
     def read(self, path: str) -> bytes:
-        """The bytes of a listed file, checked. Raises `IntegrityError`."""
+        """Read the bytes of a listed file, checked. Raises `IntegrityError`."""
         return self.files.read(path)
 
     def file(self, path: str) -> Path:
-        """The place of a listed file, checked. Raises `IntegrityError`."""
+        """Return the place of a listed file, checked. Raises `IntegrityError`."""
         return self.files.file(path)
 
     def model(self, model: Model) -> list[Path]:
-        """The places of a model's files, graph first, each checked. Raises `IntegrityError`."""
+        """Return the places of a model's files, graph first, each checked. Raises `IntegrityError`."""
         return [self.files.file(path) for path in model.paths]
 
     def verify(self) -> None:

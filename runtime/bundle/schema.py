@@ -75,7 +75,7 @@ class SupernetGates:
 
     @classmethod
     def of(cls, kept: Iterable[bool]) -> "SupernetGates":
-        """The gates that are kept, 0 in what the last digit has left over."""
+        """Return the gates that are kept, 0 in what the last digit has left over."""
         text = "".join(str(int(one)) for one in kept)
         digits = -(-len(text) // 4)
         return cls(len(text), f"{int(text.ljust(4 * digits, '0'), 2):0{digits}x}")

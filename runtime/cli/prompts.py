@@ -19,7 +19,7 @@ class _Plain(csv.excel_tab):
 
 
 def read_prompts(path: Path) -> list[str]:
-    """The prompts of a file, empty ones left out. Raises UsageError where there are none."""
+    """Read the prompts of a file, empty ones left out. Raises UsageError where there are none."""
     try:
         text = read_source(path, MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

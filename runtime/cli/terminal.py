@@ -6,7 +6,7 @@ from rich.console import Console
 
 
 def open_console(width: int | None = None) -> Console:
-    """The terminal. Where there is none to measure, lines are `width` characters wide.
+    """Open the terminal. Where there is none to measure, lines are `width` characters wide.
 
     A launcher of several processes gives the terminal to the first alone.
     """

@@ -23,7 +23,7 @@ _HALF_PI = 1.5707963267948966
 
 
 def normal(seed: int, shape: tuple[int, ...], stream: int = 0) -> npt.NDArray[np.float32]:
-    """Standard normal noise, float32. `seed` is from 0 to 2^64 - 1; values fill `shape` in C order.
+    """Draw standard normal noise, float32. `seed` is from 0 to 2^64 - 1; values fill `shape` in C order.
 
     The first values do not depend on how many follow.
     """

@@ -7,7 +7,9 @@ from runtime.errors import EngineFailure
 
 
 def to_pixels(decoded: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """The decoder's output [3, H, W] as uint8 [H, W, 3]. Raises `EngineFailure` where it is not finite."""
+    """Return the decoder's output [3, H, W] as uint8 [H, W, 3]. Raises `EngineFailure` where it is not
+    finite.
+    """
     if not np.isfinite(decoded).all():
         raise EngineFailure("decoder: gave an image that is not finite")
     unit = np.clip(decoded / 2 + np.float32(0.5), 0, 1)

@@ -56,7 +56,7 @@ class Solver:
         return cls(name, schedule, bundle.read(schedule.table))
 
     def steps(self, steps: int) -> SolverSteps:
-        """The rows for `steps` steps. Raises `UsageError` where the solver does not offer them."""
+        """Return the rows for `steps` steps. Raises `UsageError` where the solver does not offer them."""
         if steps not in self._read_already:
             self._read_already[steps] = self._read(steps)
         return self._read_already[steps]

@@ -57,7 +57,7 @@ class AotiEngine:
         return output
 
     def _conditioned(self, conditioning: Mapping[str, Float32]) -> dict[str, Any]:
-        """The conditioning as tensors, copied once for as long as the same arrays come."""
+        """Return the conditioning as tensors, copied once for as long as the same arrays come."""
         if conditioning is not self._kept:
             self._context = {name: self._tensor(array) for name, array in conditioning.items()}
             self._kept = conditioning

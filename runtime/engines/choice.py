@@ -57,13 +57,13 @@ def missing(engine: str, manifest: Manifest) -> str | None:
 
 
 def fitting(expert: Expert, kind: str) -> Compiled | None:
-    """The expert's compiled engine of `kind` that was made for this machine, if there is one."""
+    """Return the expert's compiled engine of `kind` that was made for this machine, if there is one."""
     entries = (entry for entry in expert.compiled if entry.kind == kind)
     return next((entry for entry in entries if target.mismatch(entry) is None), None)
 
 
 def provider_beside(engine: str) -> str:
-    """The execution provider of ONNX Runtime for the graphs besides the experts, such as the decoder.
+    """Return the execution provider of ONNX Runtime for the graphs besides the experts, such as the decoder.
 
     Beside OpenVINO that is `cpu`: in float32, in which decoders run, OpenVINO took 0.98 of its time on SD
     2.1's at 512 px (Zen 3), and more on a small one.

@@ -18,7 +18,7 @@ Float32 = npt.NDArray[np.float32]
 
 @cache
 def gpu() -> "Gpu":
-    """The first GPU, one for the whole process: its engines share. Raises `EnvironmentMismatch`."""
+    """Return the first GPU, one for the whole process: its engines share. Raises `EnvironmentMismatch`."""
     try:
         from cuda import core
     except ImportError as error:

@@ -47,7 +47,7 @@ class Graph(ABC):
 
     @abstractmethod
     def run(self, output: str, inputs: Mapping[str, Array]) -> Float32:
-        """The tensor `output` for `inputs`. Raises `EngineFailure`."""
+        """Return the tensor `output` for `inputs`. Raises `EngineFailure`."""
 
 
 class GraphEngine:

@@ -17,7 +17,7 @@ class Device:
 
 @cache
 def device() -> Device | None:
-    """The first device, or None where there is none (or no driver)."""
+    """Return the first device, or None where there is none (or no driver)."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:

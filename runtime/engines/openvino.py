@@ -30,7 +30,7 @@ _TELEMETRY = "openvino_telemetry"
 
 @cache
 def openvino() -> Any:
-    """The openvino module. Raises `EnvironmentMismatch` where it is not installed, or too old."""
+    """Return the openvino module. Raises `EnvironmentMismatch` where it is not installed, or too old."""
     if find_spec("openvino") is None:
         raise EnvironmentMismatch("openvino is not installed (it comes with `aptp[cpu]`)")
     try:
@@ -132,7 +132,7 @@ def compiled(graph: Path, overrides: Mapping[str, int], chosen: Mapping[str, str
 
 
 def _pinned(item: Any, overrides: Mapping[str, int]) -> Any:
-    """An input's shape: rows first and, where it is latents [B, C, H, W], sides last."""
+    """Return an input's shape: rows first and, where it is latents [B, C, H, W], sides last."""
     shape = item.get_partial_shape()
     places = {"batch": 0, **({"height": 2, "width": 3} if len(shape) == 4 else {})}
     for name, place in places.items():

@@ -70,7 +70,7 @@ def of(expert: Expert, engine: str, asked: str | None) -> str:
 
 
 def unearned(engine: str, manifest: Manifest) -> list[str]:
-    """The experts that compute in float32 here though this processor could do with less."""
+    """Return the experts that compute in float32 here though this processor could do with less."""
     if engine != "openvino" or not openvino.computes_in("bfloat16"):
         return []
     wanted = _earned(engine, "bfloat16")

@@ -25,7 +25,9 @@ PROVIDERS = ("cpu", "cuda", "tensorrt")
 
 @cache
 def onnxruntime() -> Any:
-    """The onnxruntime module. Raises `EnvironmentMismatch` where neither distribution of it is installed."""
+    """Return the onnxruntime module. Raises `EnvironmentMismatch` where neither distribution of it is
+    installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:

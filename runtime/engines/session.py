@@ -62,7 +62,9 @@ class Session(Graph):
         return results
 
     def bind(self, output: str, kept: Mapping[str, Array]) -> Any:
-        """A binding whose inputs `kept` lie on the first GPU already, and whose `output` comes back."""
+        """Return a binding whose inputs `kept` lie on the first GPU already, and whose `output`
+        comes back.
+        """
         try:
             binding = self._session.io_binding()
             for name, array in kept.items():
@@ -75,7 +77,9 @@ class Session(Graph):
         return binding
 
     def run_bound(self, binding: Any, inputs: Mapping[str, Array]) -> Float32:
-        """The output of a binding for `inputs`, which are those it does not keep. Raises `EngineFailure`."""
+        """Return the output of a binding for `inputs`, which are those it does not keep. Raises
+        `EngineFailure`.
+        """
         try:
             for name, array in inputs.items():
                 binding.bind_cpu_input(name, array)

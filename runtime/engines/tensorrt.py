@@ -29,7 +29,7 @@ _RECORDED = 16
 
 @cache
 def tensorrt() -> Any:
-    """The tensorrt module. Raises `EnvironmentMismatch` where it is not installed."""
+    """Return the tensorrt module. Raises `EnvironmentMismatch` where it is not installed."""
     try:
         import tensorrt
     except ImportError as error:
@@ -94,7 +94,9 @@ class TensorRtEngine:
         return self._calls[sample.shape]
 
     def _context(self, shapes: Mapping[str, tuple[int, ...]]) -> Any:
-        """A context for these shapes alone: what is recorded through one holds for the shapes it had then."""
+        """Return a context for these shapes alone: what is recorded through one holds for the shapes it had
+        then.
+        """
         shared = tensorrt().ExecutionContextAllocationStrategy.USER_MANAGED
         context = self._plan.create_execution_context(shared)
         if context is None:

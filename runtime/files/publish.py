@@ -29,7 +29,9 @@ _numbers = count()
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which becomes the one at `path` when the block ends well, and vanishes otherwise."""
+    """Yield a file to write, which becomes the one at `path` when the block ends well, and vanishes
+    otherwise.
+    """
     _refuse_foreign(path)
     stem = f".{path.name[:_LETTERS]}"
     _sweep(path.parent, stem)
@@ -69,7 +71,8 @@ def _sweep(folder: Path, stem: str) -> None:
 
 @contextmanager
 def publishing(target: Path, *, replace: bool = True) -> Iterator[Path]:
-    """A fresh folder to fill, which becomes `target` when the block ends well, and vanishes when it does not.
+    """Yield a fresh folder to fill, which becomes `target` when the block ends well, and vanishes when it
+    does not.
 
     A folder that is there already is exchanged for it in one step; without `replace` it is an OSError. One
     process at a time may publish a target: whoever calls this holds a lock.

@@ -20,7 +20,7 @@ from runtime.files.verified import FileEntry
 
 @contextmanager
 def open_source(path: Path) -> Iterator[BufferedReader]:
-    """The regular file at `path`, open for reading. Raises OSError."""
+    """Open the regular file at `path` for reading. Raises OSError."""
     # O_NONBLOCK: opening a FIFO returns at once, and is then refused as no regular file.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -31,7 +31,7 @@ def open_source(path: Path) -> Iterator[BufferedReader]:
 
 
 def read_source(path: Path, most: int) -> bytes:
-    """The bytes of the file at `path`, of at most `most`. Raises OSError."""
+    """Read the bytes of the file at `path`, of at most `most`. Raises OSError."""
     with open_source(path) as file:
         data = file.read(most + 1)
     if len(data) > most:

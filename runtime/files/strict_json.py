@@ -29,7 +29,7 @@ class _Illegal(Exception):
 def decode(
     data: bytes, name: str, error: type[AptpError], *, integer: int = INTEGER, most: int = BYTES
 ) -> dict[str, Any]:
-    """The JSON object in `data`, of at most `most` bytes; `name` is what messages call it.
+    """Return the JSON object in `data`, of at most `most` bytes; `name` is what messages call it.
 
     Integers reach to `integer`, a power of 2. Raises `error`.
     """
@@ -152,7 +152,7 @@ class Fields:
         self._taken: set[str] = set()
 
     def raw(self, name: str) -> Any:
-        """The field's value, whatever it is."""
+        """Return the field's value, whatever it is."""
         self._taken.add(name)
         if name not in self._value:
             raise self.failure(f"{self.where}: the field {name!r} is missing")
@@ -164,7 +164,7 @@ class Fields:
         return name in self._value
 
     def text(self, name: str, *, choices: tuple[str, ...] = ()) -> str:
-        """A string of 1 to 4,096 characters without NUL; one of `choices` if any are given."""
+        """Return a string of 1 to 4,096 characters without NUL; one of `choices` if any are given."""
         value = as_text(self.raw(name), f"{self.where}.{name}", self.failure)
         if choices and value not in choices:
             listed = ", ".join(map(repr, choices))
@@ -172,52 +172,54 @@ class Fields:
         return value
 
     def texts(self, name: str) -> dict[str, str]:
-        """An object with free keys, and a string under each."""
+        """Return an object with free keys, and a string under each."""
         return self.each(name, lambda _, value, where: as_text(value, where, self.failure))
 
     def digest(self, name: str) -> str:
-        """A SHA-256 in lower-case hexadecimal."""
+        """Return a SHA-256 in lower-case hexadecimal."""
         value = self.text(name)
         if not re.fullmatch(r"[0-9a-f]{64}", value):
             raise self.error(name, "must be 64 lower-case hexadecimal digits")
         return value
 
     def integer(self, name: str, low: int = 0, high: int = INTEGER) -> int:
-        """An integer from `low` to `high`."""
+        """Return an integer from `low` to `high`."""
         return as_integer(self.raw(name), f"{self.where}.{name}", self.failure, low, high)
 
     def number(self, name: str) -> float:
-        """A finite number."""
+        """Return a finite number."""
         return as_number(self.raw(name), f"{self.where}.{name}", self.failure)
 
     def object(self, name: str) -> dict[str, Any]:
-        """An object, of which nothing more is asked here."""
+        """Return an object, of which nothing more is asked here."""
         value = self.raw(name)
         if not isinstance(value, dict):
             raise self.error(name, f"must be an object, not {_kind(value)}")
         return value
 
     def flag(self, name: str) -> bool:
-        """True or false."""
+        """Return true or false."""
         value = self.raw(name)
         if not isinstance(value, bool):
             raise self.error(name, f"must be true or false, not {_kind(value)}")
         return value
 
     def fields(self, name: str) -> "Fields":
-        """An object with known fields."""
+        """Return an object with known fields."""
         return self._within(self.raw(name), f"{self.where}.{name}")
 
     def objects(self, name: str, build: Callable[["Fields"], T], *, least: int = 1) -> tuple[T, ...]:
-        """A list of at least `least` objects with known fields."""
+        """Return a list of at least `least` objects with known fields."""
         return self.items(name, lambda value, where: build(self._within(value, where)), least=least)
 
     def table(self, name: str, build: Callable[["Fields"], T]) -> dict[str, T]:
-        """An object with free keys, and under each an object with known fields."""
+        """Return an object with free keys, and under each an object with known fields."""
         return self.each(name, lambda _, value, where: build(self._within(value, where)))
 
     def each(self, name: str, build: Callable[[str, Any, str], T]) -> dict[str, T]:
-        """An object whose keys are names, under the rule for strings: `build(key, value, where)` for each."""
+        """Return an object whose keys are names, under the rule for strings: `build(key, value, where)` for
+        each.
+        """
         found = {}
         for key, item in self.object(name).items():
             where = f"{self.where}.{name} {key[:64]!a}"
@@ -226,7 +228,7 @@ class Fields:
         return found
 
     def items(self, name: str, build: Callable[[Any, str], T], *, least: int = 1) -> tuple[T, ...]:
-        """A list of at least `least` items, 0 or 1: `build(value, where)` for each."""
+        """Return a list of at least `least` items, 0 or 1: `build(value, where)` for each."""
         value = self.raw(name)
         if not isinstance(value, list) or len(value) < least:
             raise self.error(name, "must be a list of at least one item" if least else "must be a list")
@@ -236,7 +238,7 @@ class Fields:
         return Fields(value, where, self.failure, lenient=self.lenient)
 
     def error(self, name: str, message: str) -> AptpError:
-        """An error that says where."""
+        """Return an error that says where."""
         return self.failure(f"{self.where}.{name}: {message}")
 
     def close(self) -> None:

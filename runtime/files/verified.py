@@ -46,7 +46,7 @@ def check_path(
 
 @contextmanager
 def open_beneath(root: Path, path: str, remedy: str) -> Iterator[BufferedReader]:
-    """The regular file `path` beneath `root`, open for reading; `remedy` ends every refusal.
+    """Open the regular file `path` beneath `root` for reading; `remedy` ends every refusal.
 
     Raises `ManifestError`, `IntegrityError`.
     """
@@ -103,7 +103,7 @@ class VerifiedFiles:
         self._checked: dict[str, tuple[int, ...]] = {}
 
     def file(self, path: str) -> Path:
-        """The place of a file whose bytes were checked, now or earlier and unchanged since."""
+        """Return the place of a file whose bytes were checked, now or earlier and unchanged since."""
         entry = self._entry(path)
         with open_beneath(self.root, path, self.remedy) as file:
             stamp = _stamp(file)
@@ -118,7 +118,7 @@ class VerifiedFiles:
         return self.root / path
 
     def read(self, path: str) -> bytes:
-        """A file's bytes; the very bytes returned are the ones that were checked."""
+        """Read a file's bytes; the very bytes returned are the ones that were checked."""
         entry = self._entry(path)
         with open_beneath(self.root, path, self.remedy) as file:
             self._check_size(path, os.fstat(file.fileno()).st_size, entry)
@@ -128,7 +128,7 @@ class VerifiedFiles:
         return data
 
     def chunks(self, path: str, size: int) -> Iterator[bytes]:
-        """A file's bytes in pieces of `size`. A wrong file raises only after the last piece."""
+        """Yield a file's bytes in pieces of `size`. A wrong file raises only after the last piece."""
         entry, digest, total = self._entry(path), hashlib.sha256(), 0
         with open_beneath(self.root, path, self.remedy) as file:
             self._check_size(path, os.fstat(file.fileno()).st_size, entry)

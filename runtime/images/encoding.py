@@ -55,14 +55,14 @@ def save_grid(images: Sequence[Generated], path: Path) -> None:
 
 
 def encode(generated: Generated, form: str = "png") -> bytes:
-    """The image in one of `FORMATS`; a PNG has its settings in the text chunk `aptp`."""
+    """Encode the image in one of `FORMATS`; a PNG has its settings in the text chunk `aptp`."""
     text = PngInfo()
     text.add_text(KEY, json.dumps(describe(generated), sort_keys=True))
     return encode_pixels(Image.fromarray(generated.pixels), form, text if form == "png" else None)
 
 
 def encode_pixels(image: Image.Image, form: str = "png", text: PngInfo | None = None) -> bytes:
-    """An image in one of `FORMATS`, and no more than that."""
+    """Encode an image in one of `FORMATS`, and no more than that."""
     data = io.BytesIO()
     options: dict[str, Any] = {"pnginfo": text} if form == "png" else {"quality": QUALITY}
     image.save(data, format=form, **options)

@@ -10,7 +10,7 @@ ROOT = Path("/")
 
 
 def memory(root: Path = ROOT) -> int | None:
-    """The most bytes that this process and its neighbours may use together; None without a limit."""
+    """Return the most bytes that this process and its neighbours may use together; None without a limit."""
     names = {2: "memory.max", 1: "memory.limit_in_bytes"}
     found = [_number(folder / names[version]) for version, folder in _groups(root, "memory")]
     return min((int(limit) for limit in found if limit is not None), default=None)

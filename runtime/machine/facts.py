@@ -38,7 +38,7 @@ def machine() -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command line of this process, as a shell would take it."""
+    """Return the command line of this process, as a shell would take it."""
     return shlex.join(sys.orig_argv)
 
 
@@ -72,7 +72,7 @@ def moment() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The source tree's commit, with a `+` where files differ from it; None outside a checkout."""
+    """Return the source tree's commit, with a `+` where files differ from it; None outside a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

@@ -19,7 +19,7 @@ class ProcessMemory:
 
 
 def read(process: int | str = "self", proc: Path = PROC) -> ProcessMemory | None:
-    """The memory of a process, or None where the system does not tell."""
+    """Return the memory of a process, or None where the system does not tell."""
     try:
         rollup = _fields((proc / str(process) / "smaps_rollup").read_text())
         status = _fields((proc / str(process) / "status").read_text())

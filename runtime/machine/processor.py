@@ -9,7 +9,7 @@ from runtime.machine import cgroup
 
 
 def name() -> str:
-    """The model, or at least the architecture."""
+    """Return the model, or at least the architecture."""
     return next(iter(_column("model name")), platform.processor() or platform.machine())
 
 

@@ -35,7 +35,7 @@ class Cache:
         self._entries: dict[str, VerifiedFiles] = {}
 
     def serving_graph(self, bundle: Bundle, model: Model) -> Path:
-        """The checked graph to serve `model` from: in float32 where that can be made here.
+        """Return the checked graph to serve `model` from: in float32 where that can be made here.
 
         Raises `IntegrityError`, `CacheFailure`, `LockedError`.
         """
@@ -97,7 +97,9 @@ def _key(bundle: Bundle, model: Model) -> str:
 
 
 def _entry(folder: Path) -> VerifiedFiles:
-    """The files that an entry's record lists. Raises `ManifestError` if the record is missing or wrong."""
+    """Return the files that an entry's record lists. Raises `ManifestError` if the record is missing or
+    wrong.
+    """
     try:
         fields = Fields(decode((folder / RECORD).read_bytes(), RECORD, ManifestError), RECORD, ManifestError)
     except OSError as error:

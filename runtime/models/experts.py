@@ -52,7 +52,9 @@ class Experts:
         return {"gates": np.array([gates.kept], np.float32)}
 
     def open(self, bucket: ShapeBucket) -> Engine:
-        """The engine for a bucket. Raises as `Sessions` does, and `UsageError` for what it does not take."""
+        """Open the engine for a bucket. Raises as `Sessions` does, and `UsageError` for what it does not
+        take.
+        """
         if self._engine in ON_GRAPHS:
             return self._graph(bucket)
         return self._sessions.open_compiled(self._compiled(bucket.model))

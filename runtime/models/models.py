@@ -94,7 +94,7 @@ class Models:
         return cls(opened, Cache(cache), chosen, precision=precision, batch=batch, threads=threads)
 
     def condition(self, prompt: str) -> dict[str, Float32]:
-        """The UNet's conditioning inputs for a prompt, each [1, L, E]."""
+        """Return the UNet's conditioning inputs for a prompt, each [1, L, E]."""
         return {name: self._encoders[encoder](prompt).embedding for name, encoder in self._inputs.items()}
 
     @property
@@ -103,7 +103,7 @@ class Models:
         return self._manifest.router.encoder not in self._inputs.values()
 
     def route(self, prompt: str) -> RouterOutput:
-        """The code that a prompt goes to."""
+        """Return the code that a prompt goes to."""
         return self._router(self._encoders[self._manifest.router.encoder](prompt))
 
     def dropped_tokens(self, prompt: str, *, routed: bool) -> int:
@@ -138,11 +138,11 @@ class Models:
         return ShapeBucket(DECODER, 1, height, width)
 
     def open_engine(self, bucket: ShapeBucket) -> Engine:
-        """The engine for an expert's bucket. Raises as `Sessions` does."""
+        """Open the engine for an expert's bucket. Raises as `Sessions` does."""
         return self.experts.open(bucket)
 
     def open_decoder(self, bucket: ShapeBucket) -> Graph:
-        """The decoder, in float32: it runs once per image, and low precision shows as banding."""
+        """Open the decoder, in float32: it runs once per image, and low precision shows as banding."""
         graph = self._sessions.open(
             self._manifest.decoder.model,
             provider_beside(self.engine),
@@ -169,7 +169,9 @@ class Models:
         return memory_of(self._manifest.decoder.model, self._manifest.files)
 
     def budget(self, memory: int | None) -> int:
-        """The bytes for engines: `memory`, or half of the machine's. Raises `UsageError` for too few."""
+        """Return the bytes for engines: `memory`, or half of the machine's. Raises `UsageError` for
+        too few.
+        """
         check_limit(memory, "memory")
         budget = half_of_memory() if memory is None else memory
         buckets = [self.decoder_bucket(1, 1), *(self.experts.key(n, 1, 1, 1) for n in self._manifest.experts)]

@@ -50,7 +50,7 @@ class Router:
 
 
 def choose(similarity: npt.NDArray[np.float32], tie: float) -> RouterOutput:
-    """The lowest code whose similarity [codes] lies within `tie` of the best."""
+    """Choose the lowest code whose similarity [codes] lies within `tie` of the best."""
     best = similarity.max()
     code = int(np.flatnonzero(best - similarity <= tie)[0])
     # Of the best, not of the winner of a tie: a tie's margin is tiny, never negative.

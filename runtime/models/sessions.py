@@ -54,7 +54,7 @@ class Sessions:
         overrides: Mapping[str, int],
         precision: str = "float32",
     ) -> Graph:
-        """A graph on an engine of `ON_GRAPHS`. Raises as `open`."""
+        """Open a graph on an engine of `ON_GRAPHS`. Raises as `open`."""
         if engine != "openvino":
             return self.open(model, PROVIDER_OF[engine], overrides=overrides)
         return self._checked(
@@ -72,7 +72,7 @@ class Sessions:
         )
 
     def open_compiled(self, entry: Compiled) -> Engine:
-        """A compiled engine, opened from exactly the bytes that were checked.
+        """Open a compiled engine from exactly the bytes that were checked.
 
         Raises `IntegrityError`, `EnvironmentMismatch`, `EngineFailure`.
         """

@@ -83,7 +83,7 @@ class ResolvedParams(GenerationParams):
         return None if self.code is None else str(self.code)
 
     def shape(self, manifest: Manifest) -> tuple[int, int, int]:
-        """The latents' shape, [C, H, W]."""
+        """Return the latents' shape, [C, H, W]."""
         scale = manifest.decoder.scale
         return manifest.latent.channels, self.size.height // scale, self.size.width // scale
 
@@ -101,7 +101,7 @@ class ResolvedParams(GenerationParams):
 
 
 def code_of(expert: str) -> Code:
-    """The code that asks for the expert of this name."""
+    """Return the code that asks for the expert of this name."""
     return "dense" if expert == DENSE else int(expert)
 
 
@@ -147,7 +147,7 @@ def _check_size(size: tuple[int, int], latent: Latent, scale: int) -> Size:
 
 
 def _latents_size(latents: Float32, scale: int) -> tuple[int, int]:
-    """The (width, height) in pixels that start latents [C, H, W] ask for."""
+    """Return the (width, height) in pixels that start latents [C, H, W] ask for."""
     if np.ndim(latents) < 2:
         raise UsageError(f"latents with {np.ndim(latents)} dimensions: give [C, H, W]")
     height, width = np.shape(latents)[-2:]

@@ -32,7 +32,7 @@ class Queue(Generic[T]):
             )
 
     def add(self, task: T, priority: int, deadline: float | None, now: float) -> Ticket[T]:
-        """A ticket for a task that is let in."""
+        """Return a ticket for a task that is let in."""
         self._numbered += 1
         ticket = Ticket(task, (now - priority * self._advantage, self._numbered), deadline)
         heapq.heappush(self._heap, (ticket.rank, ticket))
@@ -40,7 +40,7 @@ class Queue(Generic[T]):
         return ticket
 
     def pop(self) -> Ticket[T] | None:
-        """The next one to start. It has left the queue."""
+        """Return the next one to start, which leaves the queue."""
         while self._heap:
             _, ticket = heapq.heappop(self._heap)
             if ticket.state is TicketState.QUEUED:

@@ -65,7 +65,7 @@ class Scheduler(Generic[T]):
         self._skipped: dict[Key, int] = {}  # how often an engine's group was passed over for a younger one
 
     def __len__(self) -> int:
-        """Requests that have not ended."""
+        """Count the requests that have not ended."""
         return len(self.queue) + len(self._running)
 
     @property
@@ -104,7 +104,7 @@ class Scheduler(Generic[T]):
         return [*self.queue.tickets(), *self._running]
 
     def next_preparation(self) -> Ticket[T] | None:
-        """The request to be prepared now, if there is one and room to run it."""
+        """Return the request to be prepared now, if there is one and room to run it."""
         if self._preparing is not None or self.running >= self.limits.running:
             return None
         ticket = self.queue.pop()
@@ -125,7 +125,7 @@ class Scheduler(Generic[T]):
         return True
 
     def next_opening(self) -> EngineOpening | None:
-        """The engine to be opened now: the first that is needed, or will be, and can be given room."""
+        """Return the engine to be opened now: the first that is needed, or will be, and can be given room."""
         self._leaving = frozenset()
         if self._settled or self.memory.opening is not None:
             return None
@@ -205,7 +205,7 @@ class Scheduler(Generic[T]):
         return heads
 
     def _choose(self, heads: dict[Key, list[Ticket[T]]]) -> Key:
-        """The fullest group, of those the oldest; but first whoever was passed over too often."""
+        """Choose the fullest group, of those the oldest; but first whoever was passed over too often."""
         late = [key for key in heads if self._skipped.get(key, 0) >= self.limits.patience]
         if late:
             return min(late, key=lambda key: heads[key][0].rank)

@@ -73,7 +73,7 @@ class Admission:
 
 
 async def _all_finished(streams: Sequence[BackendStream], timers: Sequence[RequestTimer]) -> list[Generated]:
-    """The images in order. Raises the first failure, after the other streams were let go."""
+    """Return the images in order. Raises the first failure, after the other streams were let go."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [

@@ -19,7 +19,7 @@ from runtime.serve.problem import HANDLERS
 
 
 def build(upstream: Upstream, version: str, policy: ClientPolicy, page: Page) -> Starlette:
-    """The routes in front of an upstream."""
+    """Build the routes in front of an upstream."""
     metrics = Metrics(upstream)
     admission = Admission(upstream, metrics, policy.limits, policy.deadline)
     catalogue = Catalogue(upstream, version, policy.limits)
@@ -43,7 +43,9 @@ def build(upstream: Upstream, version: str, policy: ClientPolicy, page: Page) ->
 
 
 def _around(metrics: Metrics, policy: ClientPolicy) -> list[Middleware]:
-    """The outermost first: what a token's lack or another site's page is told is observed as well."""
+    """Return the middleware, the outermost first: what a token's lack or another site's page is told is
+    observed as well.
+    """
     around = [Middleware(Observation, metrics=metrics)]
     if policy.origins:
         sites = Middleware(

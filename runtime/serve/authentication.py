@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
 
 
 def read_token(path: Path) -> str:
-    """The token in a file, whatever white space is around it. Raises `UsageError`."""
+    """Read the token in a file, whatever white space is around it. Raises `UsageError`."""
     try:
         text = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -17,7 +17,8 @@ JSON = "application/json"
 
 
 async def read_json(request: Request, limits: ClientLimits) -> bytes:
-    """The request's body. Raises `Problem` for another type than JSON, too many bytes, or too slow a client.
+    """Read the request's body. Raises `Problem` for another type than JSON, too many bytes, or too slow a
+    client.
 
     A page of another site can make a browser send text without asking this server, but not JSON.
     """
@@ -43,7 +44,9 @@ async def read_json(request: Request, limits: ClientLimits) -> bytes:
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client goes. Raises `ClientDisconnect` then."""
+    """Return the result of `work`, which is cancelled when the client goes. Raises
+    `ClientDisconnect` then.
+    """
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_departure(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)

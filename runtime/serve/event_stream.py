@@ -113,7 +113,7 @@ def _chunk(body: bytes) -> dict[str, Any]:
 
 
 async def _beating(stream: BackendStream, beat: float) -> AsyncGenerator[Event | None, None]:
-    """The stream's events, and None whenever there was none for `beat` seconds."""
+    """Yield the stream's events, and None whenever there was none for `beat` seconds."""
     events = aiter(stream)
     coming = asyncio.ensure_future(_next(events))
     try:

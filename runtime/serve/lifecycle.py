@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
 
 
 def server(app: ASGIApp, limits: ClientLimits) -> Server:
-    """A server for one process, under `limits`, that logs nothing by itself but warnings."""
+    """Return a server for one process, under `limits`, that logs nothing by itself but warnings."""
     config = uvicorn.Config(
         app,
         loop="none",
@@ -57,7 +57,7 @@ def server(app: ASGIApp, limits: ClientLimits) -> Server:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections from now on; a server serves them later. Raises `UsageError`."""
+    """Return a socket that takes connections from now on; a server serves them later. Raises `UsageError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)

@@ -81,7 +81,7 @@ class Lines(logging.Formatter):
     """
 
     def plain(self, record: logging.LogRecord) -> dict[str, Any]:
-        """The record as plain values."""
+        """Return the record as plain values."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         values = {
             "time": f"{seconds}.{int(record.msecs):03d}Z",

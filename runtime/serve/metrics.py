@@ -48,7 +48,7 @@ class Metrics:
         self._http.labels(route).observe(seconds)
 
     def timer(self) -> "RequestTimer":
-        """That of a request that is admitted now."""
+        """Return the timer of a request that is admitted now."""
         return RequestTimer(self._queue, self._run)
 
     def text(self) -> bytes:

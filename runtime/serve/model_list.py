@@ -25,7 +25,7 @@ class Catalogue:
         self._upstream, self._version, self._limits = upstream, version, limits
 
     async def models(self, _: Request) -> Response:
-        """The model that routes, and one for each expert."""
+        """Return the model that routes, and one for each expert."""
         return json_reply({"object": "list", "data": self._models()})
 
     async def model(self, request: Request) -> Response:

@@ -29,7 +29,7 @@ class Operations:
         return json_reply({"status": "ready", "degraded": self._upstream.degraded})
 
     async def status(self, _: Request) -> Response:
-        """The runtime's own view of itself. Raises `Closed`."""
+        """Return the runtime's own view of itself. Raises `Closed`."""
         status: Any = self._upstream.runtime.status()
         return json_reply(asdict(status))
 

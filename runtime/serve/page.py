@@ -35,5 +35,5 @@ class Page(StaticFiles):
         return response
 
     async def index(self, request: Request) -> Response:
-        """The page itself. Raises `HTTPException` where it is not installed."""
+        """Return the page itself. Raises `HTTPException` where it is not installed."""
         return await self.get_response(INDEX, request.scope)  # type: ignore[arg-type]

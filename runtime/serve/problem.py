@@ -92,7 +92,7 @@ class Problem(Exception):
         return json.dumps(self.document).encode()
 
     def response(self) -> Response:
-        """The reply."""
+        """Return the reply."""
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         return Response(self.body, self.status, headers, media_type="application/json")
 

@@ -30,12 +30,12 @@ _SETTLED = {"background": "opaque", "quality": "auto"}
 
 
 def share(name: str, manifest: Manifest) -> float | None:
-    """The MACs of an expert as a share of dense's, or None where only an earlier version had it."""
+    """Return the MACs of an expert as a share of dense's, or None where only an earlier version had it."""
     return round(manifest.share(name), 4) if name in manifest.experts else None
 
 
 def code_of(choice: RoutingDecision) -> str:
-    """The code's name as the wire has it."""
+    """Return the code's name as the wire has it."""
     return DENSE if choice.code is None else str(choice.code)
 
 
@@ -58,7 +58,7 @@ def started(choice: RoutingDecision, manifest: Manifest) -> dict[str, Any]:
 
 
 def images(generated: Sequence[Generated], form: str, manifest: Manifest) -> bytes:
-    """The body of a reply that has all images at once."""
+    """Return the body of a reply that has all images at once."""
     return as_json(
         {
             "created": int(time.time()),
@@ -73,7 +73,7 @@ def images(generated: Sequence[Generated], form: str, manifest: Manifest) -> byt
 
 
 def completed(generated: Generated, form: str, manifest: Manifest) -> dict[str, Any]:
-    """The last event of a stream."""
+    """Return the last event of a stream."""
     return {
         "b64_json": _encoded(generated, form),
         "created_at": int(time.time()),
@@ -86,7 +86,7 @@ def completed(generated: Generated, form: str, manifest: Manifest) -> dict[str, 
 
 
 def partial(preview: npt.NDArray[np.uint8], index: int, size: str) -> dict[str, Any]:
-    """A preview, uint8 [h, w, 3], as an event; `size` is that of the image to come."""
+    """Return a preview, uint8 [h, w, 3], as an event; `size` is that of the image to come."""
     return {
         "b64_json": base64.b64encode(encode_pixels(Image.fromarray(preview))).decode(),
         "partial_image_index": index,
@@ -98,7 +98,7 @@ def partial(preview: npt.NDArray[np.uint8], index: int, size: str) -> dict[str, 
 
 
 def json_reply(value: Any, status: int = 200) -> Response:
-    """A small reply of the moment, which nobody may keep."""
+    """Return a small reply of the moment, which nobody may keep."""
     return Response(as_json(value), status, {"cache-control": "no-store"}, media_type="application/json")
 
 

@@ -71,12 +71,12 @@ class Body:
 
 
 def parse(data: bytes) -> ImagesRequest:
-    """The request in a body. Raises `UsageError`: a `FieldError` where it is one field's fault."""
+    """Parse the request in a body. Raises `UsageError`: a `FieldError` where it is one field's fault."""
     return read(Body(decode(data, "the body", UsageError, integer=SEED)))
 
 
 def read(body: Body) -> ImagesRequest:
-    """The request in a JSON object. Raises `FieldError`."""
+    """Read the request in a JSON object. Raises `FieldError`."""
     prompt = body.take("prompt", _prompt, None)
     params = GenerationParams(
         negative_prompt=body.take("negative_prompt", _prompt, ""),

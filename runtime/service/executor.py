@@ -53,7 +53,7 @@ class Executor:
         request.seconds += time.perf_counter() - start
 
     def open(self, key: EngineKey) -> Any:
-        """The engine, or the decoder's session."""
+        """Open the engine, or the decoder's session."""
         with self.stats.timing(OPENING):
             if key.decodes:
                 return key.models.open_decoder(key.bucket)

@@ -149,7 +149,7 @@ class Request:
 
 
 def unavailable(bundle: Bundle, name: str, more: str = "") -> CodeUnavailable:
-    """The failure of a request for an expert that the bundle does not hold."""
+    """Return the failure of a request for an expert that the bundle does not hold."""
     built = ", ".join(sorted(bundle.manifest.experts))
     codes = "all,dense" if name == DENSE else "all"
     return CodeUnavailable(

@@ -46,11 +46,11 @@ class Handler(Protocol[C]):
         ...
 
     def open(self, key: Any) -> Any:
-        """The engine of a key."""
+        """Open the engine of a key."""
         ...
 
     def call(self, key: Any, engine: Any, works: Sequence[C]) -> None:
-        """The next call of each: it is one further, or has ended."""
+        """Make the next call of each: it is one further, or has ended."""
         ...
 
     def close(self, key: Any, engine: Any) -> None:

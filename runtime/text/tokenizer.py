@@ -61,7 +61,7 @@ class Tokenizer:
         return cls(entry, bundle.read(entry.file))
 
     def __call__(self, prompt: str) -> Tokens:
-        """The ids of a prompt, framed by bos and eos, padded, and cut to fit. Raises `UsageError`."""
+        """Return the ids of a prompt, framed by bos and eos, padded, and cut to fit. Raises `UsageError`."""
         found = self._tokenize.encode(check_prompt(prompt), add_special_tokens=False).ids
         entry = self.entry
         kept = found[: entry.length - 2]

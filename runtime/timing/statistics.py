@@ -37,7 +37,7 @@ class Ratio:
 
 
 def summarize(samples: Sequence[float]) -> Summary:
-    """The summary of at least one sample."""
+    """Return the summary of at least one sample."""
     values, count = np.asarray(samples, np.float64), len(samples)
     mean = float(values.mean())
     return Summary(
@@ -66,7 +66,7 @@ def speed_up(baseline: Sequence[float], samples: Sequence[float]) -> Ratio | Non
 
 
 def median_of(values: Sequence[float]) -> Ratio:
-    """The median of at least one value with its confidence interval, which assumes no distribution.
+    """Return the median of at least one value with its confidence interval, which assumes no distribution.
 
     How many of n values lie below the true median is binomial with 1/2, so a pair of order statistics
     encloses it with a probability that can be counted.

@@ -84,7 +84,8 @@ def take_rounds(
     *,
     rotate: bool = False,
 ) -> None:
-    """A B A B: add to everyone's `samples` what `take` gives, as long as there is `more` to do after a round.
+    """Take turns A B A B: add to everyone's `samples` what `take` gives, as long as there is `more` to do
+    after a round.
 
     `more` is told how many rounds are done. Whoever leaves `samples` meanwhile is not asked again. With
     `rotate` each follows another one in the next round.
@@ -155,5 +156,7 @@ class Turns:
 
 
 def _expected(effort: Effort, done: int, least: float) -> int:
-    """Rounds in all, if they go on as they went: `least` are the seconds of whoever has the fewest."""
+    """Return the rounds in all, if they go on as they went: `least` are the seconds of whoever has the
+    fewest.
+    """
     return max(effort.rounds, math.ceil(done * effort.seconds / least) if least else 0)

@@ -52,7 +52,7 @@ class Layout:
 
 
 def compose(rng: Random, tier: str, words: Sequence[str] = WRITTEN) -> Scene:
-    """A scene of `tier`; what is written is drawn from `words`."""
+    """Compose a scene of `tier`; what is written is drawn from `words`."""
     background = _background(rng) if rng.random() < BACKGROUND_STATED else None
     colours = list(COLOURS)
     if tier == "word":
@@ -73,7 +73,7 @@ def compose(rng: Random, tier: str, words: Sequence[str] = WRITTEN) -> Scene:
 
 
 def arrange(rng: Random, scene: Scene) -> Layout:
-    """A picture of `scene`: what its caption leaves open is drawn at random."""
+    """Arrange a picture of `scene`: what its caption leaves open is drawn at random."""
     background = scene.background or _background(rng)
     if scene.tier == "word":
         assert scene.word
@@ -130,5 +130,5 @@ def _background(rng: Random) -> Background:
 
 
 def _middle(third: int) -> float:
-    """The middle of the first, second or third third of the image."""
+    """Return the middle of the first, second or third third of the image."""
     return (third + 0.5) * SIDE / 3

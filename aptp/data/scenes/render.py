@@ -23,7 +23,7 @@ Points = list[tuple[float, float]]
 
 
 def render(layout: Layout) -> npt.NDArray[np.uint8]:
-    """The picture, uint8 [64, 64, 3]; equal layouts give equal bytes."""
+    """Render the picture, uint8 [64, 64, 3]; equal layouts give equal bytes."""
     image = Image.fromarray(_ground(layout.background))
     draw = ImageDraw.Draw(image)
     for mark in layout.marks:

@@ -43,7 +43,7 @@ class Scene:
 
 
 def caption(scene: Scene) -> str:
-    """The scene in English; equal scenes have equal captions, and the reverse."""
+    """Return the scene in English; equal scenes have equal captions, and the reverse."""
     if scene.tier == "word":
         text = f"the word {scene.word} in {scene.colour} letters"
     elif scene.tier == "count":

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _worst(losses: Mapping[str, float]) -> str:
-    """The largest losses."""
+    """Return the largest losses."""
     worst = sorted(losses, key=lambda name: -losses[name])[:3]
     return ", ".join(f"{name} {losses[name]:.3f}" for name in worst)
 

@@ -37,7 +37,7 @@ def examinations(count: int, seed: int = UNSEEN) -> dict[str, SampleSource]:
 
 
 def accuracy(judge: Judge, source: SampleSource, count: int) -> dict[str, Rate]:
-    """The share of questions answered right over the first `count` pictures of `source`.
+    """Return the share of questions answered right over the first `count` pictures of `source`.
 
     `things`: pictures with exactly the things that are there. `shape`, `colour`, `size`: of things.
     `written`: pictures where writing is seen if and only if there is some. `letters`: of characters,
@@ -81,7 +81,7 @@ def _writing(layout: Layout, reading: Reading) -> Iterator[tuple[str, bool]]:
 
 
 def missed(rates: Mapping[str, Mapping[str, Rate]]) -> list[str]:
-    """A line for each goal that is not reached, by kind of picture and question."""
+    """Return a line for each goal that is not reached, by kind of picture and question."""
     return [
         f"{name}: {question} is {rate.share:.4f}, the goal is {goal}"
         for name, found in rates.items()

@@ -28,7 +28,9 @@ def readings(outputs: Outputs) -> list[Reading]:
 
 
 def _detections(centre: Tensor, things: dict[str, Tensor]) -> tuple[Detection, ...]:
-    """A thing wherever a cell is likelier a centre than not, and none of the eight around it is likelier."""
+    """Return a thing wherever a cell is likelier a centre than not, and none of the eight around it is
+    likelier.
+    """
     found = []
     for row, column in _peaks(centre):
         x, y = _middle(centre.sigmoid(), row, column)
@@ -51,7 +53,7 @@ def _peaks(centre: Tensor) -> list[tuple[int, int]]:
 
 
 def _middle(centre: Tensor, row: int, column: int) -> tuple[float, float]:
-    """The centre of mass of the bump's nine cells, in pixels: finer than the grid."""
+    """Return the centre of mass of the bump's nine cells, in pixels: finer than the grid."""
     around = F.pad(centre, (1, 1, 1, 1))[row : row + 3, column : column + 3]
     steps = torch.tensor([-1.0, 0.0, 1.0])
     x = float((around.sum(0) * steps).sum() / around.sum())
@@ -68,8 +70,8 @@ def _lettering(outputs: Outputs, i: int) -> Lettering:
 
 
 def _text(chances: Tensor) -> str:
-    """A letter for each run of columns [64, 27] that are likelier a letter than none: the run's likeliest,
-    whichever single columns prefer.
+    """Return a letter for each run of columns [64, 27] that are likelier a letter than none: the run's
+    likeliest, whichever single columns prefer.
     """
     runs = groupby(chances.unbind(), key=lambda column: bool(column[BLANK] < 0.5))
     letters = [torch.stack(list(run))[:, :BLANK].sum(0).argmax() for inked, run in runs if inked]

@@ -107,5 +107,5 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def _by_question(logits: Tensor, choices: dict[str, int]) -> dict[str, Tensor]:
-    """Splits dimension 1 into one tensor per question."""
+    """Split dimension 1 into one tensor per question."""
     return dict(zip(choices, split(logits.float(), list(choices.values()), dim=1), strict=True))

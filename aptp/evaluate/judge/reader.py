@@ -28,7 +28,9 @@ class Judge:
 
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> "Judge":
-        """The judge that comes with the package, or another. Raises IntegrityError if the file holds none."""
+        """Load the judge that comes with the package, or another. Raises IntegrityError if the file holds
+        none.
+        """
         network = JudgeNetwork()
         try:
             network.load_state_dict(load_file(path))
@@ -39,7 +41,7 @@ class Judge:
         return cls(network)
 
     def save(self, path: Path) -> None:
-        """Writes the weights in half precision. Raises StorageError."""
+        """Write the weights in half precision. Raises StorageError."""
         state = {
             name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
             for name, tensor in self._network.state_dict().items()

@@ -31,7 +31,7 @@ class Targets:
 
 
 def targets(layouts: Sequence[Layout]) -> Targets:
-    """The answers for a batch of layouts."""
+    """Return the answers for a batch of layouts."""
     cells = [_cells(layout) for layout in layouts]
     things = torch.stack([classes for _, classes in cells])  # [B, 3, 16, 16]
     words = [_word(layout) for layout in layouts]
@@ -55,7 +55,9 @@ def row_of(y: float) -> int:
 
 
 def _cells(layout: Layout) -> tuple[Tensor, Tensor]:
-    """The bumps [16, 16], and [3, 16, 16]: shape, colour and size of the thing each cell is near to."""
+    """Return the bumps [16, 16], and [3, 16, 16]: shape, colour and size of the thing each cell is
+    near to.
+    """
     middles = (torch.arange(GRID) + 0.5) * CELL
     bump = torch.zeros(GRID, GRID)
     classes = torch.full((3, GRID, GRID), IGNORED)

@@ -27,7 +27,7 @@ def train(
     batch: int = BATCH,
     progress: Callable[[int, Mapping[str, float]], None] = lambda step, losses: None,
 ) -> JudgeNetwork:
-    """A judge in eval mode after `steps` steps of `batch` pictures.
+    """Return a judge in eval mode after `steps` steps of `batch` pictures.
 
     `progress` is told after each step how many are done, and the losses by question.
     """

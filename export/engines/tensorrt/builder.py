@@ -20,7 +20,7 @@ Shapes = dict[str, tuple[tuple[int, ...], ...]]
 
 
 def shapes(signature: "Signature", profile: Mapping[str, list[int]]) -> Shapes:
-    """The least, usual and most shape of every input, from a profile's sizes by axis."""
+    """Return the least, usual and most shape of every input, from a profile's sizes by axis."""
     return {
         name: tuple(
             tuple(
@@ -37,7 +37,7 @@ def shapes(signature: "Signature", profile: Mapping[str, list[int]]) -> Shapes:
 def write_plan(
     graph: Path, bounds: Shapes, path: Path, timings: Path, *, precision: str, report: Callable[[float], None]
 ) -> None:
-    """Builds `path` from `graph`, reading and adding to `timings`; `report` gets the share that is done.
+    """Build `path` from `graph`, reading and adding to `timings`; `report` gets the share that is done.
 
     In float16 the float32 islands may use TF32, whose mantissa is float16's and whose range is float32's.
     Raises Refused, BuilderError.
@@ -71,7 +71,7 @@ def _installed(name: str) -> Any:
 
 
 def _monitor(trt: Any, report: Callable[[float], None]) -> Any:
-    """A progress monitor that reports the share done of the outermost phase."""
+    """Return a progress monitor that reports the share done of the outermost phase."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -49,7 +49,7 @@ class Shop:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Waits until no other build is at work with this folder, and holds it. Raises LockedError."""
+        """Wait until no other build is at work with this folder, and hold it. Raises LockedError."""
         remedy = "wait for that build to end, or end it, and run the same command again"
         with locked(self._folder / _TURN, remedy, seconds=_PATIENCE):
             yield
@@ -66,7 +66,7 @@ class Shop:
         return BuildForecast(2 * weights, seconds[0] if seconds else None)
 
     def remember(self, nodes: int, seconds: float) -> None:
-        """Notes a build that ended well; to be called in its turn."""
+        """Note a build that ended well; to be called in its turn."""
         builds = [*self._builds(), {"nodes": nodes, "seconds": seconds}]
         write_file(self._folder / _BUILDS, json.dumps(builds))
 

@@ -56,7 +56,7 @@ _LONGEST = 300
 
 
 def translated(said: Sequence[str], end: str) -> BuilderError:
-    """The error for what a builder `said` before its `end`, both as its log has them."""
+    """Return the error for what a builder `said` before its `end`, both as its log has them."""
     for meaning in MEANINGS:
         for line in said:
             if re.search(meaning.pattern, line, re.IGNORECASE):

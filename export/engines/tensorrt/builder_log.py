@@ -24,7 +24,7 @@ class _Kept(logging.Handler):
 
 @contextmanager
 def kept() -> Iterator[list[str]]:
-    """The errors that TensorRT and Polygraphy log inside the block, as they come."""
+    """Yield the errors that TensorRT and Polygraphy log inside the block, as they come."""
     from polygraphy.logger import G_LOGGER
 
     before = G_LOGGER.use_python_logging_system

@@ -25,7 +25,7 @@ def write(
     threads: int,
     report: Report,
 ) -> dict[str, float]:
-    """Builds `path` from the graphs in `expert` as `wanted` (`export.engines.entry`) says; returns errors.
+    """Build `path` from the graphs in `expert` as `wanted` (`export.engines.entry`) says; return errors.
 
     Raises Refused, WeightError, UnsupportedGraphError, BuilderError, ParityError, OutputError, and the
     runtime's errors where the plan does not open or run.

@@ -51,7 +51,7 @@ def halve(model: ir.Model, *, islands: bool = True) -> ir.Model:
 
 
 def island(graph: ir.Graph) -> set[ir.Node]:
-    """The nodes that stay in float32."""
+    """Return the nodes that stay in float32."""
     kept: set[ir.Node] = set()
     normed: set[ir.Node] = set()
     for node in graph:
@@ -78,7 +78,7 @@ def _widens(node: ir.Node) -> bool:
 
 
 def _logits(softmax: ir.Node) -> Iterator[ir.Node]:
-    """A softmax and everything between it and the products it is taken over, these included."""
+    """Yield a softmax and everything between it and the products it is taken over, these included."""
     waiting = [softmax]
     while waiting:
         node = waiting.pop()
@@ -139,7 +139,7 @@ class _Halving:
         return cast.outputs[0]
 
     def _constant(self, value: ir.Value) -> ir.Value:
-        """A small constant rounded once, here, rather than cast on every run."""
+        """Return a small constant rounded once, here, rather than cast on every run."""
         assert value.const_value is not None, "an initializer has a value"
         array = value.const_value.numpy()
         largest = float(np.abs(array).max(initial=0.0))
@@ -151,7 +151,7 @@ class _Halving:
         return half
 
     def _widened(self, output: ir.Value) -> ir.Value:
-        """The graph's output in float32, under its old name."""
+        """Return the graph's output in float32, under its old name."""
         if output.dtype != HALF:
             return output
         name, shape = output.name, output.shape
@@ -164,7 +164,9 @@ class _Halving:
 
 
 def _free(node: ir.Node) -> tuple[list[int], list[int]]:
-    """Inputs and outputs of `node` that may be float16 as well as float32, by ONNX's own definition."""
+    """Return the inputs and outputs of `node` that may be float16 as well as float32, by ONNX's own
+    definition.
+    """
     schema = onnx.defs.get_schema(node.op_type, node.graph.opset_imports[""], node.domain)
     both = {"tensor(float)", "tensor(float16)"}
     free = {

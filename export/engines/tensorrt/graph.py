@@ -32,7 +32,7 @@ class Typed(NamedTuple):
 
 
 def typed(expert: Path, folder: Path, precision: str) -> Typed:
-    """Puts the graph of the expert in `expert` into `folder`, in `precision`, with its weights beside it.
+    """Put the graph of the expert in `expert` into `folder`, in `precision`, with its weights beside it.
 
     Raises WeightError, UnsupportedGraphError.
     """
@@ -60,7 +60,7 @@ def prove(
     autocast: float,
     threads: int,
 ) -> float:
-    """The error of a float16 graph, rounded wherever float16 rounds, against PyTorch in float32.
+    """Return the error of a float16 graph, rounded wherever float16 rounds, against PyTorch in float32.
 
     Raises OutputError where something overflows, ParityError beyond the factor of `autocast`'s error.
     """
