@@ -8,8 +8,7 @@ from diffusers import DiffusionPipeline
 from aptp.data.batches import Batch
 from aptp.model.encoding import TextEncoding
 from aptp.pretrain.layout import LayoutHead, answers
-from aptp.trainer.conditioning import drop
-from aptp.trainer.latents import encode
+from aptp.trainer.inputs import drop, encode
 from aptp.trainer.learner import Learner
 from aptp.trainer.noising import Noising
 from aptp.trainer.recipe import Recipe

@@ -10,11 +10,11 @@ from runtime.serve.access_log import ID, Observation
 from runtime.serve.admission import Admission
 from runtime.serve.authentication import Authentication
 from runtime.serve.backend_state import Upstream
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.metrics import Metrics
 from runtime.serve.model_list import Catalogue
 from runtime.serve.operations import Operations
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from runtime.serve.problem import HANDLERS
 
 

@@ -14,8 +14,8 @@ from runtime.engines.choice import ENGINES
 from runtime.engines.precision import PRECISIONS
 from runtime.errors import UsageError
 from runtime.serve.authentication import read_token
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.log import FORMATS
-from runtime.serve.policy import ClientPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 lets in.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -27,3 +28,13 @@ class ClientLimits:
 
 
 LIMITS = ClientLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPolicy:
+    """`token`: what clients have to send; `origins`: sites whose pages may ask; `deadline`: in seconds."""
+
+    token: str | None = None
+    origins: Sequence[str] = ()
+    deadline: float | None = None
+    limits: ClientLimits = LIMITS

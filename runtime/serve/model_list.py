@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime.bundle.schema import DENSE, GUIDANCE, Manifest
+from runtime.request.params import GenerationParams
 from runtime.serve.backend_state import Upstream
 from runtime.serve.limits import ClientLimits
 from runtime.serve.problem import Problem
@@ -82,14 +83,9 @@ def _steps(rows: tuple[int, ...]) -> list[int]:
 
 
 def _defaults(manifest: Manifest) -> dict[str, Any]:
-    latent, scale, defaults = manifest.latent, manifest.decoder.scale, manifest.defaults
-    return {
-        "steps": defaults.steps,
-        "guidance": defaults.guidance,
-        "width": latent.width * scale,
-        "height": latent.height * scale,
-        "solver": defaults.solver,
-    }
+    told = GenerationParams().resolve(manifest).recorded()
+    del told["seed"], told["negative_prompt"]  # these are nobody's to preset
+    return told
 
 
 def _sizes(manifest: Manifest) -> dict[str, int]:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
 from runtime.serve.lifecycle import Server, listen, server
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from tests.browser.studio import Studio
 
 WAIT = 20  # seconds after which a test gives up

@@ -12,8 +12,8 @@ import pytest
 from runtime import Runtime
 from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from runtime.service.dispatcher import Dispatcher
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import listening

@@ -15,9 +15,8 @@ import pytest
 from runtime.bundle.reader import Bundle
 from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
-from runtime.serve.limits import LIMITS
+from runtime.serve.limits import LIMITS, ClientPolicy
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import Site, listening
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 from tests.runtime.serve.test_connection import PATH, asking, replace_sizes

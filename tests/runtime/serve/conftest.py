@@ -14,8 +14,8 @@ from runtime.bundle.reader import Bundle
 from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
 from runtime.serve.lifecycle import Server, listen, server
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 
 VERSION = "1.2.3"

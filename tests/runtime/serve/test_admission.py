@@ -19,8 +19,8 @@ from runtime.request.options import RequestOptions
 from runtime.request.params import GenerationParams, ResolvedParams
 from runtime.serve import reply
 from runtime.serve.backend_state import Upstream
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import opened
 from tests.runtime.serve.fake_runtime import AskedFor, FakeRuntime, failing, image_of
 

@@ -7,8 +7,8 @@ from starlette.testclient import TestClient
 
 from runtime.bundle.reader import Bundle
 from runtime.serve.backend_state import ServingState, Upstream
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import VERSION, opened
 from tests.runtime.serve.fake_runtime import ExpertStatus, FakeRuntime

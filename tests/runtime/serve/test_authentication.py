@@ -8,8 +8,8 @@ from starlette.testclient import TestClient
 from runtime.errors import UsageError
 from runtime.serve.authentication import read_token
 from runtime.serve.backend_state import Upstream
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import opened
 
 TOKEN = "correct-horse-battery"

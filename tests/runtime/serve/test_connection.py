@@ -12,8 +12,7 @@ from dataclasses import replace
 import pytest
 
 from runtime.serve.connection import Connection
-from runtime.serve.limits import LIMITS
-from runtime.serve.policy import ClientPolicy
+from runtime.serve.limits import LIMITS, ClientPolicy
 from tests.runtime.serve.conftest import Site
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime, draw_at_gate
 

@@ -13,9 +13,8 @@ from starlette.testclient import TestClient
 
 from runtime.errors import EngineFailure
 from runtime.serve.backend_state import Upstream
-from runtime.serve.limits import LIMITS
+from runtime.serve.limits import LIMITS, ClientPolicy
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import opened
 from tests.runtime.serve.fake_runtime import FakeRuntime, draw_at_gate, failing, image_of
 

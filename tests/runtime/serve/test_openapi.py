@@ -14,9 +14,9 @@ from runtime.errors import QueueFull, UsageError
 from runtime.request.params import SEED
 from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.openapi import document
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from runtime.serve.request_body import IMAGES, PREVIEWS, Body, parse, read
 from tests.runtime.serve.conftest import VERSION
 from tests.runtime.serve.fake_runtime import FakeRuntime, failing

@@ -6,8 +6,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from runtime.serve.backend_state import Upstream
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.page import Page
-from runtime.serve.policy import ClientPolicy
 from tests.runtime.serve.conftest import opened
 
 

@@ -6,7 +6,7 @@ import torch
 from aptp.model.encoding import TextEncoding
 from aptp.pipeline import untrained_pipeline
 from aptp.presets import PRESETS
-from aptp.trainer.conditioning import drop
+from aptp.trainer.inputs import drop
 from tests.aptp.trainer.toys import drawn
 
 

@@ -1,10 +1,13 @@
-"""Images as the UNet sees them."""
+"""Inputs of the UNet in training: images as latents, and captions dropped for classifier-free guidance."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from aptp.trainer.rng import Draws
+
+DROPPED = 0.1  # share of captions that are replaced by the empty one
 
 
 @torch.no_grad()
@@ -16,3 +19,9 @@ def encode(vae: Any, images: torch.Tensor, draws: Draws) -> torch.Tensor:
     noise = draws.normal(*posterior.mean.shape[1:]).to(posterior.mean)
     scaled: torch.Tensor = (posterior.mean + posterior.std * noise) * vae.config.scaling_factor
     return scaled
+
+
+def drop(captions: Sequence[str], draws: Draws, share: float = DROPPED) -> list[str]:
+    """Empty a random `share` of the captions."""
+    dropped = (draws.uniform() < share).tolist()
+    return ["" if gone else caption for caption, gone in zip(captions, dropped, strict=True)]
