@@ -94,6 +94,7 @@ def test_type_checkers_see_the_types_of_the_wheel(environment: Environment, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_wheel_draws_from_an_empty_folder(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
