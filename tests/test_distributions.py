@@ -15,9 +15,10 @@ PACKAGES = ("aptp/", "export/", "kernels/", "runtime/")
 REPOSITORY = (".ci/", ".github/", ".clang-format", ".gitignore", ".pre-commit-config.yaml")
 TYPED = {f"{room}/py.typed" for room in ("aptp", "export", "kernels/attention", "runtime")}
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / ".git").exists(), reason="git knows which files are the project's"
-)
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / ".git").exists(), reason="git knows which files are the project's"),
+    pytest.mark.timeout(400),
+]
 
 
 @pytest.fixture(scope="module")
