@@ -15,9 +15,10 @@ PACKAGES = ("aptp/", "export/", "kernels/", "runtime/")
 REPOSITORY = (".ci/", ".github/", ".clang-format", ".gitignore", ".pre-commit-config.yaml")
 TYPED = {f"{room}/py.typed" for room in ("aptp", "export", "kernels/attention", "runtime")}
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / ".git").exists(), reason="git knows which files are the project's"
-)
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / ".git").exists(), reason="git knows which files are the project's"),
+    pytest.mark.timeout(400),
+]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,7 @@ def test_type_checkers_see_the_types_of_the_wheel(environment: Environment, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_wheel_draws_from_an_empty_folder(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
