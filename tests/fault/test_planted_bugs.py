@@ -48,8 +48,7 @@ BUGS = {
     "what is there counts as built": Bug(
         "runtime/models/cache.py",
         {
-            "        if self._damage(key, folder) is not None:\n"
-            "            with": "        if not (folder / GRAPH).exists():\n            with"
+            "        if damage is None:  # another": "        if (folder / GRAPH).exists():  # another"
         },
         "tests/runtime/models/test_cache.py::test_a_damaged_entry_is_built_again",
     ),

@@ -203,7 +203,7 @@ def test_a_disk_that_does_not_answer_is_no_broken_picture(tmp_path):
     for i in range(3):
         (tmp_path / f"some/{i:03d}.jpg").unlink()
         (tmp_path / f"some/{i:03d}.jpg").mkdir()
-    with pytest.raises(DataError, match=r"00\d.jpg cannot be read: Is a directory"):
+    with pytest.raises(DataError, match=r"00\d.jpg cannot be read: it is not a regular file"):
         found[0]
 
 
