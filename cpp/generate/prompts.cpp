@@ -30,9 +30,22 @@ std::string slug(const std::string& prompt) {
     return text;
 }
 
+// Whether a path names a table, in which a prompt would be one cell of a line.
+bool is_table(const std::string& path) {
+    if (path.size() < 4) return false;
+    std::string ending = path.substr(path.size() - 4);
+    for (char& letter : ending) {
+        if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
+    }
+    return ending == ".tsv" || ending == ".csv";
+}
+
 }  // namespace
 
 std::vector<std::string> read_prompts(const std::string& path) {
+    if (is_table(path)) {
+        throw Refusal(USAGE, "--prompts " + path + ": is a table; give a text of one prompt a line, or use Python's command");
+    }
     std::ifstream file(path);
     std::vector<std::string> prompts;
     std::string line;
