@@ -44,7 +44,7 @@ bool is_table(const std::string& path) {
 
 std::vector<std::string> read_prompts(const std::string& path) {
     if (is_table(path)) {
-        throw Refusal(USAGE, "--prompts " + path + ": is a table; give a text of one prompt a line, or use Python's command");
+        throw Refusal(USAGE, "--prompts " + path + ": is a table; give one prompt a line, or use Python's command");
     }
     std::ifstream file(path);
     std::vector<std::string> prompts;

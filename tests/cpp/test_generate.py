@@ -73,7 +73,7 @@ def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> No
         (["a", "--engine", "cpuu"], 2, "did you mean 'cpu'?"),
         (["a", "--code", "9"], 2, "code 9: give an integer from 0 to 3, or 'dense'"),
         (["a", "--prompts", "nowhere"], 2, "--prompts nowhere: cannot be read"),
-        (["a", "--prompts", "some.CSV"], 2, "--prompts some.CSV: is a table; give a text of one prompt a line"),
+        (["a", "--prompts", "some.CSV"], 2, "--prompts some.CSV: is a table; give one prompt a line"),
         (["a", "--engine", "cuda"], 3, "engine 'cuda' cannot be used"),
         (["a", "--engine", "cuda", "--provider", "/no.so"], 3, "/no.so: the provider plugin does not load"),
         (["a", "--precision", "bfloat61"], 2, "did you mean 'bfloat16'?"),
