@@ -103,7 +103,7 @@ def test_files_that_hold_no_distance(guarded: Path, tmp_path: Path, data: bytes,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--to", "largst"], r"no expert 'largst' \(did you mean 'largest'"),
+        (["--to", "largst"], "no expert 'largst' (did you mean 'largest'"),
         (["--to", "2"], "no expert '2'; there is largest, dense, 0, 1"),
         (["--prompts", "0"], "--prompts 0"),
         (["--against", "nowhere.txt"], "nowhere.txt cannot be read"),
