@@ -33,6 +33,7 @@ def describe(generated: Generated) -> dict[str, Any]:
     """Describe what made an image, as plain values."""
     return {
         "prompt": generated.prompt,
+        "seed": generated.seed,
         **asdict(generated.choice),
         **generated.params.recorded(),
         "dropped_tokens": generated.dropped_tokens,

@@ -30,13 +30,13 @@ class GenerationParams:
     `negative_prompt` with it. `size` is (width, height) in pixels. `code` overrides the router.
     """
 
-    negative_prompt: str = ""
     seed: int = 0
     latents: Float32 | None = field(default=None, compare=False)
+    solver: str | None = None
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
-    solver: str | None = None
+    negative_prompt: str = ""
     code: Code | None = None
 
     def numbered(self, index: int) -> "GenerationParams":
@@ -88,15 +88,22 @@ class ResolvedParams(GenerationParams):
         return manifest.latent.channels, self.size.height // scale, self.size.width // scale
 
     def recorded(self) -> dict[str, Any]:
-        """Return what is worth telling of an image beside its routing, as plain values for JSON.
+        """List what is worth telling of an image beside its routing, as plain values for JSON.
 
         `seed` is None where latents were given.
         """
-        told = {each.name: getattr(self, each.name) for each in fields(self)}
-        told.update(told.pop("size")._asdict())
-        if told.pop("latents") is not None:
-            told["seed"] = None
-        del told["code"]  # the routing tells who made the image
+        told: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            match each.name:
+                case "seed":
+                    told["seed"] = value if self.latents is None else None
+                case "size":
+                    told |= {"height": value.height, "width": value.width}
+                case "latents" | "code":  # too large; and the routing tells who made the image
+                    continue
+                case name:
+                    told[name] = value
         return told
 
 

@@ -47,9 +47,7 @@ BUGS = {
     ),
     "what is there counts as built": Bug(
         "runtime/models/cache.py",
-        {
-            "        if damage is None:  # another": "        if (folder / GRAPH).exists():  # another"
-        },
+        {"        if damage is None:  # another": "        if (folder / GRAPH).exists():  # another"},
         "tests/runtime/models/test_cache.py::test_a_damaged_entry_is_built_again",
     ),
     "files are written in their place": Bug(
