@@ -41,7 +41,7 @@ TEST_CASE("a precision that cannot be had is refused by name") {
           "precision 'bfloat16': this processor (avx2) does not compute in it; use float32, or leave precision out");
     CHECK(refusal(Status::environment, "bfloat16", "openvino") ==
           "precision 'bfloat16': expert '2' has not earned it on engine 'openvino' and this class of processor "
-          "(avx512_bf16); earn it by building the bundle again here, python -m export.build --codes all --engine "
+          "(avx512_bf16); earn it by building the bundle again here, python -m export.build --codes all --engines "
           "openvino, or use float32");
 }
 
