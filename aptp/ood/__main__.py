@@ -41,10 +41,9 @@ def _arguments() -> argparse.Namespace:
         "--against", type=Path, action="append", default=[], metavar="FILE", help="prompts to try it on"
     )
     arguments: argparse.Namespace = parser.parse_args()
-    for name in ("prompts", "clusters"):
-        value = getattr(arguments, name)
+    for option, value in (("--num-prompts", arguments.prompts), ("--clusters", arguments.clusters)):
         if value is not None and value < 1:
-            raise UsageError(f"--{name} {value}: give at least 1")
+            raise UsageError(f"{option} {value}: give at least 1")
     return arguments
 
 

@@ -18,8 +18,9 @@ class _Plain(csv.excel_tab):
     quoting = csv.QUOTE_NONE
 
 
-def read_prompts(path: Path) -> list[str]:
+def read_prompts(path: str | Path) -> list[str]:
     """Read the prompts of a file, empty ones left out. Raises UsageError where there are none."""
+    path = Path(path)
     try:
         text = read_source(path, MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -31,9 +31,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
-    for name in ("steps", "pictures"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name} {getattr(arguments, name)}: give at least 1")
+    for option, value in (("--train-steps", arguments.steps), ("--pictures", arguments.pictures)):
+        if value < 1:
+            raise UsageError(f"{option} {value}: give at least 1")
     if arguments.out and not arguments.out.parent.is_dir():
         raise UsageError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
     console = Console(stderr=True)

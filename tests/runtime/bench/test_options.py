@@ -85,7 +85,7 @@ def test_a_peer_has_an_interpreter_of_its_own(bundle_path: Path) -> None:
         (["--rows", "1,x"], "--rows 1,x: give integers"),
         (["--rows", "0"], "--rows 0: give an integer of at least 1"),
         (["--rounds", "0"], "--rounds 0: give an integer of at least 1"),
-        (["--rounds", "many"], "'many' is not a whole number"),
+        (["--rounds", "many"], "'many': give an integer from 0"),
         (["--seconds", "-1"], "--seconds -1.0: give a number from 0"),
         (["--seconds", "nan"], "--seconds nan"),
         (["--minutes", "0"], "--minutes 0.0: give a number above 0"),
@@ -97,7 +97,7 @@ def test_a_peer_has_an_interpreter_of_its_own(bundle_path: Path) -> None:
         (["--peer-python", "optimum"], "--peer-python optimum: give a peer and its interpreter"),
         (["--peer-python", "opt=x"], "--peer-python opt: is not one of "),
         (["--images", "2"], "--images: .*name their file with --prompts"),
-        (["--prompts", "/nowhere"], "--prompts /nowhere: cannot be read"),
+        (["--prompts", "/nowhere"], "/nowhere cannot be read"),
     ],
 )
 def test_what_cannot_be_used_is_refused(

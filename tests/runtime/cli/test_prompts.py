@@ -11,7 +11,7 @@ from runtime.errors import UsageError
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("prompts.txt", 'a red circle\n\n  "two", stars\t \n'),
+        ("prompts.txt", 'a red circle\n \n"two", stars\r\n'),
         ("prompts.tsv", 'Category\tPrompt\nx\ta red circle\ny\t"two", stars\nshort\n'),
         ("prompts.csv", 'id,caption\n1,a red circle\n2,"""two"", stars"\n'),
         ("marked.tsv", '\ufefftext\na red circle\n"two", stars\n'),
@@ -20,6 +20,11 @@ from runtime.errors import UsageError
 def test_what_is_read(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
     assert read_prompts(tmp_path / name) == ["a red circle", '"two", stars']
+
+
+def test_spaces_stay_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("  red\t \n")
+    assert read_prompts(tmp_path / "prompts.txt") == ["  red\t "]
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_warnings(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixtur
         (["--seed", "-1", "red"], "seed -1"),
         (["--seed", "9" * 31, "red"], "is not an integer"),
         (["--batch", "0", "red"], "batch 0"),
-        (["--prompts", "/nowhere", "red"], "--prompts /nowhere: cannot be read"),
+        (["--prompts", "/nowhere", "red"], "/nowhere cannot be read"),
         (["\0"], "NUL"),
         (["\ud800"], "half of a surrogate pair"),
     ],

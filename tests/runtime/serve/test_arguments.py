@@ -34,7 +34,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
                 "--batch",
                 "2",
                 "--memory",
-                "1000",
+                "1KB",
                 "--threads",
                 "1",
             ),
@@ -78,7 +78,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--port", "65536"], "is no port"),
-        (["--port", "-1"], "is not an integer|expected one argument"),
+        (["--port", "-1"], "give an integer from 0|expected one argument"),
         (["--batch", "0"], "at least 1"),
         (["--max-running", "0"], "at least 1"),
         (["--deadline", "0"], "more than 0"),
