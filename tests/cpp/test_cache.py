@@ -24,7 +24,12 @@ def fill_by_python(bundle: Path, cache: Path) -> list[str]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Return the bytes of every file by its path; a lock has none, for Python's names its holder."""
+    return {
+        str(path.relative_to(folder)): b"" if path.suffix == ".lock" else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
