@@ -204,7 +204,7 @@ def test_unknown_codes_are_usage_errors(mini, tmp_path, codes):
         (["--solvers", "dimm"], "'ddim'"),
         (["--solvers", ""], "--solvers"),
         (["--jobs", "0"], "--jobs 0"),
-        (["--memory", "12"], "--memory: '12': give an amount above 0 and its unit"),
+        (["--memory", "12"], "--memory: '12': give an amount above 0 with its unit"),
         (["--memory", "0GiB"], "--memory"),
     ],
 )

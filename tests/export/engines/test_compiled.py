@@ -58,7 +58,7 @@ def test_an_unknown_precision():
 
 
 def test_an_unknown_engine(mini, tmp_path):
-    with pytest.raises(UsageError, match=r"--engine: unknown engine 'aot' \(did you mean 'aoti'"):
+    with pytest.raises(UsageError, match=r"--engines: unknown engine 'aot' \(did you mean 'aoti'"):
         build.main(command(mini, tmp_path / "bundle", "--engines", "aot"))
 
 
