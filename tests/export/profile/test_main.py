@@ -51,8 +51,8 @@ def test_a_real_profile(mini, tmp_path):
     [
         (["--widths", "0"], "--widths 0: give at least 1"),
         (["--rows", "-1"], "--rows -1: give at least 1"),
-        (["--size", "64"], "--size '64' is not HxW"),
-        (["--size", "0x64"], "--size '0x64' is not HxW"),
+        (["--size", "64"], "--size: '64': give WIDTHxHEIGHT"),
+        (["--size", "0x64"], "--size: '0x64': give WIDTHxHEIGHT"),
         (["--out", "missing/profile.json"], "there is no folder missing"),
         (["--out", "."], "is a folder; name a file"),
     ],

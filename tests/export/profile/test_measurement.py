@@ -119,7 +119,7 @@ def test_more_patience_is_no_other_profile(measurement):
 
 def test_a_file_that_is_no_profile_is_left_alone(measurement):
     measurement.out.write_text("notes")
-    with pytest.raises(TableError, match=r"profile\.json: not the JSON"):
+    with pytest.raises(TableError, match=r"profile\.json: not UTF-8 JSON"):
         made(measurement)
     assert measurement.out.read_text() == "notes"
 
