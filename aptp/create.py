@@ -20,8 +20,8 @@ from aptp.presets import DEFAULT_BUDGETS, PRESETS
 from aptp.space.architecture import Architecture
 from aptp.space.cost import LinearCost, mac_cost
 from aptp.space.discover import discover
-from aptp.space.draw import check_budget, draw
 from aptp.space.groups import Space
+from aptp.space.random_architectures import check_budget, draw
 from aptp.version import __version__
 from runtime.errors import UsageError, nearest
 

@@ -27,8 +27,8 @@ from PIL import Image
 from pyarrow import parquet
 
 from aptp.data.batches import Batch, batches
-from aptp.data.named import open_source
 from aptp.data.sample import SampleSource
+from aptp.data.sources import open_source
 from bench.report import save
 from runtime.cli.parser import Parser, run
 

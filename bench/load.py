@@ -29,7 +29,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from aptp.evaluate.scoring import unseen
+from aptp.evaluate.verdicts import unseen
 from bench.report import save
 from runtime.cli.parser import Parser, run
 from runtime.machine import process_memory

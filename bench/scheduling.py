@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
-from aptp.evaluate.scoring import unseen
+from aptp.evaluate.verdicts import unseen
 from bench.report import save, spread
 from runtime import Pipeline
 from runtime.bench.mixture import ClosedLoop

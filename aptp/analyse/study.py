@@ -13,8 +13,8 @@ from aptp.analyse.groups import groupings
 from aptp.analyse.landing import Landing, quantiles
 from aptp.analyse.words import enriched
 from aptp.checkpoint.reader import Checkpoint
-from aptp.data.named import open_source
 from aptp.data.sample import Sample
+from aptp.data.sources import open_source
 from aptp.evaluate.mixture import target
 from aptp.evaluate.rates import Rate, bootstrap
 from aptp.model.mahalanobis import MahalanobisDetector

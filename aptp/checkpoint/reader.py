@@ -27,9 +27,10 @@ from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet, config_of
 from aptp.model.slicer import check_shapes
 from aptp.space.architecture import Architecture, full
-from aptp.space.cost import LinearCost, latent_multiple, mac_cost
+from aptp.space.cost import LinearCost, mac_cost
 from aptp.space.discover import discover
 from aptp.space.groups import Space
+from aptp.space.unet_config import latent_multiple
 from runtime.errors import CheckpointError, IntegrityError, SpaceError, nearest
 from runtime.files.strict_json import BYTES
 from runtime.files.verified import FileEntry, VerifiedFiles, open_beneath

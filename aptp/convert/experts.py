@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from aptp.convert.model_folder import WEIGHTS
+from aptp.convert.published_model import WEIGHTS
 from aptp.convert.tensors import read_pickle
 from runtime.errors import CheckpointError
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from aptp.convert import layout
 from aptp.convert.experts import PublishedExpert, experts
 from aptp.convert.layout import Structure
-from aptp.convert.model_folder import CONFIG, WEIGHTS, ModelFolder
+from aptp.convert.published_model import CONFIG, WEIGHTS, ModelFolder
 from runtime.errors import CheckpointError
 
 FILES = (f"hypernet/{WEIGHTS}", f"quantizer/{WEIGHTS}")

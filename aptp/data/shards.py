@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 
-from aptp.data import catalogue
+from aptp.data import shard_index
 from aptp.data.storage import ENDINGS, member
 from runtime.errors import DataError
 
@@ -29,7 +29,7 @@ def members(root: Path, shard: PurePosixPath, ending: str) -> list[Member]:
 
     Raises DataError for what is no tar file, or only the beginning of one.
     """
-    known = catalogue.recall(root / shard, ending)
+    known = shard_index.recall(root / shard, ending)
     if known is not None:
         # Places are relative to the folder, which may be another one this time.
         return [Member(key, f"{shard}{place}", text) for key, place, text in known]
@@ -41,7 +41,7 @@ def members(root: Path, shard: PurePosixPath, ending: str) -> list[Member]:
         raise DataError(
             f"{root / shard} is no whole, uncompressed tar file ({error}); fetch it again or remove it"
         ) from error
-    catalogue.keep(root / shard, ending, [astuple(sample) for sample in found])
+    shard_index.keep(root / shard, ending, [astuple(sample) for sample in found])
     return [Member(sample.key, f"{shard}{sample.place}", sample.text) for sample in found]
 
 

@@ -88,7 +88,7 @@ def _evaluate(
     """Judge what is drawn to scenes; return the table of scores."""
     from aptp.evaluate.evaluation import Evaluation
     from aptp.evaluate.judge.reader import WEIGHTS, Judge
-    from aptp.evaluate.scoring import held_out, unseen
+    from aptp.evaluate.verdicts import held_out, unseen
 
     judge = Judge.load(arguments.judge or WEIGHTS)
     samples = held_out(arguments.per_tier, arguments.seed)
@@ -113,8 +113,8 @@ def _survey(
     routed.
     """
     from aptp.data.captions import Window
-    from aptp.data.named import open_source
-    from aptp.evaluate.unscored import UNJUDGED, Survey
+    from aptp.data.sources import open_source
+    from aptp.evaluate.survey import UNJUDGED, Survey
 
     checkpoint, fits = subjects.checkpoint, Window(subjects.parts.tokenizer)
     if arguments.judge:

@@ -14,7 +14,7 @@ from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED, RENDER, Subjects
 from aptp.evaluate.pictures import grid, save_routes
 from aptp.evaluate.report import EvaluationResult, Report
-from aptp.evaluate.scoring import examine, reference
+from aptp.evaluate.verdicts import examine, reference
 from runtime.errors import CheckpointError, StorageError
 from runtime.files.publish import replacing, write_file
 

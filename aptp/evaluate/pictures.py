@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from aptp.data.scenes.scene import TIERS
 from aptp.evaluate.detections import Pictures
 from aptp.evaluate.mixture import RoutedMixture
-from aptp.evaluate.scoring import Verdict
+from aptp.evaluate.verdicts import Verdict
 
 SHOWN = 8  # of each tier, or code
 SHOWN_TALL = 192  # pixels

@@ -10,7 +10,7 @@ from aptp.data.scenes.scene import TIERS
 from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED
 from aptp.evaluate.rates import Rate
-from aptp.evaluate.scoring import EVERY_TIER, Verdict, bindings, differences, rates
+from aptp.evaluate.verdicts import EVERY_TIER, Verdict, bindings, differences, rates
 from runtime.cli import markdown
 
 

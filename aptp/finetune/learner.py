@@ -14,7 +14,7 @@ from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet
 from aptp.trainer import distributed
-from aptp.trainer.distillation import block_distances, output_distances, powers, recorded
+from aptp.trainer.distillation_losses import block_distances, output_distances, powers, recorded
 from aptp.trainer.inputs import drop, encode
 from aptp.trainer.learner import Learner
 from aptp.trainer.noising import Noised, Noising

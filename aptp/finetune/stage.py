@@ -10,7 +10,7 @@ from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.writer import rewrite_experts
 from aptp.data.captions import Window
-from aptp.data.named import open_source
+from aptp.data.sources import open_source
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.model.sliced import SlicedUNet

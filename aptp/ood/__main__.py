@@ -56,7 +56,7 @@ def main() -> int:
         from aptp.checkpoint.reader import Checkpoint
         from aptp.checkpoint.record import OutOfDistributionRule
         from aptp.checkpoint.writer import write_guarded
-        from aptp.data.named import open_source
+        from aptp.data.sources import open_source
         from aptp.ood.prompts import Reader
         from aptp.ood.threshold import distances, measure
         from aptp.trainer.provenance import origin

@@ -7,7 +7,7 @@ from diffusers import DiffusionPipeline
 
 from aptp.data.batches import Batch
 from aptp.model.encoding import TextEncoding
-from aptp.pretrain.layout import LayoutHead, answers
+from aptp.pretrain.layout_loss import LayoutHead, answers
 from aptp.trainer.inputs import drop, encode
 from aptp.trainer.learner import Learner
 from aptp.trainer.noising import Noising

@@ -7,7 +7,7 @@ from torch import nn
 
 from aptp.data.batches import Batch
 from aptp.model.encoding import TextEncoding
-from aptp.pretrain.layout import CELLS, LayoutHead, answers
+from aptp.pretrain.layout_loss import CELLS, LayoutHead, answers
 from aptp.trainer.learner import Learner
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import Draws

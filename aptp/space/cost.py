@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Space
 from aptp.space.macs import module_macs
-from runtime.errors import SpaceError
+from aptp.space.unet_config import check_resolution, check_supported
 
 
 class Cost(Protocol):
@@ -91,6 +91,7 @@ def mac_cost(
     cross-attention with its true key length (the published counter charges it N × N). `config` is the
     dense UNet's.
     """
+    check_supported(config)
     check_resolution(config, height, width)
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(config)
@@ -117,15 +118,3 @@ def _macs_of_group(path: str, module: nn.Module, macs: Mapping[str, int]) -> int
 
 def _below(macs: Mapping[str, int], path: str) -> int:
     return sum(count for name, count in macs.items() if name == path or name.startswith(path + "."))
-
-
-def check_resolution(unet_config: Mapping[str, Any], height: int, width: int) -> None:
-    """Raise SpaceError unless a latent of `height` × `width` can be down-sampled evenly."""
-    multiple = latent_multiple(unet_config)
-    if height % multiple or width % multiple or min(height, width) < multiple:
-        raise SpaceError(f"latents of {height}x{width}: both sides must be multiples of {multiple}")
-
-
-def latent_multiple(unet_config: Mapping[str, Any]) -> int:
-    """Latent sides must be multiples of this: two for each down-sampling."""
-    return int(2 ** (len(unet_config["block_out_channels"]) - 1))

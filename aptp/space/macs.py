@@ -9,8 +9,6 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from runtime.errors import SpaceError
-
 
 def module_macs(unet: UNet2DConditionModel, height: int, width: int, tokens: int) -> dict[str, int]:
     """Return the MACs of one call (batch 1) by module path; an attention's own entry holds its two products.
@@ -59,9 +57,7 @@ def _attention_products(module: Attention, args: tuple[Any, ...], kwargs: dict[s
 def example_inputs(
     unet: UNet2DConditionModel, height: int, width: int, tokens: int, rows: int = 1
 ) -> dict[str, Any]:
-    """Make the inputs of one call on the UNet's device. Raises SpaceError for conditioning this tool does not
-    know.
-    """
+    """Make the inputs of one call on the device of `unet`, which `unet_config.check_supported` has let in."""
     config, device, dtype = unet.config, unet.device, unet.dtype
     context = config.cross_attention_dim
     if isinstance(context, list | tuple):
@@ -77,8 +73,4 @@ def example_inputs(
             "text_embeds": torch.zeros(rows, pooled, device=device, dtype=dtype),
             "time_ids": torch.zeros(rows, 6, device=device),
         }
-    elif config.addition_embed_type is not None:
-        raise SpaceError(f"addition_embed_type '{config.addition_embed_type}' is not supported")
-    if config.class_embed_type is not None or config.num_class_embeds is not None:
-        raise SpaceError("UNets with class labels are not supported")
     return inputs

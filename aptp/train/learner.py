@@ -17,7 +17,7 @@ from aptp.train.gate_policy import CodeChoice, GatePolicy
 from aptp.train.prompts import pooled
 from aptp.train.published_gates import PublishedGates
 from aptp.trainer import distributed
-from aptp.trainer.distillation import block_distances, output_distances, powers, recorded
+from aptp.trainer.distillation_losses import block_distances, output_distances, powers, recorded
 from aptp.trainer.inputs import drop, encode
 from aptp.trainer.learner import Learner
 from aptp.trainer.noising import Noised, Noising

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from aptp.space.draw import check_budget
+from aptp.space.random_architectures import check_budget
 from aptp.trainer.recipe import Recipe
 from runtime.errors import UsageError, nearest
 

@@ -9,8 +9,8 @@ from diffusers import DiffusionPipeline
 
 from aptp.space.cost import Cost, mac_cost
 from aptp.space.groups import Space
+from aptp.space.measured_cost import table_cost
 from aptp.space.profile_file import read, to_json
-from aptp.space.table import table_cost
 from aptp.train.budget import Budget, published_cost
 from aptp.train.method import Method
 from runtime.errors import UsageError

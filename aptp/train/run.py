@@ -8,8 +8,8 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
 from aptp.checkpoint.record import GUIDANCE, MAX_GUIDANCE
 from aptp.data.captions import Window
-from aptp.data.named import open_source
 from aptp.data.sample import NamedSource
+from aptp.data.sources import open_source
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
 from aptp.pipeline import classic_attention, read_pipeline

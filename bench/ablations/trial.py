@@ -15,10 +15,10 @@ from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED, Subjects
 from aptp.evaluate.report import EvaluationResult
 from aptp.evaluate.sampling import SamplingOptions
-from aptp.evaluate.scoring import held_out, unseen
+from aptp.evaluate.verdicts import held_out, unseen
 from aptp.finetune import stage as tuning
+from aptp.space.measured_cost import table_cost
 from aptp.space.profile_file import read
-from aptp.space.table import table_cost
 from aptp.train import stage as coding
 from aptp.train.run import RouterTask
 from aptp.trainer.loop import RunOptions

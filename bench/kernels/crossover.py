@@ -26,7 +26,7 @@ from aptp.model.sliced import gates_of, slice_unet
 from aptp.presets import DEFAULT_BUDGETS, PRESETS
 from aptp.space.cost import mac_cost
 from aptp.space.discover import discover
-from aptp.space.draw import draw
+from aptp.space.random_architectures import draw
 from bench.kernels import charts, timing
 from bench.kernels.shapes import TOKENS
 from bench.kernels.timing import Run, Timed, Work, in_turns

@@ -12,7 +12,7 @@ from aptp.model.router import TIE
 from aptp.version import __version__
 from export.build.part_store import PartRecord
 from export.build.plan import LIBRARIES
-from export.engines import entry
+from export.engines import manifest_entry
 from export.graphs import weights
 from export.graphs.expert import CLOCK
 from runtime.bundle.compiled import KINDS, SUPERNET
@@ -75,7 +75,7 @@ def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, PartRecord])
     model, supernet = _model(record), records.get(f"compiled/{SUPERNET}")
     made = [records.get(f"compiled/{kind}/{name}") for kind in KINDS]
     compiled = [
-        entry.complete(one.facts, next(iter(one.files)), model, record.files, gates)
+        manifest_entry.complete(one.facts, next(iter(one.files)), model, record.files, gates)
         for one in (*made, supernet)
         if one
     ]

@@ -22,7 +22,7 @@ from aptp.model.mahalanobis import GuardedRouter
 from export.build import layout, part_store
 from export.build.part_store import PartRecord
 from export.build.plan import OPENVINO, BuildSpec, Part
-from export.engines import aoti, entry, supernet
+from export.engines import aoti, manifest_entry, supernet
 from export.engines.oracle import Oracle
 from export.engines.tensorrt import engine
 from export.engines.tensorrt.builder_cache import Shop
@@ -30,7 +30,7 @@ from export.graphs import clock, expert, graph, weights
 from export.graphs.expert import ExpertGraph
 from export.graphs.graph import Signature
 from export.parity import ladder
-from export.tables import preview_projection, schedules, unicode_tables
+from export.tables import preview_projection, solvers, unicode_tables
 from runtime.bundle.compiled import SUPERNET
 from runtime.files import publish
 from runtime.models.cache import Cache
@@ -149,7 +149,7 @@ def _openvino(job: PartJob, checkpoint: Checkpoint) -> Made:
 
 def _aoti(job: PartJob, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.02)
-    wanted = entry.wanted("aoti", checkpoint.latent_size, job.spec.precision)
+    wanted = manifest_entry.wanted("aoti", checkpoint.latent_size, job.spec.precision)
     oracle = _oracle(checkpoint, job.part.item, wanted)
     job.report("compile", 0.1)
     path = job.place(f"experts/{job.part.item}/unet") / aoti.FILE
@@ -164,7 +164,7 @@ def _aoti(job: PartJob, checkpoint: Checkpoint) -> Made:
 def _tensorrt(job: PartJob, checkpoint: Checkpoint) -> Made:
     job.report("load", 0.02)
     assert job.source is not None, "a plan is built from its expert's graphs"
-    wanted = entry.wanted("tensorrt", checkpoint.latent_size, job.spec.precision)
+    wanted = manifest_entry.wanted("tensorrt", checkpoint.latent_size, job.spec.precision)
     oracle = _oracle(checkpoint, job.part.item, wanted)
     unet = f"experts/{job.part.item}/unet"
     shop = Shop(Cache(job.spec.cache).root, wanted["target"])
@@ -174,7 +174,7 @@ def _tensorrt(job: PartJob, checkpoint: Checkpoint) -> Made:
 
 
 def _supernet(job: PartJob, checkpoint: Checkpoint) -> Made:
-    wanted = entry.wanted(SUPERNET, checkpoint.latent_size, job.spec.precision)
+    wanted = manifest_entry.wanted(SUPERNET, checkpoint.latent_size, job.spec.precision)
     calls, autocast = [], {}
     for name in job.spec.codes:
         job.report(f"load expert {name}", 0.02)
@@ -347,7 +347,7 @@ def _tokenizer(job: PartJob, checkpoint: Checkpoint) -> Made:
 
 def _schedule(job: PartJob, checkpoint: Checkpoint) -> Made:
     job.report("probe", 0.1)
-    table = schedules.probe(job.part.item, checkpoint.scheduler_config())
+    table = solvers.probe(job.part.item, checkpoint.scheduler_config())
     folder = job.place("schedules")
     (folder / f"{table.solver}.bin").write_bytes(table.bytes())
     facts = {"window": table.window, "rows": list(table.rows), "noise_scale": list(table.noise_scale)}

@@ -17,9 +17,9 @@ from typing import Any
 from aptp.checkpoint.ood_file import NAME as DETECTOR
 from aptp.checkpoint.reader import DENSE, Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
-from export.engines import entry, supernet
-from export.graphs import clock
-from export.tables.schedules import SOLVERS
+from aptp.space.unet_config import check_supported
+from export.engines import manifest_entry, supernet
+from export.tables.solvers import SOLVERS
 from runtime.bundle.compiled import KINDS, SUPERNET
 from runtime.engines import openvino
 from runtime.engines.precision import PRECISIONS
@@ -143,12 +143,12 @@ def parse_engines(text: str) -> tuple[str, ...]:
 
 
 def check_pipeline(checkpoint: Checkpoint) -> None:
-    """Raise Refused for a pipeline this package has no graphs for."""
+    """Refuse a pipeline that this package has no graphs for. Raises Refused, SpaceError."""
     if checkpoint.pipeline not in PIPELINES:
         raise Refused(
             f"{checkpoint.path}: {checkpoint.pipeline} cannot be exported; what can is {', '.join(PIPELINES)}"
         )
-    clock.check(checkpoint.unet_config, f"{checkpoint.path}/unet/config.json")
+    check_supported(checkpoint.unet_config, f"{checkpoint.path}/unet/config.json")
 
 
 def parts(checkpoint: Checkpoint, spec: BuildSpec) -> list[Part]:
@@ -270,7 +270,7 @@ def _expert(checkpoint: Checkpoint, name: str, common: Mapping[str, Any]) -> Par
 
 def _compiled(expert: Part, kind: str, checkpoint: Checkpoint, spec: BuildSpec) -> Part:
     """Plan an expert compiled for this machine; compilers hold the weights several times over."""
-    wanted = entry.wanted(kind, checkpoint.latent_size, spec.precision)
+    wanted = manifest_entry.wanted(kind, checkpoint.latent_size, spec.precision)
     weights = (expert.memory - _BASE_MEMORY) // 3
     return Part(
         name=f"compiled/{kind}/{expert.item}",

@@ -54,8 +54,9 @@ class InPrecision(nn.Module):
 def write_package(
     unet: nn.Module, example: Mapping[str, Tensor], wanted: Mapping[str, Any], path: Path
 ) -> None:
-    """Compile `unet` to `path` as `wanted` (`export.engines.entry`) says. `example` has the usual number of
-    rows. Raises Refused.
+    """Compile `unet` to `path` as `wanted` (`export.engines.manifest_entry`) says.
+
+    `example` has the usual number of rows. Raises Refused.
     """
     device, rows = wanted["target"]["device"], Range(*wanted["profile"]["batch"])
     if device == "cpu":

@@ -8,7 +8,6 @@ read something else than that sum.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -16,21 +15,12 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
+from aptp.space.unet_config import check_supported
 from runtime.errors import Refused
 
 TIME_EMBEDDING = "time_embedding"
 # The last two are of clocks whose `addition_embed_type` is `text_time`.
 INPUTS = ("timestep", "text_embeds", "time_ids")
-# Fields of a UNet's config that bring something else into the sum, or nothing out of it, and their values
-# under which they do not.
-_PLAIN: Mapping[str, tuple[Any, ...]] = {
-    "class_embed_type": (None,),
-    "num_class_embeds": (None,),
-    "time_cond_proj_dim": (None,),
-    "time_embedding_act_fn": (None,),
-    "resnet_skip_time_act": (None, False),
-    "addition_embed_type": (None, "text_time"),
-}
 
 
 class Clock(nn.Module):
@@ -65,22 +55,12 @@ class Clock(nn.Module):
         return {**{name: one for name, one in feed.items() if name not in own}, TIME_EMBEDDING: embedding}
 
 
-def check(config: Mapping[str, Any], where: str) -> None:
-    """Raise Refused for a UNet whose clock has parts that this tool does not know."""
-    for field, plain in _PLAIN.items():
-        if (value := config.get(field)) not in plain:
-            raise Refused(
-                f"{where}: {field} is {value!r}, and the clock of such a UNet cannot be taken out of it; "
-                f"what can has {' or '.join(map(repr, plain))}"
-            )
-
-
 def take_out(unet: UNet2DConditionModel) -> Clock:
     """Return the clock of `unet`, which from then on takes the time embedding where it took timesteps.
 
-    Raises Refused, naming the module, where a UNet is built otherwise than its config says.
+    Raises SpaceError; and Refused, naming the module, where a UNet is built otherwise than its config says.
     """
-    check(unet.config, type(unet).__name__)
+    check_supported(unet.config, type(unet).__name__)
     for path, kind in (("time_proj", Timesteps), ("time_embedding", TimestepEmbedding)):
         if not isinstance(getattr(unet, path, None), kind):
             raise Refused(f"{path}: is no {kind.__name__}, so the UNet's clock cannot be found")

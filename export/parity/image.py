@@ -16,7 +16,7 @@ from export.build.parts import Report
 from export.build.plan import BuildSpec, Part
 from export.graphs import weights
 from export.parity import ladder, tolerances
-from export.tables import schedules
+from export.tables import solvers
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
 from runtime.files import publish
@@ -80,7 +80,7 @@ def _diffusers(spec: BuildSpec, name: str, solver: str, latents: ladder.Array, s
     pipeline = StableDiffusionPipeline(
         **modules,
         tokenizer=CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer"),
-        scheduler=schedules.scheduler(solver, checkpoint.scheduler_config(), tolerances.IMAGE_STEPS),
+        scheduler=solvers.scheduler(solver, checkpoint.scheduler_config(), tolerances.IMAGE_STEPS),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

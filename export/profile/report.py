@@ -9,8 +9,8 @@ from rich.text import Text
 
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Space
+from aptp.space.measured_cost import TableCost, table_cost
 from aptp.space.profile import FIXED, Measured, Profile
-from aptp.space.table import TableCost, table_cost
 from export.profile.width_advice import steps
 
 

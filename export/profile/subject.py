@@ -12,9 +12,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.space.cost import check_resolution
 from aptp.space.discover import discover
 from aptp.space.groups import Space
+from aptp.space.unet_config import check_resolution, check_supported
 from runtime.errors import Refused, UsageError
 
 
@@ -42,6 +42,7 @@ class Subject:
         if height % scale or width % scale:
             raise UsageError(f"--size {height}x{width}: both sides must be multiples of {scale} pixels")
         latent = height // scale, width // scale
+        check_supported(found.config)
         check_resolution(found.config, *latent)
         return cls(found.config, found.space, latent, found.tokens, rows or found.rows)
 

@@ -9,7 +9,7 @@ import torch
 from aptp.model.sliced import SlicedUNet, config_of
 from aptp.space.architecture import Architecture, full
 from aptp.space.cost import LinearCost
-from aptp.space.draw import draw
+from aptp.space.random_architectures import draw
 from export.profile.calls import Replay, TracedCall
 from export.profile.pieces import filled
 from runtime.errors import BudgetError

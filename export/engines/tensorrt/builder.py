@@ -1,7 +1,7 @@
 """Call TensorRT's builder, through Polygraphy: a graph and a profile become a plan.
 
-The network is strongly typed, so precision is the graph's (`half`) and no flag of the builder's. Refuses to
-work without TensorRT and Polygraphy. It has never run on a GPU.
+The network is strongly typed, so precision is the graph's (`float16`) and no flag of the builder's. Refuses
+to work without TensorRT and Polygraphy. It has never run on a GPU.
 """
 
 import importlib

@@ -25,10 +25,10 @@ def write(
     threads: int,
     report: Report,
 ) -> dict[str, float]:
-    """Build `path` from the graphs in `expert` as `wanted` (`export.engines.entry`) says; return errors.
+    """Build `path` from the graphs in `expert` as `wanted` (`export.engines.manifest_entry`) says.
 
-    Raises Refused, WeightError, UnsupportedGraphError, BuilderError, ParityError, OutputError, and the
-    runtime's errors where the plan does not open or run.
+    Returns the errors that parity measured. Raises Refused, WeightError, UnsupportedGraphError, BuilderError,
+    ParityError, OutputError, and the runtime's errors where the plan does not open or run.
     """
     measures = {"autocast": oracle.autocast}
     # Named as what a killed build leaves, which the next one sweeps.

@@ -1,7 +1,7 @@
 """The graph that a plan is built from, beside its weights, and the proof of it on a CPU.
 
 A float32 plan is built from the expert's serving graph as it is. For float16 that graph, over the stored
-weights, is rewritten (`half`) and linted, and its rounding twin (`rounding`) run: finite and within the
+weights, is rewritten (`float16`) and linted, and its rounding twin (`rounding`) run: finite and within the
 ladder before a GPU is asked.
 """
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aptp.data.named import open_source
+from aptp.data.sources import open_source
 from runtime.errors import DataError
 from tests.aptp.data.datasets import NOT_A_PICTURE, gcc, number_of, picture, put, shard
 

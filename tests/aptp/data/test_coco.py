@@ -2,7 +2,7 @@
 
 import pytest
 
-from aptp.data.named import open_source
+from aptp.data.sources import open_source
 from runtime.errors import DataError, UsageError
 from tests.aptp.data.datasets import coco, number_of, put, write_coco
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from aptp.data.named import open_source
+from aptp.data.sources import open_source
 from runtime.errors import DataError
 from tests.aptp.data.datasets import folder, number_of, picture, put
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from aptp.data import pairs
 from aptp.data.batches import batches
-from aptp.data.named import open_source
 from aptp.data.pairs import Lister, Pairs, View
+from aptp.data.sources import open_source
 from runtime.errors import DataError
 from tests.aptp.data.datasets import NOT_A_PICTURE, folder, number_of, picture, put
 

@@ -6,7 +6,7 @@ import sys
 import pyarrow as pa
 import pytest
 
-from aptp.data.named import open_source
+from aptp.data.sources import open_source
 from runtime.errors import DataError, Refused, UsageError
 from tests.aptp.data.datasets import (
     PIXELPROSE,

@@ -8,7 +8,7 @@ import pytest
 from aptp.checkpoint.reader import Checkpoint
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.sampling import SamplingOptions
-from aptp.evaluate.scoring import held_out
+from aptp.evaluate.verdicts import held_out
 from runtime.errors import CheckpointError, UsageError
 
 

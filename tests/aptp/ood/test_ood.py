@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from aptp.checkpoint.ood_file import NAME as DETECTOR
 from aptp.checkpoint.reader import Checkpoint
-from aptp.data.named import open_source
+from aptp.data.sources import open_source
 from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood import __main__ as command
 from aptp.ood.prompts import Reader

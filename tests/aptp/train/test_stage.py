@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.data.named import open_source
+from aptp.data.sources import open_source
 from aptp.evaluate.routing import routes
 from aptp.model.prompt_encoder import read_prompt_encoder
 from aptp.pipeline import read_pipeline
 from aptp.space.discover import discover
 from aptp.space.groups import Kind, WidthGroup
+from aptp.space.measured_cost import TableCost, table_cost
 from aptp.space.profile_file import write
-from aptp.space.table import TableCost, table_cost
 from aptp.train import publish, run, stage
 from aptp.train.method import RECIPES
 from aptp.train.router_fit import Usage

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aptp.data.batches import Batch
-from aptp.data.named import open_source
+from aptp.data.sources import open_source
 from aptp.trainer import metrics_log
 from aptp.trainer.bad_samples import Skips
 from aptp.trainer.loop import RunOptions, Training

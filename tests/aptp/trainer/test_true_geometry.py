@@ -58,7 +58,7 @@ def stage_2():
     from aptp.presets import PRESETS
     from aptp.space.cost import mac_cost
     from aptp.space.discover import discover
-    from aptp.space.draw import draw
+    from aptp.space.random_architectures import draw
 
     pipeline = build_pipeline(PRESETS["sd21"], 0, torch.float32)
     space = discover(pipeline.unet)

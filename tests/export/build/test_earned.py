@@ -13,7 +13,7 @@ from aptp.checkpoint.reader import Checkpoint
 from export.build import __main__ as build
 from export.build import parts, plan, workers
 from export.build.workers import Outcome
-from export.engines import entry
+from export.engines import manifest_entry
 from export.parity import ladder
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Earned
@@ -236,7 +236,7 @@ def test_openvino_in_float32_is_pytorch_and_leaves_no_file(mini, tmp_path_factor
 def test_nothing_that_was_compiled_of_an_expert_that_failed_is_published(mini, bundle, rung, monkeypatch):
     def compiled(job, checkpoint):
         (job.place(f"experts/{job.part.item}/unet") / "aoti.pt2").write_bytes(b"machine code")
-        wanted = entry.wanted("aoti", checkpoint.latent_size, None)
+        wanted = manifest_entry.wanted("aoti", checkpoint.latent_size, None)
         return parts.Made(wanted, {"engine": 0.0, "autocast": 0.0})
 
     monkeypatch.setattr(parts, "_aoti", compiled)

@@ -11,7 +11,7 @@ import torch
 from aptp.checkpoint.reader import Checkpoint
 from export.build import __main__ as build
 from export.build import parts, plan
-from export.engines import aoti, entry
+from export.engines import aoti, manifest_entry
 from export.parity import ladder
 from runtime import Pipeline
 from runtime.bundle.reader import Bundle
@@ -44,17 +44,17 @@ def test_compiled_parts_come_last_and_need_their_expert(mini, tmp_path, capsys):
 
 
 def test_what_is_wanted_of_this_machine():
-    assert entry.wanted("aoti", (16, 16), None) == WANTED
+    assert manifest_entry.wanted("aoti", (16, 16), None) == WANTED
 
 
 def test_a_processor_without_bfloat16_gets_float32(monkeypatch):
     monkeypatch.setattr(target, "facts", lambda device: {**FACTS, "architecture": "x86_64 avx2"})
-    assert entry.wanted("aoti", (16, 16), None)["precision"] == "float32"
+    assert manifest_entry.wanted("aoti", (16, 16), None)["precision"] == "float32"
 
 
 def test_an_unknown_precision():
     with pytest.raises(UsageError, match=r"'bfloat61' \(did you mean 'bfloat16'"):
-        entry.wanted("aoti", (16, 16), "bfloat61")
+        manifest_entry.wanted("aoti", (16, 16), "bfloat61")
 
 
 def test_an_unknown_engine(mini, tmp_path):
@@ -65,7 +65,7 @@ def test_an_unknown_engine(mini, tmp_path):
 def test_an_engine_whose_compiler_is_not_installed(monkeypatch):
     monkeypatch.setattr(target, "facts", lambda device: {"device": "cpu", "architecture": "x86_64 avx2"})
     with pytest.raises(Refused, match="--engines aoti: needs torch"):
-        entry.wanted("aoti", (16, 16), None)
+        manifest_entry.wanted("aoti", (16, 16), None)
 
 
 def test_no_cpp_compiler(monkeypatch, tmp_path):
@@ -145,7 +145,7 @@ def test_a_key_counts_everything_that_a_compiled_engine_is_made_for(mini, tmp_pa
     keys = [key(), key("float32")]
     monkeypatch.setattr(target, "facts", lambda device: {**FACTS, "torch": "2.14.0"})
     keys.append(key())
-    monkeypatch.setattr(entry, "ROWS", entry.Range(1, 2, 8))
+    monkeypatch.setattr(manifest_entry, "ROWS", manifest_entry.Range(1, 2, 8))
     keys.append(key())
     assert len(set(keys)) == 4
 

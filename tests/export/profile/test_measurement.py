@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from aptp.space.architecture import Architecture, full
+from aptp.space.measured_cost import curve, table_cost
 from aptp.space.profile import FIXED
 from aptp.space.profile_file import read, read_unfinished
-from aptp.space.table import curve, table_cost
 from export.profile.measurement import WHOLES
 from export.profile.timing import Patience
 from runtime.errors import TableError, UsageError

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.tables import schedules, x0_prediction
-from tests.export.tables.test_schedules import CONFIG
+from export.tables import solvers, x0_prediction
+from tests.export.tables.test_solvers import CONFIG
 
 # diffusers hands torch tensors to numpy in a way that numpy 2 has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -19,7 +19,7 @@ SHAPE = (1, 4, 3, 5)
 
 def predicted(solver: str, config: dict[str, Any], steps: int, states: Any, outputs: Any) -> list[np.ndarray]:
     """Return what a scheduler says of every row, whatever the rows before it were."""
-    made = schedules.scheduler(solver, config, steps)
+    made = solvers.scheduler(solver, config, steps)
     found = []
     for timestep, state, output in zip(made.timesteps, states, outputs, strict=True):
         made.scale_model_input(state, timestep)
@@ -37,7 +37,7 @@ def test_an_estimate_is_that_of_diffusers(solver, changes, prediction, steps):
     draw = np.random.default_rng(steps).standard_normal
     states, outputs = (draw((steps, *SHAPE)).astype(np.float32) for _ in range(2))
     wanted = predicted(solver, config, steps, torch.from_numpy(states), torch.from_numpy(outputs))
-    block = schedules.probe(solver, config, max_steps=steps).block(steps)
+    block = solvers.probe(solver, config, max_steps=steps).block(steps)
     for row, state, output, expected in zip(block, states, outputs, wanted, strict=True):
         found = row[-2] * state + row[-1] * output
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
@@ -50,7 +50,7 @@ def test_an_estimate_is_that_of_diffusers(solver, changes, prediction, steps):
 )
 def test_a_perfect_model_is_believed_by_every_solver(solver, prediction):
     """Outputs that know the clean latents give these whatever the noise."""
-    made = schedules.scheduler(solver, {**CONFIG, "prediction_type": prediction}, 9)
+    made = solvers.scheduler(solver, {**CONFIG, "prediction_type": prediction}, 9)
     bar = made.alphas_cumprod[made.timesteps.round().long()].double().numpy()
     signal, noise = np.sqrt(bar), np.sqrt(1 - bar)
     clean, drawn = 0.3, -1.7
@@ -66,6 +66,6 @@ def test_a_perfect_model_is_believed_by_every_solver(solver, prediction):
 
 def test_without_a_signal_there_is_nothing_to_predict_from():
     config = {**CONFIG, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    made = schedules.scheduler("ddim", {**config, "prediction_type": "epsilon"}, 5)
+    made = solvers.scheduler("ddim", {**config, "prediction_type": "epsilon"}, 5)
     with pytest.raises(ArithmeticError, match="no signal"):
         x0_prediction.coefficients(made, [1.0] * 5)

@@ -8,7 +8,7 @@ import torch
 
 from aptp.checkpoint.reader import Checkpoint
 from export.build import layout, parts, plan
-from export.engines import entry
+from export.engines import manifest_entry
 from export.engines.tensorrt import builder
 from export.graphs import clock, weights
 from export.graphs.expert import ServingGraph, expert_signature
@@ -34,7 +34,7 @@ def machine(monkeypatch):
 
 
 def test_what_is_wanted_of_this_machine(machine):
-    assert entry.wanted("tensorrt", (16, 16), None) == {
+    assert manifest_entry.wanted("tensorrt", (16, 16), None) == {
         "kind": "tensorrt",
         "precision": "float16",
         "profile": {"batch": [1, 2, 16], "height": [16] * 3, "width": [16] * 3},
@@ -45,18 +45,18 @@ def test_what_is_wanted_of_this_machine(machine):
 def test_a_machine_without_a_gpu(monkeypatch):
     monkeypatch.setattr(nvidia, "device", lambda: None)
     with pytest.raises(Refused, match="--engines tensorrt: no NVIDIA GPU answers here"):
-        entry.wanted("tensorrt", (16, 16), None)
+        manifest_entry.wanted("tensorrt", (16, 16), None)
 
 
 def test_a_machine_without_tensorrt(machine, monkeypatch):
     monkeypatch.delitem(FACTS, "tensorrt")
     with pytest.raises(Refused, match="--engines tensorrt: needs tensorrt, which is not installed"):
-        entry.wanted("tensorrt", (16, 16), None)
+        manifest_entry.wanted("tensorrt", (16, 16), None)
 
 
 def test_a_precision_that_plans_are_not_built_in(machine):
     with pytest.raises(UsageError, match=r"--precision: tensorrt has no 'bfloat16' \(did you mean 'float16'"):
-        entry.wanted("tensorrt", (16, 16), "bfloat16")
+        manifest_entry.wanted("tensorrt", (16, 16), "bfloat16")
 
 
 def test_the_profile_s_sizes_as_shapes_of_every_input():
@@ -102,7 +102,7 @@ def make(machine, tensorrt, mini, tmp_path, tmp_path_factory, monkeypatch):
 
 def test_a_plan_is_proven_built_and_proven_again(make, tensorrt):
     made = make(1.0)
-    assert made.facts == entry.wanted("tensorrt", (16, 16), None)
+    assert made.facts == manifest_entry.wanted("tensorrt", (16, 16), None)
     assert made.measures["engine"] == 0 < made.measures["graph"] < 1.5 * made.measures["autocast"]
     assert (make.folder / "experts/0/unet/tensorrt.plan").read_bytes() == b"a plan"
     assert [path.name for path in make.folder.parent.iterdir()] == [".0.tmp"]

@@ -9,7 +9,7 @@ from aptp.presets import PRESETS
 from aptp.space.architecture import full
 from aptp.space.cost import LinearCost, mac_cost
 from aptp.space.discover import discover
-from aptp.space.draw import draw
+from aptp.space.random_architectures import draw
 from runtime.errors import BudgetError
 
 

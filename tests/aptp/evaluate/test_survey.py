@@ -7,7 +7,7 @@ from PIL import Image
 
 from aptp.evaluate.__main__ import main
 from aptp.evaluate.mixture import RoutedMixture
-from aptp.evaluate.unscored import UNJUDGED, Survey
+from aptp.evaluate.survey import UNJUDGED, Survey
 from runtime.errors import StorageError, UsageError
 from tests.aptp.data.datasets import coco, picture, put
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from aptp.trainer.distillation import block_distances, output_distances, powers, recorded
+from aptp.trainer.distillation_losses import block_distances, output_distances, powers, recorded
 from tests.geometries import make_inputs, make_unet
 
 

@@ -4,7 +4,7 @@ A deterministic solver is linear in its start and in the model's outputs. So its
 count with unit vectors in their place, in float64: what comes out are the coefficients of every state, and
 each row of the table is the shortest recurrence over the last few states and outputs that explains the next
 state. The loop is then run as a user would, in float32 and with large values, and the table must follow it.
-What each row says of the clean latents is left to `estimates`. Refused, by the name of the config field:
+What each row says of the clean latents is left to `x0_prediction`. Refused, by the name of the config field:
 whatever is not linear, not deterministic or not finite.
 """
 

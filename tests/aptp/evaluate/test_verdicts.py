@@ -10,7 +10,7 @@ from aptp.data.scenes.source import split_of
 from aptp.evaluate.detections import Reading
 from aptp.evaluate.frechet import frechet
 from aptp.evaluate.rates import Rate
-from aptp.evaluate.scoring import (
+from aptp.evaluate.verdicts import (
     EVERY_TIER,
     Verdict,
     bindings,

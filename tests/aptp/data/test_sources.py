@@ -2,8 +2,8 @@
 
 import pytest
 
-from aptp.data.named import open_source
 from aptp.data.scenes.source import Scenes
+from aptp.data.sources import open_source
 from runtime.errors import DataError, UsageError
 from tests.aptp.data.datasets import folder
 

@@ -6,7 +6,7 @@ import torch
 from aptp.data.scenes.compose import Layout, Mark
 from aptp.data.scenes.scene import Background
 from aptp.data.scenes.vocabulary import COLOURS, LETTERS, SHAPES, WRITTEN
-from aptp.pretrain.layout import CELLS, LETTERED, QUESTIONS, UNASKED, LayoutHead, answers
+from aptp.pretrain.layout_loss import CELLS, LETTERED, QUESTIONS, UNASKED, LayoutHead, answers
 
 GREY = Background("grey", "dotted")
 CIRCLE = Layout(GREY, (Mark("circle", "blue", "small", 12, 52),))

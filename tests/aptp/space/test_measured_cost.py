@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from aptp.space.architecture import Architecture, full, harden
 from aptp.space.groups import Kind
+from aptp.space.measured_cost import TableCost, curve, rising, table_cost
 from aptp.space.profile import Profile
-from aptp.space.table import TableCost, curve, rising, table_cost
 from runtime.errors import TableError
 from tests.aptp.train.spaces import small
 from tests.profiles import LATENT, TOKENS, counted, part, profile

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.tables import schedules
+from export.tables import solvers
 from runtime.errors import ScheduleError, UsageError
 
 # diffusers hands torch tensors to numpy in a way that numpy 2 has deprecated.
@@ -29,8 +29,8 @@ FLOAT32 = 2e-4
 
 
 @cache
-def table(solver: str, prediction: str) -> schedules.Table:
-    return schedules.probe(solver, {**CONFIG, "prediction_type": prediction})
+def table(solver: str, prediction: str) -> solvers.Table:
+    return solvers.probe(solver, {**CONFIG, "prediction_type": prediction})
 
 
 def model(timesteps: Any) -> Any:
@@ -39,32 +39,32 @@ def model(timesteps: Any) -> Any:
 
 
 def diffusers_loop(solver: str, prediction: str, steps: int, start: np.ndarray) -> np.ndarray:
-    made = schedules.scheduler(solver, {**CONFIG, "prediction_type": prediction}, steps)
+    made = solvers.scheduler(solver, {**CONFIG, "prediction_type": prediction}, steps)
     fake = model(made.timesteps)
     state = torch.from_numpy(start * start.dtype.type(made.init_noise_sigma))
     if start.dtype == np.float64:
-        state = state.as_subclass(schedules._Float64)
+        state = state.as_subclass(solvers._Float64)
 
     def call(x: torch.Tensor, row: int) -> torch.Tensor:
         return torch.from_numpy(fake(x.as_subclass(torch.Tensor).numpy(), row)).as_subclass(type(x))
 
-    *_, last = schedules.run(made, state, call)
+    *_, last = solvers.run(made, state, call)
     return last.as_subclass(torch.Tensor).numpy()
 
 
 def table_loop(solver: str, prediction: str, steps: int, start: np.ndarray) -> np.ndarray:
     found = table(solver, prediction)
     block = found.block(steps)
-    made = schedules.scheduler(solver, {**CONFIG, "prediction_type": prediction}, steps)
+    made = solvers.scheduler(solver, {**CONFIG, "prediction_type": prediction}, steps)
     dtype = start.dtype.type
     # In float64 the scale is diffusers' own; the table rounds it to float32.
     scale = float(made.init_noise_sigma) if dtype is np.float64 else found.noise_scale[steps - 1]
-    return schedules.replay(block.astype(dtype), dtype(scale) * start, model(block[:, 0]))
+    return solvers.replay(block.astype(dtype), dtype(scale) * start, model(block[:, 0]))
 
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("solver", schedules.SOLVERS)
+@pytest.mark.parametrize("solver", solvers.SOLVERS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 2e-8), (np.float32, FLOAT32)])
 def test_a_table_follows_diffusers(solver, prediction, steps, dtype, tolerance):
     start = np.random.default_rng(steps).standard_normal(SHAPE).astype(dtype)
@@ -74,7 +74,7 @@ def test_a_table_follows_diffusers(solver, prediction, steps, dtype, tolerance):
     assert np.abs(found - wanted).max() <= tolerance * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("solver", schedules.SOLVERS)
+@pytest.mark.parametrize("solver", solvers.SOLVERS)
 def test_every_step_count_is_offered_in_the_window_that_is_known(solver):
     found = table(solver, "v_prediction")
     windows = {"ddim": 1, "euler": 1, "dpmpp_2m": 2, "unipc": 3, "pndm": 4}
@@ -85,7 +85,7 @@ def test_every_step_count_is_offered_in_the_window_that_is_known(solver):
 
 
 def test_history_before_the_first_row_is_never_read():
-    for solver in schedules.SOLVERS:
+    for solver in solvers.SOLVERS:
         found = table(solver, "epsilon")
         for steps in STEPS:
             for row, values in enumerate(found.block(steps)[: found.window]):
@@ -97,9 +97,7 @@ def test_history_before_the_first_row_is_never_read():
 def test_timesteps_may_be_fractional():
     block = table("euler", "epsilon").block(7)
     assert (block[:, 0] % 1).any()
-    assert (
-        block[:, 0].astype(np.float32).tolist() == schedules.scheduler("euler", CONFIG, 7).timesteps.tolist()
-    )
+    assert block[:, 0].astype(np.float32).tolist() == solvers.scheduler("euler", CONFIG, 7).timesteps.tolist()
 
 
 REFUSED = [
@@ -121,7 +119,7 @@ REFUSED = [
 @pytest.mark.parametrize(("solver", "change", "field"), REFUSED)
 def test_what_is_no_table_is_refused_by_the_name_of_its_field(solver, change, field):
     with pytest.raises(ScheduleError, match=f"{solver} .*{field}") as caught:
-        schedules.probe(solver, {**CONFIG, **change}, max_steps=12)
+        solvers.probe(solver, {**CONFIG, **change}, max_steps=12)
     assert caught.value.field == field
     assert caught.value.exit_code == 3
 
@@ -133,18 +131,18 @@ def test_zero_snr_with_v_prediction_is_a_table():
         "timestep_spacing": "trailing",
         "prediction_type": "v_prediction",
     }
-    found = schedules.probe("ddim", config, max_steps=10)
+    found = solvers.probe("ddim", config, max_steps=10)
     assert found.rows == tuple(range(1, 11))
     assert found.block(10)[0, -2:].tolist() == [0, -1]  # nothing of the image is in pure noise
 
 
 def test_step_counts_beyond_the_training_steps_have_no_rows():
     config = {**CONFIG, "num_train_timesteps": 20, "steps_offset": 0}
-    rows = schedules.probe("ddim", config, max_steps=30).rows
+    rows = solvers.probe("ddim", config, max_steps=30).rows
     assert rows[:20] == tuple(range(1, 21))
     assert rows[20:] == (0,) * 10
 
 
 def test_an_unknown_solver_names_the_nearest():
     with pytest.raises(UsageError, match="'dpmpp_2m'"):
-        schedules.probe("dpmpp_2", CONFIG)
+        solvers.probe("dpmpp_2", CONFIG)
