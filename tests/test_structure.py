@@ -198,14 +198,14 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "machine": set(),
     "bundle": {"files"},
     "text": {"bundle", "files"},
-    "diffusion": {"bundle"},
+    "diffusion": {"bundle", "request"},
     "request": {"bundle", "text"},
     "images": set(),
     "scheduling": set(),
     "engines": {"bundle", "machine"},
     "models": {"bundle", "diffusion", "engines", "files", "request", "text"},
     "service": {"diffusion", "engines", "models", "request", "scheduling", "text"},
-    "api": {"images", "models", "service"},
+    "api": {"images", "models", "request", "service"},
     "generate": set(),
 }
 

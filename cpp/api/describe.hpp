@@ -7,7 +7,9 @@
 
 namespace aptp::api {
 
-// The parameters and the choice of an image as JSON with sorted keys: those that the Python runtime writes.
-std::string describe(const Generated& generated);
+// What made an image as JSON: the fields of the Python runtime, in its order, and with sorted keys for a PNG. In ASCII
+// alone, because text chunks of PNG are Latin-1.
+std::string description(const Generated& generated);
+std::string sorted_description(const Generated& generated);
 
 }  // namespace aptp::api

@@ -51,6 +51,9 @@ public:
     // The image as PNG, encoded once; there is one. Throws Failure (output).
     const std::vector<std::uint8_t>& png();
 
+    // What made the image, as JSON; there is one.
+    const std::string& described();
+
 private:
     bool note(const Event& event);
     void call_back(const Event& event) noexcept;
@@ -69,6 +72,7 @@ private:
     aptp_progress progress_ = APTP_PROGRESS_INIT;
     std::shared_ptr<const Generated> image_;
     std::vector<std::uint8_t> png_;
+    std::string described_;
 };
 
 // Whether this thread is in a callback, where waiting for the runtime would wait for itself.

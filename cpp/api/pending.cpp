@@ -187,9 +187,15 @@ const std::vector<std::uint8_t>& Pending::png() {
     if (png_.empty()) {
         const auto height = static_cast<std::uint32_t>(image_->params.height);
         const auto width = static_cast<std::uint32_t>(image_->params.width);
-        png_ = encode_png(image_->pixels.data(), height, width, describe(*image_));
+        png_ = encode_png(image_->pixels.data(), height, width, sorted_description(*image_));
     }
     return png_;
+}
+
+const std::string& Pending::described() {
+    const std::lock_guard lock(mutex_);
+    if (described_.empty()) described_ = description(*image_);
+    return described_;
 }
 
 }  // namespace aptp::api

@@ -4,45 +4,15 @@
 #include <string>
 #include <tuple>
 
-#include "api/defaults.hpp"
 #include "api/guard.hpp"
 #include "api/handles.hpp"
 #include "api/structs.hpp"
+#include "request/defaults.hpp"
 
 using namespace aptp;
 using namespace aptp::api;
 
 namespace {
-
-GenerationParams params_of(const aptp_request_options& asked) {
-    GenerationParams params;
-    params.negative_prompt = or_default(asked.negative_prompt).value_or("");
-    params.solver = or_default(asked.solver);
-    params.code = or_default(asked.code);
-    params.seed = asked.seed;
-    params.steps = or_default(asked.steps);
-    params.height = or_default(asked.height);
-    params.width = or_default(asked.width);
-    params.guidance = or_unset(asked.guidance);
-    if (asked.latents != nullptr) {
-        params.latents =
-            StartLatents{{asked.latents_channels, asked.latents_height, asked.latents_width}, asked.latents};
-    }
-    return params;
-}
-
-RequestOptions options_of(const aptp_request_options& asked) {
-    if ((asked.wants & ~(APTP_WANT_STEPS | APTP_WANT_LATENTS)) != 0) {
-        throw Failure(Status::usage, "wants " + std::to_string(asked.wants) + ": give a sum of APTP_WANT_...");
-    }
-    RequestOptions options;
-    options.priority = asked.priority;
-    options.deadline = or_unset(asked.deadline);
-    options.every_step = (asked.wants & APTP_WANT_STEPS) != 0;
-    options.previews = asked.previews;
-    options.latents = (asked.wants & APTP_WANT_LATENTS) != 0;
-    return options;
-}
 
 // What became of a request, for this thread's `aptp_error` too.
 aptp_status ended(const Pending& pending, aptp_status status) {
@@ -83,8 +53,8 @@ aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_re
         given(prompt, "prompt");
         const std::shared_ptr<RuntimeCore> core = runtimes().find(runtime)->core();
         const auto asked = read<aptp_request_options>(options, APTP_REQUEST_OPTIONS_INIT, "options");
-        const GenerationParams params = params_of(asked);
-        const RequestOptions how = options_of(asked);
+        const auto params = GenerationParams::of(asked);
+        const auto how = RequestOptions::of(asked);
         aptp_request* const handle = requests().fresh();
         const auto pending = std::make_shared<Pending>(handle, asked.on_event, asked.user);
         const auto hear = [pending](const Event& event) { pending->hear(event); };
@@ -142,6 +112,16 @@ aptp_status aptp_result(const aptp_request* request, aptp_image* image) {
         const auto pending = requests().find(request);
         const aptp_status status = pending->status();
         if (status == APTP_OK) write(image, to_c(*pending->image()), "image");
+        return ended(*pending, status);
+    });
+}
+
+aptp_status aptp_describe(aptp_request* request, const char** json) {
+    return guarded([&] {
+        given(json, "json") = nullptr;
+        const auto pending = requests().find(request);
+        const aptp_status status = pending->status();
+        if (status == APTP_OK) *json = pending->described().c_str();
         return ended(*pending, status);
     });
 }

@@ -4,11 +4,11 @@
 #include <string>
 #include <utility>
 
-#include "api/defaults.hpp"
 #include "api/guard.hpp"
 #include "api/handles.hpp"
 #include "api/structs.hpp"
 #include "models/models.hpp"
+#include "request/defaults.hpp"
 
 using namespace aptp;
 using namespace aptp::api;

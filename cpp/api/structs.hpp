@@ -11,15 +11,36 @@
 
 namespace aptp::api {
 
-// The size that a struct had when it first appeared: programs have no smaller ones. A struct that grows keeps here what
-// it had before.
+// The size that a struct had when it first appeared, up to the member that was its last: programs have no smaller ones.
+// A struct may grow without a change here.
 template <typename Struct>
-constexpr std::size_t first_size = sizeof(Struct);
+constexpr std::size_t first_size = 0;
 template <>
-inline constexpr std::size_t first_size<aptp_open_options> = offsetof(aptp_open_options, precision);
+inline constexpr std::size_t first_size<aptp_open_options> =
+    offsetof(aptp_open_options, user) + sizeof(aptp_open_options::user);
+template <>
+inline constexpr std::size_t first_size<aptp_request_options> =
+    offsetof(aptp_request_options, user) + sizeof(aptp_request_options::user);
+template <>
+inline constexpr std::size_t first_size<aptp_progress> = offsetof(aptp_progress, total) + sizeof(aptp_progress::total);
+template <>
+inline constexpr std::size_t first_size<aptp_image> =
+    offsetof(aptp_image, milliseconds) + sizeof(aptp_image::milliseconds);
+template <>
+inline constexpr std::size_t first_size<aptp_route> = offsetof(aptp_route, distance) + sizeof(aptp_route::distance);
+template <>
+inline constexpr std::size_t first_size<aptp_bundle_info> =
+    offsetof(aptp_bundle_info, latents_scale) + sizeof(aptp_bundle_info::latents_scale);
+template <>
+inline constexpr std::size_t first_size<aptp_runtime_status> =
+    offsetof(aptp_runtime_status, last_call) + sizeof(aptp_runtime_status::last_call);
+template <>
+inline constexpr std::size_t first_size<aptp_expert_status> =
+    offsetof(aptp_expert_status, seconds) + sizeof(aptp_expert_status::seconds);
 
 template <typename Struct>
 void check_size(const Struct& given, const char* name) {
+    static_assert(first_size<Struct> != 0, "say above which member was the struct's last when it first appeared");
     if (given.size < first_size<Struct>) {
         throw Failure(Status::usage, std::string(name) + ": its size is " + std::to_string(given.size) +
                                          ", not at least " + std::to_string(first_size<Struct>) +

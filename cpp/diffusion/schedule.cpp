@@ -69,14 +69,14 @@ std::shared_ptr<const Solver> Solver::load(const Bundle& bundle, const std::stri
     return std::make_shared<const Solver>(name, entry, bundle.files().read(entry.table));
 }
 
-std::shared_ptr<const SolverSteps> Solver::steps(std::int64_t count) const {
+std::shared_ptr<const SolverSteps> Solver::steps(const ResolvedParams& params) const {
     const std::lock_guard lock(mutex_);
-    std::shared_ptr<const SolverSteps>& found = read_[count];
+    std::shared_ptr<const SolverSteps>& found = read_[params.steps];
     if (!found) {
         try {
-            found = std::make_shared<const SolverSteps>(read(count));
+            found = std::make_shared<const SolverSteps>(read(params.steps));
         } catch (...) {
-            read_.erase(count);
+            read_.erase(params.steps);
             throw;
         }
     }

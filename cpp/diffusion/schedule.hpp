@@ -11,6 +11,7 @@
 
 #include "bundle/reader.hpp"
 #include "bundle/schema.hpp"
+#include "request/params.hpp"
 
 namespace aptp {
 
@@ -46,8 +47,8 @@ public:
     // Read the table of the solver `name`, which the manifest has. Throws Failure (manifest, integrity).
     static std::shared_ptr<const Solver> load(const Bundle& bundle, const std::string& name);
 
-    // The rows for `count` steps. Throws Failure (usage) where the solver does not offer them.
-    std::shared_ptr<const SolverSteps> steps(std::int64_t count) const;
+    // The rows for a request. Throws Failure (usage) where the solver does not offer its steps.
+    std::shared_ptr<const SolverSteps> steps(const ResolvedParams& params) const;
 
     const std::string& name() const noexcept { return name_; }
 

@@ -23,8 +23,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr int TABLE_PROMPT = 40;
 
-Json optional(double value) { return std::isnan(value) ? Json(nullptr) : Json(value); }
-
 std::string fixed(double value, int digits) {
     char text[64];
     std::snprintf(text, sizeof text, "%.*f", digits, value);
@@ -92,7 +90,9 @@ void Album::add(std::size_t index, aptp_request* request) {
     aptp_image image = APTP_IMAGE_INIT;
     const std::uint8_t* bytes = nullptr;
     std::size_t size = 0;
-    if (aptp_result(request, &image) != APTP_OK || aptp_png(request, &bytes, &size) != APTP_OK) {
+    const char* described = nullptr;
+    if (aptp_result(request, &image) != APTP_OK || aptp_png(request, &bytes, &size) != APTP_OK ||
+        aptp_describe(request, &described) != APTP_OK) {
         fail(index, FAILED, aptp_error());
         return;
     }
@@ -110,14 +110,9 @@ void Album::add(std::size_t index, aptp_request* request) {
                      image.fell_back != 0,
                      image.out_of_distribution != 0,
                      image.blank != 0,
-                     image.solver,
-                     image.steps,
-                     image.guidance,
-                     image.height,
-                     image.width,
-                     image.seed,
                      image.dropped_tokens,
-                     image.negative_dropped_tokens};
+                     image.negative_dropped_tokens,
+                     described};
 }
 
 void Album::fail(std::size_t index, int exit_code, const std::string& message) {
@@ -144,8 +139,6 @@ void Album::save(std::size_t index, const std::uint8_t* bytes, std::size_t size)
 }
 
 void Album::print_json() const {
-    const char* given = options_.request.negative_prompt;
-    const std::string negative_prompt = given == nullptr ? "" : given;
     Json all = Json::array();
     for (std::size_t index = 0; index < paths_.size(); ++index) {
         const std::string& prompt = options_.prompts[index];
@@ -154,24 +147,8 @@ void Album::print_json() const {
         } else if (const auto found = facts_.find(index); found != facts_.end()) {
             const Facts& facts = found->second;
             all.push_back(Json{{"file", paths_[index].string()},
-                               {"milliseconds", std::round(1000 * facts.milliseconds) / 1000},
-                               {"prompt", prompt},
-                               {"seed", facts.seed},
-                               {"expert", facts.expert},
-                               {"code", facts.code < 0 ? Json(nullptr) : Json(facts.code)},
-                               {"margin", optional(facts.margin)},
-                               {"fell_back", facts.fell_back},
-                               {"distance", optional(facts.distance)},
-                               {"out_of_distribution", facts.out_of_distribution},
-                               {"solver", facts.solver},
-                               {"steps", facts.steps},
-                               {"guidance", facts.guidance},
-                               {"height", facts.height},
-                               {"width", facts.width},
-                               {"negative_prompt", negative_prompt},
-                               {"dropped_tokens", facts.dropped_tokens},
-                               {"negative_dropped_tokens", facts.negative_dropped_tokens},
-                               {"blank", facts.blank}});
+                               {"milliseconds", std::round(1000 * facts.milliseconds) / 1000}});
+            all.back().update(Json::parse(facts.described));
         }
     }
     // What is no UTF-8 is told of as far as it is some.

@@ -63,14 +63,9 @@ struct Album::Facts {
     bool fell_back;
     bool out_of_distribution;
     bool blank;
-    std::string solver;
-    std::int64_t steps;
-    double guidance;
-    std::int64_t height;
-    std::int64_t width;
-    std::uint64_t seed;
     std::int64_t dropped_tokens;
     std::int64_t negative_dropped_tokens;
+    std::string described;  // all of it and the settings, as JSON
 
     // The code, and the expert that stood in for its own.
     std::string label() const;

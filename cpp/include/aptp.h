@@ -274,6 +274,10 @@ typedef struct aptp_image {
 /* The image of a request that has ended with one; else as aptp_poll. */
 APTP_API aptp_status aptp_result(const aptp_request* request, aptp_image* image);
 
+/* All settings of the image and how it came to be, as a JSON object in ASCII: what its PNG carries. Valid until the
+ * request is released. Else as aptp_result. */
+APTP_API aptp_status aptp_describe(aptp_request* request, const char** json);
+
 /* The image as a PNG file, encoded when it is first asked for; valid until the request is released. Else as
  * aptp_result, and APTP_OUTPUT_FAILURE. */
 APTP_API aptp_status aptp_png(aptp_request* request, const uint8_t** bytes, size_t* size);

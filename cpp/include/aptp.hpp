@@ -158,6 +158,13 @@ public:
     std::int64_t height() const noexcept { return image_.height; }
     std::int64_t width() const noexcept { return image_.width; }
 
+    // All settings of the image and how it came to be, as a JSON object.
+    std::string description() const {
+        const char* json = nullptr;
+        detail::check(aptp_describe(state_->handle, &json));
+        return json;
+    }
+
     // The image as a PNG file, its settings in it.
     std::vector<std::uint8_t> png() const {
         const std::uint8_t* bytes = nullptr;

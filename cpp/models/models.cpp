@@ -93,11 +93,11 @@ public:
         for (auto& [name, encoder] : encoders_) encoder->forget();
     }
 
-    std::shared_ptr<const SolverSteps> solver_steps(const std::string& solver, std::int64_t count) override {
+    std::shared_ptr<const SolverSteps> solver_steps(const ResolvedParams& params) override {
         const std::lock_guard lock(mutex_);
-        auto& table = solvers_[solver];
-        if (table == nullptr) table = Solver::load(*bundle_, solver);
-        return table->steps(count);
+        auto& table = solvers_[params.solver];
+        if (table == nullptr) table = Solver::load(*bundle_, params.solver);
+        return table->steps(params);
     }
 
     std::shared_ptr<const Tensor> time_embeddings(const std::string& expert,

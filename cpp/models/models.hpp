@@ -11,6 +11,7 @@
 #include "engines/engine.hpp"
 #include "engines/shape_bucket.hpp"
 #include "models/router_output.hpp"
+#include "request/params.hpp"
 
 namespace aptp {
 
@@ -68,8 +69,8 @@ public:
     // Let the encoders read every prompt anew from now on.
     virtual void forget_prompts() = 0;
 
-    // The rows of a solver, which the manifest has. Throws Failure (usage) where it does not offer `count` of them.
-    virtual std::shared_ptr<const SolverSteps> solver_steps(const std::string& solver, std::int64_t count) = 0;
+    // The rows of a request's schedule. Throws Failure (usage) where its solver does not offer them.
+    virtual std::shared_ptr<const SolverSteps> solver_steps(const ResolvedParams& params) = 0;
 
     // The time embeddings of these steps, [rows of the schedule, E], by an expert's clock. Throws Failure (integrity,
     // cache, engine).

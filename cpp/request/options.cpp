@@ -6,8 +6,22 @@
 #include <string>
 
 #include "errors.hpp"
+#include "request/defaults.hpp"
 
 namespace aptp {
+
+RequestOptions RequestOptions::of(const aptp_request_options& asked) {
+    if ((asked.wants & ~(APTP_WANT_STEPS | APTP_WANT_LATENTS)) != 0) {
+        throw Failure(Status::usage, "wants " + std::to_string(asked.wants) + ": give a sum of APTP_WANT_...");
+    }
+    RequestOptions options;
+    options.priority = asked.priority;
+    options.deadline = or_unset(asked.deadline);
+    options.every_step = (asked.wants & APTP_WANT_STEPS) != 0;
+    options.previews = asked.previews;
+    options.latents = (asked.wants & APTP_WANT_LATENTS) != 0;
+    return options;
+}
 
 void RequestOptions::check() const {
     if (priority < -1 || priority > 1) {

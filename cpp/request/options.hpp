@@ -1,6 +1,8 @@
 // How a request is served, whatever is drawn.
 #pragma once
 
+#include <aptp.h>
+
 #include <cstdint>
 #include <optional>
 
@@ -15,6 +17,9 @@ struct RequestOptions {
     bool every_step = false;
     std::int64_t previews = 0;
     bool latents = false;
+
+    // What a caller in C asks. Throws Failure (usage) for `wants` that are not known.
+    static RequestOptions of(const aptp_request_options& asked);
 
     // Refuse what cannot be. Throws Failure (usage).
     void check() const;

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "errors.hpp"
+#include "request/defaults.hpp"
 #include "text/prompt.hpp"
 
 namespace aptp {
@@ -82,6 +84,35 @@ std::int64_t pixels(std::int64_t side, std::int64_t scale) {
 }
 
 }  // namespace
+
+GenerationParams GenerationParams::of(const aptp_request_options& asked) {
+    GenerationParams params;
+    params.negative_prompt = or_default(asked.negative_prompt).value_or("");
+    params.solver = or_default(asked.solver);
+    params.code = or_default(asked.code);
+    params.seed = asked.seed;
+    params.steps = or_default(asked.steps);
+    params.height = or_default(asked.height);
+    params.width = or_default(asked.width);
+    params.guidance = or_unset(asked.guidance);
+    if (asked.latents != nullptr) {
+        params.latents =
+            StartLatents{{asked.latents_channels, asked.latents_height, asked.latents_width}, asked.latents};
+    }
+    return params;
+}
+
+nlohmann::ordered_json ResolvedParams::recorded() const {
+    return {
+        {"seed", seed ? nlohmann::ordered_json(*seed) : nlohmann::ordered_json(nullptr)},
+        {"solver", solver},
+        {"steps", steps},
+        {"guidance", guidance},
+        {"height", height},
+        {"width", width},
+        {"negative_prompt", negative_prompt},
+    };
+}
 
 ResolvedParams GenerationParams::resolve(const Manifest& manifest) const {
     const Defaults& defaults = manifest.defaults;

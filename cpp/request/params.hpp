@@ -2,8 +2,11 @@
 // is listed and checked. Refusals name value, range and remedy.
 #pragma once
 
+#include <aptp.h>
+
 #include <array>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +34,9 @@ struct ResolvedParams {
     std::string solver;
     std::optional<std::string> expert;  // overrides the router
 
+    // What is worth telling of an image beside its routing, in Python's order. No seed where latents were given.
+    nlohmann::ordered_json recorded() const;
+
     // Whether the negative prompt is read, and a call takes two rows.
     bool is_guided() const noexcept { return guidance != 1; }
 };
@@ -47,6 +53,9 @@ struct GenerationParams {
     std::optional<std::int64_t> width;
     std::optional<std::string> solver;
     std::optional<std::string> code;
+
+    // What a caller in C asks; `latents` are still the caller's.
+    static GenerationParams of(const aptp_request_options& asked);
 
     // Check each of them against what a bundle offers. Whether the solver offers `steps` is for its table to say.
     // Throws Failure (usage, code_unavailable).

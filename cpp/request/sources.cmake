@@ -3,4 +3,4 @@ set(APTP_SOURCES
     options.cpp
     params.cpp
 )
-set(APTP_NEEDS aptp_text aptp_bundle)
+set(APTP_NEEDS aptp_text aptp_bundle nlohmann_json::nlohmann_json)

@@ -26,7 +26,7 @@ Request::Request(std::shared_ptr<Models> models, std::string prompt, const Gener
       prompt_(std::move(prompt)),
       listener_(std::move(listener)) {
     check_prompt(prompt_);
-    steps_ = models_->solver_steps(params_.solver, params_.steps);
+    steps_ = models_->solver_steps(params_);
 }
 
 void Request::begin(RoutingDecision choice, std::shared_ptr<Denoising> denoising,

@@ -129,7 +129,7 @@ def _spec(options: Namespace, bundle: Bundle) -> BenchSpec:
         solver=options.solver, steps=options.steps, guidance=options.guidance, size=options.size
     )
     params = asked.resolve(manifest)
-    Solver.load(bundle, params.solver).steps(params.steps)  # refuses a step count that it does not offer
+    Solver.load(bundle, params.solver).steps(params)  # refuses a step count that it does not offer
     for name in ("rounds", "running", "passes", "images", "batch", "threads", "memory"):
         check_limit(getattr(options, name), f"--{name}")
     if not 0 <= options.seconds < math.inf:

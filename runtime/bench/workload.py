@@ -37,7 +37,7 @@ class Workload:
     def __init__(self, runtime: Pipeline, params: ResolvedParams, clock: Clock = time.perf_counter) -> None:
         self.runtime, self.params, self._clock = runtime, params, clock
         self.shape = params.shape(runtime.bundle.manifest)
-        self.solver_steps = runtime.models.solver_steps(params.solver, params.steps)
+        self.solver_steps = runtime.models.solver_steps(params)
         self._numbers = count()
         self._engines: dict[ShapeBucket, Engine] = {}
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Schedule
 from runtime.errors import ManifestError, UsageError
+from runtime.request.params import ResolvedParams
 
 Float32 = npt.NDArray[np.float32]
 
@@ -55,11 +56,11 @@ class Solver:
         schedule = bundle.manifest.schedules[name]
         return cls(name, schedule, bundle.read(schedule.table))
 
-    def steps(self, steps: int) -> SolverSteps:
-        """Return the rows for `steps` steps. Raises `UsageError` where the solver does not offer them."""
-        if steps not in self._read_already:
-            self._read_already[steps] = self._read(steps)
-        return self._read_already[steps]
+    def steps(self, params: ResolvedParams) -> SolverSteps:
+        """Return the rows for a request. Raises `UsageError` where the solver does not offer its steps."""
+        if params.steps not in self._read_already:
+            self._read_already[params.steps] = self._read(params.steps)
+        return self._read_already[params.steps]
 
     def _read(self, steps: int) -> SolverSteps:
         rows, window = self.schedule.rows, self.schedule.window

@@ -21,6 +21,7 @@ from runtime.models.encoder import Encoder
 from runtime.models.experts import Experts, memory_of
 from runtime.models.router import Router, RouterOutput
 from runtime.models.sessions import Sessions
+from runtime.request.params import ResolvedParams
 from runtime.scheduling.capacity import Capacity, default_batch
 
 Float32 = npt.NDArray[np.float32]
@@ -119,11 +120,11 @@ class Models:
         for encoder in self._encoders.values():
             encoder.forget()
 
-    def solver_steps(self, solver: str, steps: int) -> SolverSteps:
-        """Return the rows of a solver's schedule. Raises `UsageError` where it does not offer `steps`."""
-        if solver not in self._solvers:
-            self._solvers[solver] = Solver.load(self.bundle, solver)
-        return self._solvers[solver].steps(steps)
+    def solver_steps(self, params: ResolvedParams) -> SolverSteps:
+        """Return the rows of a request's schedule. Raises `UsageError` where the solver lacks them."""
+        if params.solver not in self._solvers:
+            self._solvers[params.solver] = Solver.load(self.bundle, params.solver)
+        return self._solvers[params.solver].steps(params)
 
     def bucket(self, expert: str, rows: int, height: int, width: int) -> ShapeBucket:
         """Return what the engine for calls of `rows` rows a request is specialised to. Raises

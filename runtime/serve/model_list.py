@@ -17,6 +17,7 @@ from runtime.serve.request_body import IMAGES, MODEL
 from runtime.text import tokenizer
 
 NAME = "aptp"
+PRESET = ("solver", "steps", "guidance", "height", "width")  # by the bundle, for who asks for nothing
 
 
 class Catalogue:
@@ -84,8 +85,7 @@ def _steps(rows: tuple[int, ...]) -> list[int]:
 
 def _defaults(manifest: Manifest) -> dict[str, Any]:
     told = GenerationParams().resolve(manifest).recorded()
-    del told["seed"], told["negative_prompt"]  # these are nobody's to preset
-    return told
+    return {name: told[name] for name in PRESET}
 
 
 def _sizes(manifest: Manifest) -> dict[str, int]:

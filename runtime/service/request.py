@@ -78,7 +78,7 @@ class Request:
         resolved = params.resolve(manifest)
         if resolved.expert is not None and resolved.expert not in manifest.experts:
             raise unavailable(models.bundle, resolved.expert)
-        steps = models.solver_steps(resolved.solver, resolved.steps)
+        steps = models.solver_steps(resolved)
         return cls(models, prompt, resolved, options, listener, steps)
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from runtime.api.pipeline import Pipeline
+from runtime.images.encoding import describe
 from runtime.request.params import GenerationParams
 
 INCLUDE = Path(__file__).parents[2] / "cpp" / "include"
@@ -26,6 +27,7 @@ def test_all_of_the_face(program: Callable[[str], Path], mini: Path, cache: Path
         (made,) = pipeline.generate("a red circle", GenerationParams(seed=7, code=1, guidance=2.0))
         (route,) = pipeline.route("a red circle")
     latent = manifest.latent
+    assert told["image"].pop("described") == json.loads(json.dumps(describe(made)))
     assert told["image"] == {
         "steps": manifest.defaults.steps,
         "previews": 2,

@@ -29,7 +29,8 @@ def model(values: Float32, row: int, stream: int) -> Float32:
 def walk(bundle: Bundle, asked: dict[str, Any]) -> dict[str, Any]:
     latent = bundle.manifest.latent
     noise = normal(asked["seed"], (latent.channels, latent.height, latent.width))
-    steps = Solver.load(bundle, asked["solver"]).steps(asked["steps"])
+    asked_for = GenerationParams(solver=asked["solver"], steps=asked["steps"]).resolve(bundle.manifest)
+    steps = Solver.load(bundle, asked["solver"]).steps(asked_for)
     trajectory, timesteps = Trajectory(steps, noise), []
     values = np.empty_like(noise)
     while not trajectory.done and (row := trajectory.position) < asked["row"]:

@@ -46,7 +46,8 @@ json generate(aptp::Runtime& runtime, const std::string& path) {
     const aptp::Image image = runtime.generate("a red circle", options);
     image.save(path);
     return {{"steps", steps},         {"previews", previews},    {"latents", latents},  {"height", image.height()},
-            {"width", image.width()}, {"expert", image->expert}, {"seed", image->seed}, {"guidance", image->guidance}};
+            {"width", image.width()}, {"expert", image->expert}, {"seed", image->seed}, {"guidance", image->guidance},
+            {"described", json::parse(image.description())}};
 }
 
 json refusals(aptp::Runtime& runtime) {

@@ -31,7 +31,9 @@ json walk(const aptp::Bundle& bundle, const json& asked) {
     const auto height = static_cast<std::size_t>(latent.height), width = static_cast<std::size_t>(latent.width);
     std::vector<float> noise(static_cast<std::size_t>(latent.channels) * height * width);
     aptp::normal(asked["seed"], noise.data(), noise.size());
-    aptp::Trajectory trajectory(solver->steps(asked["steps"]), noise.data(), noise.size());
+    aptp::ResolvedParams params;
+    params.steps = asked["steps"];
+    aptp::Trajectory trajectory(solver->steps(params), noise.data(), noise.size());
     std::vector<float> input(noise.size()), estimate(noise.size());
     json timesteps = json::array();
     while (!trajectory.done() && trajectory.position() < asked["row"]) {

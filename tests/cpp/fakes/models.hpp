@@ -116,8 +116,9 @@ public:
 
     void forget_prompts() override {}
 
-    std::shared_ptr<const aptp::SolverSteps> solver_steps(const std::string& solver, std::int64_t count) override {
-        const auto& rows = manifest_.schedules.at(solver).rows;
+    std::shared_ptr<const aptp::SolverSteps> solver_steps(const aptp::ResolvedParams& params) override {
+        const auto& rows = manifest_.schedules.at(params.solver).rows;
+        const std::int64_t count = params.steps;
         if (count < 1 || count > static_cast<std::int64_t>(rows.size()) ||
             rows[static_cast<std::size_t>(count - 1)] == 0) {
             throw aptp::Failure(aptp::Status::usage, "steps " + std::to_string(count) + ": the solver offers 2 to 10");

@@ -81,7 +81,7 @@ def test_the_callback_sees_every_step(runtime: Pipeline) -> None:
         return given
 
     (image,) = runtime("red", num_inference_steps=3, callback_on_step_end=callback).details
-    rows = runtime.models.solver_steps("ddim", 3).rows
+    rows = runtime.models.solver_steps(GenerationParams(steps=3).resolve(runtime.bundle.manifest)).rows
     assert seen == [(index, row.timestep) for index, row in enumerate(rows)]
     decoder = runtime.models.open_decoder(runtime.models.decoder_bucket(8, 8))
     decoded, _ = runtime.models.decode(decoder, last[-1][0])

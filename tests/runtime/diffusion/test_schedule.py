@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Schedule
+from runtime.cli.size import Size
 from runtime.diffusion.schedule import Row, Solver, SolverSteps, Trajectory
 from runtime.errors import ManifestError, UsageError
+from runtime.request.params import ResolvedParams
 from tests.bundles import SOLVERS, STEPS
 
 SHAPE = (2, 3, 3)
@@ -43,6 +45,11 @@ def solver(rows: np.ndarray, counts: list[int], window: int) -> Solver:
     return Solver("x", schedule, rows.astype("<f4").tobytes())
 
 
+def taking(steps: int) -> ResolvedParams:
+    """A request's parameters, of which a solver reads the steps."""
+    return ResolvedParams(solver="x", steps=steps, guidance=1.0, size=Size(8, 8))
+
+
 def walk(trajectory: Trajectory) -> tuple[np.ndarray, list[np.ndarray]]:
     """The last state, and the estimate after every row."""
     estimates: list[np.ndarray] = []
@@ -63,7 +70,7 @@ def test_a_trajectory_is_the_recurrence_to_the_bit(window: int, steps: int, seed
     for index in range(min(window, steps)):  # nothing before the first row
         rows[index, 2 + index + 1 : 2 + window] = rows[index, 2 + window + index + 1 : -2] = 0
     noise = rng.normal(size=SHAPE).astype(np.float32)
-    course = solver(rows, [0] * (steps - 1) + [steps], window).steps(steps)
+    course = solver(rows, [0] * (steps - 1) + [steps], window).steps(taking(steps))
     last, clean = plain(rows, window, 1.5, noise, model)
     found, estimates = walk(Trajectory(course, noise))
     assert found.tobytes() == last.tobytes()
@@ -74,7 +81,7 @@ def test_a_trajectory_is_the_recurrence_to_the_bit(window: int, steps: int, seed
 def test_every_step_count_of_a_bundle(bundle: Bundle, name: str) -> None:
     loaded = Solver.load(bundle, name)
     for steps in range(1, STEPS + 1):
-        course = loaded.steps(steps)
+        course = loaded.steps(taking(steps))
         assert len(course.rows) == steps
         assert course.rows[0].timestep == 999.5
         assert all(len(row.outputs) <= SOLVERS[name] for row in course.rows)
@@ -109,12 +116,12 @@ def test_the_callers_arrays_are_left_alone() -> None:
 def test_step_counts_that_are_not_offered(steps: int) -> None:
     loaded = solver(np.ones((1 + 3, 6)), [1, 0, 3], 1)
     with pytest.raises(UsageError, match=rf"steps {steps}: solver 'x' offers 1, 3"):
-        loaded.steps(steps)
+        loaded.steps(taking(steps))
 
 
 def test_runs_of_step_counts_are_named_short() -> None:
     with pytest.raises(UsageError, match="offers 1 to 3, 5;"):
-        solver(np.ones((3 + 5 + 3, 6)), [1, 2, 3, 0, 5], 1).steps(4)
+        solver(np.ones((3 + 5 + 3, 6)), [1, 2, 3, 0, 5], 1).steps(taking(4))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -130,11 +137,11 @@ def test_a_table_must_not_read_before_the_first_row(column: int) -> None:
     rows = np.zeros((1, 8))
     rows[0, column] = 1
     with pytest.raises(ManifestError, match="before the first row"):
-        solver(rows, [1], 2).steps(1)
+        solver(rows, [1], 2).steps(taking(1))
 
 
 def test_a_row_of_zeros_gives_zeros() -> None:
-    trajectory = Trajectory(solver(np.zeros((1, 6)), [1], 1).steps(1), np.ones(SHAPE, np.float32))
+    trajectory = Trajectory(solver(np.zeros((1, 6)), [1], 1).steps(taking(1)), np.ones(SHAPE, np.float32))
     last, (clean,) = walk(trajectory)
     assert not last.any()
     assert not clean.any()

@@ -99,7 +99,13 @@ TEST_CASE("an image by the C interface") {
     CHECK(std::memcmp(png, "\x89PNG", 4) == 0);
     const std::string bytes(reinterpret_cast<const char*>(png), size);
     CHECK(bytes.find("\"expert\":\"1\"") != std::string::npos);
+    const char* described = nullptr;
+    REQUIRE(aptp_describe(request, &described) == APTP_OK);
+    CHECK(std::string(described).rfind("{\"prompt\":\"fives\",\"seed\":0,\"expert\":\"1\",\"code\":1,", 0) == 0);
+    CHECK(aptp_describe(request, nullptr) == APTP_USAGE_ERROR);
     aptp_release(request);
+    CHECK(aptp_describe(request, &described) == APTP_USAGE_ERROR);
+    CHECK(described == nullptr);
 }
 
 TEST_CASE("failures have a status, and a message for the thread") {

@@ -52,13 +52,24 @@ TEST_CASE("Philox has its authors' answers") {
           std::array<std::uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
 }
 
+namespace {
+
+// A request's parameters, of which a solver reads the steps.
+aptp::ResolvedParams taking(std::int64_t steps) {
+    aptp::ResolvedParams params;
+    params.steps = steps;
+    return params;
+}
+
+}  // namespace
+
 TEST_CASE("the steps of a solver have the rows of their count") {
     const aptp::ScheduleEntry entry{"t", 1, {1, 0, 2}, {1.0, 1.0, 2.0}};
     const aptp::Solver solver("s", entry,
                               bytes({1, 1, 0.5F, 0, 0, 0, 2, 1, 0.25F, 1, 0, 0, 3, 0.5F, 0, 0, 0.75F, -0.5F}));
-    CHECK(solver.steps(1)->rows[0].timestep == 1);
-    const auto found = solver.steps(3);
-    CHECK(found == solver.steps(3));
+    CHECK(solver.steps(taking(1))->rows[0].timestep == 1);
+    const auto found = solver.steps(taking(3));
+    CHECK(found == solver.steps(taking(3)));
     CHECK(found->noise_scale == 2.0F);
     CHECK(found->rows.size() == 2);
     CHECK(found->rows[0].states.size() == 1);
@@ -66,14 +77,14 @@ TEST_CASE("the steps of a solver have the rows of their count") {
     CHECK(found->rows[1].of_output == -0.5F);
     for (const std::int64_t steps : {-1, 0, 2, 4}) {
         CHECK_THROWS_WITH_AS(
-            solver.steps(steps),
+            solver.steps(taking(steps)),
             ("steps " + std::to_string(steps) + ": solver 's' offers 1, 3; choose one of these").c_str(), Failure);
     }
 }
 
 TEST_CASE("a table that cannot be walked is refused") {
     const aptp::ScheduleEntry entry{"t", 2, {1}, {1.0}};
-    CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1, 1, 0, 0, 0, 0})).steps(1), Failure);  // of before
+    CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1, 1, 0, 0, 0, 0})).steps(taking(1)), Failure);  // of before
     CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1, NAN, 0, 0, 0, 0})), Failure);
     CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1})), Failure);
     CHECK_THROWS_AS(aptp::Solver("s", entry, bytes({1, 1, 1, 0, 0, 0, 0, 0}) + "x"), Failure);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,18 @@ TEST_CASE("refusals name value, range and remedy") {
          {-0.1, 1000.5, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
         CHECK_THROWS_AS(asked([&](auto& params) { params.guidance = guidance; }), Failure);
     }
+}
+
+TEST_CASE("what a caller in C leaves out is the bundle's default") {
+    aptp_request_options asked = APTP_REQUEST_OPTIONS_INIT;
+    CHECK(aptp::GenerationParams::of(asked).resolve(manifest()).recorded().dump() ==
+          aptp::GenerationParams().resolve(manifest()).recorded().dump());
+    asked.steps = 3;
+    asked.guidance = 1;
+    asked.solver = "plms";
+    asked.seed = 7;
+    CHECK(aptp::GenerationParams::of(asked).resolve(manifest()).recorded().dump() ==
+          R"({"seed":7,"solver":"plms","steps":3,"guidance":1.0,"height":128,"width":192,"negative_prompt":""})");
 }
 
 TEST_CASE("a code is one of the bundle's") {

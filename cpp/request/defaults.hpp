@@ -8,7 +8,7 @@
 
 #include "aptp.h"
 
-namespace aptp::api {
+namespace aptp {
 
 // For a number that there is none of.
 constexpr double NOTHING = std::numeric_limits<double>::quiet_NaN();
@@ -25,4 +25,4 @@ inline std::optional<double> or_unset(double value) {
     return value == APTP_UNSET ? std::nullopt : std::optional(value);
 }
 
-}  // namespace aptp::api
+}  // namespace aptp
