@@ -146,8 +146,8 @@ void Album::print_json() const {
             all.push_back(Json{{"prompt", prompt}, {"error", failed->second.message}});
         } else if (const auto found = facts_.find(index); found != facts_.end()) {
             const Facts& facts = found->second;
-            all.push_back(Json{{"file", paths_[index].string()},
-                               {"milliseconds", std::round(1000 * facts.milliseconds) / 1000}});
+            all.push_back(
+                Json{{"file", paths_[index].string()}, {"milliseconds", std::round(1000 * facts.milliseconds) / 1000}});
             all.back().update(Json::parse(facts.described));
         }
     }
