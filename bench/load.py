@@ -32,6 +32,7 @@ from typing import Any
 from aptp.evaluate.verdicts import unseen
 from bench.report import save
 from runtime.cli.parser import Parser, run
+from runtime.errors import EnvironmentMismatch, RuntimeFailure, UsageError
 from runtime.machine import process_memory
 from runtime.timing.statistics import summarize
 
@@ -99,7 +100,8 @@ class Site:
     def held(self) -> Held:
         """Return what the process holds now."""
         now = process_memory.read(self._process)
-        assert now is not None, "this system does not tell what a process holds"
+        if now is None:
+            raise EnvironmentMismatch("this system does not tell how much memory a process holds")
         return Held(now.resident, now.private, len(os.listdir(f"/proc/{self._process}/fd")))
 
     @asynccontextmanager
@@ -137,16 +139,19 @@ async def serving(bundle: Path, options: list[str]) -> AsyncIterator[Site]:
         sys.executable, *command, stderr=asyncio.subprocess.PIPE, limit=2**20
     )
     assert process.stderr is not None
-    port, log = 0, asyncio.create_task(asyncio.sleep(0))
+    port, said, log = 0, "it said nothing", asyncio.create_task(asyncio.sleep(0))
     try:
         async for line in process.stderr:
-            told = json.loads(line)
+            # Before its log opens, a server writes plain lines: what is wrong with its command line.
+            told = json.loads(line) if line.startswith(b"{") else {"level": "error", "event": line.decode()}
+            if told["level"] == "error":
+                said = told["event"].strip()
             if told["event"] == "listening":
                 port = int(told["url"].rpartition(":")[2])
             if told["event"] == "serving":
                 break
         else:
-            raise SystemExit("the server did not start; try the command: python " + " ".join(command))
+            raise RuntimeFailure(f"the server did not start: {said}; try: python {' '.join(command)}")
         log = asyncio.create_task(_drop(process.stderr))  # a pipe that nobody reads holds up its writer
         yield Site(process.pid, port)
     finally:
@@ -178,7 +183,7 @@ async def capacity(site: Site, clients: int, seconds: float) -> float:
     start, third = time.perf_counter(), seconds / 3
     found = within(await closed_loop(site, clients, seconds), start + third, 2 * third) / (2 * third)
     if not found:
-        raise SystemExit(f"no image was made in {2 * third:g} s; give more to --closed")
+        raise UsageError(f"--closed {seconds:g}: no image was made in {2 * third:g} s; give more seconds")
     return found
 
 
@@ -246,7 +251,9 @@ def accounting(sent: list[Reply], change: dict[str, int]) -> dict[str, str]:
     done = sum(reply.done for reply in sent)
     seen = {"admitted": statuses[200], "rejected": statuses[429], "finished": done, "failed": 0}
     if seen != change or statuses[200] + statuses[429] != len(sent) or done != statuses[200]:
-        raise SystemExit(f"of {len(sent)} requests clients saw {statuses} and {seen}; the server: {change}")
+        raise RuntimeFailure(
+            f"of {len(sent)} requests clients saw {dict(statuses)} and {seen}; the server counted {change}"
+        )
     return {"sent": str(len(sent)), "images": str(done), "refused (429)": str(statuses[429]), "lost": "0"}
 
 

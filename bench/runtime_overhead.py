@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.report import save, spread
-from runtime.cli.parser import run
+from runtime.cli.parser import Parser, run
 from runtime.diffusion.schedule import Row, SolverSteps, Trajectory
 from runtime.scheduling.memory import MemoryBudget
 from runtime.scheduling.scheduler import QueueLimits, Scheduler
@@ -142,6 +142,7 @@ def import_seconds() -> float:
 
 
 def main() -> None:
+    Parser(prog="python -m bench.runtime_overhead", description=__doc__).parse_args()
     cases = [(name, guidance, batch) for name in WINDOWS for guidance in (1.0, 7.5) for batch in (1, 4)]
     walked: dict[str, list[float]] = {}
     scheduled: dict[str, list[float]] = {}
