@@ -4,8 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runtime.api.async_runtime import Runtime
+    from runtime.api.async_runtime import Runtime, Stream
+    from runtime.api.diffusers_api import Generator, Output
     from runtime.api.pipeline import Pipeline
+    from runtime.bundle.reader import Bundle
+    from runtime.bundle.schema import Manifest
+    from runtime.cli.size import Size
     from runtime.errors import (
         AptpError,
         CacheFailure,
@@ -24,8 +28,10 @@ if TYPE_CHECKING:
         RuntimeFailure,
         UsageError,
     )
+    from runtime.models.models import Models
+    from runtime.models.router import RouterOutput
     from runtime.request.options import RequestOptions
-    from runtime.request.params import GenerationParams
+    from runtime.request.params import GenerationParams, ResolvedParams
     from runtime.service.events import Event, Finished, Queued, Started, Step
     from runtime.service.generated import Generated, RoutingDecision
     from runtime.service.status import ExpertStatus, Status
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 # The public API, and the whole of it: docs/API.md lists the same names.
 __all__ = [
     "AptpError",
+    "Bundle",
     "CacheFailure",
     "Cancelled",
     "Closed",
@@ -45,39 +52,56 @@ __all__ = [
     "Finished",
     "Generated",
     "GenerationParams",
+    "Generator",
     "IntegrityError",
+    "Manifest",
     "ManifestError",
+    "Models",
     "NotABundle",
+    "Output",
     "Pipeline",
     "QueueFull",
     "Queued",
     "Refused",
     "Rejected",
     "RequestOptions",
+    "ResolvedParams",
+    "RouterOutput",
     "RoutingDecision",
     "Runtime",
     "RuntimeFailure",
+    "Size",
     "Started",
     "Status",
     "Step",
+    "Stream",
     "UsageError",
 ]
 
 # Where the names are defined; those that are not here are errors.
 _MODULES = {
+    "Bundle": "runtime.bundle.reader",
     "Event": "runtime.service.events",
     "ExpertStatus": "runtime.service.status",
     "Finished": "runtime.service.events",
     "Generated": "runtime.service.generated",
     "GenerationParams": "runtime.request.params",
+    "Generator": "runtime.api.diffusers_api",
+    "Manifest": "runtime.bundle.schema",
+    "Models": "runtime.models.models",
+    "Output": "runtime.api.diffusers_api",
     "Pipeline": "runtime.api.pipeline",
     "Queued": "runtime.service.events",
     "RequestOptions": "runtime.request.options",
+    "ResolvedParams": "runtime.request.params",
+    "RouterOutput": "runtime.models.router",
     "RoutingDecision": "runtime.service.generated",
     "Runtime": "runtime.api.async_runtime",
+    "Size": "runtime.cli.size",
     "Started": "runtime.service.events",
     "Status": "runtime.service.status",
     "Step": "runtime.service.events",
+    "Stream": "runtime.api.async_runtime",
 }
 
 

@@ -4,9 +4,12 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from PIL.Image import Image
 
 import runtime
 from runtime import errors
@@ -48,6 +51,44 @@ def test_the_api_has_every_error_that_its_docstrings_name() -> None:
     bases = {base.__name__ for name in raised for base in getattr(errors, name).__mro__}
     assert raised >= {"UsageError", "QueueFull", "IntegrityError"}
     assert {name for name in runtime.__all__ if is_error(name)} == {*filter(is_error, bases), "Cancelled"}
+
+
+# Public as names alone: docs/API.md says where their members are told.
+OPAQUE = {"Bundle", "Manifest", "Models"}
+
+
+def classes(hint: Any) -> Iterator[type]:
+    """Yield the classes of ours that an annotation is made of."""
+    if isinstance(hint, list):  # a callable's arguments
+        for each in hint:
+            yield from classes(each)
+    elif inspect.isclass(hint) and hint.__module__.startswith("runtime."):
+        yield hint
+    for part in get_args(hint):
+        yield from classes(part)
+
+
+def hints(kind: Any) -> Iterator[Any]:
+    """Yield the annotations of a class's public methods, properties and fields.
+
+    A user calls the constructors of dataclasses alone, and their arguments are the fields.
+    """
+    names = {"Image": Image}  # imported where it is needed
+    fields = get_type_hints(kind, localns=names)
+    yield from (hint for name, hint in fields.items() if not name.startswith("_"))
+    for name, member in inspect.getmembers_static(kind):
+        if name == "__call__" or not name.startswith("_"):
+            function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            if inspect.isfunction(function) and function.__module__.startswith("runtime."):
+                yield from get_type_hints(function, localns=names).values()
+
+
+def test_every_class_of_a_public_signature_is_public() -> None:
+    public = {getattr(runtime, name) for name in runtime.__all__}
+    kinds = [kind for kind in public if inspect.isclass(kind) and kind.__name__ not in OPAQUE]
+    found = {kind: {each for hint in hints(kind) for each in classes(hint)} for kind in kinds}
+    assert {runtime.Stream, runtime.Output, runtime.ResolvedParams} <= set().union(*found.values())
+    assert {kind.__name__: inside for kind, seen in found.items() if (inside := seen - public)} == {}
 
 
 def is_error(name: str) -> bool:
