@@ -31,7 +31,14 @@ MAX_FILE, MAX_FUNCTION, MAX_P90, MAX_ARGUMENTS = 400, 80, 35, 7
 MAX_KERNEL_FILE, MAX_KERNEL = 250, 60
 
 # What everything else stands on, lowest first. Each room may import those above it in this list.
-FLOOR = ("runtime.errors", "runtime.files", "runtime.machine", "runtime.timing", "runtime.cli")
+FLOOR = (
+    "runtime.errors",
+    "runtime.formats",
+    "runtime.files",
+    "runtime.machine",
+    "runtime.timing",
+    "runtime.cli",
+)
 # What only one room of it may import of other people's.
 FLOOR_ONLY = {"rich": "runtime.cli", "numpy": "runtime.timing"}
 
@@ -46,7 +53,7 @@ METHOD = {
 MAY_IMPORT = {
     "kernels": {"kernels"},
     **{room: {*FLOOR[: height + 1]} for height, room in enumerate(FLOOR)},
-    "runtime.bundle": {"runtime.bundle", "runtime.files", "runtime.errors"},
+    "runtime.bundle": {"runtime.bundle", "runtime.files", "runtime.formats", "runtime.errors"},
     "runtime.scheduling": {"runtime.scheduling", "runtime.errors"},
     "runtime": {"runtime"},
     "aptp.space": {"aptp.space", *FLOOR},

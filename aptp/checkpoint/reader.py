@@ -34,9 +34,9 @@ from aptp.space.unet_config import latent_multiple
 from runtime.errors import CheckpointError, IntegrityError, SpaceError, nearest
 from runtime.files.strict_json import BYTES
 from runtime.files.verified import FileEntry, VerifiedFiles, open_beneath
+from runtime.formats import DENSE
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-DENSE = "dense"
 REMEDY = "restore the checkpoint or make it again"
 
 

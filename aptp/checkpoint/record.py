@@ -11,10 +11,11 @@ from typing import Any
 from runtime.errors import CheckpointError
 from runtime.files.strict_json import Fields, as_integer, as_text, check_surrogates, decode, refuse_reserved
 from runtime.files.verified import FileEntry, check_path
+from runtime.formats import DENSE, MAX_GUIDANCE
 
 INDEX = "aptp.json"
 FORMAT, VERSION, KIND = "aptp-checkpoint", "3.0", "pipeline"
-GUIDANCE, MAX_GUIDANCE = 7.5, 1000.0
+GUIDANCE = 7.5
 ROUTERS = ("cosine", "gated")
 TEXT_ENCODER, PROMPT_ENCODER = "text_encoder", "prompt_encoder"  # folders
 OPTIONAL = "out_of_distribution"
@@ -141,7 +142,7 @@ def _code(code: Fields) -> CodeRecord:
 
 
 def _rule(rule: Fields, codes: int) -> OutOfDistributionRule:
-    threshold, names = rule.number("threshold"), ("dense", *map(str, range(codes)))
+    threshold, names = rule.number("threshold"), (DENSE, *map(str, range(codes)))
     if not threshold > 0:
         raise rule.error("threshold", f"{threshold:g} is not a number above 0")
     found = OutOfDistributionRule(threshold, rule.text("expert", choices=names))

@@ -12,13 +12,14 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.reader import Checkpoint
 from aptp.data.sample import Sample
 from aptp.evaluate.detections import Pictures
 from aptp.evaluate.routing import routes
 from aptp.evaluate.sampling import Parts, SamplingOptions, sample
 from aptp.model.encoding import Encode, TextEncoding
 from runtime.errors import CheckpointError, UsageError, nearest
+from runtime.formats import DENSE
 
 MIXED, RENDER, VAE = "mixed", "render", "vae"
 Progress = Callable[[int], None]  # told how many more pictures are there

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aptp.checkpoint.reader import DENSE
 from aptp.data.scenes.scene import TIERS
 from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED
 from aptp.evaluate.rates import Rate
 from aptp.evaluate.verdicts import EVERY_TIER, Verdict, bindings, differences, rates
 from runtime.cli import markdown
+from runtime.formats import DENSE
 
 
 @dataclass(frozen=True, slots=True)

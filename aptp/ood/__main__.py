@@ -12,6 +12,7 @@ from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import quieten, say
 from runtime.errors import UsageError, nearest
+from runtime.formats import DENSE
 
 DESCRIPTION = (
     "Measure how far prompts lie from those a router was trained on, and send the far ones elsewhere."
@@ -99,7 +100,7 @@ def _expert(checkpoint: Any, name: str) -> str:
     cost, codes = checkpoint.cost(), checkpoint.architectures
     if name == LARGEST:
         return str(max(range(len(codes)), key=lambda code: cost.of(codes[code])))
-    known = [LARGEST, "dense", *map(str, range(len(codes)))]
+    known = [LARGEST, DENSE, *map(str, range(len(codes)))]
     if name not in known:
         raise UsageError(f"--to: no expert '{name}'{nearest(name, known)}; there is {', '.join(known)}")
     return name

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
-from aptp.checkpoint.record import GUIDANCE, MAX_GUIDANCE
+from aptp.checkpoint.record import GUIDANCE
 from aptp.data.captions import Window
 from aptp.data.sample import NamedSource
 from aptp.data.sources import open_source
@@ -20,6 +20,7 @@ from aptp.train.method import Method
 from aptp.train.pricing import costs
 from aptp.trainer.recipe import Recipe
 from runtime.errors import UsageError
+from runtime.formats import MAX_GUIDANCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.reader import Checkpoint
 from aptp.evaluate.evaluation import Evaluation
 from aptp.evaluate.judge.reader import WEIGHTS, Judge
 from aptp.evaluate.mixture import RoutedMixture
@@ -25,6 +25,7 @@ from aptp.trainer.loop import RunOptions
 from bench.ablations.variants import Variant
 from runtime.errors import BudgetError
 from runtime.files.publish import write_file
+from runtime.formats import DENSE
 
 ROUTED = 2000  # held-out captions, tiers as in training
 GUIDANCE = 2.0

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.default import default_checkpoint
 from aptp.space.profile_file import read
@@ -39,6 +39,7 @@ from export.profile.width_advice import WidthForecast
 from runtime.errors import DiskFullError, PartError, Refused, ScheduleError, UsageError
 from runtime.files import publish
 from runtime.files.lock import locked
+from runtime.formats import DENSE
 from runtime.machine import processor
 
 NEEDED = ("tokenizer", "text_encoder", "vae_decoder", "router", PROMPT_ENCODER)

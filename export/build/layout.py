@@ -5,7 +5,7 @@ A build replaces what stands there, so it refuses a place that holds anything el
 
 from pathlib import Path
 
-from export.build.manifest_file import MANIFEST
+from runtime.bundle.manifest import MANIFEST
 from runtime.errors import UsageError
 
 LOCK, PARTS, REPORT = "lock", "parts", "report.json"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.router import TIE
 from aptp.version import __version__
@@ -17,6 +17,7 @@ from export.graphs import weights
 from export.graphs.expert import CLOCK
 from runtime.bundle.compiled import KINDS, SUPERNET
 from runtime.bundle.schema import SupernetGates
+from runtime.formats import DENSE
 
 TEXT, PROMPT = "text", "prompt"  # encoders by name
 STEPS = 25

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MANIFEST, SIGNATURE = "manifest.json", "manifest.sha256"
-FORMAT, VERSION, KIND = "aptp-bundle", "3.0", "pipeline"
+from runtime.bundle.manifest import MAJOR, MANIFEST, MINOR, SIGNATURE
+
+FORMAT, VERSION, KIND = "aptp-bundle", f"{MAJOR}.{MINOR}", "pipeline"
 
 
 def write_manifest(folder: Path, body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.model.mahalanobis import GuardedRouter
 from export.build import layout, part_store
@@ -33,6 +33,7 @@ from export.parity import ladder
 from export.tables import preview_projection, solvers, unicode_tables
 from runtime.bundle.compiled import SUPERNET
 from runtime.files import publish
+from runtime.formats import DENSE
 from runtime.models.cache import Cache
 
 Report = Callable[[str, float], None]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aptp.checkpoint.ood_file import NAME as DETECTOR
-from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.space.unet_config import check_supported
 from export.engines import manifest_entry, supernet
@@ -25,6 +25,7 @@ from runtime.engines import openvino
 from runtime.engines.precision import PRECISIONS
 from runtime.engines.providers import onnxruntime
 from runtime.errors import Refused, UsageError, nearest
+from runtime.formats import DENSE
 from runtime.machine import processor
 
 GRAPHS, OPENVINO = "onnx", "openvino"  # graphs are always built: every machine can run them

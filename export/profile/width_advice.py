@@ -11,11 +11,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from aptp.checkpoint.reader import DENSE, Checkpoint
+from aptp.checkpoint.reader import Checkpoint
 from aptp.space.architecture import Architecture, full
 from aptp.space.groups import inside
 from aptp.space.measured_cost import table_cost
 from aptp.space.profile import FIXED, Measured, Profile
+from runtime.formats import DENSE
 
 # A gate is dear where it costs this many times what a gate of its layer costs on average.
 DEAR = 3.0

@@ -13,8 +13,8 @@ from runtime.bench.peers import PEERS, PeerProcess
 from runtime.bench.results import Comparison, Entry, NotRun, PeerLoad, Results
 from runtime.bench.spec import BenchSpec, Contender
 from runtime.bench.workload import PROMPT, Float32, Workload, check_output, distance
-from runtime.bundle.schema import DENSE
 from runtime.errors import EngineFailure, PeerFailure, RuntimeFailure
+from runtime.formats import DENSE
 from runtime.machine import process_memory
 from runtime.timing.turns import OnRound, Turns, Work
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runtime.bench.spec import BenchSpec, Contender
-from runtime.bundle.schema import DENSE, Manifest
+from runtime.bundle.schema import Manifest
 from runtime.engines.choice import fitting
+from runtime.formats import DENSE
 from runtime.machine.memory import half_of_memory
 
 FLOAT32 = 4

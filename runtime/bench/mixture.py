@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from runtime.api.pipeline import Pipeline
-from runtime.bundle.schema import DENSE, Manifest
+from runtime.bundle.schema import Manifest
 from runtime.errors import CodeUnavailable, RuntimeFailure
+from runtime.formats import DENSE
 from runtime.models.router import RouterOutput, wanted
 from runtime.request.options import RequestOptions
 from runtime.request.params import GenerationParams, code_of

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.api.pipeline import Pipeline
-from runtime.bundle.schema import DENSE, Manifest
+from runtime.bundle.schema import Manifest
 from runtime.cli.values import check_limit
 from runtime.engines import choice, precision
 from runtime.errors import UsageError, nearest
+from runtime.formats import DENSE
 from runtime.request.params import ResolvedParams
 from runtime.timing.turns import Effort
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from runtime.files.verified import FileEntry
+from runtime.formats import DENSE as DENSE  # rooms of the runtime import it from here
+from runtime.formats import MAX_GUIDANCE
 
-DENSE = "dense"  # the expert that nothing was pruned from
-GUIDANCE = 1000.0  # the most that a request may ask for
+GUIDANCE = MAX_GUIDANCE  # the most that a request may ask for
 
 
 @dataclass(frozen=True, slots=True)
