@@ -26,7 +26,7 @@ DESCRIPTION = "Make a checkpoint with random codes, from a geometry preset or a 
 
 
 def _arguments() -> argparse.Namespace:
-    parser = Parser(prog="python -m aptp.new", description=DESCRIPTION)
+    parser = Parser(prog="python -m aptp.new", extra="build", description=DESCRIPTION)
     origin = parser.add_mutually_exclusive_group(required=True)
     origin.add_argument("--preset", help=f"random weights of this geometry: {', '.join(PRESETS)}")
     origin.add_argument("--from", dest="source", type=Path, metavar="DIR", help="a local diffusers folder")

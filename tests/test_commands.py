@@ -2,8 +2,11 @@
 
 import ast
 import importlib
+import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +17,7 @@ import pytest
 
 from aptp.__main__ import VERBS
 from aptp.version import __version__
+from runtime.cli.extras import EXTRAS
 from runtime.cli.parser import Parser, run
 from runtime.errors import AptpError
 
@@ -142,6 +146,76 @@ def test_an_unknown_choice(command: str, capsys: pytest.CaptureFixture[str]) -> 
         assert told.count("\n") == 1
         if action.type is None:
             assert "(did you mean " in told
+
+
+# A command line of each command that needs an extra: enough of it for the parser.
+COMPLETE = {
+    "aptp.analyse": ("--checkpoint", "c", "--out", "o"),
+    "aptp.convert": ("--from", "f", "--pipeline", "p", "--prompt-encoder", "e", "--out", "o"),
+    "aptp.evaluate": ("--checkpoint", "c", "--out", "o"),
+    "aptp.evaluate.judge": (),
+    "aptp.finetune": ("--checkpoint", "c", "--out", "o"),
+    "aptp.new": ("--preset", "tiny", "--out", "o"),
+    "aptp.ood": ("--checkpoint", "c", "--out", "o"),
+    "aptp.pretrain": ("--out", "o"),
+    "aptp.train": ("--from", "f", "--out", "o"),
+    "export.build": ("--codes", "all", "--out", "o"),
+    "export.lint": ("graph.onnx",),
+    "export.profile": ("--checkpoint", "c", "--out", "o"),
+}
+
+
+def test_every_command_that_trains_or_exports_names_its_extra() -> None:
+    named = {command for command in PRODUCT if parser(command)._extra}
+    assert named == {name for name in PRODUCT if not name.startswith("runtime.")} - {"aptp"}
+    assert named == set(COMPLETE)
+
+
+@pytest.mark.parametrize("command", sorted(COMPLETE))
+def test_a_missing_module(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = parser(command)._extra
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert call(command, *COMPLETE[command]) == 3
+    assert capsys.readouterr() == (
+        "",
+        f"error: {called(command)} needs torch; install with `pip install 'aptp[{extra}]'`\n",
+    )
+
+
+@pytest.mark.parametrize("words", [("-m", "aptp.train"), ("-m", "aptp", "train")], ids=" ".join)
+def test_an_install_that_serves_only(words: tuple[str, ...], tmp_path: Path) -> None:
+    absent = f"import sys\nsys.modules.update(dict.fromkeys({EXTRAS['train']}))\n"
+    (tmp_path / "sitecustomize.py").write_text(absent)
+    done = subprocess.run(
+        [sys.executable, *words, *COMPLETE["aptp.train"]],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    named = ("python " if len(words) == 2 else "") + " ".join(words[-2:])
+    assert (done.returncode, done.stdout) == (3, "")
+    missing = ", ".join(EXTRAS["train"])
+    assert done.stderr == f"error: {named} needs {missing}; install with `pip install 'aptp[train]'`\n"
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_an_extra_brings_its_modules(extra: str) -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+    def names(extra: str) -> Iterator[str]:
+        for requirement in listed[extra]:
+            name = re.split(r"[^\w-]", requirement)[0]
+            if name == "aptp":
+                yield from names(requirement.partition("[")[2].partition("]")[0])
+            else:
+                yield {"POT": "ot"}.get(name, name.replace("-", "_"))
+
+    assert set(names(extra)) == set(EXTRAS[extra])
 
 
 def aptp(*words: str) -> int:

@@ -13,7 +13,7 @@ from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import quieten, say
-from runtime.errors import Refused, StorageError, UsageError
+from runtime.errors import StorageError, UsageError
 from runtime.files.publish import write_file
 
 DESCRIPTION = (
@@ -23,7 +23,7 @@ LEAST = 100  # captions; fewer say nothing
 
 
 def _arguments() -> argparse.Namespace:
-    parser = Parser(prog="python -m aptp.analyse", description=DESCRIPTION)
+    parser = Parser(prog="python -m aptp.analyse", extra="eval", description=DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--out",
@@ -58,12 +58,9 @@ def main() -> int:
     console = Console(stderr=True)
     with console.status("starting"):
         quieten()
-        try:
-            from aptp.analyse.page import page
-            from aptp.analyse.pictures import draw
-            from aptp.analyse.study import RouterStudy, StudyOptions
-        except ModuleNotFoundError as error:
-            raise Refused(f"{error.name} is not installed; install aptp[eval] to analyse") from error
+        from aptp.analyse.page import page
+        from aptp.analyse.pictures import draw
+        from aptp.analyse.study import RouterStudy, StudyOptions
         from aptp.checkpoint.reader import Checkpoint
         from aptp.evaluate.sampling import SamplingOptions
         from runtime.cli.prompts import read_prompts

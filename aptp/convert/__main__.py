@@ -19,7 +19,7 @@ DESCRIPTION = "Make a checkpoint of the experts, codes and router that the metho
 
 
 def _arguments() -> argparse.Namespace:
-    parser = Parser(prog="python -m aptp.convert", description=DESCRIPTION)
+    parser = Parser(prog="python -m aptp.convert", extra="build", description=DESCRIPTION)
     parser.add_argument(
         "--from",
         dest="source",

@@ -16,7 +16,7 @@ from aptp.data.option import add_data
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import quieten, say
-from runtime.errors import Refused, StorageError, UsageError
+from runtime.errors import StorageError, UsageError
 from runtime.files.source import digest_source
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ DESCRIPTION = (
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="python -m aptp.evaluate", description=DESCRIPTION)
+    parser = Parser(prog="python -m aptp.evaluate", extra="eval", description=DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the report goes")
     parser.add_argument(
@@ -58,10 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check(arguments)
     console = Console(stderr=True)
     quieten()
-    try:
-        table = _report(arguments, console)
-    except ModuleNotFoundError as error:
-        raise Refused(f"{error.name} is not installed; install aptp[eval] to evaluate") from error
+    table = _report(arguments, console)
     sys.stdout.write(table + "\n")
     say(console, f"{arguments.out}/report.md has it all")
     return 0

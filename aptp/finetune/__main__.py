@@ -16,7 +16,7 @@ DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to i
 def _arguments() -> argparse.Namespace:
     from aptp.trainer.options import add_options
 
-    parser = Parser(prog="python -m aptp.finetune", description=DESCRIPTION)
+    parser = Parser(prog="python -m aptp.finetune", extra="train", description=DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="what aptp.train made")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
     parser.add_argument("--codes", default="all", help="the experts to train: all, or 0,2")

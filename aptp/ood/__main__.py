@@ -21,7 +21,7 @@ LARGEST = "largest"
 
 
 def _arguments() -> argparse.Namespace:
-    parser = Parser(prog="python -m aptp.ood", description=DESCRIPTION)
+    parser = Parser(prog="python -m aptp.ood", extra="build", description=DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
     parser.add_argument(

@@ -16,7 +16,7 @@ DESCRIPTION = "Train the small default pipeline on rendered scenes: VAE, text en
 def _arguments() -> argparse.Namespace:
     from aptp.trainer.options import add_options
 
-    parser = Parser(prog="python -m aptp.pretrain", description=DESCRIPTION)
+    parser = Parser(prog="python -m aptp.pretrain", extra="train", description=DESCRIPTION)
     parser.add_argument("--preset", default="tiny", help="geometry to train; scenes fit 'tiny' alone")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pipeline folder to make")
     add_options(parser)

@@ -22,7 +22,7 @@ def _arguments() -> argparse.Namespace:
     from aptp.checkpoint.record import GUIDANCE
     from aptp.trainer.options import add_options
 
-    parser = Parser(prog="python -m aptp.train", description=DESCRIPTION)
+    parser = Parser(prog="python -m aptp.train", extra="train", description=DESCRIPTION)
     parser.add_argument(
         "--from", dest="source", type=Path, required=True, metavar="DIR", help="a local diffusers folder"
     )

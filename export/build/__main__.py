@@ -28,7 +28,7 @@ PLAIN_WIDTH = 140
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line. Raises runtime's UsageError for what it does not know."""
-    parser = Parser(prog="python -m export.build", description=__doc__)
+    parser = Parser(prog="python -m export.build", extra="build", description=__doc__)
     parser.add_argument("--codes", required=True, help="all, dense, or numbers: all,dense | 0,3")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="DIR", help="default: the small one of this project"
@@ -78,11 +78,8 @@ def _build(options: argparse.Namespace, console: Console) -> int:
         workers.warm()
     # Loading torch takes seconds: not before the command line is known to be good, and beside the fork
     # server.
-    try:
-        from export.build import report
-        from export.build.build import Construction
-    except ModuleNotFoundError as error:
-        raise Refused(f"{error.name} is not installed; install `aptp[build]` to build bundles") from error
+    from export.build import report
+    from export.build.build import Construction
 
     with console.status("reading the checkpoint"):
         construction = Construction.of(options)

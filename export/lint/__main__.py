@@ -13,7 +13,7 @@ from runtime.cli.parser import Parser, run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the whole command; return its exit code."""
-    parser = Parser(prog="python -m export.lint", description=__doc__)
+    parser = Parser(prog="python -m export.lint", extra="build", description=__doc__)
     parser.add_argument("graphs", type=Path, nargs="+", metavar="GRAPH", help="an ONNX file")
     options = parser.parse_args(argv)
     return max(_report(path) for path in options.graphs)

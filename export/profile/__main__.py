@@ -14,7 +14,7 @@ from rich.console import Console
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import quieten, say
 from runtime.cli.values import size
-from runtime.errors import Refused, UsageError
+from runtime.errors import UsageError
 from runtime.machine import processor
 
 # Wide enough for the table where there is no terminal to measure.
@@ -23,7 +23,7 @@ PLAIN_WIDTH = 160
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line. Raises runtime's UsageError for what it does not know."""
-    parser = Parser(prog="python -m export.profile", description=__doc__)
+    parser = Parser(prog="python -m export.profile", extra="build", description=__doc__)
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -60,13 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     with console.status("reading the geometry"):
-        try:
-            from export.profile import engines, report
-            from export.profile.measurement import Measurement
-            from export.profile.subject import Subject
-            from export.profile.timing import Patience
-        except ModuleNotFoundError as error:
-            raise Refused(f"{error.name} is not installed; install `aptp[build]` to profile") from error
+        from export.profile import engines, report
+        from export.profile.measurement import Measurement
+        from export.profile.subject import Subject
+        from export.profile.timing import Patience
+
         engine = engines.choose(options.engine, options.precision, options.threads)
         subject = Subject.of(options.checkpoint, size, options.rows)
         patience = Patience(options.samples)

@@ -6,27 +6,35 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn
 
+from runtime.cli.extras import check_installed
 from runtime.errors import AptpError, UsageError, nearest
 
 
 class Parser(argparse.ArgumentParser):
     """argparse without abbreviations, whose errors are a `UsageError` that names the nearest right word.
 
-    `called` is what the user typed to run the command, where that is not `prog`.
+    `called` is what the user typed to run the command, where that is not `prog`. `extra` names the extra of
+    this distribution that the command cannot do without.
     """
 
     called: ClassVar[str | None] = None
 
-    def __init__(self, *, prog: str, **options: Any) -> None:
+    def __init__(self, *, prog: str, extra: str | None = None, **options: Any) -> None:
         super().__init__(prog=self.called or prog, allow_abbrev=False, **options)
+        self._extra = extra
         self._arguments: list[str] = []
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """Parse `args` (default: the process's own). Raises `UsageError`."""
+        """Parse `args` (default: the process's own). Raises `UsageError`.
+
+        Raises `EnvironmentMismatch` where a module of `extra` is not installed.
+        """
         self._arguments = list(sys.argv[1:] if args is None else args)
         parsed, unknown = self.parse_known_args(self._arguments, namespace)
         if unknown:
             raise UsageError(self._unknown(unknown))
+        if self._extra:
+            check_installed(self._extra, self.prog)
         return parsed
 
     def error(self, message: str) -> NoReturn:

@@ -20,7 +20,7 @@ STEPS = 2600
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="python -m aptp.evaluate.judge", description=DESCRIPTION)
+    parser = Parser(prog="python -m aptp.evaluate.judge", extra="build", description=DESCRIPTION)
     parser.add_argument("--out", type=Path, metavar="FILE", help="train a judge and write its weights here")
     parser.add_argument("--train-steps", dest="steps", type=int, default=STEPS, help="of 64 pictures each")
     parser.add_argument("--seed", type=int, default=0, help="of training")
