@@ -19,12 +19,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.create import create
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.finetune import stage as finetuning
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.weights import ExpertLossWeights
+from aptp.new.create import create
 from aptp.pipeline import classic_attention, read_pipeline, untrained_pipeline
 from aptp.presets import PRESETS
 from aptp.pretrain import codec, denoiser, text

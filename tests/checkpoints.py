@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from aptp.checkpoint import record as records
-from aptp.create import create
+from aptp.new.create import create
 from aptp.presets import PRESETS, Preset
 from export.build import __main__ as build
 from export.build.part_store import describe

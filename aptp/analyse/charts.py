@@ -15,6 +15,19 @@ WIDTH, HEIGHT, FOOT, SIDE = 420, 150, 24, 8
 MAP = 300  # height of the map of prompts
 BINS = 60
 DOTS = 1500  # of one set of prompts, at most
+# Colours that can be read on white and on black: of codes, from the cheapest to the dearest, and of sets of
+# prompts from elsewhere.
+RAMP = ("#d99a1f", "#d5604c", "#9d55a8", "#4a6fd0")
+OTHERS = ("#12a594", "#7a8594", "#b0793b")
+
+
+def code_colours(costs: Sequence[float]) -> list[str]:
+    """Return a hexadecimal colour for each code, by the rank of its cost."""
+    ranks = np.argsort(np.argsort(costs, kind="stable"), kind="stable")
+    places = ranks / max(1, len(costs) - 1) * (len(RAMP) - 1)
+    channels = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in RAMP])
+    mixed = [np.interp(places, range(len(RAMP)), channels[:, i]).round().astype(int) for i in range(3)]
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in zip(*mixed, strict=True)]
 
 
 def histograms(

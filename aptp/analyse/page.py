@@ -7,7 +7,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from aptp.analyse import blueprint, charts, palette
+from aptp.analyse import blueprint, charts
 from aptp.analyse.findings import Example, StudyFindings
 from aptp.analyse.landing import Landing
 from aptp.space.architecture import Architecture
@@ -26,8 +26,8 @@ def page(
 ) -> str:
     """Return the page. `pictures`: data URIs; `data`: the name of the file beside it."""
     budgets = [code.budget for code in findings.codes]
-    colours = palette.colours(budgets)
-    strange = [palette.stranger(i) for i in range(len(landings) - 1)]
+    colours = charts.code_colours(budgets)
+    strange = [charts.OTHERS[i % len(charts.OTHERS)] for i in range(len(landings) - 1)]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined
     )

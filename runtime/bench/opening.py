@@ -4,6 +4,7 @@ Each is measured in a process of its own, so that no other expert's weights or a
 """
 
 import gc
+import json
 import multiprocessing
 import signal
 import time
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from runtime.bench.building import build_seconds
 from runtime.bench.memory_groups import files
 from runtime.bench.spec import BenchSpec, Contender
 from runtime.bench.workload import Clock, Workload
+from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure, RuntimeFailure
 from runtime.machine import process_memory
 from runtime.machine.process_memory import ProcessMemory
 from runtime.models.cache import default_folder
+
+REPORT = "report.json"  # of a build, in the folder `<bundle>.report`
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +125,22 @@ def _serve(connection: Connection, spec: BenchSpec, contender: Contender) -> Non
         connection.send(measure(spec, contender))
     except RuntimeFailure as failure:
         connection.send(failure)
+
+
+def build_seconds(bundle: Bundle) -> dict[str, float]:
+    """Return the seconds that each expert took to build, as the build's report tells them.
+
+    The report is optional, and counts for those models whose identity it names.
+    """
+    path = bundle.root.with_name(f"{bundle.root.name}.report") / REPORT
+    try:
+        parts = json.loads(path.read_bytes())["parts"]
+        seconds = {part["key"]: float(part["seconds"]) for part in parts}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    experts = bundle.manifest.experts
+    return {
+        name: seconds[expert.model.identity]
+        for name, expert in experts.items()
+        if expert.model.identity in seconds
+    }

@@ -5,8 +5,18 @@ import re
 import numpy as np
 import pytest
 
-from aptp.analyse.charts import DOTS, HEIGHT, MAP, SIDE, WIDTH, directions, histograms, landscape
-from aptp.analyse.palette import RAMP, colours
+from aptp.analyse.charts import (
+    DOTS,
+    HEIGHT,
+    MAP,
+    RAMP,
+    SIDE,
+    WIDTH,
+    code_colours,
+    directions,
+    histograms,
+    landscape,
+)
 
 
 def numbers(svg: object, what: str) -> list[float]:
@@ -66,6 +76,6 @@ def test_few_codes_have_a_map_too(codes: int) -> None:
 
 
 def test_colours_go_from_the_cheapest_to_the_dearest() -> None:
-    assert colours([0.9, 0.1, 0.5, 0.7]) == [RAMP[3], RAMP[0], RAMP[1], RAMP[2]]
-    assert colours([0.4]) == [RAMP[0]]
-    assert len(set(colours(list(np.linspace(0, 1, 16))))) == 16
+    assert code_colours([0.9, 0.1, 0.5, 0.7]) == [RAMP[3], RAMP[0], RAMP[1], RAMP[2]]
+    assert code_colours([0.4]) == [RAMP[0]]
+    assert len(set(code_colours(list(np.linspace(0, 1, 16))))) == 16

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aptp.create import create
+from aptp.new.create import create
 
 
 @pytest.fixture(scope="session")

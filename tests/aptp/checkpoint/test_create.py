@@ -12,7 +12,7 @@ import torch
 
 from aptp.checkpoint.publishing import published
 from aptp.checkpoint.reader import Checkpoint
-from aptp.create import create
+from aptp.new.create import create
 from runtime.errors import CheckpointError, LockedError, SpaceError, StorageError, UsageError
 from runtime.files.verified import list_files
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.create import create
 from aptp.evaluate.judge.reader import Judge
+from aptp.new.create import create
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.create import create
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
 from aptp.evaluate.models_under_test import Subjects
@@ -17,6 +16,7 @@ from aptp.evaluate.sampling import SamplingOptions
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import ExpertLossWeights
+from aptp.new.create import create
 from aptp.pipeline import read_pipeline
 from aptp.trainer import metrics_log
 from aptp.trainer.loop import RunOptions

@@ -55,7 +55,7 @@ def main() -> int:
     budgets = _numbers(arguments.budgets)
     with console.status("starting") as status:
         quieten()
-        from aptp.create import create
+        from aptp.new.create import create
 
         cost, codes = create(
             arguments.out,
