@@ -30,12 +30,12 @@ from export.build import (
 )
 from export.build.part_store import FinishedPart, PartRecord
 from export.build.plan import BuildSpec, Part
-from export.build.progress import BuildProgress
 from export.build.report import BuildResult, Failure
 from export.build.workers import Outcome
 from export.parity import image
 from export.profile import width_advice
 from export.profile.width_advice import WidthForecast
+from runtime.cli.progress import PartsProgress
 from runtime.errors import DiskFullError, PartError, Refused, ScheduleError, UsageError
 from runtime.files import publish
 from runtime.files.lock import locked
@@ -116,7 +116,7 @@ class Construction:
         missing = [part for part in self.parts if part.name not in self.finished]
         unseen = [part for part in self._images() if part.name not in self.finished]
         self._verify([*missing, *unseen])
-        with BuildProgress(console, [*missing, *unseen]) as progress:
+        with PartsProgress(console, [*missing, *unseen]) as progress:
             self._make(missing, progress)
             self._stop_if_useless()
             self._publish([part for part in unseen if f"experts/{part.item}" in self.finished], progress)
@@ -145,7 +145,7 @@ class Construction:
         for component in dict.fromkeys(component for part in missing for component in part.components):
             self.checkpoint.verify(component)
 
-    def _make(self, missing: list[Part], progress: BuildProgress) -> None:
+    def _make(self, missing: list[Part], progress: PartsProgress) -> None:
         """Make parts, first those that need no other; a part whose need failed is not made."""
         for needy in (False, True):
             tasks = [
@@ -168,7 +168,7 @@ class Construction:
         return self.finished[part.needs[0]].folder if part.needs else None
 
     def _outcomes(
-        self, tasks: list[workers.WorkerTask[PartRecord]], progress: BuildProgress
+        self, tasks: list[workers.WorkerTask[PartRecord]], progress: PartsProgress
     ) -> Iterator[Outcome[PartRecord]]:
         """Run tasks and keep their errors. Raises the first that leaves no bundle to publish."""
         spec = self.spec
@@ -211,7 +211,7 @@ class Construction:
         others = [part for part in self.parts if part.kind != "expert" and not part.needs]
         return [plan.image_part(part, others) for part in experts]
 
-    def _publish(self, unseen: list[Part], progress: BuildProgress) -> None:
+    def _publish(self, unseen: list[Part], progress: PartsProgress) -> None:
         """Assembles, runs the last rung on what was assembled, and publishes the experts that passed."""
         if not unseen and self._is_published():
             return
@@ -225,7 +225,7 @@ class Construction:
                 self._assemble(folder)
         self.published = True
 
-    def _show(self, unseen: list[Part], folder: Path, progress: BuildProgress) -> bool:
+    def _show(self, unseen: list[Part], folder: Path, progress: PartsProgress) -> bool:
         """Return whether every expert's image is right; those of which it is not are finished no more."""
         tasks = [
             workers.WorkerTask(part.name, image.stage, (part, self.spec, folder), part.memory)

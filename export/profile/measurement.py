@@ -18,13 +18,13 @@ from aptp.space.macs import module_macs
 from aptp.space.profile import Measured, Profile, Setting, Whole
 from aptp.space.profile_file import read_unfinished, write
 from export.build.plan import software
-from export.build.progress import BuildProgress
 from export.profile import wholes
 from export.profile.calls import Replay, TracedCall, record
 from export.profile.engines import PieceEngine, Run
 from export.profile.pieces import Piece, cut, inputs
 from export.profile.subject import Subject
 from export.profile.timing import Patience, Timed, in_turns, pace
+from runtime.cli.progress import PartsProgress
 from runtime.errors import UsageError
 from runtime.machine.facts import command, machine
 
@@ -97,7 +97,7 @@ class Measurement:
 
     def run(self, console: Console, profile: Profile) -> Profile:
         """`profile` with what it lacks, which is in `out` as soon as it is measured."""
-        with BuildProgress(console, self.tasks(profile)) as progress:
+        with PartsProgress(console, self.tasks(profile)) as progress:
             for piece in self._missing(profile):
                 part = self._measured(piece, partial(progress.stage, piece.name))
                 profile = replace(profile, parts=(*profile.parts, part))

@@ -4,6 +4,7 @@ import os
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -128,13 +129,11 @@ def _make(folder: Path) -> None:
 
 
 def _generate(options: Namespace, album: Album) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from runtime.cli.progress import Counting
+    from runtime.cli.terminal import open_console
 
-    console = Console(stderr=True)
-    columns = TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    # Only where someone watches: elsewhere it would leave an empty line.
-    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    console = open_console()
+    console.quiet |= not console.is_terminal  # the table below is all that a log needs
     with Pipeline.open(
         options.bundle,
         engine=options.engine,
@@ -143,13 +142,8 @@ def _generate(options: Namespace, album: Album) -> None:
         batch=options.batch,
     ) as runtime:
         _make(Path(options.out))
-        task = progress.add_task("", total=None)
-
-        def show(_: int, done: int, rows: int) -> None:
-            progress.start()  # with the first step: a refusal comes before it
-            progress.update(task, total=rows * len(album.prompts), advance=1)
-
-        try:
+        done = count(1)
+        with Counting(console) as progress:
             runtime.generate(
                 album.prompts,
                 GenerationParams(
@@ -161,11 +155,9 @@ def _generate(options: Namespace, album: Album) -> None:
                     solver=options.solver,
                     code=options.code,
                 ),
-                on_step=show,
+                on_step=lambda _, step, rows: progress.tell("steps", next(done), rows * len(album.prompts)),
                 on_image=album.add,
             )
-        finally:
-            progress.stop()
 
 
 if __name__ == "__main__":

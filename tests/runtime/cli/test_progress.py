@@ -1,10 +1,11 @@
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
 
 from runtime.cli import progress as progress_module
 from runtime.cli.markdown import table
-from runtime.cli.progress import Counting, Progress
+from runtime.cli.progress import Counting, PartsProgress, Progress
 from runtime.cli.terminal import open_console
 
 
@@ -41,6 +42,22 @@ def test_counting_tells_how_long_it_will_take(
         progress.tell("steps", 11, 100)
         progress.tell("steps", 12, 100)
     assert capsys.readouterr().err == "steps: 12 of 100, about 22 min left\n"
+
+
+def test_parts_without_a_terminal_tell_their_stages_and_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=count(0.0, 10.0).__next__))
+    parts = [SimpleNamespace(name="small", effort=1.0), SimpleNamespace(name="large", effort=3.0)]
+    with PartsProgress(open_console(), parts) as progress:
+        progress.stage("large", "export", 0.0)
+        progress.end("small", None)
+        progress.end("large", "no space left")
+    assert capsys.readouterr().err == (
+        "[  10.0 s, time left unknown] large: export\n"
+        "[  20.0 s, about 90 s left] small: done\n"
+        "[  40.0 s, about 0 s left] large: no space left\n"
+    )
 
 
 def test_a_table_in_markdown() -> None:
