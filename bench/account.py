@@ -1,4 +1,4 @@
-"""Where a UNet call's time goes, operator by operator: dense beside experts, and what MACs do not explain.
+"""The time of a UNet call by operator: dense beside experts, and the part that MACs do not explain.
 
     python -m bench.account --bundle sd21/bundle --codes dense,0 [--engine openvino|cpu] [--precision …]
 
@@ -137,7 +137,7 @@ def _class_of(kind: str) -> str:
 
 
 class OnOpenVino:
-    """Its counters are means over all calls of a compiled graph."""
+    """OpenVINO, whose counters are means over all calls of a compiled graph."""
 
     def __init__(self, graph: Path, inputs: Inputs, precision: str, _: Path) -> None:
         chosen = {**openvino.settings(precision), "PERF_COUNT": "YES"}

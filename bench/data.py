@@ -1,4 +1,5 @@
-"""How fast captioned pictures are read: images per second of every source, and what broken pictures cost.
+"""The speed of reading captioned pictures: images per second of every source, and the cost of broken
+pictures.
 
     python -m bench.data [--pictures 300] [--rounds 5]
 

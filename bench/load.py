@@ -1,4 +1,4 @@
-"""A server under more than it can do: what it still does, whom it refuses, and how long everyone waits.
+"""A server under more load than it can serve: its goodput, its refusals, and waiting times.
 
     python -m bench.load --bundle bundle [--seconds 60] [--factor 5]
 
@@ -66,7 +66,7 @@ class Held:
 
 
 class Site:
-    """A server's process. Every request asks for an image of another prompt."""
+    """A server's process and its client. Every request asks for an image of another prompt."""
 
     def __init__(self, process: int, port: int) -> None:
         self._process, self._port = process, port
@@ -167,7 +167,7 @@ async def _drop(stream: asyncio.StreamReader) -> None:
 
 
 async def closed_loop(site: Site, clients: int, seconds: float) -> list[Reply]:
-    """So many clients, each with one request at a time, until the time is over."""
+    """Run so many clients, each with one request at a time, until the time is over."""
     end, replies = time.perf_counter() + seconds, list[Reply]()
 
     async def client() -> None:
@@ -258,7 +258,9 @@ def accounting(sent: list[Reply], change: dict[str, int]) -> dict[str, str]:
 
 
 def waiting(sent: list[Reply], bound: float) -> list[dict[str, str]]:
-    """Return the seconds of those let in to what they wait for, and of the others to their refusal."""
+    """Return tables of seconds: of admitted requests to their first events and image, and of others to their
+    refusal.
+    """
     let_in = [reply for reply in sent if reply.status == 200]
     groups = {
         f"image (bound: {bound:.3g} s)": [reply.end for reply in let_in],
@@ -270,7 +272,7 @@ def waiting(sent: list[Reply], bound: float) -> list[dict[str, str]]:
 
 
 def quantiles(samples: list[float]) -> dict[str, str]:
-    """`-` where there are too few samples to tell."""
+    """Return quantiles as text; `-` where there are too few samples to tell."""
     if not samples:
         return dict.fromkeys(("count", "p50", "p90", "p99", "most"), "-") | {"count": "0"}
     found = summarize(samples)

@@ -24,7 +24,7 @@ def environment() -> dict[str, Any]:
 
 
 def save(name: str, title: str, tables: Mapping[str, Sequence[Mapping[str, Any]]], samples: Any) -> None:
-    """As `write`, into bench/results, and prints the tables."""
+    """Write the report into bench/results, as `write` does, and print the tables."""
     print(write(name, title, tables, samples))
 
 
@@ -60,7 +60,7 @@ def write(
 
 
 def spread(samples: Sequence[float]) -> str:
-    """`median [lowest-highest]` in milliseconds or seconds, whichever reads better."""
+    """Return `median [lowest-highest]` in milliseconds or seconds, whichever reads better."""
     scale, unit = (1e3, "ms") if median(samples) < 1 else (1, "s")
     low, middle, high = (scale * x for x in (min(samples), median(samples), max(samples)))
     return f"{middle:.3g} [{low:.3g}-{high:.3g}] {unit}"

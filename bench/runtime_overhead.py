@@ -36,7 +36,7 @@ EXPERTS, RUNNING, SERVED = "0123", 64, 128
 
 
 class NoEngine:
-    """Returns the same array, whatever it is given."""
+    """An engine that returns the same array, whatever it is given."""
 
     def __init__(self, rows: int) -> None:
         self.output = np.zeros((rows, *SHAPE), np.float32)
@@ -73,7 +73,7 @@ def steps(window: int, guidance: float, batch: int) -> float:
 
 
 class Idle:
-    """Work for a service that is nothing but its scheduling."""
+    """A request whose work is nothing but its scheduling."""
 
     failure = None
 
@@ -102,7 +102,7 @@ class Idle:
 
 
 class Handler:
-    """Does nothing."""
+    """A handler that does nothing."""
 
     def prepare(self, work: Idle) -> None: ...
 

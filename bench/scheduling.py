@@ -1,4 +1,4 @@
-"""The scheduler's cost for a mixture: the same images by the service, and by engines driven flat out.
+"""The scheduler's cost for a mixture: the same images by the service, and by engines called in a loop.
 
     python -m bench.scheduling --bundle bundle [--rounds 5]
 
@@ -153,7 +153,7 @@ def table(samples: dict[str, list[Took]], images: int) -> list[dict[str, str]]:
 
 
 def quartiles(ratios: Sequence[float]) -> str:
-    """`median [lower-upper quartile]`."""
+    """Return `median [lower-upper quartile]`."""
     low, middle, high = quantiles(ratios, n=4) if len(ratios) > 1 else 3 * list(ratios)
     return f"{middle:.3f} [{low:.3f}-{high:.3f}]"
 

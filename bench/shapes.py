@@ -1,4 +1,4 @@
-"""The cost of shapes kept open: written into the graph, pinned at load, batch open, all open.
+"""The cost of open shapes: written into the graph, pinned at load, batch open, all open.
 
     python -m bench.shapes --bundle DIR [--code 0] [--engine cpu]
 

@@ -1,4 +1,5 @@
-"""How fast the default trains: steps per second, the share of time spent waiting for data, and the floor.
+"""The training speed of the default: steps per second, the share of time spent waiting for data, and the
+floor.
 
     python -m bench.training [--train-steps 20]
 

@@ -1,4 +1,4 @@
-"""`python -m aptp.analyse`: what a router learned, as a page to read; the command line alone."""
+"""`python -m aptp.analyse`: report what a router learned, as an HTML page."""
 
 import argparse
 import math

@@ -1,4 +1,4 @@
-"""An architecture as a picture of its UNet: blocks from left to right, deep ones low, a cell for every gate.
+"""A picture of a pruned UNet: blocks from left to right, low resolutions low, a cell for every gate.
 
 Kept gates are filled, dropped ones are not; a sublayer that is skipped is an outline. SVG that scales, whose
 colours are those of the page around it.
@@ -33,7 +33,7 @@ LETTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One width group under a code; `skipped` where its whole sublayer is."""
+    """A width group of one code. `skipped`: the code skips the group's whole sublayer."""
 
     kind: Kind
     module: str
@@ -43,7 +43,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`name` such as "down 1"; `level` 0 at the full resolution; its sublayers as they are run."""
+    """A block of the UNet.
+
+    `name`: such as "down 1"; `level`: 0 at the full resolution; sublayers in the order of the call.
+    """
 
     name: str
     level: int
@@ -142,5 +145,5 @@ def _block(module: str) -> str:
 
 
 def _turn(sublayer: str) -> tuple[int, bool]:
-    """When it is run within its block: the first resnet, the first transformer, the second resnet, …"""
+    """Return the sublayer's place in its block's call: first resnet, first transformer, second resnet, …"""
     return int(sublayer.rpartition(".")[2]), "resnets" not in sublayer

@@ -68,8 +68,10 @@ def histograms(
 
 
 def landscape(sets: Sequence[tuple[Floats, Sequence[str]]], label: str) -> Markup:
-    """Prompts as dots. Each set gives its `similarities` [N, K] and a colour for each prompt; the first
-    says which two directions are shown, and lies below the others.
+    """Plot prompts as dots.
+
+    Each set gives its `similarities` [N, K] and a colour for each prompt; the first says which two directions
+    are shown, and lies below the others.
     """
     axes, _ = directions(sets[0][0])
     places = [relative(similarities) @ axes.T for similarities, _ in sets]
@@ -88,7 +90,7 @@ def landscape(sets: Sequence[tuple[Floats, Sequence[str]]], label: str) -> Marku
 
 
 def relative(similarities: Floats) -> Floats:
-    """`similarities` [N, K] less the mean of each prompt's: what decides between codes."""
+    """Return `similarities` [N, K] without each prompt's mean: the part that decides between codes."""
     apart: Floats = similarities - similarities.mean(1, keepdims=True)
     return apart
 
@@ -113,7 +115,7 @@ def _figure(content: str, width: int, height: int, label: str) -> Markup:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round values between `low` and `high`, four to nine of them."""
+    """Return four to nine round values between `low` and `high`."""
     step = 10.0 ** np.floor(np.log10(high - low))
     for finer in (2, 2.5, 2):
         if (high - low) / step >= 4:

@@ -1,4 +1,4 @@
-"""The plain values that an analysis found: the page shows them, and JSON beside it holds them."""
+"""The results of an analysis as plain values, for the page and for JSON."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from aptp.analyse.words import Word
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A prompt, where it went, and how surely. `margin` is None where there is one code."""
+    """A prompt with its code and margin. `margin` is None where there is one code."""
 
     prompt: str
     code: int
@@ -41,8 +41,10 @@ class CodeFindings:
 
 @dataclass(frozen=True, slots=True)
 class SetFindings:
-    """One set of prompts: how it lands. `similarities`: quantiles per code; `beyond`: the share of it
-    that lies beyond the limit; `budget`: its mean cost as a share of dense, each prompt on its code.
+    """The routing of a set of prompts.
+
+    `similarities`: quantiles per code; `beyond`: the share of prompts whose distance is above the limit;
+    `budget`: the mean cost of their codes, as a share of dense.
     """
 
     name: str

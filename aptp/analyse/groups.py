@@ -1,4 +1,4 @@
-"""Prompts grouped by what is known of them: their tier, how much is to be drawn, how long they are."""
+"""Prompts grouped by a known property: tier, amount of things to draw, length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ LENGTHS = 4  # groups that prompts are divided into by their number of words
 
 @dataclass(frozen=True, slots=True)
 class PromptGroup:
-    """`counts`: prompts per code; `budget`: their mean cost as a share of dense, with its 95 %
-    interval.
+    """Prompts that share a property.
+
+    `counts`: prompts per code; `budget`: their mean cost as a share of dense, with its 95 % interval.
     """
 
     name: str
@@ -26,8 +27,10 @@ class PromptGroup:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """`information`: bits that a prompt's code tells of its group; `by_chance`: what that would come to
-    were there nothing to tell.
+    """Prompts in groups by one property.
+
+    `information`: mutual information of code and group, in bits; `by_chance`: its value where code and group
+    are independent.
     """
 
     by: str
@@ -37,8 +40,9 @@ class Grouping:
 
 
 def groupings(samples: Sequence[Sample], codes: Sequence[int], budgets: Sequence[float]) -> list[Grouping]:
-    """By every property that all `samples` have; `codes` [N] is where they went, `budgets` [K] what
-    codes cost.
+    """Group prompts by every property that all `samples` have.
+
+    `codes` [N]: the code of each prompt; `budgets` [K]: the cost of each code.
     """
     named: dict[str, list[str]] = {}
     if all(isinstance(sample.metadata.get("scene"), Scene) for sample in samples):
@@ -68,7 +72,7 @@ def _amount(scene: Scene) -> str:
 
 
 def _lengths(prompts: Sequence[str]) -> list[str]:
-    """For each prompt, the range of lengths that it shares with about a quarter of them."""
+    """Return each prompt's range of lengths; a range holds about a quarter of the prompts."""
     counts = [len(prompt.split()) for prompt in prompts]
     tops = sorted({int(np.quantile(counts, (i + 1) / LENGTHS, method="higher")) for i in range(LENGTHS)})
     starts = [min(counts), *(top + 1 for top in tops[:-1])]
@@ -77,6 +81,6 @@ def _lengths(prompts: Sequence[str]) -> list[str]:
 
 
 def _place(name: str) -> float:
-    """Tiers in their own order, amounts by their number, what has none last."""
+    """Return a sort key: tiers in their own order, amounts by number, unknown ones last."""
     first = name.split()[0]
     return TIERS.index(name) if name in TIERS else int(first) if first.isdigit() else float("inf")

@@ -1,4 +1,4 @@
-"""Where a set of prompts lands: similarities to every code, codes, margins, distances."""
+"""The routing of a set of prompts: similarities to every code, codes, margins, distances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 @dataclass(frozen=True, eq=False)
 class Landing:
-    """`similarities` [N, K] and `codes` [N] as the router serves them, `distances` [N] from the prompts
-    of the training.
+    """The routing of a set of prompts.
+
+    `similarities` [N, K] and `codes` [N] are those that the router serves; `distances` [N] are from the
+    training prompts.
     """
 
     name: str
@@ -51,7 +53,7 @@ class Landing:
 
     @property
     def width(self) -> int:
-        """K."""
+        """The number of codes, K."""
         return int(self.similarities.shape[1])
 
     @cached_property
@@ -61,7 +63,7 @@ class Landing:
 
     @cached_property
     def margins(self) -> Floats:
-        """[N]: the best similarity minus the next; infinite where there is one code."""
+        """The best similarity minus the next, [N]; infinite where there is one code."""
         if self.width == 1:
             return np.full(self.count, np.inf)
         ordered = np.sort(self.similarities, 1)

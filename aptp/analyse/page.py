@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no script, no request; for dark, light and print."""
+"""The report as one self-contained HTML file: no script, no request; for dark, light and print."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,7 +66,7 @@ def _top(landings: Sequence[Landing], limit: float) -> float:
 
 
 def _margins(landings: Sequence[Landing], colours: Sequence[str]) -> Markup | None:
-    """None where there is one code, and so no margin."""
+    """Return the histogram of margins; None where there is one code, and so no margin."""
     if landings[0].width == 1:
         return None
     return charts.histograms(

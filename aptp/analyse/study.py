@@ -1,4 +1,4 @@
-"""One analysis: held-out prompts and others through the router, and what that tells of the codes."""
+"""The analysis of a router: how it routes held-out prompts and others, and what the codes have in common."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ FITTED = 8192  # captions that a distance is fitted on, where the checkpoint bri
 
 @dataclass(frozen=True, slots=True)
 class StudyOptions:
-    """`count` held-out captions of `data` are looked at; `pictures` are drawn of each code and set."""
+    """The size of a study: `count` held-out captions of `data`, and `pictures` drawn of each code and set."""
 
     data: str = "scenes"
     count: int = 4000
@@ -96,7 +96,7 @@ class RouterStudy:
 
     @cached_property
     def _distance(self) -> tuple[MahalanobisDetector, float, str]:
-        """The detector that measures distances, the distance that counts as far, and who says so."""
+        """Return the detector that measures distances, the limit, and the limit's origin."""
         detector, rule = self.checkpoint.detector(), self.checkpoint.record.out_of_distribution
         if detector is not None and rule is not None:
             told = f"the checkpoint's; above it prompts go to expert {rule.expert}"

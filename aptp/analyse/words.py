@@ -1,4 +1,4 @@
-"""Words that come more often in one code's prompts than in the others', and how sure that is.
+"""Words that are more frequent in one code's prompts than in the others', with their significance.
 
 Log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, "Fightin' Words"): the prior
 is the frequency of the word in all prompts, so that words seen a few times do not come first by chance.
@@ -17,8 +17,10 @@ WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """`here`: of the code's prompts, how many have it; `elsewhere`: of the others'. `times`: how much
-    greater its odds are here; `z`: the log of that in standard deviations.
+    """A word's frequency.
+
+    `here`: how many of the code's prompts have it; `elsewhere`: how many of the others'. `times`: the ratio
+    of the odds; `z`: the log of that in standard deviations.
     """
 
     text: str

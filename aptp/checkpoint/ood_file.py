@@ -1,4 +1,4 @@
-"""`out_of_distribution.safetensors`: what measures how far a prompt lies from those of the training."""
+"""`out_of_distribution.safetensors`: the detector that measures a prompt's distance from training prompts."""
 
 from pathlib import Path
 

@@ -78,7 +78,7 @@ class Checkpoint:
 
     @cached_property
     def architectures(self) -> tuple[Architecture, ...]:
-        """One per code."""
+        """The architecture of each code."""
         if not self.record.codes:
             raise CheckpointError(f"{self.path}: aptp.json lists no codes")
         found = []

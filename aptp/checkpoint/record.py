@@ -43,7 +43,9 @@ class CodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutOfDistributionRule:
-    """Prompts whose distance is above `threshold` go to `expert`: the name of a code, or `dense`."""
+    """The rule for unusual prompts: those whose distance is above `threshold` go to `expert`, a code's name
+    or `dense`.
+    """
 
     threshold: float
     expert: str

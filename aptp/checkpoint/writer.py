@@ -1,4 +1,4 @@
-"""Writes a checkpoint folder: a pipeline, codes, a router and the experts, published whole or not at all."""
+"""Writing a checkpoint folder: a pipeline, codes, a router and the experts, published whole or not at all."""
 
 import json
 import shutil

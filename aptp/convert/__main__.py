@@ -1,4 +1,4 @@
-"""`python -m aptp.convert`: the authors' published experts as a checkpoint; owns the command line alone."""
+"""`python -m aptp.convert`: convert the authors' published experts to a checkpoint."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""From the authors' folder to a checkpoint: their codes, their router, their experts."""
+"""The conversion of the authors' folder to a checkpoint: codes, router, experts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,8 +52,8 @@ class ConversionSource:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """An expert's `folder`, its `cost` as a share of dense, whether its weights were `full`, and their
-    `likeness` to the pipeline's.
+    """A converted expert: its `folder`, its `cost` as a share of dense, whether its weights were `full`, and
+    their `likeness` to the pipeline's.
     """
 
     folder: str

@@ -1,4 +1,4 @@
-"""Where a published folder keeps its experts, and which code each of them was cut by.
+"""The experts of a published folder, and the code that each was cut by.
 
 `arch0` holds `arch_vector.pt` and `checkpoint-30000/unet/diffusion_pytorch_model.safetensors`. The vector may
 also lie in the checkpoint's folder or its unet's, the weights beside the vector; of several checkpoints the
@@ -22,7 +22,10 @@ SAME = 1e-3  # between an expert's vector and its row of the table: both are one
 
 @dataclass(frozen=True, slots=True)
 class PublishedExpert:
-    """`name`: its folder. `vector` [D]: the soft gates it was cut by. `weights`: a safetensors file."""
+    """A published expert.
+
+    `name`: its folder. `vector` [D]: the soft gates it was cut by. `weights`: a safetensors file.
+    """
 
     name: str
     vector: Tensor

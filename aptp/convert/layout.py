@@ -20,7 +20,10 @@ from runtime.errors import CheckpointError, SpaceError
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """`widths`: the gates of each group, by sublayer; `skippable`: whether each may be skipped."""
+    """The groups of a published gate vector.
+
+    `widths`: the gates of each group, by sublayer; `skippable`: whether each may be skipped.
+    """
 
     widths: tuple[tuple[int, ...], ...]
     skippable: tuple[bool, ...]
@@ -78,7 +81,7 @@ def space_of(unet: UNet2DConditionModel, structure: Structure) -> Space:
 
 
 def _sublayers(groups: Sequence[WidthGroup]) -> dict[str, list[WidthGroup]]:
-    """Group them by the resnet or transformer that they are in."""
+    """Group sublayers by the resnet or transformer that they are in."""
     return {
         name: list(found)
         for name, found in groupby(groups, lambda g: g.module.split(".transformer_blocks")[0])

@@ -23,9 +23,10 @@ MOST_CODES, WIDEST = 1024, 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """`weight` [D, E] and `bias` [D]: the predictor, whose last rows are the scores of depth ranks.
-    `gates` [K, D]: the codes as soft gates. `order`: for each rank, the depth gate it decides.
-    `experts`: by code.
+    """The authors' predictor, codes and experts.
+
+    `weight` [D, E] and `bias` [D]: the predictor, whose last rows are the scores of depth ranks. `gates` [K,
+    D]: the codes as soft gates. `order`: for each rank, the depth gate it decides. `experts`: by code.
     """
 
     structure: Structure
@@ -85,7 +86,7 @@ def _predictor(hypernet: ModelFolder, structure: Structure) -> tuple[Tensor, Ten
 
 
 def _order(quantizer: ModelFolder, depths: int) -> tuple[int, ...]:
-    """Places in the config may count from the end."""
+    """Return the depth gates by rank. Indices in the config may count from the end."""
     found = quantizer.value("depth_order")
     order = list(range(depths)) if found is None else found
     if isinstance(order, list) and len(order) == depths and all(type(place) is int for place in order):

@@ -1,4 +1,5 @@
-"""A folder as diffusers saves a model: `config.json`, and one safetensors file that its values foretell.
+"""A model folder as diffusers saves it: `config.json`, and one safetensors file whose shapes the config
+gives.
 
 Refuses by name whatever the config does not say, or says of another model than the caller knows.
 """
@@ -19,7 +20,7 @@ MOST_BYTES = 1 << 20
 
 
 class ModelFolder:
-    """The model in `path`. Raises CheckpointError where there is no config."""
+    """A model folder at `path`. Raises CheckpointError where there is no config."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -56,5 +57,5 @@ class ModelFolder:
         )
 
     def tensors(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-        """Its tensors, which must be these, in float32."""
+        """Return the model's tensors in float32, which must have exactly these shapes."""
         return read_safetensors(self.path / WEIGHTS, shapes)

@@ -1,4 +1,4 @@
-"""Tensors out of files that nobody vouches for.
+"""Reading tensors from untrusted files.
 
 Pickles are read by torch's restricted unpickler, which builds tensors and runs nothing; whatever comes out is
 a finite floating-point tensor of the shape that was asked for, or it is refused by name.
@@ -41,7 +41,7 @@ def read_pickle(path: Path) -> Tensor:
 
 
 def read_safetensors(path: Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """Tensors of these `shapes`, all that the file may hold, in float32. Raises CheckpointError."""
+    """Read tensors of these `shapes`, all that the file may hold, in float32. Raises CheckpointError."""
     found = read_shapes(path)
     for name in sorted(found.keys() | shapes.keys()):
         if found.get(name) != tuple(shapes.get(name, ())):

@@ -1,4 +1,4 @@
-"""The weights of a published expert as the weights of ours.
+"""The weights of a published expert, renamed and cut to our layout.
 
 Files hold them already sliced, or full with a code to cut them by: shapes tell which. Refused are mixtures of
 the two, and files in which just the tensors that were cut bear no likeness to the pipeline's. The published
@@ -23,8 +23,10 @@ ENOUGH = 1024  # numbers of a tensor from which chance stays below `UNLIKE`
 
 
 class PublishedWeights(NamedTuple):
-    """`state`: as the architecture wants it. `full`: whether the file held what was to be cut away.
-    `likeness`: the median cosine of its tensors with the pipeline's.
+    """A published expert's weights.
+
+    `state`: as the architecture wants it. `full`: whether the file held the pruned channels too. `likeness`:
+    the median cosine of its tensors with the pipeline's.
     """
 
     state: dict[str, Tensor]

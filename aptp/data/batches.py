@@ -1,4 +1,4 @@
-"""Samples in batches: batch `i` of a source is always the same, whoever loads it and from wherever."""
+"""Samples in batches: batch `i` of a source is the same in every process and run."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from aptp.data.sample import SampleSource
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`images`: [B, 3, H, W] float32 in -1 … 1."""
+    """Samples of one batch. `images`: [B, 3, H, W] float32 in -1 … 1."""
 
     captions: tuple[str, ...]
     images: torch.Tensor
@@ -43,7 +43,7 @@ class _Batches(Dataset[Batch]):
 def batches(
     source: SampleSource, size: int, *, start: int = 0, workers: int = 0, share: tuple[int, int] = (0, 1)
 ) -> Iterator[Batch]:
-    """Batches `start`, `start + 1`, … of `size` samples each, endlessly.
+    """Yield batches `start`, `start + 1`, … of `size` samples each, endlessly.
 
     `workers`: processes that load ahead (0: none, loading takes turns with the caller). `share`: of
     (process, processes) that train together, each gets its own samples of the same global batch.

@@ -1,4 +1,4 @@
-"""Captions as they are trained on: in one line, without a stock phrase, no longer than what reads them."""
+"""Captions prepared for training: one line, without stock phrases, short enough for the text encoder."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ SENTENCE = re.compile(r"[.!?][\"'”’)\]]*(?=\s)")
 
 
 class Window:
-    """Whether a text encoder reads all of a caption, by its tokenizer."""
+    """A check that a text encoder reads all of a caption, by its tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -22,12 +22,12 @@ class Window:
 
 
 def tidy(caption: str) -> str:
-    """Without control characters and runs of white space."""
+    """Remove control characters, and join runs of white space."""
     return " ".join("".join(c if c.isprintable() else " " for c in caption).split())
 
 
 def without_prefix(caption: str) -> str:
-    """PixelProse's captions without the words that nearly all of them begin with."""
+    """Remove the words that nearly all captions of PixelProse begin with."""
     return PREFIX.sub("", caption.lstrip())
 
 

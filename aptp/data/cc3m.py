@@ -1,4 +1,4 @@
-"""Conceptual Captions: Google's tables with pictures beside them, or what img2dataset made of them.
+"""Conceptual Captions: Google's tables with pictures beside them, or img2dataset's shards.
 
 - `Train_GCC-training.tsv` (caption and address, no heading) with `training/`, and for the test split
   `Validation_GCC-1.1.0-Validation.tsv` with `validation/`. Pictures are named after the CRC-32 of their

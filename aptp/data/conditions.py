@@ -21,7 +21,7 @@ FORM = re.compile(rf"\s*(\w+)\s*({'|'.join(RELATIONS)})\s*([^\s=<>!].*?)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`column` stands in `relation` to `value`, both as they were written."""
+    """A comparison: `column` stands in `relation` to `value`, both as they were written."""
 
     column: str
     relation: str

@@ -39,15 +39,17 @@ class Listing:
 
 
 class Lister:
-    """Makes a Listing of pairs as a reader finds them."""
+    """A builder of a Listing: a reader adds pairs as it finds them."""
 
     def __init__(self) -> None:
         self._captions, self._places, self._marks = Packer(), Packer(), array("Q")
         self._left_out: Counter[str] = Counter()
 
     def add(self, caption: object, place: str, key: str | None = None) -> None:
-        """`caption`: left out where it is no text or has none. `key`: what the picture is known by
-        wherever it lies, if it is; its place otherwise.
+        """Add a pair.
+
+        `caption`: left out where it is no text or empty. `key`: a name of the picture that does not depend on
+        its place, if it has one.
         """
         text = tidy(caption) if isinstance(caption, str) else ""
         if not text:
@@ -75,9 +77,9 @@ class Lister:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How pairs are seen: `seed` of their order and of what is cut off pictures; `size`, the (height,
-    width) pictures are made, or None for captions alone; `fits` says which captions need no shortening;
-    `still`: the middle of each picture instead of a random part, mirrored or not.
+    """The preparation of pairs: `seed` of their order and of random crops; `size`, the (height, width)
+    pictures are made, or None for captions alone; `fits` says which captions need no shortening; `still`: the
+    middle of each picture instead of a random crop, mirrored or not.
     """
 
     seed: int = 0

@@ -1,4 +1,4 @@
-"""A picture file's bytes as the array a model is trained on. Refuses what it cannot decode faithfully."""
+"""Decoding picture files to arrays for training; files that cannot be decoded faithfully are refused."""
 
 import struct
 import warnings
@@ -20,7 +20,7 @@ UNREADABLE = (
 
 
 class BrokenPicture(Exception):
-    """One picture cannot be used; the message says why. Never leaves this package."""
+    """A picture cannot be used; the message says why. Internal to this package."""
 
 
 def decode(data: bytes) -> Image.Image:

@@ -49,7 +49,7 @@ def listing(root: Path, split: str, conditions: str = "") -> Listing:
 
 
 def _is_ours(path: Path) -> bool:
-    """img2dataset leaves parquet files too, about what it fetched."""
+    """Return whether a parquet file is PixelProse's; img2dataset leaves some of its own."""
     return CAPTION in _open(path).schema_arrow.names
 
 
@@ -65,7 +65,7 @@ def _open(path: Path) -> Any:
 
 
 def _rows(path: Path, wanted: tuple[Condition, ...], lister: Lister) -> Iterator[list[str | None]]:
-    """Caption and identities of the rows that fulfil all conditions; the others are counted."""
+    """Return caption and identities of the rows that meet all conditions, and count the others."""
     from pyarrow import Table
 
     file = _open(path)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`image`: uint8 [H, W, 3]. `metadata`: whatever else the source knows."""
+    """A captioned image. `image`: uint8 [H, W, 3]. `metadata`: whatever else the source knows."""
 
     caption: str
     image: npt.NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""A record of what shards hold, kept between runs in `$XDG_CACHE_HOME/aptp/shards` (`~/.cache`).
+"""A cache of the contents of shards, kept between runs in `$XDG_CACHE_HOME/aptp/shards` (`~/.cache`).
 
 Looking through a shard takes seconds, and there are hundreds. What is kept belongs to a shard of that path,
 size and time of change alone; where nothing can be kept or read, shards are looked through again.

@@ -46,7 +46,7 @@ def members(root: Path, shard: PurePosixPath, ending: str) -> list[Member]:
 
 
 def _samples(archive: tarfile.TarFile, wanted: str) -> Iterator[Member]:
-    """With places as they are in the shard of no name."""
+    """Yield samples, with places as they are in a shard without a name."""
     sample = Member("")
     for info in archive:
         if not info.isreg():

@@ -1,4 +1,4 @@
-"""Where pictures lie: files below a folder, or members of uncompressed tar shards below it.
+"""The places of pictures: files below a folder, or members of uncompressed tar shards below it.
 
 A *place* is a string that names one picture: a path relative to the folder, or for a member the shard's path,
 where its bytes start, how many they are and its name. Refuses links out of the folder no more than the system

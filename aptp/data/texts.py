@@ -1,5 +1,5 @@
-"""Many strings in two tensors: a hundred bytes less each than as objects, and shared with loading processes
-instead of copied, for torch hands tensors over without copying them.
+"""Many strings packed into two tensors: a hundred bytes less each than as objects, and shared with loading
+processes instead of copied.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Texts:
 
 
 class Packer:
-    """Packs strings as they come."""
+    """A builder of `Texts`."""
 
     def __init__(self) -> None:
         self._data, self._ends = bytearray(), array("q")

@@ -1,4 +1,4 @@
-"""`python -m aptp.evaluate`: what a checkpoint draws to held-out captions, judged where they are scenes.
+"""`python -m aptp.evaluate`: draw held-out captions with a checkpoint, and judge them where they are scenes.
 
 This is the command line alone.
 """
@@ -82,7 +82,7 @@ def _report(arguments: argparse.Namespace, console: Console) -> str:
 def _evaluate(
     arguments: argparse.Namespace, subjects: "Subjects", names: Sequence[str], console: Console
 ) -> str:
-    """Judge what is drawn to scenes; return the table of scores."""
+    """Judge the pictures drawn of scenes; return the table of scores."""
     from aptp.evaluate.evaluation import Evaluation
     from aptp.evaluate.judge.reader import WEIGHTS, Judge
     from aptp.evaluate.verdicts import held_out, unseen

@@ -1,4 +1,4 @@
-"""Pictures, and what one shows as the judge reads it: no caption, no certainty, only what is there."""
+"""Pictures, and the things that the judge detects in them, without captions or confidences."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ Pictures = npt.NDArray[np.uint8]  # [N, 64, 64, 3]
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A thing and its centre, in pixels from the top left."""
+    """A detected thing and its centre, in pixels from the top left."""
 
     shape: str
     colour: str
@@ -23,7 +23,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Lettering:
-    """Written letters; `row` is one of the vocabulary's ROWS."""
+    """Detected letters; `row` is one of the vocabulary's ROWS."""
 
     text: str
     colour: str

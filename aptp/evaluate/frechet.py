@@ -13,7 +13,7 @@ Features = npt.NDArray[np.float64]  # [N, D]
 
 
 def frechet(found: Features, wanted: Features) -> float:
-    """|μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½) of two sets of features (Dowson & Landau 1982).
+    """Return |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½) of two sets of features (Dowson & Landau 1982).
 
     Raises UsageError for fewer than two of either.
     """

@@ -1,4 +1,4 @@
-"""How a checkpoint's router spreads captions over its experts, and what that costs."""
+"""The distribution of captions over a checkpoint's experts, and its cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ Mean = tuple[float, float, float]  # with the ends of its 95 % interval
 
 @dataclass(frozen=True, slots=True)
 class RoutedMixture:
-    """`codes`: of each sample. `budgets`: each code's share of the dense UNet's true MACs. `target`:
-    the mean budget that training aimed at, if the checkpoint tells.
+    """The routing of samples.
+
+    `codes`: of each sample. `budgets`: each code's share of the dense UNet's true MACs. `target`: the mean
+    budget that training aimed at, if the checkpoint tells.
 
     `by_tier` and `by_things`: captions per code, by tier and by the number of things that are not words;
     empty for captions of other data than scenes.
@@ -62,7 +64,7 @@ class RoutedMixture:
 
     @property
     def information(self) -> float:
-        """Bits that a caption's code tells of its tier."""
+        """The mutual information of a caption's code and tier, in bits."""
         return routing.mutual_information(list(self.by_tier.values()))
 
     @property

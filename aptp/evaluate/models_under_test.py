@@ -1,5 +1,5 @@
-"""The models of a checkpoint that can be examined: its dense UNet, its experts, the mixture of them, and two
-ceilings.
+"""The models of a checkpoint that are evaluated: its dense UNet, its experts, the mixture of them, and two
+upper bounds.
 
 Refuses pipelines with more than one text encoder.
 """
@@ -104,7 +104,7 @@ class Subjects:
 
     @cached_property
     def encode(self) -> Encode:
-        """How the captions are read that are to be routed."""
+        """The encoder of captions that are to be routed."""
         own = self.checkpoint.prompt_encoder()
         return own or TextEncoding(self.parts.tokenizer, self.parts.text_encoder)
 

@@ -1,4 +1,4 @@
-"""An evaluation to look at: sample pictures with their verdicts, and where captions are routed."""
+"""Pictures of an evaluation: samples with their verdicts, and a chart of where captions are routed."""
 
 from collections.abc import Sequence
 from pathlib import Path

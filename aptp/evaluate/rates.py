@@ -1,4 +1,4 @@
-"""Shares, and how far they may be off: every figure of an evaluation comes with its interval."""
+"""Shares with their confidence intervals."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`hits` out of `count`. Partial hits (shares of letters) make the interval too wide, never too
-    narrow.
+    """A share: `hits` out of `count`.
+
+    Partial hits (shares of letters) make the interval too wide, never too narrow.
     """
 
     hits: float
@@ -25,7 +26,7 @@ class Rate:
 
     @property
     def share(self) -> float:
-        """NaN where nothing was counted."""
+        """`hits` / `count`; NaN where nothing was counted."""
         return self.hits / self.count if self.count else math.nan
 
     @property

@@ -16,7 +16,7 @@ from runtime.formats import DENSE
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """One subject's verdicts, its FD-scenes, and how long drawing took."""
+    """One subject's verdicts, its FD-scenes, and the seconds that drawing took."""
 
     verdicts: Sequence[Verdict]
     distance: float
@@ -25,8 +25,10 @@ class EvaluationResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`about`: what was evaluated, with what, how. `results`: by subject, renders among them. `codes`:
-    where the captions drawn to are routed. `mixture`: how captions in general are.
+    """An evaluation's results.
+
+    `about`: what was evaluated, with what, how. `results`: by subject, renders among them. `codes`: the codes
+    of the captions that were drawn. `mixture`: the routing of captions in general.
     """
 
     about: Mapping[str, Any]
@@ -42,7 +44,7 @@ class Report:
         }
 
     def to_json(self) -> str:
-        """Everything, each picture's reading and score included."""
+        """Return everything, each picture's detections and score included."""
         body = {"about": dict(self.about), **self.summary(), "pictures": self._pictures()}
         return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
 

@@ -1,4 +1,4 @@
-"""The codes that captions go to, and how much that tells of them."""
+"""The codes that captions are routed to, and their mutual information with tiers."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Pictures from captions, by a checkpoint's modules or by those of a run that is still training."""
+"""Drawing of captions, by a checkpoint's modules or by those of a run that is still training."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -44,8 +44,8 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """`steps` of DDIM; `batch`: pictures drawn at once, which changes none of them beyond rounding;
-    `size`: their height and width.
+    """The options of sampling: `steps` of DDIM; `batch`: pictures drawn at once, which changes none of them
+    beyond rounding; `size`: their height and width.
     """
 
     steps: int = 25

@@ -1,4 +1,4 @@
-"""Whether a picture shows what its caption states; what a caption leaves open is not asked.
+"""The score of a picture for its caption. Only what the caption states is scored.
 
 A picture with the wrong number of things gets no credit for a single thing or a pair: which of three things
 was meant as the red circle is not for the judge to guess in the generator's favour.
@@ -52,7 +52,7 @@ def _single(scene: Scene, reading: Reading) -> dict[str, float]:
 
 
 def _count(scene: Scene, reading: Reading) -> dict[str, float]:
-    """Shape and colour have to be every thing's, however many there are."""
+    """Score a count: shape and colour have to be every thing's, however many there are."""
     (thing,) = scene.things
     found = reading.detections
     return {
@@ -90,13 +90,13 @@ def _word(scene: Scene, reading: Reading) -> dict[str, float]:
 
 
 def _attributes(thing: Thing, found: Detection | None) -> dict[str, float]:
-    """Compare what the caption states of `thing` with what was found in its stead."""
+    """Compare the attributes that the caption states of `thing` with those that were found."""
     stated = ("shape", "colour", *(["size"] if thing.size else []))
     return {what: found is not None and getattr(found, what) == getattr(thing, what) for what in stated}
 
 
 def _place(found: Detection) -> tuple[int, int]:
-    """(column, row) of the 3 × 3 grid."""
+    """Return (column, row) in the 3 × 3 grid."""
     column, row = (min(max(int(at * 3 / SIDE), 0), 2) for at in (found.x, found.y))
     return column, row
 

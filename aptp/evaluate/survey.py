@@ -1,4 +1,4 @@
-"""A survey of a checkpoint on captions of any data: where they go, what that costs, and what is drawn.
+"""The evaluation of a checkpoint on captions without a judge: routes, cost, and pictures.
 
 No judge reads such pictures, so nothing here says how good they are; scenes alone are judged (`evaluation`).
 """
@@ -25,8 +25,10 @@ UNJUDGED = (
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`about`: what was looked at. `codes`: of the captions drawn to, those of `samples`. `mixture`:
-    how captions in general are routed. `drawn`: by subject, its pictures and the seconds they took.
+    """The results of such an evaluation.
+
+    `about`: what was evaluated. `codes`: the codes of the captions drawn, those of `samples`. `mixture`: the
+    routing of captions in general. `drawn`: by subject, its pictures and the seconds they took.
     """
 
     about: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Held-out captions put to a generator, and the judge's verdict on what it drew."""
+"""The scoring of a generator on held-out captions, by the judge's verdicts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ REFERENCE_SEED = 1 << 20  # of those; captions are drawn from other seeds
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """On one picture. `binding` is empty but for pairs."""
+    """The judge's verdict on one picture. `binding` is empty but for pairs."""
 
     sample: Sample
     reading: Reading
@@ -40,13 +40,13 @@ class Verdict:
 
 
 def held_out(per_tier: int, seed: int = 0) -> list[Sample]:
-    """`per_tier` scenes of each tier whose captions no training sees, with renders of them."""
+    """Return `per_tier` scenes of each tier whose captions training never uses, with renders of them."""
     tiers = [Scenes("test", seed=seed, shares={tier: 1.0}) for tier in TIERS]
     return [scenes[i] for scenes in tiers for i in range(per_tier)]
 
 
 def unseen(count: int, seed: int = 0) -> list[Sample]:
-    """`count` scenes whose captions no training sees, with tiers as often as training has them."""
+    """Return `count` scenes whose captions training never uses, with tiers as often as training has them."""
     scenes = Scenes("test", seed=seed)
     return [scenes[i] for i in range(count)]
 
@@ -61,8 +61,10 @@ def examine(judge: Judge, samples: Sequence[Sample], pictures: Pictures) -> list
 
 
 def rates(verdicts: Sequence[Verdict]) -> dict[str, dict[str, Rate]]:
-    """By tier and measure. EVERY_TIER, the first, counts measures of the same attribute together: the first
-    and the second thing's shape are shapes.
+    """Return rates by tier and measure.
+
+    EVERY_TIER, the first, counts measures of the same attribute together: the first and the second thing's
+    shape are shapes.
     """
     values: dict[str, dict[str, list[float]]] = {EVERY_TIER: defaultdict(list)}
     for verdict in verdicts:
@@ -93,7 +95,7 @@ def differences(
 
 
 def _attribute(measure: str) -> str:
-    """`second colour` is about colour."""
+    """Return the attribute of a measure: `second colour` is about colour."""
     return measure.split()[-1]
 
 

@@ -1,4 +1,4 @@
-"""`python -m aptp.finetune`: stage 2, the experts of a checkpoint; owns the command line alone."""
+"""`python -m aptp.finetune`: stage 2, train the experts of a checkpoint."""
 
 import argparse
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Stage 2: experts that were sliced out of the dense UNet learn to do without what was cut away."""
+"""The learner of stage 2: experts sliced from the dense UNet are trained to match it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class Lesson(NamedTuple):
 
 
 class ExpertLearner(Learner):
-    """Trains `experts` (by code), each on the prompts that `router` sends to it.
+    """A learner of `experts` (by code), each on the prompts that `router` sends to it.
 
     All of them share one pass of the teacher, the dense UNet. Rows of a batch whose expert is not being
     trained cost nothing but their caption's encoding. Which expert a caption belongs to is decided before

@@ -1,4 +1,4 @@
-"""Stage 2 from checkpoint to checkpoint."""
+"""Stage 2: from a checkpoint to a checkpoint with trained experts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

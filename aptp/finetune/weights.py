@@ -1,4 +1,4 @@
-"""How much each term of stage 2's loss counts."""
+"""The weights of the terms of stage 2's loss."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -8,7 +8,9 @@ from runtime.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class ExpertLossWeights:
-    """`diffusion`: prediction of the noise; `output` and `blocks`: distillation from the dense UNet.
+    """The weights of stage 2's loss.
+
+    `diffusion`: prediction of the noise; `output` and `blocks`: distillation from the dense UNet.
 
     The published ones for COCO are 1, 0.2 and 0.2. What the dense UNet says has the same mean as the target
     of the noise prediction and none of its variance, so ours lean on it (docs/TRAINING.md compares them).

@@ -1,4 +1,4 @@
-"""Gates as the published router compares prompts and codes: what counts, and how much.
+"""The gate space in which the published router compares prompts and codes.
 
 This is the published normalisation (Ganjdanesh et al., arXiv 2406.12042, and its code): the gates of a
 sublayer that may be skipped are soft and count as its depth gate does, all others are hard; each group of
@@ -12,7 +12,7 @@ from aptp.space.groups import Space
 
 
 class GateSpace(nn.Module):
-    """Has no parameters, and nothing that is stored."""
+    """The comparison of gates; it has no parameters and no state."""
 
     scale: Tensor
     owner: Tensor

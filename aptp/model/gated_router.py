@@ -1,4 +1,4 @@
-"""The published router: prompts and codes meet as gates, not as scores.
+"""The published router, which compares prompts and codes as gates and not as scores.
 
 Scores become gates as they do in the published training, and gates are compared in groups that count once
 each (Ganjdanesh et al., arXiv 2406.12042, and its code). The noise that training draws is constant here:
@@ -17,7 +17,9 @@ CERTAIN = 1e-6  # keeps the shares of depth gates away from 0 and 1, by addition
 
 
 class GatedRouter(Router):
-    """Beside those of `Router`: `noise` [D], added to scores; `ranks` int64 [depths], for each depth gate
+    """A router over gates.
+
+    Beside the tensors of `Router`: `noise` [D], added to scores; `ranks` int64 [depths], for each depth gate
     the index of the score that decides it, 0 for the one that is kept the longest; `temperature` and
     `offset`, each one number.
 

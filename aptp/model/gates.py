@@ -102,7 +102,7 @@ GATED_INPUT = {
 
 
 class SelectDepth(torch.autograd.Function):
-    """d = 1: the block; d = 0: the identity; between: their blend, d·block + (1 − d)·identity.
+    """A block that a depth gate blends with the identity: d·block + (1 − d)·identity.
 
     A hard gate selects rather than multiplies by zero, so that a dropped branch that overflowed cannot
     poison the sum. The gradient is that of the blend everywhere: it is what a straight-through depth gate

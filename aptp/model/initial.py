@@ -1,6 +1,4 @@
-"""Random weights that behave like trained ones where cost and numerics are concerned: nothing is zero,
-nothing explodes.
-"""
+"""Random weights whose cost and numerics are those of trained ones: nothing is zero, nothing explodes."""
 
 import torch
 from torch import nn
@@ -8,7 +6,7 @@ from torch import nn
 
 @torch.no_grad()
 def randomise(module: nn.Module, generator: torch.Generator) -> None:
-    """Fan-in scaled normal weights, norm gains 1 ± 0.1, biases ± 0.1, in parameter order.
+    """Fill a module with fan-in scaled normal weights, norm gains 1 ± 0.1, biases ± 0.1, in parameter order.
 
     Drawn in float32 one tensor at a time, whatever the module's own dtype.
     """

@@ -1,4 +1,4 @@
-"""How far a prompt lies from the prompts that a router was trained on.
+"""The Mahalanobis distance of a prompt from the training prompts of a router.
 
 This is the distance alone: who measures it on which prompts is `aptp.ood`, what follows from it is up to the
 runtime. Training prompts are described as a few clusters, each with a covariance of its own. One cluster for
@@ -13,8 +13,10 @@ from aptp.model.router import Router
 
 
 class MahalanobisDetector(nn.Module):
-    """`centres` [M, E] of the clusters and `whiten` [M, E, E], which make a cluster's prompts, as columns
-    of differences from its centre, uncorrelated and of length 1 on average.
+    """A detector of out-of-distribution prompts.
+
+    `centres` [M, E] of the clusters and `whiten` [M, E, E], which make a cluster's prompts, as columns of
+    differences from its centre, uncorrelated and of length 1 on average.
     """
 
     def __init__(self, width: int, clusters: int) -> None:
@@ -23,8 +25,8 @@ class MahalanobisDetector(nn.Module):
         self.whiten = nn.Parameter(torch.zeros(clusters, width, width), requires_grad=False)
 
     def forward(self, embedding: Tensor, attention_mask: Tensor) -> Tensor:
-        """Token embeddings [B, T, E] and their mask [B, T] to distances [B] (Mahalanobis, over √E) from the
-        nearest cluster: about 1 for prompts like those of the training.
+        """Map token embeddings [B, T, E] and their mask [B, T] to distances [B] (Mahalanobis, over √E) from
+        the nearest cluster: about 1 for prompts like those of the training.
         """
         mask = attention_mask.to(embedding.dtype).unsqueeze(-1)
         return self.of((embedding * mask).sum(1) / mask.sum(1))
@@ -37,7 +39,7 @@ class MahalanobisDetector(nn.Module):
 
 
 class GuardedRouter(nn.Module):
-    """A router, and beside its similarities [B, K] the distances [B] of the same prompts."""
+    """A router that gives distances [B] beside its similarities [B, K]."""
 
     def __init__(self, router: Router, detector: MahalanobisDetector) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""An encoder of its own for routing: a transformers folder such as all-mpnet-base-v2, read and written.
+"""A sentence encoder for routing: a transformers folder such as all-mpnet-base-v2, read and written.
 
 It turns a prompt into the embeddings that a router averages, where those are not the text encoder's.
 Weights come from safetensors alone and are rounded to float16 once, when they are read: training, the
@@ -43,7 +43,7 @@ class PromptEncoder(nn.Module):
         self.width = self._measured(folder)
 
     def forward(self, captions: Sequence[str]) -> Encoded:
-        """Token embeddings of `captions`, padded to the longest of them; what is too long is cut."""
+        """Return token embeddings of `captions`, padded to the longest of them; longer texts are cut."""
         tokens = self.tokenizer(
             list(captions),
             padding=True,

@@ -12,7 +12,10 @@ TIE = 1e-5  # similarities closer than this are equal
 
 
 class Router(nn.Module):
-    """`weight` [D, E] and `bias` [D]: the architecture predictor; `codes` [K, D]: the code table."""
+    """The router.
+
+    `weight` [D, E] and `bias` [D]: the architecture predictor; `codes` [K, D]: the code table.
+    """
 
     kind = "cosine"  # in a checkpoint's index
 
@@ -22,8 +25,8 @@ class Router(nn.Module):
         self.codes = nn.Parameter(torch.zeros(codes, size))
 
     def forward(self, embedding: Tensor, attention_mask: Tensor) -> Tensor:
-        """Token embeddings [B, T, E] and their mask [B, T] (1: a token, 0: padding) to similarities [B, K]
-        in [−1, 1].
+        """Map token embeddings [B, T, E] and their mask [B, T] (1: a token, 0: padding) to similarities [B,
+        K] in [−1, 1].
         """
         mask = attention_mask.to(embedding.dtype).unsqueeze(-1)
         # No division by zero: a prompt has at least its begin and end tokens.

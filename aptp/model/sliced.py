@@ -35,7 +35,7 @@ class SlicedUNet(UNet2DConditionModel):  # type: ignore[misc]
 
     @classmethod
     def from_pretrained(cls, path: Any, **options: Any) -> "SlicedUNet":
-        """As in diffusers, but weights that do not fit are refused instead of left random
+        """Load as diffusers does, but refuse weights that do not fit instead of leaving them random
         (CheckpointError).
         """
         try:

@@ -21,7 +21,9 @@ IndexMaps = dict[str, tuple[int, Tensor]]
 
 
 class SkippedResnet(nn.Module):
-    """Stands where a resnet was: passes the residual stream, not the skip tensor concatenated behind it."""
+    """The replacement of a skipped resnet: it passes the residual stream, not the skip tensor concatenated
+    behind it.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,7 +34,7 @@ class SkippedResnet(nn.Module):
 
 
 class SkippedTransformer(nn.Module):
-    """Stands where a transformer was, with its call signature."""
+    """The replacement of a skipped transformer, with its call signature."""
 
     def forward(self, hidden_states: Tensor, **ignored: Any) -> tuple[Tensor]:
         return (hidden_states,)
@@ -40,7 +42,7 @@ class SkippedTransformer(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Parameter `name` below the group's module keeps part of its dimension `dim`."""
+    """A rule of slicing: parameter `name` below the group's module keeps part of its dimension `dim`."""
 
     name: str
     dim: int
@@ -69,7 +71,7 @@ _RULES: Mapping[Kind, tuple[_Rule, ...]] = {
 
 
 def index_maps(architecture: Architecture, shapes: Mapping[str, torch.Size]) -> IndexMaps:
-    """For each tensor that gets smaller: the dimension and the indices kept, ascending.
+    """Return, for each tensor that gets smaller, the dimension and the indices kept, ascending.
 
     `shapes` are those of the dense UNet's parameters. Tensors of skipped sublayers are not listed: they
     disappear.

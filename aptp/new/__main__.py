@@ -1,4 +1,4 @@
-"""`python -m aptp.new`: a checkpoint with random codes, from a geometry preset or a diffusers folder.
+"""`python -m aptp.new`: make a checkpoint with random codes, from a geometry preset or a diffusers folder.
 
 This is the command line alone; torch is imported once the arguments parse.
 """

@@ -1,4 +1,4 @@
-"""Makes a checkpoint with random codes at given budgets, to study cost and export before training.
+"""Making a checkpoint with random codes at given budgets, to study cost and export before training.
 
 The weights come from a geometry preset (random) or from a local diffusers folder (real); experts are slices
 of the dense UNet.
@@ -103,7 +103,9 @@ def _check(
 
 
 def _is_trained(source: Path | None) -> bool:
-    """Real weights, unless the folder is a checkpoint that says otherwise."""
+    """Return whether the weights are real: those of a folder are, unless it is a checkpoint that says
+    otherwise.
+    """
     if source is not None and (source / "aptp.json").exists():
         return Checkpoint.open(source).record.trained
     return source is not None

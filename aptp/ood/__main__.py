@@ -1,4 +1,4 @@
-"""`python -m aptp.ood`: prompts unlike those of the training go to one expert. The command line alone."""
+"""`python -m aptp.ood`: send prompts unlike those of the training to one expert."""
 
 import argparse
 from functools import partial

@@ -45,7 +45,7 @@ def kmeans(points: Tensor, clusters: int, rng: torch.Generator) -> Tensor:
 
 
 def _attempt(points: Tensor, clusters: int, rng: torch.Generator) -> tuple[float, Tensor]:
-    """(mean squared distance from the centres, labels [N])"""
+    """Return the mean squared distance from the centres, and labels [N]."""
     centres = points[torch.randint(len(points), (1,), generator=rng)]
     while len(centres) < clusters:
         nearest = torch.cdist(points, centres).amin(1).square()

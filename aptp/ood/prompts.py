@@ -30,7 +30,7 @@ class Reader:
 
     @torch.no_grad()
     def __call__(self, prompts: Sequence[str], progress: Progress = lambda done, total: None) -> Tensor:
-        """[N, E] float32: the embedding of each prompt, averaged over its own tokens."""
+        """Return the embedding of each prompt, averaged over its own tokens: [N, E] float32."""
         parts = []
         for start in range(0, len(prompts), AT_ONCE):
             parts.append(pooled(self._encode(list(prompts[start : start + AT_ONCE]))).float().cpu())

@@ -1,4 +1,4 @@
-"""How far is too far: the distance that few prompts like those of the training exceed."""
+"""The threshold of out-of-distribution detection, from the distances of held-out prompts."""
 
 import math
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ AT_ONCE = 1024  # prompts compared with all clusters
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`threshold`: the distance that `share` of one half of the held-out prompts exceed; `measured`: the
-    share of the other half that does, of `held_out` prompts in each.
+    """A threshold and its measured false-positive rate.
+
+    `threshold`: the distance that `share` of one half of the held-out prompts exceed; `measured`: the share
+    of the other half that does, of `held_out` prompts in each.
     """
 
     detector: MahalanobisDetector

@@ -1,4 +1,4 @@
-"""`python -m aptp.pretrain`: the dense pipeline of the default, from nothing but the scene renderer.
+"""`python -m aptp.pretrain`: train the default's dense pipeline on rendered scenes.
 
 Three runs one after another (VAE, text encoder, UNet), each resumable; owns the command line alone. What is
 learned can be changed for the UNet; the two small runs before it are fixed.

@@ -1,4 +1,4 @@
-"""Learning the default's VAE: reconstruct the picture through a small, nearly noise-free latent."""
+"""The training of the default's VAE: reconstruction through a small, nearly noise-free latent."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The curriculum of the UNet: first what scenes are made of, then more of what is learned last."""
+"""The curriculum of the UNet: shares of tiers that change during training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ PHASES: Sequence[tuple[int, Mapping[str, float]]] = (
 
 
 class Curriculum:
-    """A Source of training scenes whose tiers come in other shares from certain positions on.
+    """A Source of training scenes whose shares of tiers change at given positions.
 
     `phases` are (first position, share of each tier), by position.
     """

@@ -1,4 +1,4 @@
-"""Learning the default's UNet: v-prediction on latents, the text encoder learning along."""
+"""The training of the default's UNet: v-prediction on latents, jointly with the text encoder."""
 
 from typing import Any
 

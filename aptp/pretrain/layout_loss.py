@@ -1,5 +1,4 @@
-"""The layout loss: a feature must know which thing covers each cell of a picture if it has understood the
-caption.
+"""The layout loss: predict the thing that covers each cell of a picture from features of its caption.
 
 Denoising teaches this only indirectly; asked for directly it is learned many times faster. Two learners ask:
 the text encoder's, and the UNet's of one of its own features (in the spirit of REPA, Yu et al. 2024, with the
@@ -65,7 +64,7 @@ def _answers(layout: Layout) -> Answers:
 
 
 class LayoutHead(nn.Module):
-    """Reads the answers off a feature, cell by cell and linearly."""
+    """A linear head that predicts the answers from a feature, cell by cell."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The three runs of pretraining in order, each starting from what the one before has learned."""
+"""The three runs of pretraining in order; each starts from the weights of the one before."""
 
 import time
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def pretrain(preset: str, out: Path, folder: Path, options: RunOptions, recipe: 
 
 
 class _Runs:
-    """One pipeline through its runs; each returns whether it is finished."""
+    """The runs on one pipeline; each returns whether it is finished."""
 
     def __init__(self, pipeline: DiffusionPipeline, folder: Path, options: RunOptions, seed: int) -> None:
         self.pipeline, self._folder, self._options, self._seed = pipeline, folder, options, seed

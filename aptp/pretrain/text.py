@@ -1,4 +1,4 @@
-"""Teaching the default's text encoder what captions mean, before any picture is denoised."""
+"""The pretraining of the default's text encoder on layouts, before the UNet is trained."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Codes made hard and legal.
+"""Architectures: binary codes that respect the rules of their space.
 
 A *code* is any point of the space, a real vector of D scores. An *architecture* is what can be built from
 it: every gate kept or dropped, at least one head or group everywhere, optionally rounded to channel counts
@@ -23,7 +23,10 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Architecture:
-    """A legal point of `space`; `keep` is a boolean vector [D]. Raises SpaceError if it is not legal."""
+    """An architecture of `space`; `keep` is a boolean vector [D].
+
+    Raises SpaceError where it breaks the space's rules.
+    """
 
     space: Space
     keep: NDArray[np.bool_]

@@ -32,7 +32,7 @@ class Cost(Protocol):
 
     @property
     def dense(self) -> float:
-        """With every gate kept."""
+        """The cost with every gate kept."""
 
     def of(self, architecture: Architecture) -> float:
         """Return the cost of one architecture."""
@@ -45,7 +45,7 @@ class Cost(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LinearCost:
-    """cost = base + Σ over sublayers of depth · (fixed + Σ gate · per_gate).
+    """A linear cost: base + Σ over sublayers of depth · (fixed + Σ gate · per_gate).
 
     `base` is spent outside every depth gate; `fixed` [number of depth gates] inside one, whatever its
     widths; `per_gate` [width gates] by each width gate that is kept.
@@ -75,7 +75,7 @@ class LinearCost:
         return cost + self.base
 
     def _owners(self) -> NDArray[np.intp]:
-        """For each width gate the column of its depth gate; one past the last where there is none."""
+        """Return the column of each width gate's depth gate; one past the last where there is none."""
         none = len(self.space.depths)
         owner = [none if i is None else i for i in self.space.owner]
         return np.repeat(np.asarray(owner, dtype=np.intp), [group.gates for group in self.space.widths])

@@ -57,7 +57,7 @@ class Space:
 
     @property
     def size(self) -> int:
-        """D, the length of a gate vector."""
+        """The length of a gate vector, D."""
         return self.width_gates + len(self.depths)
 
     def columns(self) -> Iterator[tuple[WidthGroup, slice]]:

@@ -1,6 +1,4 @@
-"""Counts the multiply-accumulates of every module of a UNet, on the meta device: shapes flow, numbers do
-not.
-"""
+"""Counting the multiply-accumulates of every module of a UNet, on the meta device."""
 
 from typing import Any
 
@@ -46,7 +44,7 @@ def _counter(name: str, counts: dict[str, int]) -> Any:
 
 
 def _attention_products(module: Attention, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """Q·Kᵀ and A·V: two products of queries × keys × channels."""
+    """Count Q·Kᵀ and A·V: two products of queries × keys × channels."""
     hidden = args[0] if args else kwargs["hidden_states"]
     context = args[1] if len(args) > 1 else kwargs.get("encoder_hidden_states")
     queries = hidden.shape[0] * hidden.shape[1]

@@ -1,4 +1,4 @@
-"""A measured cost model: a machine's profile tells what an architecture costs there.
+"""A measured cost model: the seconds of an architecture, from a machine's profile.
 
 Samples become costs: the median of each width that was measured, made monotone (least squares), and
 straight lines between. Refuses profiles of other UNets, sizes and text lengths.
@@ -20,8 +20,8 @@ from runtime.errors import TableError, nearest
 
 @dataclass(frozen=True, slots=True)
 class TableCost:
-    """cost = base + Σ over depth gates of (kept: fixed + its groups' curves; skipped: absent) + Σ of the
-    curves of groups outside every depth gate. Seconds.
+    """A measured cost in seconds: base + Σ over depth gates of (kept: fixed + its groups' curves; skipped:
+    absent) + Σ of the curves of groups outside every depth gate.
 
     `fixed` and `absent`: [depth gates]. `curves`: [width groups, most gates + 1], the cost of each
     group by the number of gates that are kept; a group with fewer gates fills the front of its row.
@@ -67,13 +67,13 @@ class TableCost:
         return total
 
     def _owners(self) -> list[int]:
-        """For each width group its depth gate; one past the last where there is none."""
+        """Return, for each width group, its depth gate; one past the last where there is none."""
         none = len(self.space.depths)
         return [none if owner is None else owner for owner in self.space.owner]
 
 
 def table_cost(profile: Profile, space: Space, height: int, width: int, tokens: int) -> TableCost:
-    """Measured seconds of one UNet call on latents of `height` × `width` with `tokens` text tokens.
+    """Return the measured cost of one UNet call on latents of `height` × `width` with `tokens` text tokens.
 
     Raises TableError where `profile` was measured at another size or text length, or of another UNet.
     """
@@ -93,7 +93,7 @@ def table_cost(profile: Profile, space: Space, height: int, width: int, tokens: 
 
 
 def curve(seconds: Mapping[int, float], gates: int) -> NDArray[np.float64]:
-    """[gates + 1]: the cost by gates kept, which never falls, from `seconds` measured at some counts.
+    """Return the cost by gates kept, [gates + 1], which never falls, from `seconds` measured at some counts.
 
     With none kept, which no architecture has, the first line goes on: the gradient at one gate needs it.
     """

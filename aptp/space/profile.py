@@ -1,4 +1,4 @@
-"""How long the parts of one UNet call take on one machine, by how much of each is kept (docs/PROFILE.md).
+"""The seconds that the parts of one UNet call take on one machine, by width (docs/PROFILE.md).
 
 A profile holds every sample; medians, a cost model and advice are derived from them.
 """
@@ -63,8 +63,9 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole UNet, measured to see what adding up its parts is worth. `share`: of the dense MACs;
-    `widths` and `depths`: its architecture, in its JSON form.
+    """A whole UNet, measured to validate the sum of its parts.
+
+    `share`: of the dense MACs; `widths` and `depths`: its architecture, in its JSON form.
     """
 
     share: float
@@ -84,7 +85,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile; until it is `complete` it is of no use but to the command that is making it."""
+    """A profile; until it is `complete` only the command that makes it may use it."""
 
     setting: Setting
     environment: Mapping[str, Any] = field(default_factory=dict)

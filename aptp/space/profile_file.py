@@ -32,7 +32,7 @@ def read(path: Path) -> Profile:
 
 
 def read_unfinished(path: Path) -> Profile:
-    """As `read`, of a profile that may still lack parts."""
+    """Read a profile that may still lack parts; otherwise as `read`."""
     try:
         data = read_source(path, MAX_BYTES)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Draws random architectures of a given cost: how cost and export are studied without trained codes."""
+"""Random architectures of a given cost, for studies of cost and export without trained codes."""
 
 import numpy as np
 
@@ -51,8 +51,8 @@ def check_budget(budget: float) -> None:
 
 
 def _scores(space: Space, budget: float, rng: np.random.Generator) -> np.ndarray:
-    """Width scores in [-1.5, 0.5] that a shift in [0, 2] moves across the threshold; depth scores already
-    hard.
+    """Return width scores in [-1.5, 0.5] that a shift in [0, 2] moves across the threshold; depth scores
+    already hard.
     """
     scores = np.empty(space.size)
     for group, columns in space.columns():

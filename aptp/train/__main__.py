@@ -1,4 +1,4 @@
-"""`python -m aptp.train`: stage 1, the router and the codes of a pipeline; owns the command line alone."""
+"""`python -m aptp.train`: stage 1, learn the router and the codes of a pipeline."""
 
 import argparse
 from pathlib import Path

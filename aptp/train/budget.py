@@ -1,4 +1,4 @@
-"""The budget: what the loss counts as cost, and the last adjustment that meets it exactly."""
+"""The budget: its term in the loss, and the last adjustment that meets it exactly."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,8 +22,10 @@ TOLERANCE = 0.01  # of the target
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`target`: share of dense `cost` aimed at; where `prunable`, both are counted, as published,
-    without what no gate can save. Raises BudgetError where that leaves nothing.
+    """A budget of cost.
+
+    `target`: share of dense `cost` aimed at; where `prunable`, both are counted, as published, without what
+    no gate can save. Raises BudgetError where that leaves nothing.
     """
 
     cost: Cost
@@ -102,7 +104,7 @@ def _shifted(cost: Cost, logits: NDArray[np.float64], target: float, align: int)
 
 
 def _settled(logits: NDArray[np.float64], codes: Sequence[Architecture]) -> NDArray[np.float64]:
-    """`logits` whose depths are those of `codes`, whatever shift the widths need."""
+    """Return `logits` whose depths are those of `codes`, whatever shift the widths need."""
     settled, first = logits.copy(), codes[0].space.width_gates
     far = 2 * float(np.abs(logits).max()) + 2
     settled[:, first:] = [np.where(code.keep[first:], far, -far) for code in codes]

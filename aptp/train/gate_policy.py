@@ -1,4 +1,4 @@
-"""Prompts to gates: the trainable half of stage 1, and how its gradients are led.
+"""The gate policy: the trainable half of stage 1, from prompts to gates.
 
 It decides which gates a prompt of a training batch runs under. A served prompt's code is decided by
 `aptp.train.router_fit`.
@@ -63,7 +63,7 @@ class GatePolicy(nn.Module):
         self.similarity = Similarity(space, linear=method.linear_routing)
 
     def forward(self, embedding: Tensor, warming_up: bool, draws: Draws) -> CodeChoice:
-        """`embedding`: pooled prompts [B, E]."""
+        """Choose gates for pooled prompts, `embedding` [B, E]."""
         scores = self.predictor(embedding)  # [B, D]
         needed = warming_up or not self.method.linear_routing
         noise = draws.uniform(scores.shape[1]) if self.method.noise and needed else None

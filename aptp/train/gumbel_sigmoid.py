@@ -1,4 +1,4 @@
-"""From scores to gates, differentiably: soft gates between 0 and 1, and the hard ones that are built.
+"""The Gumbel-sigmoid relaxation: from scores to soft gates between 0 and 1, and to hard ones.
 
 These are the rules that every architecture obeys while it is learned; `aptp.space.architecture.harden` is the
 same rules for one finished code, and the two agree to the bit.
@@ -17,14 +17,17 @@ from aptp.train.method import Method
 
 
 class SampledGates(NamedTuple):
-    """`soft`: [B, D] in (0, 1). `hard`: [B, D] of zeros and ones, with the gradient of `soft`."""
+    """Gates of a batch.
+
+    `soft`: [B, D] in (0, 1). `hard`: [B, D] of zeros and ones, with the gradient of `soft`.
+    """
 
     soft: Tensor
     hard: Tensor
 
 
 class Relaxation(nn.Module):
-    """Scores [B, D] to gates, as `method` says. It has no parameters."""
+    """The relaxation of scores [B, D] to gates, as `method` says. It has no parameters."""
 
     order: Tensor
 
@@ -38,7 +41,7 @@ class Relaxation(nn.Module):
         self.register_buffer("order", torch.tensor(keeping_order(space)).long(), persistent=False)
 
     def forward(self, scores: Tensor, noise: Tensor | None = None) -> SampledGates:
-        """`noise` [B, D] is added to the scores."""
+        """Relax the scores after adding `noise` [B, D]."""
         soft = torch.sigmoid(self.logits(scores, noise) / self._method.temperature)
         if not self._method.hard:
             soft = self._lifted(soft)

@@ -25,7 +25,7 @@ from aptp.trainer.rng import Draws
 
 
 class CodeLearner(Learner):
-    """Trains `policy` against a frozen pipeline, whose UNet is student (gated) and teacher (all open).
+    """A learner of `policy` on a frozen pipeline, whose UNet is student (gated) and teacher (all open).
 
     `prompt_encoder`: what prompts are routed by, where that is not the pipeline's text encoder.
     """
@@ -74,7 +74,9 @@ class CodeLearner(Learner):
         return torch.where(gone.to(empty.device)[:, None, None], empty, encoded.hidden), pooled(routed)
 
     def _of_images(self, noised: Noised, context: Tensor, choice: CodeChoice) -> dict[str, Tensor]:
-        """Loss terms of the UNet under the chosen gates, with itself under open gates for a teacher."""
+        """Return the loss terms of the UNet under the chosen gates; the teacher is the same UNet under open
+        gates.
+        """
         inputs = (noised.sample, noised.timesteps, context)
         with recorded(self.supernet.unet) as blocks:
 
@@ -113,7 +115,7 @@ class CodeLearner(Learner):
         return torch.stack(weighted).sum(0)
 
     def _of_architectures(self, ratios: Tensor, vectors: Tensor, embedding: Tensor) -> dict[str, Tensor]:
-        """Loss terms of costs [N], and of prompts as they are compared [B, D] and read [B, E]."""
+        """Return the loss terms of costs [N], and of prompts as they are compared [B, D] and read [B, E]."""
         method, read = self.policy.method, self.policy.predictor.standard(embedding)
         return {
             "budget": losses.budget_loss(ratios, self._budget.aim),

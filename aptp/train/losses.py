@@ -9,13 +9,16 @@ from torch.nn import functional as F
 
 
 def budget_loss(ratios: Tensor, target: float) -> Tensor:
-    """|log(mean ratio / target)|: as hard above the budget as below. `ratios` [N]: shares of dense cost."""
+    """Return |log(mean ratio / target)|, symmetric above and below the budget.
+
+    `ratios` [N]: shares of dense cost.
+    """
     return torch.log(ratios.mean() / target).abs()
 
 
 def contrast_loss(architectures: Tensor, embeddings: Tensor, temperature: float) -> Tensor:
-    """Prompts that mean alike should be pruned alike: binary cross-entropy, over all B × B pairs, between
-    the row-wise softmax of cosines of `architectures` [B, D] and that of `embeddings` [B, E].
+    """Return the contrastive loss, which prunes similar prompts alike: binary cross-entropy, over all B × B
+    pairs, between the row-wise softmax of cosines of `architectures` [B, D] and that of `embeddings` [B, E].
     """
     wanted = _neighbours(embeddings.detach(), temperature)
     found = _neighbours(architectures, temperature)
@@ -24,13 +27,15 @@ def contrast_loss(architectures: Tensor, embeddings: Tensor, temperature: float)
 
 
 def deviation_loss(ratios: Tensor, spread: float) -> Tensor:
-    """Codes should differ in cost: |std − `spread`| of `ratios` [N]; −std, as published, for spread 0."""
+    """Return |std − `spread`| of `ratios` [N], so that codes differ in cost; −std, as published, for spread
+    0.
+    """
     deviation = ratios.std() if ratios.numel() > 1 else ratios.sum() * 0
     return (deviation - spread).abs() if spread else -deviation
 
 
 def largest_loss(ratios: Tensor) -> Tensor:
-    """1 − the largest of `ratios` [N]: one code should be near dense."""
+    """Return 1 − the largest of `ratios` [N], so that one code is near dense."""
     return 1 - ratios.max()
 
 

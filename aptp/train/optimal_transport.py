@@ -1,5 +1,5 @@
-"""The assignment of a batch's prompts to codes, so that every code gets its share; and the prices that keep
-those shares when prompts come one at a time.
+"""Optimal transport of a batch's prompts to codes with equal shares, and the prices that keep those shares
+for single prompts.
 
 Optimal transport is POT's; this module says what is asked of it. No gradient passes through.
 """
@@ -15,7 +15,10 @@ Floats = NDArray[np.float64]
 
 
 class Exact(NamedTuple):
-    """`plan`: [B, K], of total mass 1. `prices`: [K]; a prompt goes where score + price is largest."""
+    """An exact transport plan.
+
+    `plan`: [B, K], of total mass 1. `prices`: [K]; a prompt goes where score + price is largest.
+    """
 
     plan: Floats
     prices: Floats

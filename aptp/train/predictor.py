@@ -7,8 +7,8 @@ from aptp.space.groups import Space
 
 
 class Predictor(nn.Module):
-    """Prompt embeddings [B, E] to scores [B, D]: one linear map, orthogonal for each width group and for the
-    depth gates together, bias zero.
+    """The linear map of prompt embeddings [B, E] to scores [B, D]: orthogonal for each width group and for
+    the depth gates together, bias zero.
 
     `centre` [E] is subtracted from embeddings, which are then divided by `spread`; both are constants.
     """
@@ -34,7 +34,7 @@ class Predictor(nn.Module):
         return (embedding - self.centre) / self.spread
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """(weight [D, E], bias [D]) of the same map on embeddings as they are."""
+        """Return weight [D, E] and bias [D] of the same map on embeddings that are not standardised."""
         weight = self.weight.detach() / self.spread
         return weight, self.bias.detach() - weight @ self.centre
 
@@ -45,6 +45,6 @@ def orthogonal_codes(codes: int, size: int, rng: torch.Generator) -> nn.Paramete
 
 
 def standard(embeddings: Tensor) -> tuple[Tensor, float]:
-    """(mean [E], root mean square length of what is left) of `embeddings` [N, E]."""
+    """Return the mean [E] of `embeddings` [N, E], and the root mean square length of what is left."""
     centre = embeddings.mean(0)
     return centre, float((embeddings - centre).square().sum(1).mean().sqrt())

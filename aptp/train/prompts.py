@@ -1,4 +1,4 @@
-"""Prompts as the predictor reads them: pooled embeddings, of a batch or of a stream."""
+"""Pooled prompt embeddings, of a batch or of a stream."""
 
 import torch
 from torch import Tensor

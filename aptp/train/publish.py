@@ -1,4 +1,4 @@
-"""From a trained policy to a checkpoint: its router, its architectures, and how it came to be."""
+"""Publishing a trained policy as a checkpoint: router, architectures, provenance."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

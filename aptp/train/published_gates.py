@@ -1,4 +1,4 @@
-"""The published places of the width gates, kept so that what they cost can be measured.
+"""Width gates in their published places, for comparison.
 
 A resnet's gate multiplies norm2's input, where GroupNorm cancels a soft gate and leaks the bias of a closed
 one; an attention's multiplies queries, keys and values; a feed-forward's both halves before their product.

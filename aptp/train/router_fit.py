@@ -1,4 +1,4 @@
-"""The served result of training: architectures, and a router that needs no batch, no noise, no gates.
+"""The router that is served: architectures, and a linear router that needs no batch, noise or gates.
 
 Codes and routes stop being learned quantities here. Whatever is decided here is decided once, from
 numbers that do not change between two readings of one training state.
@@ -26,7 +26,10 @@ RIDGE, ITERATIONS = 1e-3, 200  # of the logistic fit
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """`vectors` [K, D]: the codes where prompts meet them. `prices` [K]: added to a prompt's scores."""
+    """A router to serve.
+
+    `vectors` [K, D]: the codes where prompts meet them. `prices` [K]: added to a prompt's scores.
+    """
 
     policy: GatePolicy
     architectures: tuple[Architecture, ...]
@@ -84,8 +87,10 @@ class Deployment:
 
 @torch.no_grad()
 def deploy(policy: GatePolicy, cost: Cost, embeddings: Tensor, rng: torch.Generator) -> Deployment:
-    """`cost`: what serving pays, in which codes are fitted to their mean budget. `embeddings` [N, E]:
-    training prompts, on which prices are set so that all codes get as many of them.
+    """Fit the router that is served.
+
+    `cost`: what serving pays, in which codes are fitted to their mean budget. `embeddings` [N, E]: training
+    prompts, on which prices are set so that all codes get as many of them.
 
     `rng` draws the sample of the codes that the published method serves.
     """
@@ -153,9 +158,11 @@ def _imitated(embeddings: Tensor, routes: Tensor, shape: torch.Size) -> tuple[Te
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """`use` [K]: share of prompts per code. `costs` [K] and `budget`: shares of dense, per code and as
-    the prompts were routed. `agreement`: share of prompts that the served router sends where the method's
-    own rule does.
+    """The use of codes.
+
+    `use` [K]: share of prompts per code. `costs` [K] and `budget`: shares of dense, per code and as the
+    prompts were routed. `agreement`: share of prompts that the served router sends where the method's own
+    rule does.
     """
 
     use: tuple[float, ...]

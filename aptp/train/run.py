@@ -1,4 +1,4 @@
-"""A run of stage 1: what it was asked to learn, and all that is opened for it before anything is learned."""
+"""A run of stage 1: its task, and everything that is opened for it."""
 
 from dataclasses import dataclass
 from pathlib import Path

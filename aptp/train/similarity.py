@@ -1,4 +1,4 @@
-"""The space in which prompts meet codes, and the score of every prompt for every code.
+"""The similarity of prompts and codes, in the space of the method.
 
 Two of them. The published one compares hardened gate vectors, so that a served router would have to harden
 too. The linear one compares a prompt's raw scores with signed gate vectors: an inner product, which a served
@@ -14,7 +14,9 @@ from aptp.train.gumbel_sigmoid import SampledGates
 
 
 class Similarity(nn.Module):
-    """The published space is `GateSpace`. In the linear one the gates of a sublayer count as its depth gate
+    """The similarity of prompts and codes.
+
+    The published space is `GateSpace`. In the linear one the gates of a sublayer count as its depth gate
     does, and each group counts once whatever its size, all depth gates together being one.
     """
 

@@ -1,4 +1,4 @@
-"""Stage 1 from a dense pipeline to a checkpoint: router and codes, and experts sliced but not yet tuned."""
+"""Stage 1: from a dense pipeline to a checkpoint with a router, codes, and experts that are sliced only."""
 
 from pathlib import Path
 

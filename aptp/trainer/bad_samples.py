@@ -1,4 +1,4 @@
-"""Broken pictures that a session passed over: counted step by step, and told at its end.
+"""Counting of broken pictures that a session passed over, by step.
 
 A source says in its samples' metadata what was `skipped`; one that says nothing has nothing to skip.
 """

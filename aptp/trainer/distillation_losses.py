@@ -1,4 +1,4 @@
-"""A smaller UNet made to answer as the dense one does: the distances that both stages minimise.
+"""Distillation: the distances between a smaller UNet and the dense one that both stages minimise.
 
 The distances are measured at the output, and after each down, mid and up block.
 """

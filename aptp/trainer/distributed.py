@@ -51,7 +51,7 @@ def total(local: Tensor) -> Tensor:
 
 
 def mean(figures: Mapping[str, Tensor]) -> dict[str, float]:
-    """Scalars averaged over processes, all of which must have the same."""
+    """Return scalars averaged over processes, all of which must have the same names."""
     if not _several():
         return {name: value.item() for name, value in figures.items()}
     together = total(torch.stack([value.detach().float() for value in figures.values()])) / count()

@@ -10,14 +10,14 @@ from aptp.trainer.rng import Draws
 
 
 class Learner(nn.Module):
-    """The models of a stage; what has `requires_grad` is optimised, averaged and saved, the rest is
+    """The models of a stage; parameters with `requires_grad` are optimised, averaged and saved, the rest is
     frozen.
     """
 
     @abstractmethod
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, torch.Tensor]:
-        """Scalars to log, the same names in every process; they are averaged over processes, and the average
-        of the one called `loss` is minimised. Nothing is random but `draws`, of this process's rows.
+        """Return scalars to log, the same names in every process; they are averaged over processes, and the
+        average of the one called `loss` is minimised. Nothing is random but `draws`, of this process's rows.
         """
 
     def trained(self) -> dict[str, nn.Parameter]:

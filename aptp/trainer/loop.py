@@ -1,4 +1,4 @@
-"""The training loop: steps until they are done, under accelerate, resumable at any of them.
+"""The training loop under accelerate, resumable at any step.
 
 Learner, source and recipe alone decide what is learned. How a session is run (for how long, with how many
 loaders, saved how often, by how many processes) changes nothing of it, but for the rounding of sums that
@@ -32,7 +32,9 @@ from runtime.errors import TrainingError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """`minutes`: stop after so long, to be resumed. `workers`: processes that load data ahead.
+    """The options of a session.
+
+    `minutes`: stop after so long, to be resumed. `workers`: processes that load data ahead.
 
     `precision`: of autocast, `bf16` or `no`. `save_every`: seconds between resume states.
     `tensorboard`, `plot`: also record for TensorBoard, draw the curves at the end of the session.
@@ -47,7 +49,7 @@ class RunOptions:
 
 
 class Training:
-    """A learner on its way: `run` takes it to the end of its recipe, or of the session."""
+    """A training run: `run` trains to the end of its recipe, or of the session."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ GAMMA = 5.0  # of min-SNR weighting
 
 
 class Noised(NamedTuple):
-    """`sample` and `target`: [B, C, H, W]; `timesteps`: int64 [B]; `weights`: float32 [B]."""
+    """Noised latents. `sample` and `target`: [B, C, H, W]; `timesteps`: int64 [B]; `weights`: float32 [B]."""
 
     sample: torch.Tensor
     target: torch.Tensor
@@ -26,7 +26,7 @@ class Noised(NamedTuple):
 
 
 class Noising:
-    """Draws timesteps and noise, and says what the model should answer.
+    """The forward process: it draws timesteps and noise, and gives the model's target.
 
     Timesteps are stratified: one uniform draw in each of as many equal ranges as the batch has rows, in
     random order, so that batches differ less. Weights are min(SNR + 1, γ) / (SNR + 1): min-SNR weighting
@@ -44,7 +44,7 @@ class Noising:
         self._snr = alphas / (1 - alphas)  # [T]
 
     def draw(self, latents: torch.Tensor, draws: Draws) -> Noised:
-        """`latents`: [B, C, H, W], already scaled."""
+        """Draw timesteps and noise for `latents`, [B, C, H, W], already scaled."""
         timesteps = (draws.strata() * len(self._snr)).long().clamp(max=len(self._snr) - 1)
         noise = draws.normal(*latents.shape[1:]).to(latents)
         return self.at(latents, noise, timesteps)

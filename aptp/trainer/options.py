@@ -1,4 +1,4 @@
-"""The options that every training command has: how long, how fast, and how this session of it is run."""
+"""The options of every training command: length, rate, and this session's limits."""
 
 import argparse
 import math

@@ -1,4 +1,4 @@
-"""A run's record as a picture: every figure over the steps, as it was and smoothed."""
+"""Plots of a run's record: every figure over the steps, raw and smoothed."""
 
 from pathlib import Path
 from typing import Any

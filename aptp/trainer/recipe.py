@@ -1,4 +1,4 @@
-"""How long and how fast to learn: the numbers that every kind of training here shares."""
+"""The recipe of a training run: steps, batch, learning rate."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,9 +9,11 @@ from runtime.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`batch`: samples per step over all processes. `warmup` and `decay`: steps over which the rate
-    rises from zero at the start and falls to zero at the end. `average`: decay of the running average of
-    the weights (0: none is kept). `clip`: largest norm of the gradient.
+    """The hyperparameters of a run.
+
+    `batch`: samples per step over all processes. `warmup` and `decay`: steps over which the rate rises from
+    zero at the start and falls to zero at the end. `average`: decay of the running average of the weights (0:
+    none is kept). `clip`: largest norm of the gradient.
     """
 
     steps: int

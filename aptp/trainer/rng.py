@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 class Draws:
-    """For the `rows` (int64 [B]) of a batch of `total`. All draws are made by `rng`, on the CPU."""
+    """The random numbers of the `rows` (int64 [B]) of a batch of `total`.
+
+    All draws are made by `rng`, on the CPU.
+    """
 
     def __init__(self, rng: torch.Generator, rows: Tensor, total: int) -> None:
         self.rng, self._rows, self._total = rng, rows, total
@@ -26,11 +29,11 @@ class Draws:
         return torch.randn(self._total, *shape, generator=self.rng)[self._rows]
 
     def uniform(self, *shape: int) -> Tensor:
-        """[B, *shape] from 0 up to 1."""
+        """Draw [B, *shape] from 0 up to 1."""
         return torch.rand(self._total, *shape, generator=self.rng)[self._rows]
 
     def integers(self, low: int, high: int) -> Tensor:
-        """int64 [B] from `low` up to `high`."""
+        """Draw int64 [B] from `low` up to `high`."""
         return torch.randint(low, high, (self._total,), generator=self.rng)[self._rows]
 
     def strata(self) -> Tensor:

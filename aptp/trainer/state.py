@@ -32,7 +32,9 @@ def save(
 
 
 def _write(file: BinaryIO, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """One tensor after another: the library's own writer would hold a second copy of all of them at once."""
+    """Write one tensor after another: the library's own writer would hold a second copy of all of them at
+    once.
+    """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name, tensor in tensors.items():

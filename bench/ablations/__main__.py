@@ -1,4 +1,4 @@
-"""Ablations of the method on scenes: what each choice is worth, at equal steps, seeds and budget.
+"""Ablations of the method on scenes, at equal steps, seeds and budget.
 
     python -m bench.ablations --folder runs/ablations [--minutes 140]
 

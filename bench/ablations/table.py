@@ -40,7 +40,7 @@ def _codes(name: str, trials: Sequence[Mapping[str, Any]], target: float) -> dic
 
 
 def pictures(results: Results, dense: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Tabulate what the mixture draws: shares of captions drawn all right, with those less ours and the 95 %
+    """Tabulate the mixture's pictures: shares of captions drawn all right, with those less ours and the 95 %
     interval of that difference over captions, those of every seed; seeds themselves apart.
     """
     rows = [{"variant": "dense", "sliced": "", "less ours, sliced": "", **_quality([dense]), "less ours": ""}]
@@ -82,7 +82,7 @@ def _share(drawn: Mapping[str, Any], measure: str) -> float:
 def _difference(
     trials: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]], when: str, name: str
 ) -> str:
-    """Seed by seed and caption by caption."""
+    """Return the differences seed by seed and caption by caption."""
     if name == OURS:
         return ""
     by_seed = {found["seed"]: found[when]["pictures"] for found in _made(ours)}

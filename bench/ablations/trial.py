@@ -1,4 +1,4 @@
-"""One variant with one seed: trained, drawn as sliced, tuned, drawn again. What is finished is kept."""
+"""One variant with one seed: trained, drawn as sliced, tuned, drawn again. Finished steps are kept."""
 
 import json
 import re
@@ -33,7 +33,10 @@ GUIDANCE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`dense`: the pipeline all variants start from. `per_tier`: captions drawn of each tier."""
+    """The common plan of all trials.
+
+    `dense`: the pipeline all variants start from. `per_tier`: captions drawn of each tier.
+    """
 
     dense: Path
     profile: Path
@@ -147,7 +150,7 @@ class Trial:
 
 
 def dense(plan: Plan) -> dict[str, Any]:
-    """Judge what the unpruned UNet draws to the same captions."""
+    """Judge the pictures that the unpruned UNet draws of the same captions."""
     return scores(_drawn(Checkpoint.open(plan.dense), plan.per_tier, DENSE)[0])
 
 

@@ -15,8 +15,8 @@ TASK_ONLY = ExpertLossWeights(diffusion=1.0, output=0.0, blocks=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """`changes` of the method `preset`; `tuning`: of stage 2's loss; `seconds`: the budget is in
-    seconds of a profile, not in MACs.
+    """A variant of the method: `changes` of `preset`; `tuning`: of stage 2's loss; `seconds`: the budget is
+    in seconds of a profile, not in MACs.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Benchmark the attention kernel: what it is worth, how fast it is, and when to mask and when to slice.
+"""Benchmark the attention kernel: its gain, its speed, and when to mask or to slice.
 
     python -m bench.kernels --parts floor                                 # needs no GPU
     python -m bench.kernels [--parts attention crossover] [--sizes 512] [--batches 1 4 16]

@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One shape in one direction: every contender in turns."""
+    """One shape in one direction, on every contender in turns."""
 
     size: int
     shape: Shape
@@ -67,7 +67,7 @@ class Case:
         return median(one.ratios(two)) if isinstance(one, Timed) and isinstance(two, Timed) else None
 
     def speed(self, name: str, live: float) -> float | None:
-        """Operations per second of live heads' products."""
+        """Return operations per second of live heads' products."""
         found = self.timed.get(name)
         if not isinstance(found, Timed):
             return None
@@ -75,7 +75,7 @@ class Case:
 
 
 def parity(sizes: Sequence[int]) -> list[Row]:
-    """No speed without parity: every shape is checked before the first is timed."""
+    """Check every shape against the reference before the first is timed."""
     return [
         {"shape": str(shape)}
         | {name: f"{error:.1e}" for name, error in errors(Inputs.draw(shape, 2)).items()}
@@ -99,7 +99,7 @@ def measured(sizes: Sequence[int], batches: Sequence[int], cached: int) -> Itera
 def tables(
     cases: Sequence[Case], ceiling: Ceiling, capability: tuple[int, int], places: int
 ) -> dict[str, list[Row]]:
-    """`places`: programs of the forward kernel that run at once."""
+    """Return the tables. `places`: programs of the forward kernel that run at once."""
     found: dict[str, list[Row]] = {
         "Ceilings of this GPU": [
             {

@@ -43,7 +43,10 @@ def _attend_bulk(
 
 
 def attend_bulk(q: Tensor, k: Tensor, v: Tensor, gates: Tensor, tile: Tile) -> Tensor:
-    """q, k, v [B, H, N, D], laid out by token, and so the output. ValueError for what it does not take."""
+    """Attend over q, k, v [B, H, N, D], laid out by token as the output is.
+
+    Raises ValueError for what it does not take.
+    """
     batch, heads, queries, width = q.shape
     keys = k.shape[2]
     if queries % tile.queries or keys % tile.keys or width != tile.main:

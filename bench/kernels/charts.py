@@ -1,4 +1,4 @@
-"""The pictures: curves in panels side by side."""
+"""Charts of curves in panels side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,9 @@ LIVE_HEADS, BATCH = "live heads", "batch"  # what the x axis may be
 
 
 def draw_panels(path: Path, panels: Mapping[str, Curves], title: str, x: str, y: str) -> None:
-    """Each with the curves of its heading; against live heads also how it were if closed ones were free."""
+    """Draw panels, each with the curves of its heading; against live heads also a line for closed heads that
+    cost nothing.
+    """
     if not panels:
         return
     figure, row = pyplot.subplots(

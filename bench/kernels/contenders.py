@@ -1,4 +1,4 @@
-"""Gated attention and what else computes attention in torch, on the same tensors.
+"""Gated attention and other implementations of attention in torch, on the same tensors.
 
 Two rivals pay for live heads only, as the kernel does: FlexAttention, whose block mask has no blocks where a
 head is closed, and SDPA on the live heads, gathered into one long batch and scattered back. Both get for
@@ -66,7 +66,9 @@ class Inputs:
 
     @classmethod
     def sets(cls, shape: Shape, batch: int, cached: int) -> "list[Inputs]":
-        """As many as it takes that none is found in a cache of `cached` bytes when its turn comes again."""
+        """Return as many inputs as it takes that none is found in a cache of `cached` bytes when its turn
+        comes again.
+        """
         count = -(-2 * cached // round(shape.traffic(batch, 1.0)))
         return [cls.draw(shape, batch) for _ in range(min(max(1, count), MOST_SETS))]
 
@@ -92,7 +94,9 @@ def live_gates(batch: int, heads: int, live: float) -> Tensor:
 def contenders(
     sets: Sequence[Inputs], fractions: Sequence[float], *, backward: bool, compiled: bool
 ) -> dict[str, Work]:
-    """Forward passes, or backward passes alone: those in SKIPPING at each live fraction, the others at 1."""
+    """Return forward passes, or backward passes alone: those in SKIPPING at each live fraction, the others at
+    1.
+    """
     batch, heads, queries, _ = sets[0].q.shape
     keys = sets[0].k.shape[2]
     materialising = 4 * batch * heads * queries * keys <= MOST_LOGITS

@@ -40,7 +40,7 @@ MASKED, GROUPED, DENSE = "masked supernet", "slice and group", "dense"
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """One batch: `codes` of its rows, and how long each way took."""
+    """One batch: the `codes` of its rows, and the seconds of each way."""
 
     batch: int
     codes: int
@@ -49,7 +49,7 @@ class Mixture:
 
     @property
     def ratios(self) -> list[float]:
-        """Masked to grouped, round by round."""
+        """Return masked to grouped, round by round."""
         return self.times[MASKED].ratios(self.times[GROUPED])
 
 
@@ -98,9 +98,7 @@ class Supernet:
 
 
 def measure() -> Iterator[Mixture]:
-    """Largest batches first, because they say what the best possible is. A batch of which one way cannot run
-    is left out, and said.
-    """
+    """Measure batches, largest first. A batch that one way cannot run is left out, and said."""
     supernet = Supernet()
     dense = None
     for batch in sorted(BATCHES, reverse=True):

@@ -1,4 +1,4 @@
-"""The floor of every attention of SD 2.1, written down before anything is measured.
+"""The lower bound of every attention of SD 2.1, computed before anything is measured.
 
 At the rates of NVIDIA's data sheet for the H100 SXM (dense bfloat16, HBM3), which no kernel reaches; a
 launch counts as nothing. `attention.py` holds measured times against the same floor at measured rates.

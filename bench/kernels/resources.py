@@ -1,4 +1,4 @@
-"""Report what the compiler makes of every tile in the table: registers, spills, shared memory, programs at
+"""Report the compiler's resources for every tile in the table: registers, spills, shared memory, programs at
 once.
 
     TRITON_INTERPRET=0 python -m bench.kernels.resources [--capability 9.0] [--dtypes bf16] [--tails] [--json]

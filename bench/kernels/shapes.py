@@ -1,4 +1,4 @@
-"""The attentions of SD 2.1, and what they cost at the least.
+"""The attentions of SD 2.1, and lower bounds of their cost.
 
 The shapes are a table, so that the machine with the GPU needs nothing but torch and Triton; a test reads them
 off the UNet's module tree. Floors hold for any kernel that gives a block of queries of one head to a
@@ -30,7 +30,7 @@ class Shape:
         return forward * 2.5 if backward else forward
 
     def traffic(self, batch: int, live: float, *, backward: bool = False, size: int = 2) -> float:
-        """Bytes: live inputs read once, every output written once, zeros of closed heads included."""
+        """Return bytes: live inputs read once, every output written once, zeros of closed heads included."""
         per_head = batch * self.heads * self.width * size
         queries, keys = per_head * self.queries, 2 * per_head * self.keys
         if backward:  # reads q, out, grad, k, v; writes dq, dk, dv
@@ -62,7 +62,7 @@ def attentions(size: int) -> dict[Shape, int]:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """A GPU at its best: operations and bytes per second, and seconds for a kernel that does nothing."""
+    """A GPU's peak: operations and bytes per second, and seconds for a kernel that does nothing."""
 
     operations: float
     bytes: float

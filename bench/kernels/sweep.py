@@ -1,4 +1,4 @@
-"""Times other blocks beside the table's, and prints the table as measured: for `kernels/attention/tiles.py`.
+"""Timing of other blocks beside the table's; prints the table as measured, for `kernels/attention/tiles.py`.
 
     python -m bench.kernels.sweep --widths 64 [--kernels forward dk_dv dq] [--out DIR]
 

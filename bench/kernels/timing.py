@@ -1,4 +1,4 @@
-"""Times GPU work in turns, as replays of CUDA graphs, and keeps every sample.
+"""Timing of GPU work in turns, as replays of CUDA graphs; every sample is kept.
 
 A call of a few microseconds takes the CPU tens of them to submit: timed call by call, small shapes would
 measure Python. So each work is captured many times over into one graph, and what the CPU takes is a number
@@ -27,7 +27,7 @@ DEVICE = "cuda"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`run` makes `calls` of one kind, each on inputs of its own."""
+    """A kind of work: `run` makes `calls`, each on inputs of its own."""
 
     run: Run
     calls: int = 1
@@ -35,8 +35,10 @@ class Work:
 
 @dataclass(slots=True)
 class Timed:
-    """Seconds. `first`: the first call, compilation included; `host`: the CPU's time to submit one call
-    outside a graph; `samples`: the GPU's time per call, in turns with the others.
+    """Seconds of one kind of work.
+
+    `first`: the first call, compilation included; `host`: the CPU's time to submit one call outside a graph;
+    `samples`: the GPU's time per call, in turns with the others.
     """
 
     first: float

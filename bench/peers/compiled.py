@@ -7,7 +7,7 @@ from bench.peers.protocol import Unavailable
 
 
 class Peer(eager.Peer):
-    """Serves the `mode` of torch.compile that the task names."""
+    """A peer that uses the `mode` of torch.compile that the task names."""
 
     def prepared(self, unet: Any) -> Any:
         import torch

@@ -1,4 +1,4 @@
-"""diffusers as it comes: the UNet and the whole pipeline in eager PyTorch, in one dtype."""
+"""diffusers without compilation: the UNet and the whole pipeline in eager PyTorch, in one dtype."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from bench.peers.protocol import Arrays, Float32, Unavailable
 
 
 class Peer:
-    """Serves float32, or bfloat16 by weights cast to it (no autocast: that is slower)."""
+    """A peer in float32, or in bfloat16 by weights cast to it (no autocast: that is slower)."""
 
     packages: tuple[str, ...] = ("torch", "diffusers", "transformers")
 

@@ -10,7 +10,7 @@ from runtime.engines.openvino import silenced
 
 
 class Peer:
-    """Serves UNet calls on the CPU; pictures are the other peers' business."""
+    """A peer for UNet calls on the CPU; it draws no pictures."""
 
     packages: tuple[str, ...] = ("openvino",)
 

@@ -17,7 +17,7 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class Peer(eager.Peer):
-    """Serves float32, on the provider that belongs to the device."""
+    """A peer in float32, on the provider that belongs to the device."""
 
     packages = ("optimum", "optimum-onnx", "onnxruntime", "torch", "diffusers")
 

@@ -1,4 +1,4 @@
-"""How a peer is spoken to: a line of JSON in, a line of JSON out.
+"""The protocol of a peer: a line of JSON in, a line of JSON out.
 
     {"do": "load", "checkpoint", "graph", "device", "threads", …}  →  {"seconds", "versions"}
     {"do": "take", "path": npz of a UNet call's inputs}            →  {}
@@ -25,7 +25,7 @@ Arrays = Mapping[str, Float32]
 
 
 class Unavailable(Exception):
-    """This peer cannot run here; the message says why, and what would help."""
+    """The peer cannot run here; the message says why, and the remedy."""
 
 
 class Serves(Protocol):

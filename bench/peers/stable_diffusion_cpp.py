@@ -16,7 +16,7 @@ PREDICTIONS = {"epsilon": "eps", "v_prediction": "v"}
 
 
 class Peer:
-    """Serves pictures on the CPU: it gives nobody a UNet call."""
+    """A peer for whole pictures on the CPU; it has no UNet call."""
 
     packages: tuple[str, ...] = ("stable-diffusion-cpp-python",)
 

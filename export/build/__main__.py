@@ -1,4 +1,4 @@
-"""`python -m export.build --codes all`: from a checkpoint to a verified bundle of dense expert engines.
+"""`python -m export.build --codes all`: build a verified bundle of dense expert engines from a checkpoint.
 
 Running the same command again resumes an interrupted build and rebuilds only what has changed. Exit codes: 0
 done, 1 some of it failed (the rest is published), 2 usage, 3 refused.
@@ -97,7 +97,7 @@ def _build(options: argparse.Namespace, console: Console) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Whatever can be said of the options without the checkpoint. Raises UsageError."""
+    """Check the options as far as possible without the checkpoint. Raises UsageError."""
     if options.jobs < 1:
         raise UsageError(f"--jobs {options.jobs}: give at least 1")
     if options.memory is None:

@@ -1,4 +1,4 @@
-"""One build from plan to publication: what to make, what to take again, and what may be published.
+"""A build from plan to publication: parts to make, parts to keep, and experts to publish.
 
 A part that fails is left out and named; a part that every expert needs stops the build. The previous bundle
 stands until the new one is whole and has shown its images.
@@ -87,7 +87,7 @@ class Construction:
         return cls(checkpoint, spec, parts, every, forecasts, notes=_notes(checkpoint, spec))
 
     def plan(self) -> list[tuple[str, str, str]]:
-        """For every part: its name, `keep` or `build`, and why."""
+        """Return, for every part, its name, `keep` or `build`, and why."""
         found = [
             (part.name, *part_store.find(self.spec.out, part)) for part in (*self.parts, *self._images())
         ]
@@ -141,7 +141,7 @@ class Construction:
         return kept
 
     def _verify(self, missing: list[Part]) -> None:
-        """Hash what will be read before anything is built: a damaged checkpoint is refused as a whole."""
+        """Hash the files to be read before anything is built: a damaged checkpoint is refused as a whole."""
         for component in dict.fromkeys(component for part in missing for component in part.components):
             self.checkpoint.verify(component)
 
@@ -212,7 +212,7 @@ class Construction:
         return [plan.image_part(part, others) for part in experts]
 
     def _publish(self, unseen: list[Part], progress: PartsProgress) -> None:
-        """Assembles, runs the last rung on what was assembled, and publishes the experts that passed."""
+        """Assemble the bundle, run the last rung on it, and publish the experts that passed."""
         if not unseen and self._is_published():
             return
         size = sum(one.record.size for one in self.finished.values())

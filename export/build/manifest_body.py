@@ -113,7 +113,7 @@ def _encoders(records: Mapping[str, PartRecord]) -> list[dict[str, Any]]:
 def _encoder(
     name: str, record: PartRecord, inputs: list[str], folder: str, frame: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`folder` holds its tokenizer; the tables of characters are those of all."""
+    """Describe an encoder. `folder` holds its tokenizer; all encoders share the tables of characters."""
     return {
         "name": name,
         "model": _model(record),

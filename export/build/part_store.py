@@ -1,5 +1,4 @@
-"""The parts that are already there: those an interrupted build finished, and those of the bundle published
-before.
+"""The store of finished parts: those of an interrupted build, and those of the published bundle.
 
 A part is taken again only if its key is the one wanted, parity was shown on the same engine, and every file
 has the recorded hash. Finished parts lie in `<out>.build/parts/<key>` with a record; a bundle's records lie
@@ -24,8 +23,8 @@ RECORD = "part.json"
 
 @dataclass(frozen=True, slots=True)
 class PartRecord:
-    """A finished part: `files` as in the manifest, `facts` for it, `measures` for the report, and the engine
-    that parity was `shown_on`.
+    """The record of a finished part: `files` as in the manifest, `facts` for it, `measures` for the report,
+    and the engine that parity was `shown_on`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The plan of a build: its parts, and the identity by which a finished part is known again.
+"""The plan of a build: its parts, and their identities, by which finished parts are reused.
 
 A part's key is the SHA-256 of everything it is made from: the checkpoint's published hashes, its place in the
 pipeline, this software's own source and the versions of the libraries that write graphs. The engine that
@@ -51,7 +51,7 @@ _BASE_MEMORY = 900 << 20
 
 @dataclass(frozen=True, slots=True)
 class BuildSpec:
-    """A build as the user asked for it, every word of it checked."""
+    """The checked request of a build."""
 
     checkpoint: Path
     out: Path
@@ -178,7 +178,7 @@ def parts(checkpoint: Checkpoint, spec: BuildSpec) -> list[Part]:
 
 
 def image_part(expert: Part, others: list[Part]) -> Part:
-    """Rung 4 for one expert: it makes no file, and holds for exactly these parts together."""
+    """Plan rung 4 for one expert: it makes no file, and holds for exactly these parts together."""
     key = _key({"image": expert.key, "with": sorted(part.key for part in others)})
     name = f"images/{expert.item}"
     return replace(expert, name=name, kind="image", key=key, shown_on=_onnxruntime(), effort=3.0)
@@ -312,7 +312,7 @@ def _shared(
 
 
 def _router(checkpoint: Checkpoint, common: Mapping[str, Any]) -> Part:
-    """Its graph depends on the codes' space, and on how many tokens the encoder it reads gives it."""
+    """Plan the router, whose graph depends on the codes' space and on the encoder's number of tokens."""
     space = {"depth": checkpoint.record.depth, "feed_forward_gates": checkpoint.record.feed_forward_gates}
     reads = {"frame": checkpoint.routed_frame, "kind": checkpoint.record.router, **space}
     distance = [DETECTOR] if checkpoint.record.out_of_distribution else []

@@ -41,7 +41,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """How a build ended: records of the parts that are in the bundle, and what was said of the others.
+    """The result of a build: records of the parts that are in the bundle, and failures of the others.
 
     `published` is false where the bundle there was right already. `forecasts`: by code, where a profile was
     given.
@@ -91,7 +91,7 @@ def _row(result: BuildResult, code: str) -> tuple[str, ...]:
 
 
 def _scaled(count: int) -> str:
-    """407.0 M"""
+    """Return such as `407.0 M`."""
     for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= scale:
             return f"{count / scale:.1f} {prefix}"
@@ -99,7 +99,7 @@ def _scaled(count: int) -> str:
 
 
 def _error(value: float) -> str:
-    """1.2e-6"""
+    """Return such as `1.2e-6`."""
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     return f"{mantissa}e{int(exponent)}" if value else "0"
 

@@ -1,4 +1,4 @@
-"""The processes that make parts: one each, within a budget of memory, dying with the build.
+"""Worker processes that make parts: one process per part, within a budget of memory; they end with the build.
 
 They come from a fork server that has torch and diffusers loaded, so a process costs milliseconds, and one
 that crashes or runs out of memory costs its part alone. Refuses nothing: a part larger than the budget runs

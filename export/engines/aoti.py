@@ -82,7 +82,7 @@ def _require_compiler(kind: str) -> None:
 
 @contextmanager
 def _scratch() -> Iterator[None]:
-    """Inductor's caches in a folder of this compilation's own, gone when it ends."""
+    """Give Inductor a cache folder for this compilation only."""
     name = "TORCHINDUCTOR_CACHE_DIR"
     before = os.environ.get(name)
     with tempfile.TemporaryDirectory(prefix="aptp-inductor-") as folder:

@@ -1,4 +1,4 @@
-"""The entry of a compiled engine: what is wanted on this machine, and how the manifest tells of it.
+"""The manifest's entry of a compiled engine, and the request for one on this machine.
 
 Refuses precisions and machines for which there is no such engine.
 """

@@ -1,4 +1,4 @@
-"""The reference that a compiled engine of an expert is held against."""
+"""The reference outputs that a compiled engine of an expert is compared with."""
 
 from dataclasses import dataclass
 

@@ -73,7 +73,7 @@ def rows_beside_autocast(
     autocast: Mapping[str, float],
     threads: int,
 ) -> float:
-    """Rung 3, row by row: each is held to its own expert and that one's `autocast` error.
+    """Run rung 3 row by row: each row is compared with its own expert, under that one's `autocast` error.
 
     Returns the largest error. Raises ParityError, OutputError.
     """

@@ -24,7 +24,8 @@ INPUTS = ("timestep", "text_embeds", "time_ids")
 
 
 class Clock(nn.Module):
-    """timestep [B], and text_embeds [B, P] and time_ids [B, 6] where it has them → time embedding [B, 4·C₀].
+    """The clock of a UNet: timestep [B], and text_embeds [B, P] and time_ids [B, 6] where it has them → time
+    embedding [B, 4·C₀].
 
     Its modules are the UNet's, under the UNet's names.
     """

@@ -21,7 +21,8 @@ CLOCK = "clock.onnx"
 
 
 class ExpertGraph(nn.Module):
-    """sample [B, C, H, W], timestep [B], encoder_hidden_states [B, L, E] → out_sample [B, C, H, W].
+    """An expert as a module: sample [B, C, H, W], timestep [B], encoder_hidden_states [B, L, E] → out_sample
+    [B, C, H, W].
 
     Added conditions come under diffusers' names.
     """
@@ -41,7 +42,7 @@ class ExpertGraph(nn.Module):
 
 
 class ServingGraph(nn.Module):
-    """The same from time_embedding [B, 4·C₀] instead of timestep: a UNet whose clock was taken out."""
+    """An expert without its clock: it takes time_embedding [B, 4·C₀] instead of timestep."""
 
     def __init__(self, unet: nn.Module) -> None:
         super().__init__()

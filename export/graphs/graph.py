@@ -30,8 +30,7 @@ CONSTANT = "constant_"  # begins the names of what a graph holds besides its mod
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Inputs (name → an example) and the output of a graph, and the axes that stay free: input → axis → its
-    name.
+    """The signature of a graph: inputs (name → an example), output, and free axes (input → axis → its name).
 
     `height` and `width` are multiples of `multiple`; the output's axes are named like `output_axes` says.
     `others` are outputs that follow it, none of whose axes is free.
@@ -46,7 +45,7 @@ class Signature:
 
 
 class EncoderGraph(nn.Module):
-    """input_ids [1, L] → last_hidden_state [1, L, E]."""
+    """A text encoder as a module: input_ids [1, L] → last_hidden_state [1, L, E]."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -58,7 +57,7 @@ class EncoderGraph(nn.Module):
 
 
 class PromptEncoderGraph(nn.Module):
-    """input_ids [1, L], attention_mask [1, L] → last_hidden_state [1, L, E]."""
+    """A prompt encoder as a module: input_ids [1, L], attention_mask [1, L] → last_hidden_state [1, L, E]."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -70,7 +69,7 @@ class PromptEncoderGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """latent_sample [B, C, H, W], already unscaled → sample [B, 3, scale·H, scale·W]."""
+    """A decoder as a module: latent_sample [B, C, H, W], unscaled → sample [B, 3, scale·H, scale·W]."""
 
     def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()

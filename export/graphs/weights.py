@@ -26,7 +26,7 @@ _CHUNK = 1 << 22
 
 
 class Extent(NamedTuple):
-    """Where one tensor lies in the float16 file: offset in bytes, and elements."""
+    """The extent of one tensor in the float16 file: offset in bytes, and elements."""
 
     offset: int
     elements: int

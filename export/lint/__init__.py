@@ -1,1 +1,1 @@
-"""Graphs against what TensorRT's ONNX parser documents, on a CPU and without TensorRT."""
+"""A check of graphs against the documentation of TensorRT's ONNX parser, on a CPU and without TensorRT."""

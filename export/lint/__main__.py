@@ -1,4 +1,4 @@
-"""`python -m export.lint GRAPH…`: whether TensorRT's parser documents every node and type of ONNX files.
+"""`python -m export.lint GRAPH…`: check that TensorRT's parser documents every node and type of ONNX files.
 
 Needs no TensorRT and no GPU. Exit codes: 0 all is documented, 1 something is not, 2 usage, 3 no graph to
 read.

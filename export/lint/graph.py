@@ -21,7 +21,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing the parser does not take: at which node (or the graph's end), and why."""
+    """A node or type that the parser does not take, with its place and the reason."""
 
     where: str
     why: str

@@ -1,4 +1,4 @@
-"""The table of what TensorRT's ONNX parser takes: each operator, and the element types it takes it for.
+"""The operators that TensorRT's ONNX parser takes, and the element types of each.
 
 The facts are those of the support matrix that the parser's project, onnx-tensorrt, publishes with each
 release (docs/operators.md), for the version below; later releases have added to it. Left out on purpose, and

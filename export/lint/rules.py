@@ -51,7 +51,7 @@ RESIZE: dict[str, set[str | int]] = {
 
 
 def resize(node: Node) -> str | None:
-    """Interpolations that the parser knows."""
+    """Check that the parser knows the interpolation."""
     wrong = [
         f"{name} {node.attributes[name]!r}"
         for name, allowed in RESIZE.items()
@@ -61,7 +61,7 @@ def resize(node: Node) -> str | None:
 
 
 def constant_axes(node: Node) -> str | None:
-    """Axes must be known when the plan is built."""
+    """Check that axes are known when the plan is built."""
     return None if node.is_constant(1) else f"axes {node.input(1)!r} are computed, not constant"
 
 
@@ -72,13 +72,13 @@ def only_first_output(node: Node) -> str | None:
 
 
 def undilated(node: Node) -> str | None:
-    """Pooling windows without holes."""
+    """Check that pooling windows have no holes."""
     dilations = node.attributes.get("dilations", [])
     return f"dilations {list(dilations)}" if any(step != 1 for step in dilations) else None
 
 
 def dense_constant(node: Node) -> str | None:
-    """Constants that are neither sparse nor text."""
+    """Check that constants are neither sparse nor text."""
     wrong = {"sparse_value", "value_string", "value_strings"} & node.attributes.keys()
     return f"attribute {min(wrong)}" if wrong else None
 

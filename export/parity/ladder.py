@@ -104,8 +104,8 @@ def masked_equals_sliced(
     feeds: list[Feed],
     sliced: list[Array],
 ) -> float:
-    """Rung 1: `dense`, which is consumed, with the expert's weights in place and gated by the code, against
-    `sliced`.
+    """Climb rung 1: compare `dense`, which is consumed, with the expert's weights in place and gated by the
+    code, with `sliced`.
     """
     state = scattered_state(expert.state_dict(), dense.state_dict(), architecture)
     dense.load_state_dict(state, assign=True)
@@ -122,7 +122,8 @@ def masked_equals_sliced(
 def graph_equals_module(
     folder: Path, signature: Signature, feeds: list[Feed], wanted: list[Array], threads: int
 ) -> float:
-    """Rung 2: every head of the graph in `folder`, on the CPU provider in float32, against PyTorch.
+    """Climb rung 2: compare every variant of the graph in `folder`, on the CPU provider in float32, with
+    PyTorch.
 
     An expert's serving head is fed by its clock.
     """
@@ -143,7 +144,7 @@ def openvino_beside_autocast(
     autocast: float,
     threads: int,
 ) -> tuple[float, bool]:
-    """Rung 3: the error of OpenVINO in `precision`, and whether that may be used.
+    """Climb rung 3: return the error of OpenVINO in `precision`, and whether that may be used.
 
     It may if it stays within a factor of PyTorch's `autocast` error on the same inputs. Where it may not,
     OpenVINO serves in float32, which has to equal PyTorch as rung 2 does. Raises ParityError, OutputError.
@@ -173,7 +174,7 @@ def compiled_beside_autocast(
     autocast: float,
     threads: int,
 ) -> float:
-    """Rung 3 for a compiled engine: equal to PyTorch in float32, else not much worse than autocast."""
+    """Climb rung 3 for a compiled engine: equal to PyTorch in float32, else not much worse than autocast."""
     answers = compiled_outputs(path, wanted, feeds, threads)
     errors = [relative_rms(found, expected) for found, expected in zip(answers, outputs, strict=True)]
     return compiled_within(wanted, worst(errors), autocast)
@@ -209,7 +210,7 @@ def autocast_error(
 
 
 def same_image(found: Array, wanted: Array) -> float:
-    """Rung 4: the share of values (uint8) that lie further apart than the tolerance's step."""
+    """Climb rung 4: return the share of values (uint8) that lie further apart than the tolerance's step."""
     apart = np.abs(found.astype(np.int16) - wanted.astype(np.int16)) > tolerances.PIXEL_STEP
     return within("image = diffusers", float(apart.mean()), 1 - tolerances.PIXEL_SHARE)
 

@@ -1,4 +1,4 @@
-"""Every tolerance of the parity ladder and what it is measured on; they are nowhere else."""
+"""Every tolerance of the parity ladder, and the inputs it is measured on."""
 
 # fmt: off
 MASKED_SLICED   = 1e-5   # rung 1: masked against sliced PyTorch, float32, rms error over the output's std

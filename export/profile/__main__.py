@@ -89,7 +89,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _check(options: argparse.Namespace) -> tuple[int, int] | None:
-    """Whatever can be said of the options without the checkpoint; the size. Raises UsageError."""
+    """Check the options as far as possible without the checkpoint, and return the size. Raises UsageError."""
     for name in ("rows", "widths", "samples", "threads"):
         value = getattr(options, name)
         if value is not None and value < 1:

@@ -1,5 +1,5 @@
-"""Calls of a UNet's modules: what one UNet call passes to each of them, and modules that repeat such a call
-alone.
+"""The calls of a UNet's modules: the arguments that one UNet call passes to each, and modules that repeat
+such a call alone.
 
 A measured sublayer begins and ends here: with the norm before it, the sum behind it, the skip tensor joined
 to its input, so that the pieces add up to the whole.
@@ -73,7 +73,7 @@ def record(
 
 
 class Replay(nn.Module):
-    """`layer` called as in `call`, with other tensors."""
+    """A module that repeats `call` of `layer`, with other tensors."""
 
     def __init__(self, layer: nn.Module, call: TracedCall) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Replay(nn.Module):
 
 
 class Joined(Replay):
-    """A resnet of an up block. It takes the residual stream, of `channels`, and the skip tensor apart."""
+    """A resnet of an up block that takes the residual stream, of `channels`, and the skip tensor apart."""
 
     def __init__(self, layer: nn.Module, call: TracedCall, channels: int) -> None:
         super().__init__(layer, call)
@@ -107,7 +107,7 @@ class Joined(Replay):
 
     @property
     def skippable(self) -> bool:
-        """Whether the stream can go past it."""
+        """Whether the residual stream can bypass it."""
         return bool(self.channels == self.layer.out_channels)
 
     def forward(self, *tensors: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Runs a piece the way the engine that will serve runs a UNet: compiled for one shape, weights resident.
+"""Engines that run a piece as they run a UNet when serving: compiled for one shape, weights resident.
 
 Refuses engines whose time cannot be told from the copies to and from their device.
 """
@@ -26,7 +26,7 @@ Run = Callable[[], object]
 
 
 class PieceEngine(Protocol):
-    """`name` and `precision` as the profile will say them."""
+    """An engine for pieces; `name` and `precision` are those that the profile records."""
 
     @property
     def name(self) -> str: ...
@@ -67,7 +67,7 @@ def choose(name: str, precision: str, threads: int) -> PieceEngine:
 
 @dataclass(frozen=True, slots=True)
 class OnnxRuntime:
-    """Its CPU provider, from the same graph and weight files that a bundle serves."""
+    """ONNX Runtime's CPU provider, on the graph and weight files that a bundle serves."""
 
     threads: int
     precision: str = "float32"
@@ -84,7 +84,7 @@ class OnnxRuntime:
 
 @dataclass(frozen=True, slots=True)
 class OpenVino:
-    """OpenVINO, from the same files."""
+    """OpenVINO, on the same files."""
 
     precision: str
     threads: int

@@ -1,4 +1,4 @@
-"""One profile, from plan to file: what there is to measure, what is there already, the rest piece by piece.
+"""The making of one profile, from plan to file: what is missing is measured piece by piece.
 
 The file is written anew after every piece, so that a run that is killed loses one, and the same command goes
 on. Refuses to go on with a profile of another machine, engine, size or UNet.
@@ -45,7 +45,7 @@ class ProgressTask:
 
 @dataclass(frozen=True)
 class Measurement:
-    """`subject` under `engine`, with widths in so many `divisions`, into the file `out`."""
+    """The measurement of `subject` under `engine`, with widths in `divisions`, into the file `out`."""
 
     subject: Subject
     engine: PieceEngine
@@ -96,7 +96,7 @@ class Measurement:
         return there
 
     def run(self, console: Console, profile: Profile) -> Profile:
-        """`profile` with what it lacks, which is in `out` as soon as it is measured."""
+        """Complete `profile`; every measured piece is written to `out` at once."""
         with PartsProgress(console, self.tasks(profile)) as progress:
             for piece in self._missing(profile):
                 part = self._measured(piece, partial(progress.stage, piece.name))
@@ -170,13 +170,13 @@ class Measurement:
 
     @cached_property
     def _pieces(self) -> list[Piece]:
-        """In the order of one call."""
+        """Return the pieces in the order of one call."""
         unet, subject = self.subject.unet(), self.subject
         return cut(unet, subject.space, self._calls, module_macs(unet, *subject.latent, subject.tokens))
 
     @cached_property
     def _cost(self) -> LinearCost:
-        """True MACs of one row."""
+        """Return the true MACs of one row."""
         subject = self.subject
         return mac_cost(subject.config, subject.space, *subject.latent, subject.tokens)
 

@@ -1,4 +1,4 @@
-"""Cuts a UNet into the pieces that are measured: each prunable sublayer, and what no gate makes smaller.
+"""The pieces of a UNet that are measured: each prunable sublayer, and the parts that no gate makes smaller.
 
 Pieces that compute the same are one. Their weights are random, since no call's cost depends on them. Refuses
 transformer blocks whose sublayers do not stand between a norm and a sum.
@@ -50,7 +50,7 @@ class Piece:
 
     @cached_property
     def key(self) -> object:
-        """Equal for pieces that compute the same: layers and their options, heads, shapes."""
+        """A key that is equal for pieces that compute the same: layers and their options, heads, shapes."""
         form = self.form
         return (self.kind, self.gates, self.chunk, type(form), repr(form), tuple(form.shapes))
 

@@ -1,4 +1,4 @@
-"""Times calls that take turns: each warmed up until it is steady, then a short burst of each after the other.
+"""Timing of calls in turns: each is warmed up until it is steady, then bursts of each alternate.
 
 Whatever disturbs the machine for a while disturbs all of them, so their ratios hold where their times do not.
 """
@@ -24,7 +24,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long each call is measured: at least `samples` times and for `seconds` in all."""
+    """The length of measurements: each call at least `samples` times and for `seconds` in all."""
 
     samples: int = 15
     seconds: float = 0.2
@@ -39,7 +39,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Timed(Generic[T]):
-    """`samples`: seconds of every counted call. `steady`: whether every warm-up settled."""
+    """The samples of one call, in seconds. `steady`: whether every warm-up settled."""
 
     samples: Mapping[T, tuple[float, ...]]
     steady: bool

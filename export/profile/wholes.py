@@ -18,7 +18,7 @@ SHARE = 0.6  # of the dense MACs
 
 
 def architectures(cost: LinearCost) -> tuple[Architecture, ...]:
-    """Dense, and a random one; the latter only where the space has one of that cost."""
+    """Return the dense architecture, and a random one where the space has one of that cost."""
     dense = full(cost.space)
     try:
         return dense, draw(cost, SHARE, np.random.default_rng(0))

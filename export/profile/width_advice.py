@@ -1,4 +1,4 @@
-"""Advice on widths: what a profile says of the layers of an expert, and which widths the machine likes.
+"""Advice on widths: the cost of an expert's layers by a profile, and widths that this machine runs faster.
 
 A layer *sits above a step* where its last gates cost far more than gates cost on average, so that dropping
 them pays; *padding pays* where more gates were measured to cost less, since dead gates change nothing. This
@@ -24,7 +24,9 @@ DEAR = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`module` keeps `kept` of `gates`; with `better` it would save `saved` seconds a call."""
+    """A better width for one module: it keeps `kept` of `gates`; with `better` it would save `saved` seconds
+    a call.
+    """
 
     module: str
     kept: int
@@ -61,7 +63,10 @@ class WidthForecast:
 
 
 def forecasts(profile: Profile, checkpoint: Checkpoint, codes: Sequence[str]) -> dict[str, WidthForecast]:
-    """By code. Raises TableError where `profile` is of another UNet, size or text length."""
+    """Return the forecast of each code.
+
+    Raises TableError where `profile` is of another UNet, size or text length.
+    """
     cost = table_cost(profile, checkpoint.space, *checkpoint.latent_size, checkpoint.tokenizer["length"])
     found = {}
     for code in codes:

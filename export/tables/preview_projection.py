@@ -25,7 +25,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Fit(NamedTuple):
-    """Three rows of a number for every channel and what is added; `explained` of the variance, at most 1."""
+    """The fitted projection: three rows of a number for every channel and a constant; `explained` of the
+    variance, at most 1.
+    """
 
     rows: list[list[float]]
     explained: float

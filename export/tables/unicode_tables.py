@@ -1,4 +1,4 @@
-"""Tables of what the tokenizer's library knows of Unicode, for readers that are not that library.
+"""Tables of the Unicode properties that the tokenizer's library uses, for readers without that library.
 
 Versions of Unicode differ from library to library, and even within one: `tokenizers` has one for classes of
 characters, one for lower case and one for composition. A prompt's ids must not depend on any of that, so
@@ -54,7 +54,7 @@ def _members(pattern: str) -> list[int]:
 
 
 def _runs(numbers: Iterable[int]) -> list[int]:
-    """First and last of each run of consecutive numbers, one after another."""
+    """Return first and last of each run of consecutive numbers, one after another."""
     runs = groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
     ends = ([number for _, number in run] for _, run in runs)
     return [end for run in ends for end in (run[0], run[-1])]
@@ -85,7 +85,10 @@ def _rows(changed: dict[str, str]) -> list[list[int]]:
 
 
 def _compositions(decomposed: dict[str, str]) -> Iterator[tuple[int, int, int]]:
-    """(first, second, what they compose to). A character that never comes back is composed of nothing."""
+    """Return (first, second, composition) for every canonical composition.
+
+    A character that no composition gives back has none.
+    """
     compose = normalizers.NFC().normalize_str
     texts = [text for text, to in decomposed.items() if len(to) > 1]
     firsts = _all(compose, [decomposed[text][:-1] for text in texts])

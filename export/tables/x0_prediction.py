@@ -1,4 +1,4 @@
-"""The prediction of the clean latents on the way (docs/BUNDLE.md, "Previews"), for every row of a table.
+"""The prediction of the clean latents at every step (docs/BUNDLE.md, "Previews"), for every row of a table.
 
 A row's scaled state is α·x0 + σ·ε of the variance-preserving process, whichever way its scheduler writes
 states, and its output says ε, α·ε − σ·x0 or x0: each time, x0 is linear in state and output. Refuses outputs
@@ -38,7 +38,7 @@ def coefficients(made: Scheduler, factors: Sequence[float]) -> Array:
 
 
 def levels(made: Scheduler) -> tuple[Array, Array]:
-    """α and σ of every row, each float64 [rows]; α² + σ² = 1."""
+    """Return α and σ of every row, each float64 [rows]; α² + σ² = 1."""
     count = len(made.timesteps)
     if hasattr(made, "sigmas"):  # σ / α of every row, whose timestep may lie between two of the training
         power = 1 / (1 + np.asarray(made.sigmas, np.float64)[:count] ** 2)

@@ -31,7 +31,9 @@ LN_2 = tl.constexpr(1 / LOG2_E)
 
 @triton.jit
 def _p_and_ds(a, b, along_a, along_b, lse2, deltas, gate, SCALE: tl.constexpr, PRECISION: tl.constexpr):
-    """P and dS of one block, given the rows of q and k, those of grad and v, or all four the other way."""
+    """Return P and dS of one block, given the rows of q and k, those of grad and v, or all four the other
+    way.
+    """
     p = tl.exp2(inner(a, b, PRECISION) * SCALE - lse2)
     return p, p * (gate * inner(along_a, along_b, PRECISION) - deltas)
 
@@ -146,7 +148,10 @@ def gradients(
     scale: float,
     straight_through: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """As `reference.gradients`, by the kernels, with what `attend` made. The caller has checked all."""
+    """Compute `reference.gradients` by the kernels, from the results of `attend`.
+
+    The caller has checked all.
+    """
     batch, heads, queries, _ = q.shape
     grad = grad.transpose(1, 2).contiguous().transpose(1, 2)
     arguments = (q, k, v, gates, lengths, scale)

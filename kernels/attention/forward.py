@@ -66,8 +66,8 @@ def attend_head(
     q, k, v, k_n, v_n, keys, EVEN: tl.constexpr, SCALE: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """softmax(q kᵀ) v for BLOCK_M queries of one head, and lse2: log2 of each one's sum of exponentials.
-    EVEN: BLOCK_N divides keys.
+    """Return softmax(q kᵀ) v for BLOCK_M queries of one head, and lse2: log2 of each one's sum of
+    exponentials. EVEN: BLOCK_N divides keys.
     """
     lowest = tl.full([BLOCK_M], float("-inf"), tl.float32)
     state = (lowest, tl.zeros([BLOCK_M], tl.float32), zero_rows(BLOCK_M, D, MAIN))
@@ -114,7 +114,7 @@ def _attend(
 def attend(
     q: Tensor, k: Tensor, v: Tensor, gates: Tensor, lengths: Tensor | None, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """As `reference.attend`, by the kernel. The caller has checked the arguments."""
+    """Compute `reference.attend` by the kernel. The caller has checked the arguments."""
     batch, heads, queries, _ = q.shape
     out, lse2 = by_token(q), q.new_empty(q.shape[:3], dtype=float32)
     tile = choose("forward", q, k)

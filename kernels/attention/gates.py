@@ -27,7 +27,7 @@ def _to_deltas(
     out, grad, gates, lengths, deltas, shares, g_b, HEADS, N_Q, N_K,
     LENGTHS: tl.constexpr, D: tl.constexpr, MAIN: tl.constexpr, BLOCK_M: tl.constexpr,
 ):  # fmt: skip
-    """δ of BLOCK_M queries, and their sum over the gate: this block's share of dgate, 0 if closed."""
+    """Return δ of BLOCK_M queries, and their sum over the gate: this block's share of dgate, 0 if closed."""
     b, h = own_head()
     gate, keys = live_part(gates, lengths, b, h, g_b, N_K, LENGTHS)
     share = shares + (b * HEADS + h) * tl.num_programs(0) + tl.program_id(0)
@@ -70,7 +70,7 @@ def _to_closed_gates(
 def deltas_and_gates(
     grad: Tensor, out: Tensor, arguments: Arguments, straight_through: bool
 ) -> tuple[Tensor, Tensor]:
-    """δ [B, H, N_q], undefined where a head is closed, and dgate [B, H]; `grad` is laid out as `out`."""
+    """Return δ [B, H, N_q], undefined where a head is closed, and dgate [B, H]; `grad` lies as `out`."""
     q, k, _, gates, lengths, _ = arguments
     batch, heads, queries, width = q.shape
     tile = choose("forward", q, k)

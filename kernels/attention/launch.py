@@ -16,8 +16,8 @@ Arguments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, float]
 
 
 def by_token(x: Tensor, parts: int = 1, dtype: torch.dtype | None = None) -> Tensor:
-    """Memory for `parts` tensors like `x` [B, H, N, D], one after the other along B, each laid out as
-    [B, N, H, D]: what the layers around an attention read and write.
+    """Allocate `parts` tensors like `x` [B, H, N, D], one after the other along B, each laid out as [B, N, H,
+    D]: the layout of the layers around an attention.
     """
     batch, heads, rows, width = x.shape
     return x.new_empty((parts * batch, rows, heads, width), dtype=dtype or x.dtype).transpose(1, 2)
@@ -35,14 +35,14 @@ def even(lengths: Tensor | None, rows: int, block: int) -> bool:
 
 
 def lengths_or_any(gates: Tensor, lengths: Tensor | None) -> Tensor:
-    """Without lengths a kernel still takes a pointer; it does not read it."""
+    """Return the lengths, or any pointer where there are none: the kernel takes one and does not read it."""
     return gates if lengths is None else lengths
 
 
 def common(
     q: Tensor, k: Tensor, v: Tensor, gates: Tensor, lengths: Tensor | None, scale: float, tile: Tile
 ) -> dict[str, Any]:
-    """Tensors, strides, sizes and constants by the names that the kernels give them.
+    """Return tensors, strides, sizes and constants by the names that the kernels give them.
 
     Strides are counted in units of UNIT elements, if all are whole multiples, so that the compiler knows
     every row of 16-bit numbers to start at a multiple of 16 bytes. Triton by itself sees only strides that

@@ -42,7 +42,7 @@ def gated_attention(
     scale: float | None = None,
     straight_through: bool = False,
 ) -> Tensor:
-    """gates · softmax(scale · q kᵀ) v for every sample and head, each under its own gate.
+    """Compute gates · softmax(scale · q kᵀ) v for every sample and head, each under its own gate.
 
     q [B, H, N_q, D] and k, v [B, H, N_k, D], or all three as [B, N, H·D], the layout of a linear layer's
     output; nothing is copied, any strides do as long as D is contiguous. float16, bfloat16 or float32 (on

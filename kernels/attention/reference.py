@@ -66,7 +66,7 @@ def gradients(
 
 
 def _widened(q: Tensor, k: Tensor, v: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """In the dtype of the sums; keys and values beyond their sample's length are zeros."""
+    """Return `x` in the dtype of the sums; keys and values beyond their sample's length are zeros."""
     dtype = torch.promote_types(q.dtype, torch.float32)
     q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     if lengths is not None:
@@ -94,5 +94,7 @@ def _beyond(k: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _by_token(x: Tensor) -> Tensor:
-    """`x` [B, H, N, D], laid out as [B, N, H, D] in memory: what the next linear layer reads."""
+    """Return `x` [B, H, N, D], laid out as [B, N, H, D] in memory: the layout that the next linear layer
+    reads.
+    """
     return x.transpose(1, 2).contiguous().transpose(1, 2)

@@ -1,4 +1,4 @@
-"""`python -m runtime.bench`: what a bundle costs on this machine, with everything needed to believe it."""
+"""`python -m runtime.bench`: measure what a bundle costs on this machine."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Prompts of a file that arrive by themselves: an open loop, in which nobody waits for anybody to finish.
+"""An open loop: prompts of a file arrive at a given rate, whether or not earlier ones are finished.
 
 Gaps between arrivals are exponential (a Poisson process) and drawn from a seed: two runs see the same ones.
 What the service refuses is refused: its queue is bounded, as a server's is.
@@ -27,7 +27,9 @@ Clock = Callable[[], float]
 
 @dataclass(slots=True)
 class Arrivals:
-    """One `rate`, in images a second, for `seconds`. Times are in seconds, from each arrival.
+    """The result of one open loop: `rate`, in images a second, for `seconds`.
+
+    Times are in seconds, from each arrival.
 
     `waits`: until the request was begun; `latencies`: to its image. `experts` counts images; `busy` is the
     time of each kind of work, some of which go on at once. `lasted`: until the last image.
@@ -48,7 +50,7 @@ class Arrivals:
 
 
 class OpenLoop:
-    """Arrivals at one opened bundle. `pause` waits for so many seconds."""
+    """An open loop on one opened bundle. `pause` waits for so many seconds."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A benchmark's document as pictures: latency against MACs, throughput against batch, the mixture."""
+"""Charts of a benchmark: latency against MACs, throughput against batch, the mixture."""
 
 import io
 from collections.abc import Mapping, Sequence

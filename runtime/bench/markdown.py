@@ -1,4 +1,4 @@
-"""A benchmark's document as Markdown: tables for people, with what they may not be read without."""
+"""A benchmark's document as Markdown: tables, and the notes that they need."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

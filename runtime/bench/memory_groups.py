@@ -1,6 +1,4 @@
-"""Groups of contenders that take turns: as many at a time as memory holds, the first one always among
-them.
-"""
+"""Groups of contenders that take turns: as many at a time as memory holds, the first contender in each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ class Competitor:
 
 
 def line_ups(spec: BenchSpec, manifest: Manifest) -> list[tuple[Competitor, ...]]:
-    """Everyone in groups that fit into the memory for engines, at least two to a group.
+    """Return all contenders in groups that fit into the memory for engines, at least two to a group.
 
     An expert that is larger than the budget together with the first is still compared: see `does_not_fit`.
     """

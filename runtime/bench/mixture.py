@@ -29,7 +29,7 @@ Clock = Callable[[], float]
 
 @dataclass(slots=True)
 class Pass:
-    """All prompts made once. `seconds` in all, `latencies` of each image from being taken to its pixels.
+    """One pass over all prompts. `seconds` in all, `latencies` of each image from its start to its pixels.
 
     `experts` counts the images of each, `shares` the seconds of each kind of work; `calls` and `rows` are the
     UNet's.
@@ -44,7 +44,7 @@ class Pass:
 
 
 class ClosedLoop:
-    """The loop over one opened bundle, with `running` requests under way."""
+    """A closed loop on one opened bundle, with `running` requests under way."""
 
     def __init__(
         self, runtime: Pipeline, params: GenerationParams, running: int, clock: Clock = time.perf_counter
@@ -137,7 +137,10 @@ def prepare(
 def run(
     loop: ClosedLoop, mixture: MixturePasses, prompts: Sequence[str], rounds: int, on_round: OnRound
 ) -> None:
-    """One pass of each that is not counted, then `rounds` in turns. What is there at an interrupt stays."""
+    """Run one pass of each that is not counted, then `rounds` in turns.
+
+    An interrupt keeps the finished passes.
+    """
     loop.take(prompts)
     loop.take(prompts, mixture.control)
     for done in range(rounds):

@@ -1,4 +1,4 @@
-"""The cost of having an expert ready: seconds to open it, and again after eviction, and memory.
+"""The cost of opening an expert: seconds, again after eviction, and memory.
 
 Each is measured in a process of its own, so that no other expert's weights or arena are in the numbers.
 """

@@ -40,7 +40,7 @@ DEVICES = ("cpu", "cuda")
 
 @dataclass(frozen=True, slots=True)
 class BenchCommand:
-    """A command line that can be carried out. `about`: what the report says of it."""
+    """A checked command line. `about`: its description for the report."""
 
     spec: BenchSpec
     bundle: Bundle

@@ -88,7 +88,7 @@ class PeerProcess:
         return self._process.pid
 
     def take(self, inputs: Inputs) -> None:
-        """Hand over what `step` runs on from now on. Raises `PeerFailure`."""
+        """Pass the inputs of the next `step` calls to the peer. Raises `PeerFailure`."""
         path = self._folder / f"{self.name}.npz"
         np.savez(path, allow_pickle=False, **inputs)
         self._ask("take", path=str(path))
@@ -107,7 +107,7 @@ class PeerProcess:
         return output
 
     def image(self, spec: BenchSpec, prompt: str, rows: int) -> float:
-        """Prompt to pixels, in as many UNet steps as `rows`: the seconds. Raises `PeerFailure`."""
+        """Return the seconds from prompt to pixels, in as many UNet steps as `rows`. Raises `PeerFailure`."""
         params = spec.params
         found = self._ask(
             "image",

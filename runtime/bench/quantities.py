@@ -1,4 +1,4 @@
-"""Numbers as people read them: three digits, a unit that suits, and a dash where there is no number."""
+"""Numbers for people: three digits, a unit that suits, and a dash where there is no number."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ NONE = "–"
 
 
 def time(seconds: float | None) -> str:
-    """`1.23 s`, `45.6 ms`, `7.89 µs`"""
+    """Return such as `1.23 s`, `45.6 ms`, `7.89 µs`."""
     if seconds is None:
         return NONE
     for scale, unit in ((1, "s"), (1e3, "ms")):
@@ -16,7 +16,7 @@ def time(seconds: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """`0.123 %` below a tenth, `45 %` above"""
+    """Return such as `0.123 %` below a tenth, `45 %` above."""
     if share is None:
         return NONE
     return f"{100 * share:.3g} %" if share < 0.1 else f"{100 * share:.0f} %"
@@ -28,7 +28,7 @@ def number(value: float | None) -> str:
 
 
 def ratio(found: Mapping[str, float | None] | None) -> str:
-    """`1.94 [1.9–1.97]`, or without the interval where there is none"""
+    """Return such as `1.94 [1.9–1.97]`, or without the interval where there is none."""
     if found is None:
         return NONE
     middle, low, high = (found[key] for key in ("middle", "low", "high"))
@@ -36,7 +36,7 @@ def ratio(found: Mapping[str, float | None] | None) -> str:
 
 
 def scaled(count: float) -> str:
-    """`402.1 G`: a unit's name goes right behind it"""
+    """Return such as `402.1 G`; a unit's name follows it."""
     for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= scale:
             return f"{count / scale:.1f} {prefix}"
@@ -44,7 +44,7 @@ def scaled(count: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes: `1.23 GiB`, `45.6 MiB`, `7.8 KiB`"""
+    """Return bytes such as `1.23 GiB`, `45.6 MiB`, `7.8 KiB`."""
     for scale, unit, digits in ((2**30, "GiB", 2), (2**20, "MiB", 1)):
         if abs(count) >= scale:
             return f"{count / scale:.{digits}f} {unit}"

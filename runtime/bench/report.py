@@ -50,7 +50,10 @@ def write(document: Document, folder: Path, *, draw: bool) -> list[Path]:
 
 
 def _entry(entry: Entry, comparison: Comparison, peak: Peak) -> Document:
-    """`realised`: the speed-up over the one that MACs promise. `of_peak`: of the measured matrix product."""
+    """Return a contender's row.
+
+    `realised`: the speed-up over the one that MACs promise. `of_peak`: of the measured matrix product.
+    """
     samples, first = entry.series.samples, comparison.entries[0]
     if not samples:
         return {"summary": None}
@@ -67,7 +70,10 @@ def _entry(entry: Entry, comparison: Comparison, peak: Peak) -> Document:
 
 
 def _mixture(mixture: MixturePasses) -> Document:
-    """`ratio`: the mixture's images per second over the control's. `at_equal_cost`: the same of MACs."""
+    """Return the mixture's table.
+
+    `ratio`: the mixture's images per second over the control's. `at_equal_cost`: the same of MACs.
+    """
     rounds = list(zip(mixture.mixed, mixture.alone, strict=False))
     ratio = median_of([alone.seconds / mixed.seconds for mixed, alone in rounds])
     dearer = mixture.macs["mixed"] / mixture.macs["alone"]
@@ -77,7 +83,10 @@ def _mixture(mixture: MixturePasses) -> Document:
 
 
 def _arrivals(one: Arrivals) -> Document:
-    """`per_second`: images made; `busy`: shares of the time, of kinds of work that may go on at once."""
+    """Return the table of arrivals.
+
+    `per_second`: images made; `busy`: shares of the time, of kinds of work that may go on at once.
+    """
     return {
         "per_second": len(one.latencies) / one.lasted,
         "latency": asdict(summarize(one.latencies)) if one.latencies else None,

@@ -57,7 +57,7 @@ class NotRun:
 
 @dataclass(slots=True)
 class Results:
-    """Everything. `about`: what was asked for; `moments`: the machine before and after.
+    """The results of a benchmark. `about`: the request; `moments`: the machine before and after.
 
     `end` says how the run ended, and `failed` that it went no further.
     """
@@ -82,7 +82,7 @@ class Results:
 
     @property
     def exit_code(self) -> int:
-        """1 where one of ours failed; a peer that cannot run here is no failure."""
+        """1 where a contender of ours failed, else 0; a peer that cannot run here is no failure."""
         failed = self.failed or any(entry.series.failure for one in self.comparisons for entry in one.entries)
         return int(failed or any(one.level == "opening" for one in self.not_run))
 

@@ -1,4 +1,4 @@
-"""A benchmark from beginning to end, most valuable first; findings are filled as it goes."""
+"""A benchmark from beginning to end, most valuable first; results are kept as they come."""
 
 import math
 import time
@@ -25,7 +25,7 @@ QUEUED = 4  # requests that may wait for each that runs, as in a server
 
 
 class OutOfTime(Exception):
-    """The minutes that a study was given are over. What it measured in them stands."""
+    """The time limit of a benchmark passed. Finished measurements stand."""
 
 
 class Benchmark:
@@ -44,7 +44,7 @@ class Benchmark:
         self._clock, self._end = clock, math.inf
 
     def run(self) -> None:
-        """Measure. What fails is in the findings; only what nothing can go on without is raised.
+        """Measure. Failures are kept in the findings; only those that end the benchmark are raised.
 
         Raises `OutOfTime`, `RuntimeFailure`.
         """

@@ -1,4 +1,4 @@
-"""The calls that are timed, on one opened bundle: UNet step, loop, prompt to pixels, and the small parts.
+"""The timed calls on one opened bundle: UNet step, loop, prompt to pixels, and the small parts.
 
 Times are the host's, from arrays in its memory to arrays in its memory. Refuses to time what returns
 nonsense.
@@ -32,7 +32,7 @@ PROMPT = "a large red circle left of a small blue square"
 
 
 class Workload:
-    """Everything on `runtime` that is timed, with `params`."""
+    """The timed calls on `runtime`, with `params`."""
 
     def __init__(self, runtime: Pipeline, params: ResolvedParams, clock: Clock = time.perf_counter) -> None:
         self.runtime, self.params, self._clock = runtime, params, clock
@@ -104,7 +104,7 @@ class Workload:
         return run
 
     def image(self, expert: str) -> Callable[[], npt.NDArray[np.uint8]]:
-        """Prompt to pixels. The prompt is routed, at its price; who makes the image is given.
+        """Time prompt to pixels by a given expert; routing the prompt is part of the time.
 
         Every call has a prompt of its own, which no encoder remembers. The negative one stays remembered, as
         it does while serving.

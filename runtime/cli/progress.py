@@ -42,7 +42,7 @@ class _Bars:
 
 
 class Progress(_Bars):
-    """One thing after another: `begin` names what comes, and `round` counts it."""
+    """The progress of one thing after another: `begin` names what comes, and `round` counts it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -76,7 +76,7 @@ def stages(console: Console, status: Status) -> Callable[[str], None]:
 
 
 class Counting(_Bars):
-    """Things that are counted: `tell` shows them as bars, or as a line every `every` seconds."""
+    """The progress of things that are counted: `tell` shows bars, or a line every `every` seconds."""
 
     def __init__(self, console: Console, *, every: float = 20.0) -> None:
         figures = TextColumn("{task.fields[figures]}")
@@ -114,7 +114,7 @@ class WorkItem(Protocol):
 
 
 class PartsProgress(_Bars):
-    """The making of `parts`, several at a time: the stage of each, and the time left for all."""
+    """The progress of `parts` made several at a time: the stage of each, and the time left for all."""
 
     def __init__(self, console: Console, parts: Sequence[WorkItem]) -> None:
         super().__init__(console, TextColumn("{task.fields[stage]}"), TimeElapsedColumn())
@@ -164,5 +164,5 @@ class PartsProgress(_Bars):
 
 
 def time_left(seconds: float) -> str:
-    """`about 90 s left`, or minutes where it is longer."""
+    """Return such as `about 90 s left`; minutes where it is longer."""
     return f"about {seconds:.0f} s left" if seconds < 100 else f"about {seconds / 60:.0f} min left"

@@ -1,4 +1,4 @@
-"""The user's terminal, on standard error: what a command says there, and what others may not."""
+"""The user's terminal, on standard error."""
 
 import os
 

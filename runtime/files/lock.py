@@ -59,9 +59,8 @@ def _lock(descriptor: int, path: Path, remedy: str, end: float) -> None:
                 raise LockedError(path, int(told) if told.isdigit() else 0, remedy) from None
             time.sleep(_PAUSE)
         else:
-            with suppress(
-                PermissionError
-            ):  # where an older version made it, whoever may read it could hold it
+            # A file made under other rights may be open to all who can read it: they could hold it too.
+            with suppress(PermissionError):
                 os.fchmod(descriptor, 0o600)
             return
 

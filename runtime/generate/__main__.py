@@ -1,4 +1,4 @@
-"""`python -m runtime.generate`: prompts to PNG files, a grid, and a table."""
+"""`python -m runtime.generate`: draw prompts to PNG files, a grid, and a table."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The images of one command: files as soon as they are made, and what is told of them in the end.
+"""The results of one command: files, written as soon as images are made, and the report at the end.
 
 What fails, or an interrupt, takes nothing away that was there before it.
 """

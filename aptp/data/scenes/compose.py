@@ -30,7 +30,7 @@ WORD_ROWS = (13, 32, 49)  # where the middle of a word lies, so that nothing of 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A thing where it is drawn: its centre, in pixels from the top left."""
+    """A placed thing: its centre, in pixels from the top left."""
 
     shape: str
     colour: str
@@ -41,7 +41,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A picture with everything decided. The word's centre is (`x`, `y`)."""
+    """A picture before rendering: every position and size is decided. The word's centre is (`x`, `y`)."""
 
     background: Background
     marks: tuple[Mark, ...] = ()
@@ -98,7 +98,7 @@ def _several(rng: Random, scene: Scene) -> list[Mark]:
 
 
 def _two(rng: Random, scene: Scene) -> list[Mark]:
-    """In opposite halves of the image, a little off the line between them."""
+    """Place two things in opposite halves of the image, a little off the line between them."""
     assert scene.relation
     side_by_side, in_order = RELATIONS[scene.relation]
     marks = []
@@ -110,7 +110,7 @@ def _two(rng: Random, scene: Scene) -> list[Mark]:
 
 
 def _mark(rng: Random, thing: Thing, size: str, x: float, y: float) -> Mark:
-    """At (x, y) or a little off it, but within the image."""
+    """Place a thing at (x, y) or a little off it, but within the image."""
     low = SIZES[size] + MARGIN
     x, y = (min(max(at + rng.uniform(-JITTER, JITTER), low), SIDE - low) for at in (x, y))
     return Mark(thing.shape, thing.colour, size, x, y)

@@ -1,4 +1,4 @@
-"""Where the letters of a written word lie."""
+"""The positions of letters in a written word."""
 
 from functools import cache, lru_cache
 

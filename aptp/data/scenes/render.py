@@ -1,4 +1,4 @@
-"""Draws layouts: flat shapes and written words over plain or textured backgrounds, with smooth edges."""
+"""Rendering of layouts: flat shapes and written words on plain or textured backgrounds, with smooth edges."""
 
 import math
 from collections.abc import Callable

@@ -25,7 +25,7 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One of four tiers.
+    """A scene of one of four tiers.
 
     `single`: one thing, maybe at a `place`. `count`: `count` times the same thing. `pair`: the
     first thing in `relation` to the second. `word`: `word` in letters of `colour`, maybe at a

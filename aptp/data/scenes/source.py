@@ -18,7 +18,9 @@ SHARES: Mapping[str, float] = {"single": 0.25, "count": 0.2, "pair": 0.35, "word
 
 
 def split_of(text: str) -> str:
-    """Decided by the caption's SHA-256, so that it holds for every seed, order and version of the stream."""
+    """Return the split of a caption, by its SHA-256: the same for every seed, order and version of the
+    stream.
+    """
     fraction = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
     return "test" if fraction < HELD_OUT else "train"
 

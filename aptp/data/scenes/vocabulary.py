@@ -1,4 +1,4 @@
-"""The words scenes are described in, and what they mean in pixels of a 64 × 64 image."""
+"""The words that describe scenes, and their meaning in pixels of a 64 × 64 image."""
 
 SIDE = 64
 

@@ -1,4 +1,4 @@
-"""`python -m aptp.evaluate.judge`: how well the judge reads held-out renders, if need be after training one.
+"""`python -m aptp.evaluate.judge`: measure the judge on held-out renders, after training it if asked to.
 
 Exit code 1 if it misses a goal. This is the command line alone.
 """

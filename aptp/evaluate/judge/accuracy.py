@@ -1,4 +1,4 @@
-"""How well the judge reads renders, whose truth is known: the ceiling of every score it gives."""
+"""The judge's accuracy on renders, whose content is known: the ceiling of every score it gives."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""From the network's logits to readings."""
+"""Decoding of the judge network's logits to detections."""
 
 from itertools import groupby
 

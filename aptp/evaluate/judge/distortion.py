@@ -1,4 +1,4 @@
-"""Pictures slightly imperfect, as a generator's are, so that the judge reads those too."""
+"""Augmentation: pictures slightly distorted, as generated ones are."""
 
 import torch
 from torch import Tensor

@@ -55,7 +55,7 @@ class Lessons:
 
 
 def strings(rng: Random, count: int) -> list[str]:
-    """`count` strings of three to five letters that fit into the picture, narrow ones twice as often."""
+    """Draw `count` strings of three to five letters that fit into the picture, narrow ones twice as often."""
     found: list[str] = []
     while len(found) < count:
         string = "".join(rng.choices(LETTERS, _WEIGHTS, k=rng.randint(MIN_LETTERS, MAX_LETTERS)))
@@ -65,7 +65,7 @@ def strings(rng: Random, count: int) -> list[str]:
 
 
 def jumble(rng: Random, words: Sequence[str]) -> Layout:
-    """Up to four things, each drawn for itself, and sometimes a word; none touches another."""
+    """Draw up to four independent things, and sometimes a word; none touches another."""
     background = Background(rng.choice(list(GROUNDS)), rng.choice(TEXTURES))
     colours = list(COLOURS)
     word, y = "", SIDE / 2

@@ -1,4 +1,4 @@
-"""The judge's network: a picture in, what is where out; `decoding` says what the outputs mean.
+"""The judge's network: from a picture to logits by cell; `decoding` says what the outputs mean.
 
 A thing is found the way a detector finds it: one score per cell of a 16 × 16 grid says whether a thing's
 centre is there, and the cell's other outputs say what the thing is. Letters are found the same way along
@@ -36,7 +36,7 @@ class Outputs(NamedTuple):
 
 
 class JudgeNetwork(nn.Module):
-    """Pictures [B, 3, 64, 64] in −1 … 1 to Outputs; 0.7 M parameters."""
+    """The network from pictures [B, 3, 64, 64] in −1 … 1 to Outputs; 0.7 M parameters."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The trained judge: pictures in, readings out. Its weights come with the package."""
+"""The trained judge: from pictures to detections. Its weights come with the package."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ BATCH = 100
 
 
 class Judge:
-    """Reads each picture by itself: what the others are does not matter."""
+    """A trained judge. It reads each picture by itself: the rest of a batch does not matter."""
 
     def __init__(self, network: JudgeNetwork) -> None:
         self._network = network.eval()

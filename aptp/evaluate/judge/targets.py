@@ -1,4 +1,4 @@
-"""The right answers to the judge's questions, from the layouts that pictures were drawn from."""
+"""Training targets of the judge, from the layouts that pictures were drawn from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ IGNORED = -100  # the class that torch's cross entropy leaves out
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Classes are indices into the vocabulary; IGNORED where there is nothing to say."""
+    """Targets by question: indices into the vocabulary, IGNORED where a question does not apply."""
 
     centre: Tensor  # [B, 16, 16] in 0 … 1: a bump around each centre
     things: dict[str, Tensor]  # [B, 16, 16] int64 each
@@ -75,7 +75,7 @@ def _cells(layout: Layout) -> tuple[Tensor, Tensor]:
 
 
 def _word(layout: Layout) -> tuple[int, int]:
-    """Colour and row."""
+    """Return the word's colour and row."""
     if not layout.word:
         return IGNORED, IGNORED
     return list(COLOURS).index(layout.colour), row_of(layout.y)

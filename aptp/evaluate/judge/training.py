@@ -1,4 +1,4 @@
-"""Trains the judge on renders: one loop, one schedule, everything drawn from one seed."""
+"""Training of the judge on renders: one loop, one schedule, everything drawn from one seed."""
 
 from collections.abc import Callable, Mapping
 

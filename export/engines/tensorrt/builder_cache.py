@@ -1,4 +1,4 @@
-"""The cache that builds for one GPU and one TensorRT release share: a folder, and the turn on the GPU itself.
+"""The cache that builds for one GPU and one TensorRT release share: a folder with timings and a lock.
 
 There lie the timing cache, which saves each further expert the timing of kernels that its siblings have had
 timed (they differ in few shapes), and a record of how long plans took, which the next forecast is made from.
@@ -22,9 +22,7 @@ _PATIENCE = 6 * 3600.0  # seconds: others may build plans for all their experts
 
 @dataclass(frozen=True, slots=True)
 class BuildForecast:
-    """The forecast of a build: bytes of GPU memory at the least, and seconds, None before anything was built
-    here.
-    """
+    """A forecast of a build: the least bytes of GPU memory, and seconds, None before the first build."""
 
     memory: int
     seconds: float | None
@@ -55,7 +53,7 @@ class Shop:
             yield
 
     def forecast(self, weights: int, nodes: int) -> BuildForecast:
-        """For a graph of so many bytes of weights and so many nodes.
+        """Forecast the build of a graph of so many bytes of weights and so many nodes.
 
         Memory: the weights twice, once in the network and once in the plan; activations come on top, and are
         not forecast. Time: that of the last plan built here, per node; timings shared since make it an upper
@@ -66,7 +64,7 @@ class Shop:
         return BuildForecast(2 * weights, seconds[0] if seconds else None)
 
     def remember(self, nodes: int, seconds: float) -> None:
-        """Note a build that ended well; to be called in its turn."""
+        """Record a build that ended well; the caller holds the lock."""
         builds = [*self._builds(), {"nodes": nodes, "seconds": seconds}]
         write_file(self._folder / _BUILDS, json.dumps(builds))
 

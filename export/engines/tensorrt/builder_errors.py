@@ -1,4 +1,4 @@
-"""The errors of TensorRT's builder: what they mean, and what to do about it.
+"""The errors of TensorRT's builder: their meaning and remedy.
 
 Its messages name kernels and source lines, and the commonest of them names the wrong cause: a node without an
 implementation is nearly always a GPU without memory to try one.
@@ -12,7 +12,7 @@ from runtime.errors import BuilderError
 
 
 class Meaning(NamedTuple):
-    """The meaning of a message that matches `pattern`, and the way out."""
+    """The meaning of a message that matches `pattern`, and the remedy."""
 
     pattern: str
     what: str

@@ -1,4 +1,4 @@
-"""The log of a builder: kept for the error it may end in, and off the standard output.
+"""The log of a builder: kept for the error message, and off the standard output.
 
 Polygraphy's calls end in one short exception; the reason was logged before. Its log is global, so what is
 changed here is put back.

@@ -1,4 +1,4 @@
-"""The graph that a plan is built from, beside its weights, and the proof of it on a CPU.
+"""The graph that a plan is built from, its weights, and its check on a CPU.
 
 A float32 plan is built from the expert's serving graph as it is. For float16 that graph, over the stored
 weights, is rewritten (`float16`) and linted, and its rounding twin (`rounding`) run: finite and within the
@@ -24,7 +24,7 @@ _TWIN = "rounded.onnx"
 
 
 class Typed(NamedTuple):
-    """A graph to build from, and what a forecast asks of it."""
+    """A graph to build from, and its size for the forecast."""
 
     path: Path
     nodes: int

@@ -1,4 +1,4 @@
-"""A CPU's stand-in for a float16 engine: a float32 graph that rounds wherever a float16 one would.
+"""A CPU reference of a float16 engine: a float32 graph that rounds wherever a float16 one would.
 
 ONNX Runtime's CPU provider runs a float16 graph, but keeps float32 between nodes where it finds that
 shorter: of attention logits beyond 65504 it made finite images. So the graph is not run as it is. Its twin
@@ -39,7 +39,7 @@ def _widen(graph: ir.Graph, weight: ir.Value) -> None:
 
 
 def _round(graph: ir.Graph, node: ir.Node, output: ir.Value) -> None:
-    """`output` in float32, but of a value that float16 holds."""
+    """Round `output`, which stays float32, to the nearest float16."""
     if node.op_type == "Cast" and output.dtype == HALF:
         narrow = output
     else:
