@@ -21,7 +21,7 @@ from aptp.trainer.noising import Noised, Noising
 from aptp.trainer.rng import Draws
 
 
-class Lesson(NamedTuple):
+class TeacherTargets(NamedTuple):
     """The targets that one pass of the teacher gives the experts, row by row: its `output` and `blocks` for
     `noised` under `context`. `share` [B]: how much each row counts.
     """
@@ -32,8 +32,8 @@ class Lesson(NamedTuple):
     blocks: tuple[Tensor, ...]
     share: Tensor
 
-    def part(self, rows: slice) -> "Lesson":
-        return Lesson(
+    def part(self, rows: slice) -> "TeacherTargets":
+        return TeacherTargets(
             Noised(*(field[rows] for field in self.noised)),
             self.context[rows],
             self.output[rows],
@@ -105,16 +105,18 @@ class ExpertLearner(Learner):
         return torch.where(gone[:, None, None], empty, encoded.hidden), codes
 
     @torch.no_grad()
-    def _taught(self, batch: Batch, context: Tensor, used: Tensor, weight: float, draws: Draws) -> Lesson:
+    def _taught(
+        self, batch: Batch, context: Tensor, used: Tensor, weight: float, draws: Draws
+    ) -> TeacherTargets:
         """Return the teacher's pass over the rows `used`, each of which counts `weight`."""
         drawn = draws.of(used)
         noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], drawn), drawn)
         with recorded(self.teacher) as blocks:
             output = self.teacher(noised.sample, noised.timesteps, context[used], return_dict=False)[0]
         share = context.new_full((len(used),), weight)
-        return Lesson(noised, context[used], output, tuple(blocks), share)
+        return TeacherTargets(noised, context[used], output, tuple(blocks), share)
 
-    def _loss(self, code: str, lesson: Lesson, power: Tensor) -> Tensor:
+    def _loss(self, code: str, lesson: TeacherTargets, power: Tensor) -> Tensor:
         """Return the loss of one expert on its rows, each weighted by its share."""
         expert: Any = self.experts[code]
         if not len(lesson.share):  # a gradient of zero: without one, other processes would wait for it

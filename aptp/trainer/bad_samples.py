@@ -13,7 +13,7 @@ from aptp.data.batches import Batch
 from aptp.trainer import distributed
 
 
-class Skips:
+class BadSamples:
     """Broken pictures of one session. `data`: what the source tells; `device`: the processes'."""
 
     def __init__(self, data: Mapping[str, Any] | None, device: torch.device) -> None:

@@ -21,10 +21,10 @@ from accelerate import Accelerator
 from aptp.data.batches import Batch, batches
 from aptp.data.sample import SampleSource
 from aptp.trainer import distributed, plots, state
-from aptp.trainer.bad_samples import Skips
+from aptp.trainer.bad_samples import BadSamples
 from aptp.trainer.ema import Average
 from aptp.trainer.learner import Learner
-from aptp.trainer.metrics_log import Journal
+from aptp.trainer.metrics_log import MetricsLog
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
 from runtime.errors import TrainingError, UsageError
@@ -115,7 +115,7 @@ class Training:
             _interruption() as interrupted,
         ):
             loader = self._batches()
-            skips = Skips(self._identity.get("data"), self._accelerator.device)
+            skips = BadSamples(self._identity.get("data"), self._accelerator.device)
             while not self.finished:
                 before = time.monotonic()
                 batch = next(loader)
@@ -140,8 +140,8 @@ class Training:
             plots.draw(self._folder)
         return self.finished
 
-    def _journal(self, title: str) -> Journal:
-        return Journal(
+    def _journal(self, title: str) -> MetricsLog:
+        return MetricsLog(
             self._folder,
             title,
             self.recipe.steps,

@@ -21,7 +21,7 @@ NAME = "log.jsonl"
 LINE_EVERY = 30.0  # seconds between progress lines where there is no terminal
 
 
-class Journal:
+class MetricsLog:
     """The journal of a run of `steps` steps in `folder`, of which `done` were made before.
 
     `silent`: neither records nor shows anything; for processes that only help.
@@ -48,7 +48,7 @@ class Journal:
         self._progress.begin(title, steps, done)
         self._began = time.monotonic()
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "MetricsLog":
         self._progress.__enter__()
         return self
 

@@ -25,7 +25,7 @@ from export.build.plan import OPENVINO, BuildSpec, Part
 from export.engines import aoti, manifest_entry, supernet
 from export.engines.oracle import Oracle
 from export.engines.tensorrt import engine
-from export.engines.tensorrt.builder_cache import Shop
+from export.engines.tensorrt.builder_cache import BuilderCache
 from export.graphs import clock, expert, graph, weights
 from export.graphs.expert import ExpertGraph
 from export.graphs.graph import Signature
@@ -168,9 +168,11 @@ def _tensorrt(job: PartJob, checkpoint: Checkpoint) -> Made:
     wanted = manifest_entry.wanted("tensorrt", checkpoint.latent_size, job.spec.precision)
     oracle = _oracle(checkpoint, job.part.item, wanted)
     unet = f"experts/{job.part.item}/unet"
-    shop = Shop(Cache(job.spec.cache).root, wanted["target"])
+    build_cache = BuilderCache(Cache(job.spec.cache).root, wanted["target"])
     path = job.place(unet) / engine.FILE
-    measures = engine.write(job.source / unet, path, wanted, oracle, shop, job.spec.threads, job.report)
+    measures = engine.write(
+        job.source / unet, path, wanted, oracle, build_cache, job.spec.threads, job.report
+    )
     return Made(wanted, measures)
 
 

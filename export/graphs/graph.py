@@ -1,4 +1,4 @@
-"""Write a torch module as a bundle's ONNX files: traced once, cleaned, written with one or two heads.
+"""Write a torch module as a bundle's ONNX files: traced once, cleaned, written with one or two variants.
 
 What is written depends on the module and the versions of torch and onnx alone: no metadata, source lines or
 paths of the exporter survive, names are counted, protobuf is serialised deterministically. Refuses nothing by
@@ -96,7 +96,7 @@ def decoder_signature(channels: int, multiple: int) -> Signature:
 def write_graph(module: nn.Module, signature: Signature, folder: Path, *, inline: bool = False) -> list[str]:
     """Write `module` to `folder` and return the file names.
 
-    With `inline` that is one float32 file, else two heads over one file of float16 weights
+    With `inline` that is one float32 file, else two variants over one file of float16 weights
     (`export.graphs.weights`).
     """
     model = trace(module, signature)
@@ -222,7 +222,7 @@ def number(graph: ir.Graph) -> None:
 
 
 def save(model: ir.Model, path: Path) -> None:
-    """Write the same bytes for the same graph, whoever made it."""
+    """Write the same bytes for the same graph, however it was made."""
     proto = ir.to_proto(model)
     # It says nothing but the initializers' shapes once more, and tools that transpose those trip over it.
     del proto.graph.value_info[:]

@@ -1,7 +1,7 @@
 """The weights of a bundle: rounded to float16, in one aligned file, and read as float16 or as float32.
 
-A graph gets two heads over the same weights (docs/BUNDLE.md, "A model"): `model.onnx` reads the float16 file
-and casts; `serve.onnx` reads the same file widened to float32, which a reader makes and this module only
+A graph gets two variants over the same weights (docs/BUNDLE.md, "A model"): `model.onnx` reads the float16
+file and casts; `serve.onnx` reads the same file widened to float32, which a reader makes and this module only
 describes. Refuses weights that float16 cannot hold.
 """
 
@@ -80,14 +80,14 @@ def exact_half(array: np.ndarray) -> np.ndarray | None:
 
 
 def refer_to_floats(model: ir.Model, extents: dict[str, Extent]) -> None:
-    """Make `model` the serving head: float32 initializers at twice the offset of their float16 twin."""
+    """Make `model` the serving variant: float32 initializers at twice the offset of their float16 twin."""
     for name in extents.keys() & model.graph.initializers.keys():
         value, extent = model.graph.initializers[name], extents[name]
         value.const_value = _external(value, SERVE_WEIGHTS, ir.DataType.FLOAT, extent, 4)
 
 
 def extents_of(serving: ir.Model) -> dict[str, Extent]:
-    """Return what lies where in the float16 file, by the serving head that was read from beside it."""
+    """Return what lies where in the float16 file, by the serving variant that was read from beside it."""
     found = {}
     for name, value in serving.graph.initializers.items():
         if isinstance(tensor := value.const_value, ir.ExternalTensor):
@@ -97,7 +97,7 @@ def extents_of(serving: ir.Model) -> dict[str, Extent]:
 
 
 def refer_to_halves(model: ir.Model, extents: dict[str, Extent]) -> None:
-    """Make `model` the portable head: float16 initializers, each followed by a Cast to float32."""
+    """Make `model` the portable variant: float16 initializers, each followed by a Cast to float32."""
     graph = model.graph
     casts = []
     for name, extent in extents.items():

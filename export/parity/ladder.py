@@ -125,12 +125,12 @@ def graph_equals_module(
     """Climb rung 2: compare every variant of the graph in `folder`, on the CPU provider in float32, with
     PyTorch.
 
-    An expert's serving head is fed by its clock.
+    An expert's serving variant is fed by its clock.
     """
-    with _heads(folder) as heads:
+    with _variants(folder) as variants:
         error = worst(
-            _error(open_session(head, "cpu", threads=threads), signature.output, feeds, wanted)
-            for head in heads
+            _error(open_session(variant, "cpu", threads=threads), signature.output, feeds, wanted)
+            for variant in variants
         )
     return within("ONNX = PyTorch", error, tolerances.GRAPH)
 
@@ -155,8 +155,8 @@ def openvino_beside_autocast(
             openvino.open_model(serving, precision=precision, threads=threads), output, feeds, wanted
         )
 
-    with _heads(folder) as heads:
-        serving = heads[-1]
+    with _variants(folder) as variants:
+        serving = variants[-1]
         error = error_in(precision)
         if precision != "float32":
             if error <= max(tolerances.AUTOCAST_FACTOR * autocast, tolerances.GRAPH):
@@ -228,16 +228,14 @@ def within(rung: str, error: float, tolerance: float) -> float:
 
 
 @contextmanager
-def _heads(folder: Path) -> Iterator[list[Path]]:
-    """Yield the graphs in `folder`, the serving head last and with its float32 weights beside it for as long
-    as this runs.
-    """
+def _variants(folder: Path) -> Iterator[list[Path]]:
+    """Yield the graphs in `folder`, the serving variant last, with its float32 weights beside it meanwhile."""
     floats = folder / weights.SERVE_WEIGHTS
-    heads = [folder / name for name in (weights.GRAPH, weights.SERVE) if (folder / name).exists()]
+    variants = [folder / name for name in (weights.GRAPH, weights.SERVE) if (folder / name).exists()]
     try:
-        if len(heads) > 1:
+        if len(variants) > 1:
             weights.widen(folder / weights.WEIGHTS, floats)
-        yield heads
+        yield variants
     finally:
         floats.unlink(missing_ok=True)
 
@@ -254,7 +252,7 @@ def _error(graph: Graph, output: str, feeds: list[Feed], wanted: list[Array]) ->
 
 
 def _clocked(path: Path, arrays: dict[str, Array]) -> dict[str, Array]:
-    """Return the inputs of a serving head, from those of the portable one."""
+    """Return the inputs of a serving variant, from those of the portable one."""
     clock = open_session(path, "cpu")
     own = {name: arrays.pop(name) for name in clock.inputs}
     return {**arrays, "time_embedding": clock.run("time_embedding", own)}

@@ -3,7 +3,7 @@
 **None of these has been measured yet.** They are what reasoning and the compiler allow: every 16-bit entry
 was compiled for its architecture, spills nothing and keeps Hopper's products asynchronous (128 x 128 by 4
 warps at D = 64, say, does not), and `tests/kernels/attention/test_compiled.py` holds that.
-`python -m bench.kernels.sweep` times others beside them; whoever runs it corrects the table and this page.
+`python -m bench.kernels.sweep` times others beside them; after a run of it, correct the table and this page.
 
 The reasoning, for an H100 (990 TFLOP/s in bfloat16 and 16 exponentials per cycle and multiprocessor):
 

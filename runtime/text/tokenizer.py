@@ -1,4 +1,4 @@
-"""Prompts to token ids (docs/BUNDLE.md, "Prompts"). Refuses NUL, halves of surrogate pairs, and novels."""
+"""Prompts to token ids (docs/BUNDLE.md, "Prompts"). Refuses NUL, half surrogate pairs, and long texts."""
 
 from typing import NamedTuple
 

@@ -40,7 +40,7 @@ class Jumbles:
         return Sample("", render(layout), {"layout": layout})
 
 
-class Lessons:
+class JudgeSamples:
     """A Source: scenes at even positions, jumbles at odd ones, with the same strings written."""
 
     def __init__(self, *, seed: int = 0) -> None:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from aptp.data.batches import batches
 from aptp.evaluate.judge.distortion import distort
-from aptp.evaluate.judge.judge_data import Lessons
+from aptp.evaluate.judge.judge_data import JudgeSamples
 from aptp.evaluate.judge.network import JudgeNetwork, Outputs
 from aptp.evaluate.judge.targets import IGNORED, Targets, targets
 
@@ -37,7 +37,7 @@ def train(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps, pct_start=WARM_UP)
-    for step, lesson in zip(range(1, steps + 1), batches(Lessons(seed=seed), batch), strict=False):
+    for step, lesson in zip(range(1, steps + 1), batches(JudgeSamples(seed=seed), batch), strict=False):
         pictures = distort(lesson.images, rng).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(pictures)

@@ -32,7 +32,7 @@ class BuildForecast:
         return f"at least {self.memory / _GIB:.1f} GiB of GPU memory, {known}"
 
 
-class Shop:
+class BuilderCache:
     """The folder for `target` below the cache's root `cache`."""
 
     def __init__(self, cache: Path, target: Mapping[str, str]) -> None:

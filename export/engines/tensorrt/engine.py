@@ -8,7 +8,7 @@ from typing import Any
 
 from export.engines.oracle import Oracle
 from export.engines.tensorrt import builder
-from export.engines.tensorrt.builder_cache import Shop
+from export.engines.tensorrt.builder_cache import BuilderCache
 from export.engines.tensorrt.graph import prove, typed
 from export.parity import ladder
 
@@ -21,7 +21,7 @@ def write(
     path: Path,
     wanted: Mapping[str, Any],
     oracle: Oracle,
-    shop: Shop,
+    build_cache: BuilderCache,
     threads: int,
     report: Report,
 ) -> dict[str, float]:
@@ -41,17 +41,17 @@ def write(
                 graph.path, oracle.signature, oracle.feeds, oracle.outputs, oracle.autocast, threads
             )
         report("wait for the GPU", 0.2)
-        with shop.turn():
-            what, start = f"build: {shop.forecast(graph.weights, graph.nodes)}", time.monotonic()
+        with build_cache.turn():
+            what, start = f"build: {build_cache.forecast(graph.weights, graph.nodes)}", time.monotonic()
             builder.write_plan(
                 graph.path,
                 builder.shapes(oracle.signature, wanted["profile"]),
                 path,
-                shop.timings,
+                build_cache.timings,
                 precision=wanted["precision"],
                 report=lambda share: report(what, 0.2 + 0.7 * share),
             )
-            shop.remember(graph.nodes, time.monotonic() - start)
+            build_cache.remember(graph.nodes, time.monotonic() - start)
             report("engine beside autocast", 0.9)
             measures["engine"] = ladder.compiled_beside_autocast(
                 path, wanted, oracle.feeds, oracle.outputs, oracle.autocast, threads

@@ -8,7 +8,7 @@ import torch
 from aptp.data.batches import Batch
 from aptp.data.sources import open_source
 from aptp.trainer import metrics_log
-from aptp.trainer.bad_samples import Skips
+from aptp.trainer.bad_samples import BadSamples
 from aptp.trainer.loop import RunOptions, Training
 from tests.aptp.data.datasets import NOT_A_PICTURE, folder, put
 from tests.aptp.trainer.toys import RECIPE, Brightness
@@ -22,19 +22,19 @@ def batch(*skipped):
 
 
 def test_a_source_that_skips_nothing_is_not_asked():
-    skips = Skips(None, CPU)
+    skips = BadSamples(None, CPU)
     assert skips.figures(Batch(("a",), torch.zeros(1), ({"scene": 1},))) == {}
     assert skips.lines() == []
 
 
 def test_nothing_was_broken():
-    skips = Skips({"name": "folder", "pairs": 3, "left_out": {}}, CPU)
+    skips = BadSamples({"name": "folder", "pairs": 3, "left_out": {}}, CPU)
     assert skips.figures(batch((), ())) == {"skipped": 0}
     assert skips.lines() == []
 
 
 def test_what_was_broken_is_counted_and_the_first_named():
-    skips = Skips({"name": "coco", "pairs": 3, "left_out": {"without a picture": 2}}, CPU)
+    skips = BadSamples({"name": "coco", "pairs": 3, "left_out": {"without a picture": 2}}, CPU)
     assert skips.figures(batch((("a.jpg", "it is gone"),), ())) == {"skipped": 1}
     assert skips.figures(batch((("b.jpg", "it is cut"), ("c.jpg", "it is gone")), ())) == {"skipped": 2}
     assert skips.lines() == [

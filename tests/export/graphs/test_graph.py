@@ -49,7 +49,7 @@ def folder(module, signature, tmp_path_factory):
     return made
 
 
-def test_both_heads_compute_what_the_module_computes(module, signature, folder):
+def test_both_variants_compute_what_the_module_computes(module, signature, folder):
     feeds = ladder.cases(signature, {})
     error = ladder.graph_equals_module(folder, signature, feeds, ladder.outputs(module, feeds), threads=1)
     assert 0 < error < 1e-6

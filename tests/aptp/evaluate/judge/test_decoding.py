@@ -9,7 +9,7 @@ from aptp.data.scenes.scene import Background
 from aptp.data.scenes.source import Scenes
 from aptp.data.scenes.vocabulary import LETTERS, ROWS, SIDE
 from aptp.evaluate.judge.decoding import readings
-from aptp.evaluate.judge.judge_data import Lessons
+from aptp.evaluate.judge.judge_data import JudgeSamples
 from aptp.evaluate.judge.network import BLANK, COARSE, GRID, GROUND, READS, THING, WORD, Outputs
 from aptp.evaluate.judge.targets import IGNORED, row_of, targets
 
@@ -40,7 +40,7 @@ def perfect(layouts):
     )
 
 
-@pytest.mark.parametrize("source", [Scenes, Lessons])
+@pytest.mark.parametrize("source", [Scenes, JudgeSamples])
 def test_decoding_undoes_targets(source):
     pictures = source(seed=5)
     layouts = [pictures[i].metadata["layout"] for i in range(300)]

@@ -10,7 +10,7 @@ import pytest
 from aptp.data.scenes.letters import ends
 from aptp.data.scenes.render import render
 from aptp.data.scenes.vocabulary import COLOURS, LETTERS, SHAPES, SIDE, SIZES, WRITTEN
-from aptp.evaluate.judge.judge_data import MAX_THINGS, Jumbles, Lessons, jumble, strings
+from aptp.evaluate.judge.judge_data import MAX_THINGS, JudgeSamples, Jumbles, jumble, strings
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_nothing_touches_in_a_jumble(jumbles):
 
 
 def test_lessons_take_turns_and_are_the_same_every_time():
-    lessons, again, other = Lessons(seed=3), Lessons(seed=3), Lessons(seed=4)
+    lessons, again, other = JudgeSamples(seed=3), JudgeSamples(seed=3), JudgeSamples(seed=4)
     for i in (0, 1, 14, 15):
         assert np.array_equal(lessons[i].image, again[i].image)
         assert bool(lessons[i].caption) == (i % 2 == 0)
