@@ -229,7 +229,7 @@ def within(rung: str, error: float, tolerance: float) -> float:
 
 @contextmanager
 def _variants(folder: Path) -> Iterator[list[Path]]:
-    """Yield the graphs in `folder`, the serving variant last, with its float32 weights beside it meanwhile."""
+    """Yield the graphs in `folder`, the serving variant last, meanwhile with its float32 weights."""
     floats = folder / weights.SERVE_WEIGHTS
     variants = [folder / name for name in (weights.GRAPH, weights.SERVE) if (folder / name).exists()]
     try:
