@@ -1,4 +1,4 @@
-"""Which UNets are refused, by the field of their config, and which latents."""
+"""Refusals of UNets, by the field of their config, and of latents."""
 
 import pytest
 
