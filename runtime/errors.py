@@ -3,6 +3,7 @@
 AptpError                          1
 ├── RuntimeFailure                 1   whatever opening a bundle or serving a request may end with
 │   ├── UsageError                 2   a value the caller gave cannot be used (also a ValueError)
+│   │   ├── FieldError                 one field of a request is at fault
 │   │   ├── SpaceError                 a UNet cannot be pruned this way, or a code does not fit its space
 │   │   ├── BudgetError                no architecture of the space has the cost asked for
 │   │   └── TableError                 a profile cannot be read, or is of another UNet or size
@@ -17,6 +18,7 @@ AptpError                          1
 │   │   ├── WeightError                a tensor does not fit into float16
 │   │   └── LockedError                another process is at work on the same place
 │   ├── CodeUnavailable            1   the bundle holds no expert for the code
+│   │   └── Quarantined                    it holds one, which failed too often and is left alone for a while
 │   ├── Rejected                   1   the request was not served, and may be asked for again
 │   │   ├── QueueFull                  too many are waiting
 │   │   ├── DeadlineExceeded           it was not done in time
@@ -70,6 +72,17 @@ class UsageError(RuntimeFailure, ValueError):
     """A value the caller gave cannot be used."""
 
     exit_code = 2
+
+
+class FieldError(UsageError):
+    """A value of a request's `field` cannot be used."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(field, message)
+        self.field = field
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class SpaceError(UsageError):
@@ -139,6 +152,17 @@ class LockedError(Refused):
 
 class CodeUnavailable(RuntimeFailure):
     """The bundle holds no expert for the code, and names no fallback."""
+
+
+class Quarantined(CodeUnavailable):
+    """The code's expert failed too often; it may be asked again in `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Rejected(RuntimeFailure):

@@ -16,6 +16,15 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int | None:
+    """Read an integer from 0, or None for the word `random`. Raises `ArgumentTypeError`."""
+    if text == "random":
+        return None
+    if not re.fullmatch(r"[0-9]{1,30}", text):
+        raise ArgumentTypeError(f"{text!r}: give an integer from 0, or random")
+    return int(text)
+
+
 def size(text: str) -> Size:
     """Read WIDTHxHEIGHT in pixels. Raises `ArgumentTypeError`."""
     try:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Schedule
-from runtime.errors import ManifestError, UsageError
+from runtime.errors import FieldError, ManifestError
 from runtime.request.params import ResolvedParams
 
 Float32 = npt.NDArray[np.float32]
@@ -66,7 +66,9 @@ class Solver:
         rows, window = self.schedule.rows, self.schedule.window
         if not 1 <= steps <= len(rows) or not rows[steps - 1]:
             offered = _ranges([n for n, count in enumerate(rows, start=1) if count])
-            raise UsageError(f"steps {steps}: solver {self.name!r} offers {offered}; choose one of these")
+            raise FieldError(
+                "steps", f"steps {steps}: solver {self.name!r} offers {offered}; choose one of these"
+            )
         start = sum(rows[: steps - 1])
         block = self._table[start : start + rows[steps - 1]].tolist()
         found = tuple(_row(values, window) for values in block)

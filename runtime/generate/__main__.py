@@ -11,12 +11,12 @@ from typing import Literal
 from runtime.api.pipeline import Pipeline
 from runtime.cli.parser import Parser, run
 from runtime.cli.prompts import read_prompts
-from runtime.cli.values import size
+from runtime.cli.values import seed, size
 from runtime.engines.choice import ENGINES
 from runtime.engines.precision import PRECISIONS
 from runtime.errors import RuntimeFailure, UsageError
 from runtime.generate.album import Album
-from runtime.request.params import GenerationParams
+from runtime.request.params import GenerationParams, random_seed
 
 GRID = "grid.png"
 
@@ -24,6 +24,8 @@ GRID = "grid.png"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Generate what the command line asks for. Raises `RuntimeFailure`."""
     options = _parser().parse_args(arguments)
+    if options.seed is None:
+        options.seed = random_seed()
     prompts = _prompts(options)
     folder = Path(options.out)
     sheet = folder / GRID if options.grid else None
@@ -57,9 +59,11 @@ def _parser() -> Parser:
     parser.add_argument("--out", default="out", metavar="DIR", help="where images go (default: ./out)")
     parser.add_argument("--overwrite", action="store_true", help="replace images that are there already")
     parser.add_argument("--grid", action="store_true", help=f"also write all images on one sheet, {GRID}")
-    parser.add_argument("--seed", type=_integer, default=0, help="image i has seed SEED + i (default: 0)")
+    parser.add_argument(
+        "--seed", type=seed, default=0, metavar="N|random", help="image i has seed N + i (default: 0)"
+    )
     parser.add_argument("--steps", type=_integer, help="default: the bundle's")
-    parser.add_argument("--guidance", type=_number, help="1 switches it off (default: the bundle's)")
+    parser.add_argument("--guidance", type=_number, help="1 or less switches it off (default: the bundle's)")
     parser.add_argument("--size", type=size, metavar="WxH", help="pixels (default: the bundle's)")
     parser.add_argument("--solver", help="default: the bundle's")
     parser.add_argument("--code", type=_code, metavar="K|dense", help="override the router")

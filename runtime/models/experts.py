@@ -13,7 +13,7 @@ from runtime.engines.engine import Engine, GraphEngine
 from runtime.engines.providers import ON_GPU
 from runtime.engines.session import BoundEngine, Session
 from runtime.engines.shape_bucket import ShapeBucket
-from runtime.errors import EngineFailure, UsageError
+from runtime.errors import EngineFailure, FieldError
 from runtime.files.verified import FileEntry
 from runtime.models.sessions import Sessions
 
@@ -52,7 +52,7 @@ class Experts:
         return {"gates": np.array([gates.kept], np.float32)}
 
     def open(self, bucket: ShapeBucket) -> Engine:
-        """Open the engine for a bucket. Raises as `Sessions` does, and `UsageError` for what it does not
+        """Open the engine for a bucket. Raises as `Sessions` does, and `FieldError` for what it does not
         take.
         """
         if self._engine in ON_GRAPHS:
@@ -60,16 +60,17 @@ class Experts:
         return self._sessions.open_compiled(self._compiled(bucket.model))
 
     def check(self, expert: str, rows: int, height: int, width: int) -> None:
-        """Refuse a call that the expert's engine does not take. Raises `UsageError`."""
+        """Refuse a call that the expert's engine does not take. Raises `FieldError`."""
         if self._engine in ON_GRAPHS:
             return
         profile = self._compiled(expert).profile
         for axis, size in (("batch", rows), ("height", height), ("width", width)):
             if not profile[axis].takes(size):
                 least, _, most = profile[axis]
-                raise UsageError(
+                raise FieldError(
+                    "size",
                     f"engine {self._engine!r} of expert {expert!r} takes a {axis} of {least} to {most} "
-                    f"(of latents), not {size}; ask for another size, or open the bundle with engine 'auto'"
+                    f"(of latents), not {size}; ask for another size, or open the bundle with engine 'auto'",
                 )
 
     def fitting_batch(self, batch: int) -> int:

@@ -4,6 +4,7 @@ Refusals name value, range and remedy.
 """
 
 import math
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from runtime.bundle.schema import DENSE, GUIDANCE, Latent, Manifest
 from runtime.cli.size import Size
-from runtime.errors import UsageError, nearest
+from runtime.errors import FieldError, nearest
 from runtime.text.tokenizer import check_prompt
 
 SEED = 2**64
@@ -26,8 +27,8 @@ Code = int | Literal["dense"]
 class GenerationParams:
     """The parameters of an image. None: the bundle's default.
 
-    `latents`, float32 [C, H, W], replace the noise of `seed`. `guidance` 1 switches guidance off, and
-    `negative_prompt` with it. `size` is (width, height) in pixels. `code` overrides the router.
+    `latents`, float32 [C, H, W], replace the noise of `seed`. `guidance` of 1 or less switches guidance off,
+    and `negative_prompt` with it. `size` is (width, height) in pixels. `code` overrides the router.
     """
 
     seed: int = 0
@@ -40,13 +41,13 @@ class GenerationParams:
     code: Code | None = None
 
     def numbered(self, index: int) -> "GenerationParams":
-        """Return those of image `index` of several: its seed is `seed` + `index`. Raises `UsageError`."""
+        """Return those of image `index` of several: its seed is `seed` + `index`. Raises `FieldError`."""
         return replace(self, seed=check_seed(self.seed) + index)
 
     def resolve(self, manifest: Manifest) -> "ResolvedParams":
-        """Fill in the bundle's defaults. Raises `UsageError`.
+        """Fill in the bundle's defaults. Raises `FieldError`, or `UsageError` for a prompt.
 
-        The solver's own table says whether it offers `steps`.
+        Guidance that is off is 1 from here on. The solver's own table says whether it offers `steps`.
         """
         check_prompt(self.negative_prompt)
         given = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -113,50 +114,59 @@ def code_of(expert: str) -> Code:
 
 
 def check_code(code: Code | None, codes: int) -> None:
-    """Check a code that is asked for against how many there are. Raises `UsageError`."""
+    """Check a code that is asked for against how many there are. Raises `FieldError`."""
     if code is None or code == DENSE:
         return
     if isinstance(code, bool) or not isinstance(code, int | np.integer) or not 0 <= code < codes:
-        raise UsageError(f"code {code!r}: give an integer from 0 to {codes - 1}, or {DENSE!r}")
+        raise FieldError("code", f"code {code!r}: give an integer from 0 to {codes - 1}, or {DENSE!r}")
+
+
+def random_seed() -> int:
+    """Return a seed that nobody chose: below 2^32, so that it is short, and exact in JavaScript."""
+    return secrets.randbelow(2**32)
 
 
 def check_seed(seed: int) -> int:
-    """Return `seed` if it is an integer from 0 to 2^64 - 1. Raises `UsageError`."""
+    """Return `seed` if it is an integer from 0 to 2^64 - 1. Raises `FieldError`."""
     if not 0 <= _integer(seed, "seed") < SEED:
-        raise UsageError(f"seed {seed}: every image's seed must be from 0 to 2^64 - 1")
+        raise FieldError("seed", f"seed {seed}: every image's seed must be from 0 to 2^64 - 1")
     return int(seed)
 
 
 def _solver(name: str, manifest: Manifest) -> str:
     if name not in manifest.schedules:
         offered = ", ".join(sorted(manifest.schedules))
-        raise UsageError(
-            f"solver {name!r}: this bundle has {offered}{nearest(str(name), manifest.schedules)}"
+        raise FieldError(
+            "solver", f"solver {name!r}: this bundle has {offered}{nearest(str(name), manifest.schedules)}"
         )
     return name
 
 
 def _guidance(value: float) -> float:
     if not _is_number(value) or not 0 <= value <= GUIDANCE:
-        raise UsageError(f"guidance {value!r}: give a number from 0 to {GUIDANCE:g}; 1 switches guidance off")
-    return float(value)
+        raise FieldError(
+            "guidance", f"guidance {value!r}: give a number from 0 to {GUIDANCE:g}; 1 switches guidance off"
+        )
+    return max(1.0, float(value))  # as diffusers: at 1 and below, no image has a negative half
 
 
 def _check_size(size: tuple[int, int], latent: Latent, scale: int) -> Size:
     if not isinstance(size, Sequence) or len(size) != 2:
-        raise UsageError(f"size {size!r}: give width and height in pixels")
+        raise FieldError("size", f"size {size!r}: give width and height in pixels")
     low, high, multiple = latent.minimum * scale, latent.maximum * scale, latent.multiple * scale
     for name, value in zip(("width", "height"), size, strict=True):
-        side = _integer(value, name)
+        side = _integer(value, name, "size")
         if side % multiple or not low <= side <= high:
-            raise UsageError(f"{name} {side}: give a multiple of {multiple} from {low} to {high} pixels")
+            raise FieldError(
+                "size", f"{name} {side}: give a multiple of {multiple} from {low} to {high} pixels"
+            )
     return Size(int(size[0]), int(size[1]))
 
 
 def _latents_size(latents: Float32, scale: int) -> tuple[int, int]:
     """Return the (width, height) in pixels that start latents [C, H, W] ask for."""
     if np.ndim(latents) < 2:
-        raise UsageError(f"latents with {np.ndim(latents)} dimensions: give [C, H, W]")
+        raise FieldError("latents", f"latents with {np.ndim(latents)} dimensions: give [C, H, W]")
     height, width = np.shape(latents)[-2:]
     return width * scale, height * scale
 
@@ -164,17 +174,17 @@ def _latents_size(latents: Float32, scale: int) -> tuple[int, int]:
 def _check_latents(latents: Float32, shape: tuple[int, int, int]) -> Float32:
     if not isinstance(latents, np.ndarray) or latents.dtype != np.float32:
         kind = getattr(latents, "dtype", type(latents).__name__)
-        raise UsageError(f"latents of {kind}: give a numpy array of float32")
+        raise FieldError("latents", f"latents of {kind}: give a numpy array of float32")
     if latents.shape != shape:
-        raise UsageError(f"latents of shape {latents.shape}: give {shape}, or another size")
+        raise FieldError("latents", f"latents of shape {latents.shape}: give {shape}, or another size")
     if not np.isfinite(latents).all():
-        raise UsageError("latents: hold a value that is not finite")
+        raise FieldError("latents", "latents: hold a value that is not finite")
     return latents
 
 
-def _integer(value: Any, name: str) -> int:
+def _integer(value: Any, name: str, field: str | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise UsageError(f"{name} {value!r}: give an integer")
+        raise FieldError(field or name, f"{name} {value!r}: give an integer")
     return int(value)
 
 

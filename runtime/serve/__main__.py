@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from runtime.cli.parser import run
 from runtime.errors import EnvironmentMismatch
 
-_NEEDED = ("starlette", "uvicorn", "prometheus_client")
+_NEEDED = ("h11", "starlette", "uvicorn", "prometheus_client")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Every request from the outside: its id, its line in the log, its place in the metrics, and its last resort.
+"""Every request from the outside: its id, its line in the log, and its place in the metrics.
 
 An id comes from the client where it is a plain one, else it is made here; the reply carries it.
 """
@@ -48,11 +48,6 @@ class Observation:
 
         try:
             await self._app(scope, receive, tell)
-        except Exception:
-            LOGGER.exception("a mistake of the server's", extra={"facts": {"id": identity}})
-            if status:
-                raise  # too late for another reply: the connection has to end
-            await Problem.unforeseen(identity).response()(scope, receive, tell)
         finally:
             self._note(scope, status, time.perf_counter() - start, facts)
 
@@ -70,3 +65,27 @@ class Observation:
             **facts,
         }
         LOGGER.info("request", extra={"facts": told})
+
+
+class LastResort:
+    """An ASGI application whose mistakes are logged, and told as a reply."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def tell(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tell)
+        except Exception:
+            identity = scope["state"]["id"]
+            LOGGER.exception("a mistake of the server's", extra={"facts": {"id": identity}})
+            if started:
+                raise  # too late for another reply: the connection has to end
+            await Problem.unforeseen(identity).response()(scope, receive, send)

@@ -10,41 +10,46 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
+from runtime.errors import FieldError, RuntimeFailure
 from runtime.serve import reply
 from runtime.serve.backend import Backend, BackendStream
 from runtime.serve.backend_state import Upstream
 from runtime.serve.client import JSON, read_json, while_connected
 from runtime.serve.event_stream import EventStream
-from runtime.serve.limits import ClientLimits
+from runtime.serve.limits import ClientPolicy
 from runtime.serve.metrics import Metrics, RequestTimer
-from runtime.serve.problem import FieldError
-from runtime.serve.request_body import ImagesRequest, parse
+from runtime.serve.problem import Problem
+from runtime.serve.request_body import BodyReader, ImagesRequest
 from runtime.service.events import Finished
 from runtime.service.generated import Generated
 
 
 class Admission:
-    """Lets requests into the runtime. `deadline`: seconds for those that name none, or None."""
+    """Lets requests into the runtime."""
 
-    def __init__(
-        self, upstream: Upstream, metrics: Metrics, limits: ClientLimits, deadline: float | None
-    ) -> None:
+    def __init__(self, upstream: Upstream, metrics: Metrics, policy: ClientPolicy) -> None:
         self._upstream, self._metrics = upstream, metrics
-        self._limits, self._deadline = limits, deadline
+        self._limits, self._deadline = policy.limits, policy.deadline
+        self._body = BodyReader(policy.models, policy.seed)
 
     async def create(self, request: Request) -> Response:
         """Reply with images, or the events of one. Raises `Problem`, `RuntimeFailure`, `ClientDisconnect`."""
-        asked = parse(await read_json(request, self._limits))
+        asked = self._body.parse(await read_json(request, self._limits))
         runtime = self._upstream.serving
-        if asked.stream:
-            return self._streamed(runtime, asked)
-        return await while_connected(request.receive, self._at_once(runtime, asked, request))
+        try:
+            if asked.stream:
+                return self._streamed(runtime, asked)
+            return await while_connected(request.receive, self._at_once(runtime, asked, request))
+        except RuntimeFailure as failure:
+            raise Problem.of(failure, asked.spelt) from failure
 
     def _streamed(self, runtime: Backend, asked: ImagesRequest) -> Response:
         manifest = runtime.bundle.manifest
         steps, previews = asked.params.steps or manifest.defaults.steps, asked.options.previews
         if previews > steps:
-            raise FieldError("partial_images", f"{previews}: there are {steps} steps; ask for fewer")
+            raise FieldError(
+                "partial_images", f"partial_images: {previews}: there are {steps} steps; ask for fewer"
+            )
         stream = runtime.stream(asked.prompt, asked.params, asked.within(self._deadline))
         return EventStream(stream, asked, manifest, self._metrics.timer(), self._limits.beat)
 

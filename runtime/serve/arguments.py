@@ -4,18 +4,21 @@ import math
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from runtime.cli.parser import Parser
-from runtime.cli.values import check_limit, memory, whole
+from runtime.cli.values import check_limit, memory, seed, whole
 from runtime.engines.choice import ENGINES
 from runtime.engines.precision import PRECISIONS
 from runtime.errors import UsageError
+from runtime.request.params import check_seed
 from runtime.serve.authentication import read_token
-from runtime.serve.limits import ClientPolicy
+from runtime.serve.hosts import NAME
+from runtime.serve.limits import LIMITS, ClientPolicy
 from runtime.serve.log import FORMATS
+from runtime.serve.request_body import MODEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,31 @@ def _policy(options: Namespace) -> ClientPolicy:
     for origin in options.cors:
         if origin != "*" and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]{1,253}", origin):
             raise UsageError(f"--cors {origin!r}: give an origin such as https://example.org, or *")
-    token = None if options.token_file is None else read_token(Path(options.token_file))
-    return ClientPolicy(token, tuple(options.cors), options.deadline)
+    for host in options.allowed_hosts:
+        if not NAME.fullmatch(host):
+            raise UsageError(
+                f"--allowed-hosts {host!r}: give names without port, such as images.example.org, "
+                "*.example.org or *"
+            )
+    for name in options.served_model_name:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+            raise UsageError(f"--served-model-name {name!r}: give 1 to 64 letters, digits and ._-")
+    for name in ("connections", "connections_per_address", "keep_alive"):
+        check_limit(getattr(options, name), f"--{name.replace('_', '-')}")
+    return ClientPolicy(
+        token=None if options.token_file is None else read_token(Path(options.token_file)),
+        origins=tuple(options.cors),
+        hosts=tuple(options.allowed_hosts),
+        models=tuple(dict.fromkeys(options.served_model_name)) or (MODEL,),
+        deadline=options.deadline,
+        seed=None if options.seed is None else check_seed(options.seed),
+        limits=replace(
+            LIMITS,
+            idle=options.keep_alive,
+            connections=options.connections,
+            per_address=options.connections_per_address,
+        ),
+    )
 
 
 def _parser() -> Parser:
@@ -88,10 +114,36 @@ def _parser() -> Parser:
         help="for what is under way at the end (default: 30)",
     )
     add("--cold", action="store_true", help="be ready before every expert has made an image")
-    add("--token-file", metavar="FILE", help="a token that clients have to send")
-    add("--cors", nargs="+", default=[], metavar="ORIGIN", help="other sites whose pages may ask")
+    _add_client_options(parser)
     add("--log-format", choices=FORMATS, default="text", help="on standard error (default: text)")
     return parser
+
+
+def _add_client_options(parser: Parser) -> None:
+    add = parser.add_argument
+    add(
+        "--served-model-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what clients call the model (default: aptp); may be given several times",
+    )
+    add("--seed", type=seed, default=0, metavar="N|random", help="for requests that name none (default: 0)")
+    add("--token-file", metavar="FILE", help="a token that clients have to send")
+    add("--cors", nargs="+", default=[], metavar="ORIGIN", help="other sites whose pages may ask")
+    add(
+        "--allowed-hosts",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="names that clients may reach the server by; * for any (default: this machine's own, or any)",
+    )
+    for name, default, about in (
+        ("--keep-alive", LIMITS.idle, "seconds for which an idle connection stays open"),
+        ("--connections", LIMITS.connections, "connections that may be open"),
+        ("--connections-per-address", LIMITS.per_address, "of these, from one address"),
+    ):
+        add(name, type=whole, default=default, metavar="N", help=f"{about} (default: {default})")
 
 
 def _port(text: str) -> int:

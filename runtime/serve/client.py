@@ -17,14 +17,19 @@ JSON = "application/json"
 
 
 async def read_json(request: Request, limits: ClientLimits) -> bytes:
-    """Read the request's body. Raises `Problem` for another type than JSON, too many bytes, or too slow a
-    client.
+    """Read the request's body.
 
-    A page of another site can make a browser send text without asking this server, but not JSON.
+    Raises `Problem` for another type than JSON, compressed bytes, too many bytes, or too slow a client.
+    A page of another site can make a browser send text without asking this server, but not JSON. A limit on
+    bytes says nothing of what they unpack to, and prompts are short: nothing is unpacked.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
         raise Problem(415, f"the content-type is {kind[:64]!a}; send {JSON}", code="unsupported_media_type")
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        message = f"the content-encoding is {coding[:64]!a}; send the body as it is"
+        raise Problem(415, message, code="unsupported_encoding")
     body = bytearray()
     size = 0
     try:

@@ -13,7 +13,9 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from runtime.serve.limits import ClientLimits
-from runtime.serve.problem import SERVER, Problem
+from runtime.serve.probes import crowded, only_probes
+from runtime.serve.problem import Problem
+from runtime.serve.slots import Slots
 
 
 class Timer:
@@ -40,11 +42,12 @@ class Timer:
 
 
 class Connection(H11Protocol):
-    """A connection under `limits`."""
+    """A connection under `limits`, with one of a server's `slots`."""
 
-    def __init__(self, *args: Any, limits: ClientLimits, **options: Any) -> None:
+    def __init__(self, *args: Any, limits: ClientLimits, slots: Slots, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._limits = limits
+        self._limits, self._slots = limits, slots
+        self._has_slot = False
         self._head = Timer(self._head_is_late)
         self._reader = Timer(self._look_at_reader)
         self._unsent = 0
@@ -53,17 +56,26 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         # Whatever the client has not taken counts, to the last byte: also what a complete reply left behind.
         transport.set_write_buffer_limits(0)
-        if len(self.connections) > self._limits.connections:
-            self._refuse(Problem(503, "too many connections are open", kind=SERVER, code="connections"))
-        else:
-            self._head.start(self._limits.head)
+        self._has_slot = self._slots.take(self, self.client[0] if self.client else "")
+        if not self._has_slot:
+            self.app = only_probes(self.app)
+        self._head.start(self._limits.head if self._has_slot else self._limits.probe)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._slots.free(self)
         self._head.stop()
         self._reader.stop()
         super().connection_lost(exc)
 
+    def leave(self) -> None:
+        """End it, as `Holder.leave`."""
+        if self._has_slot:
+            self.timeout_keep_alive_handler()
+        else:
+            self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
+        self._slots.work(self)
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self._head.start(self._limits.head)
@@ -76,6 +88,8 @@ class Connection(H11Protocol):
         super().on_response_complete()
         if is_unread:
             self.transport.close()
+        elif self.conn.their_state is h11.IDLE:
+            self._slots.rest(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -86,13 +100,17 @@ class Connection(H11Protocol):
         super().resume_writing()
         self._reader.stop()
 
+    def _should_upgrade(self) -> bool:
+        # uvicorn's hook, which warns. A client may offer another protocol, such as h2c: HTTP/1.1 goes on.
+        return False
+
     def send_400_response(self, msg: str) -> None:
         """uvicorn's hook for what is no HTTP."""
         self._refuse(Problem(400, "this is no HTTP/1.1 request", code="no_http"))
 
     def _head_is_late(self) -> None:
         message = f"the request's head did not arrive in {self._limits.head:g} s"
-        self._refuse(Problem(408, message, code="head_timeout"))
+        self._refuse(Problem(408, message, code="head_timeout") if self._has_slot else crowded())
 
     def _look_at_reader(self) -> None:
         unsent = self.transport.get_write_buffer_size()
@@ -106,6 +124,8 @@ class Connection(H11Protocol):
         """Say what is wrong, where no other reply has begun, and end the connection."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
             headers = [("content-type", "application/json"), ("content-length", str(len(problem.body)))]
+            if problem.retry_after is not None:
+                headers.append(("retry-after", str(problem.retry_after)))
             head = h11.Response(
                 status_code=problem.status,
                 reason=HTTPStatus(problem.status).phrase,

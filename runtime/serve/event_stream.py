@@ -61,7 +61,7 @@ class EventStream(Response):
                 async for event in events:
                     await send(_chunk(ALIVE if event is None else await self._told(event)))
         except RuntimeFailure as failure:
-            await send(_chunk(_failed(Problem.of(failure), facts)))
+            await send(_chunk(_failed(Problem.of(failure, self._asked.spelt), facts)))
         except Exception:
             LOGGER.exception("a mistake of the server's", extra={"facts": {"id": request_id}})
             await send(_chunk(_failed(Problem.unforeseen(request_id), facts)))

@@ -17,14 +17,15 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from runtime.errors import RuntimeFailure, UsageError
+from runtime.errors import RuntimeFailure
 from runtime.serve.backend_state import Upstream
 from runtime.serve.connection import Connection
 from runtime.serve.limits import ClientLimits
+from runtime.serve.listener import BACKLOG, url
 from runtime.serve.log import LOGGER
+from runtime.serve.slots import Slots
 
 FORCED = 2.0  # seconds
-BACKLOG = 128  # connections that wait to be taken; asyncio takes as many at once, and serves nobody meanwhile
 
 
 class Server(uvicorn.Server):
@@ -41,7 +42,7 @@ def server(app: ASGIApp, limits: ClientLimits) -> Server:
     config = uvicorn.Config(
         app,
         loop="none",
-        http=partial(Connection, limits=limits),  # type: ignore[arg-type]
+        http=partial(Connection, limits=limits, slots=Slots(limits)),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -54,22 +55,6 @@ def server(app: ASGIApp, limits: ClientLimits) -> Server:
         timeout_graceful_shutdown=limits.leaving,
     )
     return Server(config)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that takes connections from now on; a server serves them later. Raises `UsageError`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(
-            f"--host {host} --port {port}: cannot listen there: {error}; choose others"
-        ) from error
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Lifecycle:
@@ -85,7 +70,7 @@ class Lifecycle:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         for ending in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(ending, self._end)
-        LOGGER.info("listening", extra={"facts": {"url": _url(listener)}})
+        LOGGER.info("listening", extra={"facts": {"url": url(listener)}})
         serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         work = asyncio.create_task(self._work())
         stop = asyncio.create_task(self._stop.wait())

@@ -10,10 +10,10 @@ from starlette.responses import Response
 from runtime.bundle.schema import DENSE, GUIDANCE, Manifest
 from runtime.request.params import GenerationParams
 from runtime.serve.backend_state import Upstream
-from runtime.serve.limits import ClientLimits
-from runtime.serve.problem import Problem
+from runtime.serve.limits import ClientPolicy
+from runtime.serve.problem import no_model
 from runtime.serve.reply import json_reply, share
-from runtime.serve.request_body import IMAGES, MODEL
+from runtime.serve.request_body import IMAGES
 from runtime.text import tokenizer
 
 NAME = "aptp"
@@ -23,11 +23,12 @@ PRESET = ("solver", "steps", "guidance", "height", "width")  # by the bundle, fo
 class Catalogue:
     """A server's models, and what it says of itself. Of the bundle that serves new requests."""
 
-    def __init__(self, upstream: Upstream, version: str, limits: ClientLimits) -> None:
-        self._upstream, self._version, self._limits = upstream, version, limits
+    def __init__(self, upstream: Upstream, version: str, policy: ClientPolicy) -> None:
+        self._upstream, self._version = upstream, version
+        self._limits, self._names = policy.limits, policy.models
 
     async def models(self, _: Request) -> Response:
-        """Return the model that routes, and one for each expert."""
+        """Return the model that routes, and one for each expert, under each of their names."""
         return json_reply({"object": "list", "data": self._models()})
 
     async def model(self, request: Request) -> Response:
@@ -36,8 +37,7 @@ class Catalogue:
         for model in self._models():
             if model["id"] == name:
                 return json_reply(model)
-        message = f"there is no model {name[:64]!a}; /v1/models lists those there are"
-        raise Problem(404, message, param="model", code="model_not_found")
+        raise no_model(name)
 
     async def about(self, _: Request) -> Response:
         """Reply with everything that a client can ask for here, and what it gets if it does not ask."""
@@ -71,7 +71,8 @@ class Catalogue:
     def _models(self) -> list[dict[str, Any]]:
         experts = _experts(self._upstream.runtime.bundle.manifest)
         entry = {"object": "model", "created": self._upstream.since, "owned_by": NAME}
-        return [{"id": name, **entry} for name in (MODEL, *(f"{MODEL}:{expert}" for expert in experts))]
+        ids = [id for name in self._names for id in (name, *(f"{name}:{expert}" for expert in experts))]
+        return [{"id": id, **entry} for id in ids]
 
 
 def _experts(manifest: Manifest) -> list[str]:

@@ -17,11 +17,14 @@ from runtime.errors import (
     CodeUnavailable,
     DeadlineExceeded,
     EngineFailure,
+    FieldError,
+    Quarantined,
     QueueFull,
     RuntimeFailure,
     UsageError,
 )
 
+NOTHING: Mapping[str, str] = {}
 INVALID, SERVER = "invalid_request_error", "server_error"
 RETRY = 2  # seconds after which a server that is opening or leaving may be asked again
 GONE = 499  # what the log says of a request whose client left before there was a reply
@@ -32,19 +35,12 @@ _TABLE: tuple[tuple[type[RuntimeFailure], int, str, str], ...] = (
     (UsageError, 400, INVALID, "invalid_value"),
     (QueueFull, 429, "rate_limit_error", "queue_full"),
     (Closed, 503, SERVER, "unavailable"),
-    (CodeUnavailable, 503, SERVER, "code_unavailable"),
+    (Quarantined, 503, SERVER, "code_unavailable"),
+    (CodeUnavailable, 404, INVALID, "model_not_found"),
     (DeadlineExceeded, 504, SERVER, "deadline_exceeded"),
     (EngineFailure, 500, SERVER, "engine_failure"),
     (RuntimeFailure, 500, SERVER, "failed"),
 )
-
-
-class FieldError(UsageError):
-    """A field of a request cannot be used; `param` names it."""
-
-    def __init__(self, param: str, message: str) -> None:
-        super().__init__(f"{param}: {message}")
-        self.param = param
 
 
 class Problem(Exception):
@@ -65,13 +61,22 @@ class Problem(Exception):
         self.retry_after = retry_after
 
     @classmethod
-    def of(cls, failure: RuntimeFailure) -> "Problem":
-        """Say what a failure of the runtime's is over HTTP."""
+    def of(cls, failure: RuntimeFailure, spelt: Mapping[str, str] = NOTHING) -> "Problem":
+        """Say what a failure of the runtime's is over HTTP.
+
+        `spelt`: the client's own names for fields that have another here.
+        """
         status, kind, code = next(entry[1:] for entry in _TABLE if isinstance(failure, entry[0]))
         wait = RETRY if isinstance(failure, Closed) else None
-        if isinstance(failure, QueueFull):
+        if isinstance(failure, QueueFull | Quarantined):
             wait = whole_seconds(failure.retry_after)
-        param = failure.param if isinstance(failure, FieldError) else None
+        param = None
+        if isinstance(failure, FieldError):
+            param = spelt.get(failure.field, failure.field)
+            if (failure.field, param) == ("code", "model"):
+                status, code = 404, "model_not_found"
+        elif isinstance(failure, CodeUnavailable):
+            param = spelt.get("code")  # none where the prompt was sent there
         return cls(status, str(failure), kind=kind, param=param, code=code, retry_after=wait)
 
     @classmethod
@@ -95,6 +100,14 @@ class Problem(Exception):
         """Return the reply."""
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         return Response(self.body, self.status, headers, media_type="application/json")
+
+
+def no_model(name: str) -> Problem:
+    """Say that there is no model of this name."""
+    message = (
+        f"there is no model {name[:64]!a}; /v1/models lists those there are, --served-model-name renames them"
+    )
+    return Problem(404, message, param="model", code="model_not_found")
 
 
 def whole_seconds(seconds: float) -> int:

@@ -16,7 +16,7 @@ from runtime.diffusion.noise import normal
 from runtime.diffusion.pixels import to_pixels
 from runtime.diffusion.schedule import Trajectory
 from runtime.engines.engine import Engine
-from runtime.errors import CodeUnavailable
+from runtime.errors import Quarantined
 from runtime.models.models import Models
 from runtime.models.router import wanted
 from runtime.service.batch import Batch
@@ -114,9 +114,10 @@ class Executor:
 
     def _refuse_quarantined(self, models: Models, expert: str) -> None:
         if self.is_quarantined(models, expert):
-            raise CodeUnavailable(
+            raise Quarantined(
                 f"expert {expert!r} failed {self.health.failures} times in a row and is left alone for "
-                f"{self.health.seconds:g} s; the log says why. Ask for another code, or again later"
+                f"{self.health.seconds:g} s; the log says why. Ask for another code, or again later",
+                self.health.seconds,
             )
 
     def is_quarantined(self, models: Models, expert: str) -> bool:

@@ -40,7 +40,6 @@ def test_what_is_set_is_what_is_asked_for(page: "Page", asked: Asked) -> None:
     expect(stage(page, "finished")).to_be_visible()
     (body,) = asked()
     assert body == {
-        "model": "aptp",
         "prompt": PROMPT,
         "negative_prompt": "stripes",
         "seed": 42,

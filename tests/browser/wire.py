@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
-from runtime.serve.lifecycle import Server, listen, server
+from runtime.serve.lifecycle import Server, server
 from runtime.serve.limits import ClientPolicy
+from runtime.serve.listener import listen
 from runtime.serve.page import Page
 from tests.browser.studio import Studio
 

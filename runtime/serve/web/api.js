@@ -31,7 +31,7 @@ export async function status(signal) {
  * Aborting `signal` closes the stream, which cancels the request. Throws `Failure`.
  */
 export async function* generate(wish, signal) {
-  const body = JSON.stringify({ model: "aptp", ...wish, n: 1, stream: true });
+  const body = JSON.stringify({ ...wish, n: 1, stream: true });
   const headers = { "content-type": "application/json" };
   const response = await call("v1/images/generations", { method: "POST", headers, body, signal });
   const request = response.headers.get("x-request-id");

@@ -13,8 +13,9 @@ from starlette.testclient import TestClient
 from runtime.bundle.reader import Bundle
 from runtime.serve.app import build
 from runtime.serve.backend_state import Upstream
-from runtime.serve.lifecycle import Server, listen, server
+from runtime.serve.lifecycle import Server, server
 from runtime.serve.limits import ClientPolicy
+from runtime.serve.listener import listen
 from runtime.serve.page import Page
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime
 

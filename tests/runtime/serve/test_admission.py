@@ -14,7 +14,15 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from runtime.cli.size import Size
-from runtime.errors import Closed, CodeUnavailable, DeadlineExceeded, EngineFailure, QueueFull, UsageError
+from runtime.errors import (
+    Closed,
+    CodeUnavailable,
+    DeadlineExceeded,
+    EngineFailure,
+    Quarantined,
+    QueueFull,
+    UsageError,
+)
 from runtime.request.options import RequestOptions
 from runtime.request.params import GenerationParams, ResolvedParams
 from runtime.serve import reply
@@ -93,7 +101,8 @@ def test_a_png_carries_what_made_it(client: TestClient) -> None:
     [
         (UsageError("steps 9: no"), 400),
         (QueueFull("full", 2.5), 429),
-        (CodeUnavailable("none"), 503),
+        (CodeUnavailable("none"), 404),
+        (Quarantined("none", 60.0), 503),
         (Closed("closing"), 503),
     ],
 )

@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 from runtime.serve.connection import Connection
 from runtime.serve.lifecycle import server
 from runtime.serve.limits import LIMITS
+from runtime.serve.slots import Slots
 
 LIMIT = replace(LIMITS, write_bytes=100)
 CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -56,7 +57,9 @@ def play(app: ASGIApp, scene: Callable[[Connection, Transport], Awaitable[None]]
         front = server(app, LIMIT)
         front.config.load()
         transport = Transport()
-        connection = Connection(config=front.config, server_state=ServerState(), app_state={}, limits=LIMIT)
+        connection = Connection(
+            config=front.config, server_state=ServerState(), app_state={}, limits=LIMIT, slots=Slots(LIMIT)
+        )
         connection.connection_made(transport)
         await scene(connection, transport)
         connection.connection_lost(None)

@@ -31,7 +31,7 @@ def child(bundle_path: Path) -> Iterator[Child]:
 
 def request(body: bytes, length: bytes | None = None) -> bytes:
     """A request for images; `length` is what it says of its body's, by default the truth."""
-    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n".encode()
+    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n".encode()
     return head + b"content-length: %b\r\n\r\n" % (length or b"%d" % len(body)) + body
 
 
@@ -68,7 +68,8 @@ def wrong_chunks(rng: random.Random) -> bytes:
 
 
 def wrong_method(rng: random.Random) -> bytes:
-    return f"{rng.choice(METHODS)} {rng.choice(['/healthz', PATH, '*'])} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
+    method, path = rng.choice(METHODS), rng.choice(["/healthz", PATH, "*"])
+    return f"{method} {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
 
 
 Kind = Callable[[random.Random], bytes]
@@ -77,7 +78,7 @@ COMPLETE: tuple[Kind, ...] = (  # there is a reply to each of these
     wrong_value,
     wrong_method,
     lambda rng: request(rng.choice(BODIES)),
-    lambda rng: f"GET {rng.choice(PATHS)} HTTP/1.1\r\nhost: x\r\n\r\n".encode(),
+    lambda rng: f"GET {rng.choice(PATHS)} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(),
 )
 BROKEN: tuple[Kind, ...] = (  # the server may wait for more of these: their client leaves
     flipped,
