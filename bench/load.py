@@ -2,7 +2,8 @@
 
     python -m bench.load --bundle bundle [--seconds 60] [--factor 5]
 
-`python -m runtime.serve` is started on a free port. A closed loop measures its capacity: as many clients as
+`python -m runtime.serve` is started on a free port. One client over one kept connection tells what the server
+itself costs (`bench/latency.py`). A closed loop measures its capacity: as many clients as
 run and half of those that may wait, each with its next request as soon as it has its image. Then an open
 loop, whose clients do not wait for each other: Poisson arrivals at `factor` times that rate, each a stream of
 events with one preview. What is told of it is of the seconds after the queue has filled; every request is
@@ -24,19 +25,19 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from aptp.evaluate.verdicts import unseen
+from bench.latency import PATH, latencies
 from bench.report import save
 from runtime.cli.parser import Parser, run
 from runtime.errors import EnvironmentMismatch, RuntimeFailure, UsageError
 from runtime.machine import process_memory
 from runtime.timing.statistics import summarize
 
-PATH = "/v1/images/generations"
 STEP, PREVIEW, COMPLETED = (f"image_generation.{name}" for name in ("step", "partial_image", "completed"))
 
 
@@ -69,7 +70,7 @@ class Site:
     """A server's process and its client. Every request asks for an image of another prompt."""
 
     def __init__(self, process: int, port: int) -> None:
-        self._process, self._port = process, port
+        self._process, self.port = process, port
         self._seeds = count()
         self._prompts = [sample.caption for sample in unseen(1024)]
 
@@ -106,7 +107,7 @@ class Site:
 
     @asynccontextmanager
     async def _connected(self, method: str, path: str, body: bytes) -> AsyncIterator[asyncio.StreamReader]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**22)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**22)
         head = f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
         head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
@@ -133,6 +134,8 @@ async def serving(bundle: Path, options: list[str]) -> AsyncIterator[Site]:
         "0",
         "--log-format",
         "json",
+        "--connections-per-address",
+        "500",  # all clients have one
         *options,
     ]
     process = await asyncio.create_subprocess_exec(
@@ -214,6 +217,7 @@ def within(replies: list[Reply], start: float, seconds: float) -> int:
 async def measure(options: argparse.Namespace) -> tuple[dict[str, list[dict[str, str]]], dict[str, Any]]:
     """Return the tables, and the samples that they are made of."""
     async with serving(options.bundle, options.serve) as site:
+        alone = await latencies(site.port)
         limits = await site.counts()
         running, queued = limits["max_running"], limits["max_queued"]
         clients = running + queued // 2
@@ -228,6 +232,7 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, list[dict[str,
     goodput = within(sent, start + bound, options.seconds) / options.seconds
     full = [reply for reply in sent if reply.came >= start + bound]
     tables = {
+        "Over a kept connection, one client": alone.rows(),
         "Rates": [
             {
                 "capacity before and after, a second": f"{first:.2f}, {second:.2f}",
@@ -241,7 +246,8 @@ async def measure(options: argparse.Namespace) -> tuple[dict[str, list[dict[str,
         "Waiting": waiting(full, (queued + 2 * running) / mean),
         "What the server's process holds": [{"": "before", **held(before)}, {"": "after", **held(after)}],
     }
-    samples = {"replies": [[r.came - start, r.status, r.head, r.events, r.end] for r in sent]}
+    samples: dict[str, Any] = {"replies": [[r.came - start, r.status, r.head, r.events, r.end] for r in sent]}
+    samples["alone"] = asdict(alone)
     return tables, {**samples, "capacity": [first, second], "limits": [running, queued], "counts": change}
 
 

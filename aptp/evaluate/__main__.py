@@ -5,7 +5,6 @@ This is the command line alone.
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from aptp.data.option import add_data
+from runtime.cli.output import put
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import quieten, say
@@ -58,8 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check(arguments)
     console = Console(stderr=True)
     quieten()
-    table = _report(arguments, console)
-    sys.stdout.write(table + "\n")
+    put(_report(arguments, console))
     say(console, f"{arguments.out}/report.md has it all")
     return 0
 

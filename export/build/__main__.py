@@ -6,7 +6,6 @@ done, 1 some of it failed (the rest is published), 2 usage, 3 refused.
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from export.build import layout, workers
+from runtime.cli.output import put
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import quieten, say
 from runtime.cli.values import memory
@@ -92,7 +92,7 @@ def _build(options: argparse.Namespace, console: Console) -> int:
     for line in report.closing(result):
         say(console, line)
     if options.json:
-        sys.stdout.write(json.dumps(report.summary(result), indent=1) + "\n")
+        put(json.dumps(report.summary(result), indent=1))
     return result.exit_code
 
 
@@ -108,7 +108,7 @@ def _check(options: argparse.Namespace) -> None:
 def _show_plan(plan: list[tuple[str, str, str]], console: Console, as_json: bool) -> None:
     if as_json:
         entries = [{"part": name, "action": action, "why": why} for name, action, why in plan]
-        sys.stdout.write(json.dumps(entries, indent=1) + "\n")
+        put(json.dumps(entries, indent=1))
         return
     drawn = Table("part", "action", "why", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for row in plan:

@@ -4,10 +4,10 @@ Needs no TensorRT and no GPU. Exit codes: 0 all is documented, 1 something is no
 read.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from runtime.cli.output import put
 from runtime.cli.parser import Parser, run
 
 
@@ -26,8 +26,8 @@ def _report(path: Path) -> int:
 
     found = findings(load(path))
     state = f"{len(found)} findings" if found else "nothing found"
-    sys.stdout.write(f"{path}: {state} (TensorRT {TENSORRT}'s parser)\n")
-    sys.stdout.writelines(f"  {finding}\n" for finding in found)
+    lines = [f"{path}: {state} (TensorRT {TENSORRT}'s parser)", *(f"  {finding}" for finding in found)]
+    put("\n".join(lines))
     return 1 if found else 0
 
 

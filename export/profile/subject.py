@@ -56,7 +56,7 @@ def _checkpoint(folder: Path) -> tuple[Subject, int, tuple[int, int]]:
     """Return the subject, pixels per latent, and the size in pixels."""
     checkpoint = Checkpoint.open(folder)
     record, scale = checkpoint.record, checkpoint.vae_scale
-    tokens, rows = checkpoint.tokenizer["length"], 1 if record.guidance == 1 else 2
+    tokens, rows = checkpoint.tokenizer["length"], 1 if record.guidance <= 1 else 2
     found = Subject(checkpoint.unet_config, checkpoint.space, checkpoint.latent_size, tokens, rows)
     return found, scale, record.size
 

@@ -9,6 +9,7 @@ from runtime.bench import charts, report
 from runtime.bench.options import parse
 from runtime.bench.results import Results
 from runtime.bench.study import Benchmark, OutOfTime
+from runtime.cli.output import put
 from runtime.cli.parser import run
 from runtime.cli.progress import Progress
 from runtime.errors import RuntimeFailure, UsageError
@@ -44,7 +45,7 @@ def _finish(findings: Results, out: Path, *, draw: bool, as_json: bool) -> int:
     document = report.document(findings)
     paths = report.write(document, out, draw=draw)
     if as_json:
-        sys.stdout.write(json.dumps(document, indent=1) + "\n")
+        put(json.dumps(document, indent=1))
     sys.stderr.write((out / report.MARKDOWN).read_text() + "\n")
     sys.stderr.write(f"written: {', '.join(map(str, paths))}\n")
     return 130 if findings.end == INTERRUPTED else findings.exit_code

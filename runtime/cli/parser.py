@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn
 
 from runtime.cli.extras import check_installed
+from runtime.cli.output import open_missing
 from runtime.errors import AptpError, UsageError, nearest
 
 
@@ -67,6 +68,7 @@ class Parser(argparse.ArgumentParser):
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Leave the process with `main`'s exit code, or show an error of ours and leave with its `exit_code`."""
+    open_missing()
     try:
         code = main() or 0
     except AptpError as failure:

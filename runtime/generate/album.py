@@ -4,11 +4,11 @@ What fails, or an interrupt, takes nothing away that was there before it.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runtime.cli.output import put
 from runtime.errors import OutputFailure, RuntimeFailure
 from runtime.service.generated import Generated
 
@@ -57,7 +57,7 @@ class Album:
 
     def print_json(self) -> None:
         """Print what became of each prompt, as JSON on standard output."""
-        sys.stdout.write(json.dumps([self._plain(index) for index in self._known()], indent=1) + "\n")
+        put(json.dumps([self._plain(index) for index in self._known()], indent=1))
 
     def print_table(self) -> None:
         """Print the same as a table on standard error, with warnings and errors below it."""

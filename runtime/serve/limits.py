@@ -40,7 +40,7 @@ LIMITS = ClientLimits()
 
 @dataclass(frozen=True, slots=True)
 class ClientPolicy:
-    """What the operator lets clients do.
+    """The operator's settings for clients.
 
     `token`: what clients have to send; `origins`: sites whose pages may ask; `hosts`: names that the server
     answers to, None for any; `models`: names of the model that routes. For requests that name none:

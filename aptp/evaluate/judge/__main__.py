@@ -4,12 +4,12 @@ Exit code 1 if it misses a goal. This is the command line alone.
 """
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from runtime.cli.output import put
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import quieten, say
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name: accuracy.accuracy(judge or Judge.load(), source, arguments.pictures)
         for name, source in accuracy.examinations(arguments.pictures).items()
     }
-    sys.stdout.write(accuracy.table(rates) + "\n")
+    put(accuracy.table(rates))
     missed = accuracy.missed(rates)
     for line in missed:
         say(console, line)

@@ -48,6 +48,21 @@ def test_images_json_and_grid(generate: Generate, tmp_path: Path, capsys: pytest
     assert "margin" in captured.err
 
 
+def test_a_seed_at_random_is_told(
+    generate: Generate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert generate("--seed", "random", "--steps", "1", "--json", "red", "blue") == 0
+    first, second = (result["seed"] for result in json.loads(capsys.readouterr().out))
+    assert second == first + 1
+    assert names(tmp_path / "out") == [f"000-red-seed{first}.png", f"001-blue-seed{second}.png"]
+
+
+def test_a_seed_at_random_is_another_each_time(generate: Generate, tmp_path: Path) -> None:
+    for _ in range(3):
+        assert generate("--seed", "random", "--steps", "1", "red") == 0
+    assert len(names(tmp_path / "out")) > 1
+
+
 def test_without_json_nothing_goes_to_stdout(generate: Generate, capsys: pytest.CaptureFixture[str]) -> None:
     generate("red")
     assert capsys.readouterr().out == ""
@@ -180,8 +195,9 @@ def test_warnings(tmp_path: Path, cache_path: Path, capsys: pytest.CaptureFixtur
         (["--size", "15x16", "red"], "width 15: give a multiple of 8"),
         (["--code", "7", "red"], "code 7: give an integer from 0 to 3"),
         (["--code", "dens", "red"], "--code: 'dens' is not an integer"),
-        (["--seed", "-1", "red"], "seed -1"),
-        (["--seed", "9" * 31, "red"], "is not an integer"),
+        (["--seed", "-1", "red"], "give an integer from 0, or random"),
+        (["--seed", "9" * 31, "red"], "give an integer from 0, or random"),
+        (["--seed", str(2**64), "red"], "seed 18446744073709551616"),
         (["--batch", "0", "red"], "batch 0"),
         (["--prompts", "/nowhere", "red"], "/nowhere cannot be read"),
         (["\0"], "NUL"),

@@ -117,6 +117,41 @@ def test_admission_refuses(client: TestClient, fake: FakeRuntime, refusal: Excep
 
 
 @pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"size": "1024x1024"}, 400, "size"),
+        ({"solver": "eular"}, 400, "solver"),
+        ({"code": 9}, 400, "code"),
+        ({"model": "aptp:9"}, 404, "model"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_field_that_the_bundle_refuses_is_named(
+    client: TestClient, fields: dict[str, Any], status: int, param: str, stream: bool
+) -> None:
+    reply = ask(client, stream=stream, **fields)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (status, param)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("field", ["model", "code"])
+def test_an_expert_that_the_bundle_lacks_is_not_there(
+    client: TestClient, fake: FakeRuntime, field: str, stream: bool
+) -> None:
+    fake.refusal = CodeUnavailable("the bundle has no expert for code 'dense'")
+    reply = ask(client, stream=stream, **{field: "aptp:dense" if field == "model" else "dense"})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"], error["param"]) == (404, "model_not_found", field)
+    assert "retry-after" not in reply.headers
+
+
+def test_an_expert_in_quarantine_is_ill(client: TestClient, fake: FakeRuntime) -> None:
+    fake.script = failing(Quarantined("expert '1' failed", 60.0))
+    reply = ask(client, code=1)
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "60")
+
+
+@pytest.mark.parametrize(
     ("failure", "status"), [(EngineFailure("no numbers"), 500), (DeadlineExceeded("late"), 504)]
 )
 def test_a_failure_is_the_reply(

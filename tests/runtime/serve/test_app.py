@@ -1,5 +1,6 @@
 """The routes that are not about one image: what is offered, what is going on, and what is not there."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from runtime.serve.limits import ClientPolicy
 from runtime.serve.page import Page
 from tests.bundles import write_bundle
 from tests.runtime.serve.conftest import VERSION, opened
-from tests.runtime.serve.fake_runtime import ExpertStatus, FakeRuntime
+from tests.runtime.serve.fake_runtime import ExpertStatus, FakeRuntime, failing
 
 OFFERS = ("/v1/models", "/v1/models/aptp", "/v1/about", "/v1/status")
 
@@ -26,9 +27,28 @@ def test_models(client: TestClient, upstream: Upstream) -> None:
     assert client.get("/v1/models/aptp:dense").json() == models[-1]
 
 
-def test_an_unknown_model_is_not_there(client: TestClient) -> None:
-    reply = client.get("/v1/models/aptp:9")
-    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "model_not_found")
+@pytest.mark.parametrize("name", ["aptp:9", "dall-e-3", "aptp:"])
+def test_an_unknown_model_is_not_there(client: TestClient, name: str) -> None:
+    got = client.get(f"/v1/models/{name}")
+    posted = client.post("/v1/images/generations", json={"prompt": "", "model": name})
+    for reply in (got, posted):
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"], error["param"]) == (404, "model_not_found", "model")
+
+
+def test_the_model_has_the_names_that_its_operator_gave_it(upstream: Upstream, page: Page) -> None:
+    with opened(upstream, ClientPolicy(models=("dall-e-3", "gpt-image-1")), page) as client:
+        models = [model["id"] for model in client.get("/v1/models").json()["data"]]
+        assert len(models) == 12
+        for name in models:
+            assert client.get(f"/v1/models/{name}").json()["id"] == name
+            body = {"prompt": "", "model": name}
+            assert client.post("/v1/images/generations", json=body).status_code == 200
+        assert client.get("/v1/models/aptp").status_code == 404
+        schemas = client.get("/openapi.json").json()["components"]["schemas"]
+        pattern = schemas["Generation"]["properties"]["model"]["pattern"]
+        assert all(re.search(pattern, name) for name in models)
+        assert not re.search(pattern, "aptp")
 
 
 def test_about(client: TestClient, fake: FakeRuntime) -> None:
@@ -118,3 +138,34 @@ def test_other_sites_may_ask_only_where_they_are_named(upstream: Upstream, page:
         assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "https://a.example")
         other = client.options("/v1/images/generations", headers=asked | {"origin": "https://b.example"})
         assert other.status_code == 400
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_an_allowed_origin_may_send_the_headers_that_it_asks_for(upstream: Upstream, page: Page) -> None:
+    sdk = "authorization,content-type,x-stainless-lang,x-stainless-retry-count,x-stainless-timeout"
+    asked = {
+        "origin": "https://a.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": sdk,
+        "access-control-request-private-network": "true",
+    }
+    with opened(upstream, ClientPolicy(origins=("https://a.example",)), page) as client:
+        reply = client.options("/v1/images/generations", headers=asked)
+        assert (reply.status_code, reply.headers["access-control-allow-headers"]) == (200, sdk)
+        assert reply.headers["access-control-allow-private-network"] == "true"
+        assert "access-control-allow-credentials" not in reply.headers
+
+
+def test_a_page_may_read_every_refusal_of_a_site_that_allows_it(
+    upstream: Upstream, page: Page, fake: FakeRuntime
+) -> None:
+    origin = {"origin": "https://a.example"}
+    policy = ClientPolicy(origins=("https://a.example",), token="t" * 16)
+    with opened(upstream, policy, page) as client:
+        fake.script = failing(KeyError("a mistake"))
+        token = {"authorization": f"Bearer {'t' * 16}"}
+        for status, headers in ((401, {}), (500, token)):
+            reply = client.post("/v1/images/generations", json={"prompt": ""}, headers=origin | headers)
+            assert reply.status_code == status
+            assert reply.headers["access-control-allow-origin"] == "https://a.example"
+            assert "x-request-id" in reply.headers["access-control-expose-headers"]

@@ -6,12 +6,13 @@ import pytest
 
 from runtime.errors import UsageError
 from runtime.serve.arguments import parse
+from runtime.serve.limits import ClientPolicy
 
 
 def test_the_defaults_are_for_this_machine_alone() -> None:
     options = parse([])
     assert (options.host, options.port, options.bundle, options.drain) == ("127.0.0.1", 8000, "bundle", 30.0)
-    assert (options.policy.token, options.policy.origins, options.policy.deadline) == (None, (), None)
+    assert options.policy == ClientPolicy(hosts=())
     assert options.runtime == {
         "engine": "auto",
         **dict.fromkeys(("precision", "cache", "batch", "memory", "threads", "max_running", "max_queued")),
@@ -58,6 +59,9 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
                 "http://localhost:3000",
             ),
             *("--log-format", "json", "--bundle", "mine"),
+            *("--allowed-hosts", "images.example.org", "*.example.com", "--seed", "random"),
+            *("--served-model-name", "dall-e-3", "--served-model-name", "gpt-image-1"),
+            *("--keep-alive", "620", "--connections", "2000", "--connections-per-address", "1000"),
         ]
     )
     assert options.runtime == {
@@ -71,7 +75,12 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         "max_queued": 0,
     }
     assert (options.policy.token, options.policy.deadline) == ("correct-horse-battery", 2.5)
-    assert options.policy.origins == ("https://a.example", "http://localhost:3000")
+    policy = options.policy
+    assert policy.origins == ("https://a.example", "http://localhost:3000")
+    assert policy.hosts == ("images.example.org", "*.example.com")
+    assert (policy.models, policy.seed) == (("dall-e-3", "gpt-image-1"), None)
+    limits = policy.limits
+    assert (limits.idle, limits.connections, limits.per_address) == (620, 2000, 1000)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +95,15 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         (["--drain", "soon"], "is not a number"),
         (["--cors", "example.org"], "give an origin"),
         (["--cors", "https://a.example/path"], "give an origin"),
+        (["--allowed-hosts", "images.example.org:80"], "give names without port"),
+        (["--allowed-hosts", "https://images.example.org"], "give names without port"),
+        (["--served-model-name", "a:b"], "letters, digits"),
+        (["--served-model-name", ""], "letters, digits"),
+        (["--seed", "any"], "give an integer from 0, or random"),
+        (["--seed", str(2**64)], r"from 0 to 2\^64 - 1"),
+        (["--keep-alive", "0"], "at least 1"),
+        (["--connections", "0"], "at least 1"),
+        (["--connections-per-address", "-1"], "give an integer from 0|expected one argument"),
     ],
 )
 def test_what_cannot_be_used_is_refused(arguments: list[str], message: str) -> None:

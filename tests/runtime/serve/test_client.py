@@ -38,6 +38,19 @@ def test_a_body_that_is_not_said_to_be_json_is_refused(client: TestClient, kind:
     assert (reply.status_code, reply.json()["error"]["code"]) == (415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize(
+    ("coding", "status"),
+    [("gzip", 415), ("br", 415), ("gzip, identity", 415), ("identity", 200), ("Identity", 200), ("", 200)],
+)
+def test_a_body_that_is_compressed_is_refused_by_name(client: TestClient, coding: str, status: int) -> None:
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    reply = client.post(PATH, content=b'{"prompt": ""}', headers=headers)
+    assert reply.status_code == status
+    if status == 415:
+        error = reply.json()["error"]
+        assert (error["code"], coding in error["message"]) == ("unsupported_encoding", True)
+
+
 def test_a_body_too_large_is_refused(client: TestClient) -> None:
     body = b'{"prompt": "' + b"x" * LIMITS.body_bytes + b'"}'
     reply = client.post(PATH, content=body, headers={"content-type": "application/json"})

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 import struct
 import threading
@@ -13,12 +14,14 @@ import pytest
 
 from runtime.serve.connection import Connection
 from runtime.serve.limits import LIMITS, ClientPolicy
+from runtime.serve.probes import PROBES
 from tests.runtime.serve.conftest import Site
 from tests.runtime.serve.fake_runtime import WAIT, FakeRuntime, draw_at_gate
 
 Listen = Callable[[ClientPolicy], AbstractContextManager[Site]]
 
 PATH = "/v1/images/generations"
+GET = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 @contextmanager
@@ -45,6 +48,33 @@ def everything(client: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return received
+
+
+def one_reply(client: socket.socket) -> bytes:
+    """Receive one reply, on a connection that is kept."""
+    reply = b""
+    while b"\r\n\r\n" not in reply:
+        reply += client.recv(65_536)
+    head, _, body = reply.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    assert length is not None
+    while len(body) < int(length[1]):
+        body += client.recv(65_536)
+    return head + b"\r\n\r\n" + body
+
+
+def resting(site: Site) -> Connection:
+    """Wait until the server's one connection is idle: its reply is there a moment before."""
+    (connection,) = site.server.server_state.connections
+    while connection.timeout_keep_alive_task is None:
+        pass
+    return connection
+
+
+def taken(site: Site, count: int) -> None:
+    """Wait until the server has taken so many connections."""
+    while len(site.server.server_state.connections) < count:
+        pass
 
 
 def is_served(site: Site) -> bool:
@@ -205,14 +235,95 @@ def test_what_is_no_http_gets_a_client_error_at_most(site: Site, sent: bytes) ->
     assert is_served(site)
 
 
-def test_more_connections_than_allowed_are_told_so(listen_with: Listen) -> None:
-    with listen_with(limited(connections=1)) as site, connected(site) as first:
-        first.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert first.recv(65_536).startswith(b"HTTP/1.1 200 ")
+def test_small_replies_do_not_wait_for_acknowledgements(site: Site) -> None:
+    with connected(site) as client:
+        client.sendall(GET)
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        (connection,) = site.server.server_state.connections
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+@pytest.mark.parametrize("limit", ["connections", "per_address"])
+def test_more_connections_than_allowed_are_refused_but_probes_are_not(
+    listen_with: Listen, limit: str
+) -> None:
+    with listen_with(limited(**{limit: 1})) as site, connected(site) as busy:
+        busy.sendall(asking()[:-5])  # the rest of its body is to come
+        taken(site, 1)
         with connected(site) as second:
+            second.sendall(asking())
             reply = everything(second)
         assert reply.startswith(b"HTTP/1.1 503 ")
         assert b"too many connections" in reply
+        assert b"\r\nretry-after: " in reply
+        for path in PROBES:
+            with connected(site) as probe:
+                probe.sendall(GET.replace(b"/healthz", path.encode()))
+                reply = everything(probe)  # to the end: a connection in reserve is for one request
+            assert reply.startswith(b"HTTP/1.1 200 ")
+            assert b"\r\nconnection: close\r\n" in reply
+
+
+def test_a_connection_in_reserve_has_to_ask_soon(listen_with: Listen) -> None:
+    with listen_with(limited(connections=1, probe=0.05, head=10 * WAIT)) as site, connected(site):
+        taken(site, 1)
+        with connected(site) as second:
+            assert everything(second).startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_probe_is_answered_whoever_sits_in_the_reserve(listen_with: Listen) -> None:
+    with listen_with(limited(connections=1, reserve=2, probe=10 * WAIT)) as site, ExitStack() as stack:
+        silent = [stack.enter_context(connected(site)) for _ in range(4)]
+        taken(site, 3)
+        assert is_served(site)
+        assert everything(silent[1]) == b""  # the oldest of the reserve: the first has the one place
+
+
+def test_an_idle_connection_gives_way(listen_with: Listen) -> None:
+    with listen_with(limited(connections=1)) as site, connected(site) as idle:
+        idle.sendall(GET)
+        assert one_reply(idle).startswith(b"HTTP/1.1 200 ")
+        resting(site)
+        with connected(site) as second:
+            second.sendall(asking())
+            assert second.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        assert everything(idle) == b""
+
+
+def test_an_idle_connection_is_kept_as_long_as_the_operator_says(listen_with: Listen) -> None:
+    for idle in (1, 10 * WAIT):
+        with listen_with(limited(idle=idle)) as site, connected(site) as client:
+            client.sendall(GET)
+            assert one_reply(client).startswith(b"HTTP/1.1 200 ")
+            connection = resting(site)
+            timer = connection.timeout_keep_alive_task
+            assert timer is not None
+            assert timer.when() - connection.loop.time() <= idle
+            if idle == 1:
+                assert everything(client) == b""
+            else:
+                assert timer.when() - connection.loop.time() > WAIT
+
+
+def test_a_client_may_offer_another_protocol(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+    with connected(site) as client:
+        for _ in range(2):  # HTTP/1.1 goes on, on the same connection
+            client.sendall(asking().replace(b"host: x\r\n", b"host: x\r\n" + offer))
+            assert one_reply(client).startswith(b"HTTP/1.1 200 ")
+    assert not caplog.records
+
+
+def test_a_body_has_one_length(site: Site) -> None:
+    for path in (PATH, "/healthz"):
+        with connected(site) as client:
+            head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            client.sendall(f"{head}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+            client.sendall(b"0\r\n\r\nGET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+            reply = everything(client)
+        assert reply.startswith(b"HTTP/1.1 400 ")
+        assert reply.count(b"HTTP/1.1 ") == 1  # what follows is not read as another request
 
 
 def test_slow_clients_go_and_others_do_not_wait_for_them(listen_with: Listen) -> None:

@@ -200,12 +200,30 @@ def test_a_bundle_that_cannot_be_opened_ends_it(start: Start, copy_path: Path) -
 
 def test_who_is_open_to_other_machines_is_told_so(start: Start, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("correct-horse-battery")
-    said = "other machines may ask without a token"
-    assert start("--host", "0.0.0.0").logged(said)["level"] == "warning"
-    for options in ((), ("--host", "0.0.0.0", "--token-file", str(tmp_path / "token"))):
+    everywhere, token = ("--host", "0.0.0.0"), ("--token-file", str(tmp_path / "token"))
+    names = ("--allowed-hosts", "images.example.org")
+    for options, open_to in (
+        (everywhere, ("without a token (--token-file", "by any name (--allowed-hosts")),
+        ((*everywhere, *token), ("by any name (--allowed-hosts",)),
+        ((*everywhere, *names), ("without a token (--token-file",)),
+    ):
+        told = start(*options).logged("other machines may ask")
+        assert told["level"] == "warning"
+        assert all(words in told["event"] for words in open_to)
+        assert (" and " in told["event"]) == (len(open_to) == 2)
+    for options in ((), (*everywhere, *token, *names)):
         child = start(*options)
-        assert said not in child.logged("")["event"]
+        assert child.logged("")["event"] == "listening"
         child.signal(signal.SIGTERM)
+
+
+def test_a_server_on_this_machine_answers_to_its_own_names(start: Start) -> None:
+    child = start("--allowed-hosts", "images.example.org").serving()
+    for host, status in (("localhost", 200), ("images.example.org:80", 200), ("evil.example", 421)):
+        connection = http.client.HTTPConnection("127.0.0.1", child.port, timeout=WAIT)
+        connection.request("GET", "/v1/about", headers={"host": host})
+        assert connection.getresponse().status == status
+        connection.close()
 
 
 def test_a_port_that_is_taken_is_refused(start: Start) -> None:

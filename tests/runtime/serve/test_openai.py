@@ -38,6 +38,21 @@ def test_it_generates(library: openai.OpenAI, fake: FakeRuntime) -> None:
     assert fake.asked[0].params.seed == 5
 
 
+def test_its_own_fields_are_taken_and_those_of_diffusers(library: openai.OpenAI, fake: FakeRuntime) -> None:
+    library.images.generate(
+        prompt="x",
+        background="opaque",
+        moderation="low",
+        output_compression=50,
+        quality="hd",
+        response_format="b64_json",
+        style="vivid",
+        user="somebody",
+        extra_body={"num_inference_steps": 3, "guidance_scale": 1.5, "seed": -1},
+    )
+    assert (fake.asked[0].params.steps, fake.asked[0].params.guidance) == (3, 1.5)
+
+
 def test_it_streams(library: openai.OpenAI) -> None:
     with library.images.generate(
         model="aptp", prompt="a red circle", stream=True, partial_images=2
@@ -65,8 +80,11 @@ def test_its_errors_are_those_of_the_status(library: openai.OpenAI, fake: FakeRu
     with pytest.raises(openai.BadRequestError) as bad:
         library.images.generate(prompt="x", size="1024x1024")
     assert bad.value.code == "invalid_value"
+    assert bad.value.param == "size"
     with pytest.raises(openai.NotFoundError):
         library.models.retrieve("dall-e-3")
+    with pytest.raises(openai.NotFoundError):
+        library.images.generate(prompt="x", model="dall-e-3")
     fake.refusal = QueueFull("full", 2.0)
     with pytest.raises(openai.RateLimitError) as full:
         library.images.generate(prompt="x")
