@@ -36,13 +36,20 @@ def test_a_bundle_may_draw_without_guidance_by_default(bundle: Bundle) -> None:
         ("size", (9, 16)),
         ("size", (16, "16")),
         ("code", 9),
-        ("latents", np.zeros((4, 2, 2), np.float64)),
     ],
 )
 def test_a_refusal_names_its_field(bundle: Bundle, field: str, value: Any) -> None:
     with pytest.raises(FieldError) as refused:
         GenerationParams(**{field: value}).resolve(bundle.manifest)
     assert refused.value.field == field
+
+
+def test_so_does_one_of_latents(bundle: Bundle) -> None:
+    latent = bundle.manifest.latent
+    latents = np.zeros((latent.channels, latent.height, latent.width), np.float64)
+    with pytest.raises(FieldError, match="float64") as refused:
+        GenerationParams(latents=latents).resolve(bundle.manifest)
+    assert refused.value.field == "latents"
 
 
 def test_seeds_left_to_chance_are_short() -> None:
