@@ -26,10 +26,12 @@ class ClientLimits:
     write: float = 10.0
     write_bytes: int = 64 * 1024
     body_bytes: int = 256 * 1024  # two prompts of 10,000 characters, each escaped in twelve bytes, and some
-    discarded_bytes: int = 4 * 1024 * 1024  # of a body too large, read so that the client reads the reply
+    discarded_bytes: int = 64 * 1024 * 1024  # of a body too large, read so that the client reads the reply
     connections: int = 500
     per_address: int = 250
-    reserve: int = 128  # as many as are taken at once: a probe among them has its turn first
+    reserve: int = (
+        512  # several times what is taken at once: a probe among them has its turn before it gives way
+    )
     probe: float = 1.0
     beat: float = 10.0
     leaving: int = 10  # after a drain, for replies that are being read

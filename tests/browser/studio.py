@@ -8,10 +8,9 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from runtime.errors import Closed, CodeUnavailable, EngineFailure, QueueFull
+from runtime.errors import Closed, CodeUnavailable, EngineFailure, FieldError, QueueFull
 from runtime.request.options import RequestOptions
 from runtime.request.params import GenerationParams
-from runtime.serve.problem import FieldError
 from runtime.service.generated import RoutingDecision
 from runtime.service.status import ExpertStatus, Status
 from tests.browser.bundle import MACS, Opened, manifest

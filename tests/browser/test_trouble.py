@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 def test_a_comparison_goes_on_where_the_routed_code_is_not_there(
     page: "Page", studio: Studio, expected: list[str]
 ) -> None:
-    expected.append("503")
+    expected.append("404")
     studio.lack("there is no expert for code 2")
     page.get_by_label("Prompt", exact=True).fill(PROMPT)
     page.get_by_role("button", name="Compare all codes").click()

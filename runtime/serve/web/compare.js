@@ -6,6 +6,7 @@ import { Frame } from "./frame.js";
 import { figure } from "./words.js";
 
 const AT_ONCE = 4; // browsers open six connections to a server, and the page's own questions need one
+const OF_ITS_CODE = ["model_not_found", "code_unavailable"]; // failures that say nothing of other codes
 
 export class Comparison {
   #section;
@@ -42,7 +43,7 @@ export class Comparison {
     const leading = follow(routed, lead, { signal, retry, heard });
     leading.then(() => choose(null));
     const chosen = await choice;
-    if (chosen === null && (await leading).failure?.code !== "code_unavailable") return [await leading];
+    if (chosen === null && !OF_ITS_CODE.includes((await leading).failure?.code)) return [await leading];
     const others = this.#drawn(this.#experts.filter(({ name }) => name !== chosen), routed, signal);
     return [await leading, ...(await others)];
   }

@@ -112,7 +112,9 @@ function open(offer) {
       const ends = await drawn;
       const made = ends.filter(({ shown }) => shown).length;
       announce(`Comparison: ${made} of ${ends.length} done`);
-      ends.forEach(({ failure }) => failure?.param && settings.complain(failure.param, failure.message));
+      // The codes are the comparison's own choice: nothing is wrong with that field.
+      ends.filter(({ failure }) => failure?.param && failure.param !== "code")
+        .forEach(({ failure }) => settings.complain(failure.param, failure.message));
     });
   }
 }

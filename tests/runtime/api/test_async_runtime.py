@@ -19,6 +19,7 @@ from runtime.errors import (
     DeadlineExceeded,
     EngineFailure,
     IntegrityError,
+    Quarantined,
     QueueFull,
     UsageError,
 )
@@ -218,8 +219,10 @@ def test_an_engine_that_keeps_failing_is_left_alone(serve: Any, monkeypatch: pyt
         for _ in range(3):
             with pytest.raises(EngineFailure, match="out of order"):
                 await served.generate("red", GenerationParams(code=0))
-        with pytest.raises(CodeUnavailable, match="expert '0' failed 3 times in a row"):
+        with pytest.raises(Quarantined, match="expert '0' failed 3 times in a row") as ill:
             await served.generate("red", GenerationParams(code=0))
+        assert isinstance(ill.value, CodeUnavailable)
+        assert 0 < ill.value.retry_after < float("inf")
         assert (await served.generate("red", GenerationParams(code=1))).choice.expert == "1"
         status = served.status()
         assert [status.experts[name].state for name in ("0", "1", "2")] == [

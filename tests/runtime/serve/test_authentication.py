@@ -1,5 +1,6 @@
 """Authentication: a token opens what is not open anyway, and its file is checked."""
 
+import hmac
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,25 @@ def test_nothing_else_does(guarded: TestClient, header: str | None) -> None:
         reply = guarded.get(path, headers=headers)
         assert (reply.status_code, reply.json()["error"]["type"]) == (401, "authentication_error")
         assert reply.headers["www-authenticate"] == "Bearer"
+
+
+def test_tokens_are_compared_in_a_time_that_tells_nothing_of_them(
+    guarded: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    compare = hmac.compare_digest
+
+    def noting(given: bytes, expected: bytes) -> bool:
+        compared.append((given, expected))
+        return compare(given, expected)
+
+    monkeypatch.setattr(hmac, "compare_digest", noting)
+    for token, status in ((TOKEN, 200), ("x", 401), ("", 401)):
+        assert guarded.get("/v1/about", headers={"authorization": f"Bearer {token}"}).status_code == status
+    assert len(compared) == 3
+    assert (
+        len({len(each) for pair in compared for each in pair}) == 1
+    )  # digests: a length tells nothing either
 
 
 def test_what_is_open_needs_none(guarded: TestClient) -> None:
