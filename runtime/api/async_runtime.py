@@ -86,8 +86,9 @@ class Runtime:
     ) -> Generated:
         """Make the image of a prompt. Cancelling the task cancels the request.
 
-        Raises `UsageError`, `QueueFull`, `Closed`, `CodeUnavailable` at once; later `DeadlineExceeded`,
-        `Closed`, `CodeUnavailable`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
+        Raises `UsageError` (a `FieldError` where one field is at fault), `QueueFull`, `Closed`,
+        `CodeUnavailable` at once; later `DeadlineExceeded`, `Closed`, `CodeUnavailable`, `Quarantined`,
+        `IntegrityError`, `CacheFailure`, `EngineFailure`.
         """
         async with Stream(self._core, prompt, params, options) as events:
             async for event in events:
