@@ -137,9 +137,9 @@ class Pipeline:
         """Draw images as diffusers' pipelines give them: `pipeline("a red circle", seed=7).images[0]`.
 
         As there, a `guidance_scale` of 1 or less is none. Differs where this runtime does: defaults are the
-        bundle's; the seed of a torch `generator` is used, not its noise; `callback_on_step_end(pipeline, step,
-        timestep, {"latents": [1, C, H, W]})` is called for every image on its own, cannot change latents, and
-        stops everything by raising.
+        bundle's; the seed of a torch `generator` is used, not its noise;
+        `callback_on_step_end(pipeline, step, timestep, {"latents": [1, C, H, W]})` is called for every image
+        on its own, cannot change latents, and stops everything by raising.
         Raises as `generate`.
         """
         kind = diffusers_api.check_output_type(output_type)

@@ -57,7 +57,7 @@ class Solver:
         return cls(name, schedule, bundle.read(schedule.table))
 
     def steps(self, params: ResolvedParams) -> SolverSteps:
-        """Return the rows for a request. Raises `UsageError` where the solver does not offer its steps."""
+        """Return the rows for a request. Raises `FieldError` where the solver does not offer its steps."""
         if params.steps not in self._read_already:
             self._read_already[params.steps] = self._read(params.steps)
         return self._read_already[params.steps]
