@@ -122,7 +122,8 @@ export class Frame {
     this.#say(".failure .advice", advice(failure));
     this.#say(".failure .request code", failure.request ?? "");
     this.#find(".failure .request").hidden = !failure.request;
-    this.#find(".failure button").hidden = [400, 404].includes(failure.status); // the same again would be refused again
+    // The same again would be refused again.
+    this.#find(".failure button").hidden = [400, 404].includes(failure.status);
     this.#find(".failure").hidden = false;
   }
 
