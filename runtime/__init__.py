@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DeadlineExceeded,
         EngineFailure,
         EnvironmentMismatch,
+        Forked,
         IntegrityError,
         ManifestError,
         NotABundle,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         Refused,
         Rejected,
         RuntimeFailure,
+        Unavailable,
         UsageError,
     )
     from runtime.models.models import Models
@@ -50,6 +52,7 @@ __all__ = [
     "Event",
     "ExpertStatus",
     "Finished",
+    "Forked",
     "Generated",
     "GenerationParams",
     "Generator",
@@ -75,6 +78,7 @@ __all__ = [
     "Status",
     "Step",
     "Stream",
+    "Unavailable",
     "UsageError",
 ]
 

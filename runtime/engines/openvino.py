@@ -16,7 +16,7 @@ import numpy as np
 
 from runtime.engines.engine import Array, Float32, Graph
 from runtime.errors import EngineFailure, EnvironmentMismatch
-from runtime.machine import processor
+from runtime.machine import fork, processor
 
 LEAST = (2026, 1)
 # Bytes of private memory for each weight of an open graph, by precision: measured on an expert of SD 2.1 with
@@ -95,7 +95,9 @@ def computes_in(precision: str) -> bool:
 
 @cache
 def _core() -> Any:
-    return openvino().Core()
+    core = openvino().Core()
+    fork.keep(core)
+    return core
 
 
 def open_model(
@@ -113,7 +115,11 @@ def open_model(
 
 
 def settings(precision: str, threads: int | None = None) -> dict[str, str]:
-    """Return the settings that a graph is compiled with: one stream, for calls come one at a time."""
+    """Return the settings that a graph is compiled with: one stream, for calls come one at a time.
+
+    Without `threads` OpenVINO chooses, among the processors that this process may use; it sees no quota.
+    """
+    threads = threads or processor.quota()
     return {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",
@@ -152,6 +158,7 @@ class OpenVinoGraph(Graph):
 
     def run(self, output: str, inputs: Mapping[str, Array]) -> Float32:
         """As `Graph.run`; inputs are read where they are."""
+        self.home.check()
         try:
             results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
             found: Float32 = np.array(results[output])

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Timer
 from typing import Any
@@ -17,13 +18,15 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from runtime.errors import RuntimeFailure, UsageError
+from runtime.errors import RuntimeFailure, Unavailable, UsageError
+from runtime.machine import processor, threads
 from runtime.serve.backend_state import Upstream
 from runtime.serve.connection import Connection
 from runtime.serve.limits import ClientLimits
 from runtime.serve.log import LOGGER
 
 FORCED = 2.0  # seconds
+SPARE = 4  # threads for work that waits: opening, reloading, draining, closing
 BACKLOG = 128  # connections that wait to be taken; asyncio takes as many at once, and serves nobody meanwhile
 
 
@@ -82,6 +85,8 @@ class Lifecycle:
     async def run(self, listener: socket.socket) -> int:
         """Serve until a signal ends it, and give the exit code."""
         loop = asyncio.get_running_loop()
+        # For encoding, which computes: asyncio's own choice is by the whole machine, and not by its share.
+        loop.set_default_executor(ThreadPoolExecutor(processor.threads() + SPARE, "aptp-serve"))
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         for ending in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(ending, self._end)
@@ -107,7 +112,10 @@ class Lifecycle:
             # Where not even that helps, such as in an engine's call that does not come back.
             last = Timer(FORCED, os._exit, (1,))
             last.daemon = True
-            last.start()
+            try:
+                threads.start(last)
+            except Unavailable:
+                os._exit(1)
         self._stop.set()
 
     async def _work(self) -> int:

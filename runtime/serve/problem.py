@@ -19,6 +19,7 @@ from runtime.errors import (
     EngineFailure,
     QueueFull,
     RuntimeFailure,
+    Unavailable,
     UsageError,
 )
 
@@ -32,6 +33,7 @@ _TABLE: tuple[tuple[type[RuntimeFailure], int, str, str], ...] = (
     (UsageError, 400, INVALID, "invalid_value"),
     (QueueFull, 429, "rate_limit_error", "queue_full"),
     (Closed, 503, SERVER, "unavailable"),
+    (Unavailable, 503, SERVER, "unavailable"),
     (CodeUnavailable, 503, SERVER, "code_unavailable"),
     (DeadlineExceeded, 504, SERVER, "deadline_exceeded"),
     (EngineFailure, 500, SERVER, "engine_failure"),
@@ -68,7 +70,7 @@ class Problem(Exception):
     def of(cls, failure: RuntimeFailure) -> "Problem":
         """Say what a failure of the runtime's is over HTTP."""
         status, kind, code = next(entry[1:] for entry in _TABLE if isinstance(failure, entry[0]))
-        wait = RETRY if isinstance(failure, Closed) else None
+        wait = RETRY if isinstance(failure, Closed | Unavailable) else None
         if isinstance(failure, QueueFull):
             wait = whole_seconds(failure.retry_after)
         param = failure.param if isinstance(failure, FieldError) else None
