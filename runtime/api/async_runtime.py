@@ -145,14 +145,17 @@ class _Inbox:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.events: asyncio.Queue[Event | RuntimeFailure] = asyncio.Queue()
-        self.forsake: Callable[[], object] = lambda: None
+        self.forsake: Callable[[], object] | None = None
 
     def put(self, event: Event | RuntimeFailure) -> None:
+        forsake = self.forsake
+        if isinstance(event, Finished | RuntimeFailure):
+            self.forsake = None  # it leads to the request, and from there back to here
         try:
             self._loop.call_soon_threadsafe(self.events.put_nowait, event)
         except RuntimeError:  # the loop was closed without closing the stream: nobody listens any more
-            if not isinstance(event, Cancelled):
-                self.forsake()
+            if forsake and not isinstance(event, Cancelled):
+                forsake()
 
 
 class Stream(AsyncIterator[Event]):

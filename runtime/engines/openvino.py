@@ -16,7 +16,7 @@ import numpy as np
 
 from runtime.engines.engine import Array, Float32, Graph
 from runtime.errors import EngineFailure, EnvironmentMismatch
-from runtime.machine import fork, processor
+from runtime.machine import processor
 
 LEAST = (2026, 1)
 # Bytes of private memory for each weight of an open graph, by precision: measured on an expert of SD 2.1 with
@@ -95,9 +95,7 @@ def computes_in(precision: str) -> bool:
 
 @cache
 def _core() -> Any:
-    core = openvino().Core()
-    fork.keep(core)
-    return core
+    return openvino().Core()
 
 
 def open_model(

@@ -38,7 +38,8 @@ def open_session(
     for name, size in (overrides or {}).items():
         options.add_free_dimension_override_by_name(name, size)
     try:
-        session = ort.InferenceSession(str(graph), options, **configure(options, provider))
+        # Its own way out of a failure prints, and computes elsewhere than was asked for.
+        session = ort.InferenceSession(str(graph), options, enable_fallback=0, **configure(options, provider))
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise EngineFailure(f"{graph}: does not open on provider {provider!r}: {error}") from error
     if not in_use(session, provider):

@@ -36,7 +36,7 @@ class GenerationParams:
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
-    negative_prompt: str | None = None
+    negative_prompt: str | None = ""
     code: Code | None = None
 
     def numbered(self, index: int) -> "GenerationParams":

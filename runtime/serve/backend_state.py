@@ -53,7 +53,8 @@ class Upstream:
         """Why nobody can be served now, or None."""
         if self.state is not ServingState.SERVING:
             return self.state.value
-        return self.runtime.trouble
+        trouble: str | None = self.runtime.trouble
+        return trouble
 
     @property
     def degraded(self) -> list[str]:
