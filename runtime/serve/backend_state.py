@@ -52,9 +52,8 @@ class Upstream:
     def trouble(self) -> str | None:
         """Why nobody can be served now, or None."""
         if self.state is not ServingState.SERVING:
-            return self.state.value
-        trouble: str | None = self.runtime.trouble
-        return trouble
+            return str(self.state.value)
+        return self.runtime.trouble
 
     @property
     def degraded(self) -> list[str]:

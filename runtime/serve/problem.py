@@ -62,9 +62,12 @@ class Problem(Exception):
         code: str | None = None,
         retry_after: int | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(status, message)
         self.status, self.kind, self.param, self.code = status, kind, param, code
         self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
     @classmethod
     def of(cls, failure: RuntimeFailure) -> "Problem":

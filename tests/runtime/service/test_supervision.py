@@ -1,4 +1,4 @@
-"""Threads that do not start, die, or do not come back: all are told why, nobody waits, and it can be closed."""
+"""Threads that do not start, die, or never come back: all are told why, nobody waits, and closing works."""
 
 import threading
 import time
