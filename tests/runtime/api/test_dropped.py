@@ -1,4 +1,4 @@
-"""What a program forgets to close: pipelines, runtimes and streams that are dropped take no thread along."""
+"""Pipelines, runtimes and streams that a program forgets to close take no thread along."""
 
 import asyncio
 import gc
