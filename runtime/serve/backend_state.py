@@ -51,9 +51,10 @@ class Upstream:
     @property
     def trouble(self) -> str | None:
         """Why nobody can be served now, or None."""
-        if self.state is not ServingState.SERVING:
+        runtime = self._runtime
+        if runtime is None or self.state is not ServingState.SERVING:
             return str(self.state.value)
-        return self.runtime.trouble
+        return runtime.trouble
 
     @property
     def degraded(self) -> list[str]:

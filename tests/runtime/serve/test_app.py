@@ -63,6 +63,7 @@ def test_a_runtime_that_cannot_serve_is_not_ready(client: TestClient, fake: Fake
     reply = client.get("/readyz")
     assert (reply.status_code, reply.json()) == (503, {"status": "not ready", "reasons": [fake.trouble]})
     assert client.get("/healthz").status_code == 200
+    assert "aptp_ready 0.0" in client.get("/metrics").text
     refused = client.post("/v1/images/generations", json={"prompt": "a red circle"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
     assert int(refused.headers["retry-after"]) >= 1
