@@ -1,4 +1,4 @@
-"""What engines leave of the environment that they are loaded in: no telemetry, no more threads than granted."""
+"""The environment in which an engine was loaded: nothing is told to its makers, no thread is more than granted."""
 
 import json
 import subprocess
