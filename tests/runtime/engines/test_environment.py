@@ -1,4 +1,4 @@
-"""The environment in which an engine was loaded: nothing is told to its makers, no thread is more than granted."""
+"""The environment of loaded engines: nothing is told to their makers, no thread is more than was granted."""
 
 import json
 import subprocess
