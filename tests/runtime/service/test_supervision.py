@@ -186,7 +186,16 @@ def test_waits_longer_than_a_lock_can_make(seconds: float) -> None:
     assert patient.end == "finished"
     one.submit(late, seconds=0.01)
     assert "deadline" in str(late.end)
+    one.close()
+    gate = Gate("call")
+    one, drained = service(Stage(gate)), Errand()
+    one.submit(drained)
+    gate.wait()
+    opening = threading.Timer(0.05, gate.leave_open)
+    opening.start()
     assert one.drain(seconds)
+    assert drained.end == "finished"
+    opening.join()
     one.close()
 
 
