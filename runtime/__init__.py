@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         EngineFailure,
         EnvironmentMismatch,
         FieldError,
+        Forked,
         IntegrityError,
         ManifestError,
         NotABundle,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         Refused,
         Rejected,
         RuntimeFailure,
+        Unavailable,
         UsageError,
     )
     from runtime.models.models import Models
@@ -53,6 +55,7 @@ __all__ = [
     "ExpertStatus",
     "FieldError",
     "Finished",
+    "Forked",
     "Generated",
     "GenerationParams",
     "Generator",
@@ -79,6 +82,7 @@ __all__ = [
     "Status",
     "Step",
     "Stream",
+    "Unavailable",
     "UsageError",
 ]
 

@@ -16,6 +16,7 @@ AptpError                          1
 │   │   ├── DataError                  captioned images not laid out as they should be, or none is left
 │   │   ├── ScheduleError              a diffusers scheduler is not a table
 │   │   ├── WeightError                a tensor does not fit into float16
+│   │   ├── Forked                     what a process opened is used in a child that it forked afterwards
 │   │   └── LockedError                another process is at work on the same place
 │   ├── CodeUnavailable            1   the bundle holds no expert for the code
 │   │   └── Quarantined                    it holds one, which failed too often and is left alone for a while
@@ -23,7 +24,8 @@ AptpError                          1
 │   │   ├── QueueFull                  too many are waiting
 │   │   ├── DeadlineExceeded           it was not done in time
 │   │   ├── Cancelled                  whoever asked took it back
-│   │   └── Closed                     the runtime is closing
+│   │   ├── Closed                     the runtime is closing
+│   │   └── Unavailable                a thread of the runtime did not start, died, or does not come back
 │   ├── CacheFailure               1   a derived file could not be written
 │   ├── OutputFailure              1   an image or a report could not be written
 │   ├── EngineFailure              1   an engine did not load, did not run, or returned nonsense
@@ -141,6 +143,10 @@ class WeightError(Refused):
     """A tensor does not fit into float16."""
 
 
+class Forked(Refused):
+    """A bundle that was opened in one process is used in another, which was forked from that later."""
+
+
 class LockedError(Refused):
     """Another process is at work on the same place; `pid` is its process, 0 where unknown."""
 
@@ -187,6 +193,10 @@ class Cancelled(Rejected):
 
 class Closed(Rejected):
     """The runtime is closing, or closed: it takes no more requests."""
+
+
+class Unavailable(Rejected):
+    """The runtime cannot serve: one of its threads did not start, died, or does not come back."""
 
 
 class CacheFailure(RuntimeFailure):

@@ -7,3 +7,4 @@ Triton decides when it is imported, and diffusers imports it, so this must come 
 import os
 
 os.environ.setdefault("TRITON_INTERPRET", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # for tests that import onnxruntime themselves

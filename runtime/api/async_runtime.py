@@ -1,7 +1,8 @@
 """The runtime for asynchronous programs: a bundle opened once, prompts in, events and images out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import weakref
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from runtime.bundle.reader import Bundle
-from runtime.errors import Cancelled, RuntimeFailure
+from runtime.errors import Cancelled, RuntimeFailure, Unavailable
+from runtime.machine.threads import in_thread
 from runtime.models.models import Models
 from runtime.request.options import RequestOptions
 from runtime.request.params import GenerationParams
@@ -20,7 +22,10 @@ from runtime.service.status import Status
 
 
 class Runtime:
-    """An opened bundle that serves any number of tasks. Leaving it as a context manager closes it."""
+    """An opened bundle that serves any number of tasks. Leaving it as a context manager closes it.
+
+    It is of one process: a child that is forked later gets `Forked`, and opens the bundle itself.
+    """
 
     def __init__(self, core: RuntimeCore) -> None:
         self._core = core
@@ -49,7 +54,7 @@ class Runtime:
         `warm` makes an image of a step or so on every expert first, which opens their engines and shows that
         they work.
         Takes seconds, and raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`,
-        `EnvironmentMismatch`, `CacheFailure`, `EngineFailure`.
+        `EnvironmentMismatch`, `CacheFailure`, `EngineFailure`, `Unavailable`.
         """
         opener = partial(
             Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
@@ -87,8 +92,8 @@ class Runtime:
         """Make the image of a prompt. Cancelling the task cancels the request.
 
         Raises `UsageError` (a `FieldError` where one field is at fault), `QueueFull`, `Closed`,
-        `CodeUnavailable` at once; later `DeadlineExceeded`, `Closed`, `CodeUnavailable`, `Quarantined`,
-        `IntegrityError`, `CacheFailure`, `EngineFailure`.
+        `Unavailable`, `Forked`, `CodeUnavailable` at once; later `DeadlineExceeded`, `Closed`, `Unavailable`,
+        `CodeUnavailable`, `Quarantined`, `IntegrityError`, `CacheFailure`, `EngineFailure`.
         """
         async with Stream(self._core, prompt, params, options) as events:
             async for event in events:
@@ -106,6 +111,11 @@ class Runtime:
         """
         return Stream(self._core, prompt, params, replace(options or RequestOptions(), progress=True))
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody can be served now, or None: a thread of it died, or has not come back so far."""
+        return self._core.trouble
+
     def status(self) -> Status:
         """Return how it is doing now."""
         return self._core.status()
@@ -115,19 +125,43 @@ class Runtime:
 
         Raises what `open` raises, and serves on from the old one then.
         """
-        await asyncio.to_thread(self._core.reload, bundle)
+        await in_thread(self._core.reload, bundle)
 
     async def drain(self, seconds: float | None = None) -> bool:
         """Let nothing more in, and wait for what is under way. False where `seconds` cut some of it off."""
-        return await asyncio.to_thread(self._core.dispatcher.drain, seconds)
+        return await in_thread(self._core.dispatcher.drain, seconds)
 
     async def close(self) -> None:
         """End what is under way with `Closed`, and let go of the engines."""
-        await asyncio.to_thread(self._core.dispatcher.close)
+        try:
+            await in_thread(self._core.dispatcher.close)
+        except Unavailable:  # closing needs no more than patience
+            self._core.dispatcher.close()
+
+
+class _Inbox:
+    """The events of a stream, from any thread to its loop. Does not hold the stream, which may be dropped."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.events: asyncio.Queue[Event | RuntimeFailure] = asyncio.Queue()
+        self.forsake: Callable[[], object] | None = None
+
+    def put(self, event: Event | RuntimeFailure) -> None:
+        forsake = self.forsake
+        if isinstance(event, Finished | RuntimeFailure):
+            self.forsake = None  # it leads to the request, and from there back to here
+        try:
+            self._loop.call_soon_threadsafe(self.events.put_nowait, event)
+        except RuntimeError:  # the loop was closed without closing the stream: nobody listens any more
+            if forsake and not isinstance(event, Cancelled):
+                forsake()
 
 
 class Stream(AsyncIterator[Event]):
-    """The events of one request, the last of them `Finished`. Leaving it early cancels the request."""
+    """The events of one request, the last of them `Finished`. Leaving it early, or dropping it, cancels the
+    request.
+    """
 
     def __init__(
         self,
@@ -136,11 +170,12 @@ class Stream(AsyncIterator[Event]):
         params: GenerationParams | None,
         options: RequestOptions | None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._told: asyncio.Queue[Event | RuntimeFailure] = asyncio.Queue()
-        self._core, self._ended = core, False
-        request = core.request(prompt, params or GenerationParams(), options or RequestOptions(), self._hear)
+        self._inbox, self._core, self._ended = _Inbox(), core, False
+        put = self._inbox.put
+        request = core.request(prompt, params or GenerationParams(), options or RequestOptions(), put)
         self._ticket = core.submit(request)
+        self._inbox.forsake = partial(core.dispatcher.cancel, self._ticket)
+        weakref.finalize(self, core.dispatcher.forsake, self._ticket).atexit = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -153,7 +188,7 @@ class Stream(AsyncIterator[Event]):
     async def __anext__(self) -> Event:
         if self._ended:
             raise StopAsyncIteration
-        event = await self._told.get()
+        event = await self._inbox.events.get()
         self._ended = isinstance(event, Finished | RuntimeFailure)
         if isinstance(event, RuntimeFailure):
             raise event
@@ -164,10 +199,3 @@ class Stream(AsyncIterator[Event]):
         if not self._ended:
             self._ended = True
             self._core.dispatcher.cancel(self._ticket)
-
-    def _hear(self, event: Event | RuntimeFailure) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._told.put_nowait, event)
-        except RuntimeError:  # the loop was closed without closing this: nobody listens any more
-            if not isinstance(event, Cancelled):
-                self._core.dispatcher.cancel(self._ticket)

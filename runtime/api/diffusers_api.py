@@ -4,16 +4,18 @@ Takes nothing that it would not do: whatever changes latents on the way is refus
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from runtime.cli.values import integer
 from runtime.errors import UsageError
 from runtime.request.params import check_seed
 from runtime.service.events import Step
 from runtime.service.generated import Generated
+from runtime.text.tokenizer import check_prompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,10 +59,20 @@ def check_output_type(kind: str) -> str:
 
 def repeated(prompt: str | Sequence[str], times: int) -> list[str]:
     """Return every prompt so many times, one after another. Raises `UsageError`."""
-    if isinstance(times, bool) or not isinstance(times, int) or times < 1:
+    found = integer(times)
+    if found is None or found < 1:
         raise UsageError(f"num_images_per_prompt {times!r}: give an integer of at least 1")
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    return [each for each in prompts for _ in range(times)]
+    return [each for each in listed(prompt) for _ in range(found)]
+
+
+def listed(prompts: str | Sequence[str]) -> list[str]:
+    """Return one or more prompts as a list. Raises `UsageError`."""
+    if not isinstance(prompts, Iterable):
+        raise UsageError(f"prompts {prompts!r}: give a string, or a list of them")
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not texts:
+        raise UsageError("no prompt was given; give at least one (an empty string is one)")
+    return [check_prompt(text) for text in texts]
 
 
 class Start(NamedTuple):
@@ -96,7 +108,8 @@ def seeds_of(
     Of a torch generator only the seed is used, with a warning: start noise is ours, and so are the images.
     """
     if generator is None:
-        return 0 if seed is None else seed if isinstance(seed, int) else list(seed)
+        single = 0 if seed is None else integer(seed)
+        return _several(seed, "seed") if single is None else single
     if seed is not None:
         raise UsageError("seed and generator are both given; give one of them")
     warnings.warn(
@@ -107,6 +120,12 @@ def seeds_of(
     generators = generator if isinstance(generator, Sequence) else [generator]
     seeds = [each.initial_seed() for each in generators]
     return seeds if isinstance(generator, Sequence) else seeds[0]
+
+
+def _several(seeds: Any, name: str) -> list[int]:
+    if not isinstance(seeds, Iterable):
+        raise UsageError(f"{name} {seeds!r}: give an integer, or one for each image")
+    return list(seeds)
 
 
 def to_latents(latents: Any) -> npt.NDArray[np.float32] | None:

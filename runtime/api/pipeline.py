@@ -21,14 +21,16 @@ from runtime.service.events import Event, Finished, Step
 from runtime.service.generated import Generated
 from runtime.service.request import Request
 from runtime.service.runtime_core import RuntimeCore, limits
-from runtime.text.tokenizer import check_prompt
 
 OnStep = Callable[[int, int, int], None]  # the image's index, rows done, rows in all
 OnImage = Callable[[int, Generated | RuntimeFailure], None]  # the image's index, and what became of it
 
 
 class Pipeline:
-    """An opened bundle. A context manager: leaving it closes the engines."""
+    """An opened bundle. A context manager: leaving it closes the engines, and so does dropping it.
+
+    It is of one process: a child that is forked later gets `Forked`, and opens the bundle itself.
+    """
 
     def __init__(self, core: RuntimeCore) -> None:
         self.core = core
@@ -54,7 +56,7 @@ class Pipeline:
         `max_running` images are under way at once (default: a full call of every expert), and `max_queued`
         wait (default: any number, and callers with them); others are refused with `QueueFull`.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
-        `CacheFailure`, `EngineFailure`.
+        `CacheFailure`, `EngineFailure`, `Unavailable`.
         """
         opener = partial(
             Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
@@ -91,7 +93,7 @@ class Pipeline:
 
     def route(self, prompts: str | Sequence[str]) -> list[RouterOutput]:
         """Return the code and margin of each prompt. Raises `UsageError`, `EngineFailure`."""
-        return [self.models.route(prompt) for prompt in _listed(prompts)]
+        return [self.models.route(prompt) for prompt in diffusers_api.listed(prompts)]
 
     def generate(
         self,
@@ -107,14 +109,14 @@ class Pipeline:
         The failure of an image does not stop the others: `on_image` gets each image, or its failure, as soon
         as it is known, and the first failure is raised when all are through. Both are called in this thread.
         Raises `UsageError`, `CodeUnavailable`, `ManifestError`, `IntegrityError`, `CacheFailure`,
-        `EngineFailure`, `Closed`.
+        `EngineFailure`, `Closed`, `Unavailable`, `Forked`.
         """
 
         def tell(index: int, step: Step) -> None:
             if on_step:
                 on_step(index, step.done, step.total)
 
-        texts = _listed(prompts)
+        texts = diffusers_api.listed(prompts)
         results = _CallResults(self.core, tell, on_image)
         return results.make(texts, _each(params, len(texts)), RequestOptions(progress=on_step is not None))
 
@@ -122,7 +124,7 @@ class Pipeline:
         self,
         prompt: str | Sequence[str],
         *,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
@@ -143,7 +145,7 @@ class Pipeline:
         Raises as `generate`.
         """
         kind = diffusers_api.check_output_type(output_type)
-        texts = _listed(diffusers_api.repeated(prompt, num_images_per_prompt))
+        texts = diffusers_api.repeated(prompt, num_images_per_prompt)
         starts = diffusers_api.starts(latents, diffusers_api.seeds_of(seed, generator), len(texts))
         params = GenerationParams(
             negative_prompt=negative_prompt,
@@ -235,10 +237,3 @@ def _each(
         return params
     common = params or GenerationParams()
     return [common.numbered(index) for index in range(count)]
-
-
-def _listed(prompts: str | Sequence[str]) -> list[str]:
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not texts:
-        raise UsageError("no prompt was given; give at least one (an empty string is one)")
-    return [check_prompt(text) for text in texts]

@@ -1,7 +1,10 @@
 """Values of options, from text: each reader is an argparse `type` whose error says what to give."""
 
+import math
+import operator
 import re
 from argparse import ArgumentTypeError
+from numbers import Real
 
 from runtime.cli.size import Size, read_size
 from runtime.errors import UsageError
@@ -45,8 +48,32 @@ def memory(text: str) -> int:
 
 def check_limit(value: int | None, name: str) -> int | None:
     """Return `value` if it is None or an integer of at least 1. Raises `UsageError`, which says `name`."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+    if value is None:
+        return None
+    found = integer(value)
+    if found is None:
         raise UsageError(f"{name} {value!r}: give an integer")
-    if value is not None and value < 1:
+    if found < 1:
         raise UsageError(f"{name} {value}: give an integer of at least 1")
-    return value
+    return found
+
+
+def integer(value: object) -> int | None:
+    """Return an integer of any kind, such as numpy's, as Python's own; None for anything else, and bools."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:  # such as an array of several
+        return None
+
+
+def number(value: object) -> float | None:
+    """Return a finite real number of any kind as a float; None for anything else, and bools."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # an integer beyond every float
+        return None
+    return found if math.isfinite(found) else None

@@ -16,12 +16,14 @@ import numpy.typing as npt
 from runtime.bundle.schema import Compiled
 from runtime.engines.recorded import Recorded
 from runtime.errors import EngineFailure, EnvironmentMismatch
+from runtime.machine import fork, processor
 
 Float32 = npt.NDArray[np.float32]
 
 
 def open_package(path: Path, entry: Compiled, threads: int | None = None) -> "AotiEngine":
-    """Load the package at `path`. `threads` of torch are the whole process's, so None leaves them alone.
+    """Load the package at `path`. `threads` of torch are the whole process's: None leaves them alone, unless
+    a quota allows fewer.
 
     Raises `EnvironmentMismatch`, `EngineFailure`.
     """
@@ -29,6 +31,7 @@ def open_package(path: Path, entry: Compiled, threads: int | None = None) -> "Ao
         import torch
     except ImportError as error:
         raise EnvironmentMismatch(f"torch is not installed, and engine {entry.kind!r} needs it") from error
+    threads = threads or processor.quota()
     if threads and entry.target["device"] == "cpu":
         torch.set_num_threads(threads)
     try:
@@ -44,6 +47,7 @@ class AotiEngine:
 
     def __init__(self, torch: Any, package: Any, path: Path, device: str) -> None:
         self._torch, self._package, self._path, self._device = torch, package, path, device
+        fork.keep(self)
         self._kept: Mapping[str, Float32] = {}
         self._context: dict[str, Any] = {}
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import EngineFailure
+from runtime.machine import fork
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -32,10 +33,15 @@ class Engine(Protocol):
 
 
 class Graph(ABC):
-    """An opened graph of the bundle, whatever runs it; `inputs` and `outputs` are its tensors' names."""
+    """An opened graph of the bundle, whatever runs it; `inputs` and `outputs` are its tensors' names.
+
+    It has threads, and so is of the process that opened it.
+    """
 
     def __init__(self, path: Path, inputs: Iterable[str], outputs: Iterable[str]) -> None:
         self.path, self.inputs, self.outputs = path, tuple(inputs), tuple(outputs)
+        self.home = fork.Home()
+        fork.keep(self)
 
     def require(self, inputs: Sequence[str], output: str) -> None:
         """Refuse a graph with other inputs than `inputs`, or without `output`. Raises `EngineFailure`."""
@@ -47,7 +53,7 @@ class Graph(ABC):
 
     @abstractmethod
     def run(self, output: str, inputs: Mapping[str, Array]) -> Float32:
-        """Return the tensor `output` for `inputs`. Raises `EngineFailure`."""
+        """Return the tensor `output` for `inputs`. Raises `EngineFailure`, `Forked`."""
 
 
 class GraphEngine:

@@ -113,7 +113,11 @@ def open_model(
 
 
 def settings(precision: str, threads: int | None = None) -> dict[str, str]:
-    """Return the settings that a graph is compiled with: one stream, for calls come one at a time."""
+    """Return the settings that a graph is compiled with: one stream, for calls come one at a time.
+
+    Without `threads` OpenVINO chooses, among the processors that this process may use; it sees no quota.
+    """
+    threads = threads or processor.quota()
     return {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",
@@ -152,6 +156,7 @@ class OpenVinoGraph(Graph):
 
     def run(self, output: str, inputs: Mapping[str, Array]) -> Float32:
         """As `Graph.run`; inputs are read where they are."""
+        self.home.check()
         try:
             results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
             found: Float32 = np.array(results[output])

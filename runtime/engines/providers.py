@@ -1,8 +1,10 @@
 """ONNX Runtime's execution providers: which of them this machine has, and how a session is given one.
 
-Nothing is imported before it is needed.
+Nothing is imported before it is needed. ONNX Runtime's telemetry, which sends what machine this is to its
+makers, is off unless the user set its variable.
 """
 
+import os
 from functools import cache
 from typing import Any
 
@@ -28,6 +30,7 @@ def onnxruntime() -> Any:
     """Return the onnxruntime module. Raises `EnvironmentMismatch` where neither distribution of it is
     installed.
     """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when the library is loaded
     try:
         import onnxruntime
     except ImportError as error:

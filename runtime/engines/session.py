@@ -7,8 +7,11 @@ from typing import Any
 from runtime.engines.engine import Array, Float32, Graph
 from runtime.engines.providers import configure, in_use, onnxruntime
 from runtime.errors import EngineFailure
+from runtime.machine import processor
 
-_FATAL_AND_ERROR = 3
+# The lines of ONNX Runtime go to standard error past every log, and wait there for a reader. On the CPU they
+# repeat what its exceptions say; of a GPU's provider that does not load they alone say why.
+_FATAL, _FATAL_AND_ERROR = 4, 3
 
 
 def open_session(
@@ -20,20 +23,23 @@ def open_session(
 ) -> "Session":
     """Open `graph` on `provider` (of `PROVIDERS`), in float32, with dimensions pinned by `overrides`.
 
-    Raises `EngineFailure`.
+    `threads` are those of a call (default: one for each core that this process may use). Raises
+    `EngineFailure`.
     """
     ort = onnxruntime()
     options = ort.SessionOptions()
-    options.log_severity_level = _FATAL_AND_ERROR
+    options.log_severity_level = _FATAL if provider == "cpu" else _FATAL_AND_ERROR
     options.inter_op_num_threads = 1
-    options.intra_op_num_threads = threads or 0
+    # Its own choice is by the whole machine, and binds threads to cores that a container may not use.
+    options.intra_op_num_threads = threads or processor.cores()
     # Threads that spin for a session's next call take the cores from the call of another session: experts in
     # turns took twice the time of one alone. They still spin inside a call.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     for name, size in (overrides or {}).items():
         options.add_free_dimension_override_by_name(name, size)
     try:
-        session = ort.InferenceSession(str(graph), options, **configure(options, provider))
+        # Its own way out of a failure prints, and computes elsewhere than was asked for.
+        session = ort.InferenceSession(str(graph), options, enable_fallback=0, **configure(options, provider))
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise EngineFailure(f"{graph}: does not open on provider {provider!r}: {error}") from error
     if not in_use(session, provider):
@@ -54,7 +60,8 @@ class Session(Graph):
         return self.run_all([output], inputs)[0]
 
     def run_all(self, outputs: Sequence[str], inputs: Mapping[str, Array]) -> list[Float32]:
-        """Return several `outputs` of one run. Raises `EngineFailure`."""
+        """Return several `outputs` of one run. Raises `EngineFailure`, `Forked`."""
+        self.home.check()
         try:
             results: list[Float32] = self._session.run(list(outputs), inputs)
         except Exception as error:  # onnxruntime's errors share no narrower base
@@ -78,8 +85,9 @@ class Session(Graph):
 
     def run_bound(self, binding: Any, inputs: Mapping[str, Array]) -> Float32:
         """Return the output of a binding for `inputs`, which are those it does not keep. Raises
-        `EngineFailure`.
+        `EngineFailure`, `Forked`.
         """
+        self.home.check()
         try:
             for name, array in inputs.items():
                 binding.bind_cpu_input(name, array)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from runtime.bundle.schema import Compiled
 from runtime.engines.cuda import Gpu, Mirrored, gpu
 from runtime.errors import EngineFailure, EnvironmentMismatch
+from runtime.machine import fork
 
 Float32 = npt.NDArray[np.float32]
 
@@ -71,6 +72,7 @@ class TensorRtEngine:
     def __init__(self, plan: Any, runtime: Any, device: Gpu, path: Path, log: Any) -> None:
         self._plan, self._gpu, self._path, self._log = plan, device, path, log
         self._runtime = runtime  # which has to outlive its plans
+        fork.keep(self)
         self._calls: OrderedDict[tuple[int, ...], _Call] = OrderedDict()
 
     def run(self, sample: Float32, time_embedding: Float32, conditioning: Mapping[str, Float32]) -> Float32:

@@ -11,8 +11,9 @@ ROOT = Path("/")
 
 def memory(root: Path = ROOT) -> int | None:
     """Return the most bytes that this process and its neighbours may use together; None without a limit."""
-    names = {2: "memory.max", 1: "memory.limit_in_bytes"}
-    found = [_number(folder / names[version]) for version, folder in _groups(root, "memory")]
+    # Beyond memory.high a group is slowed down until nothing goes on: that is a limit as well.
+    names = {2: ("memory.max", "memory.high"), 1: ("memory.limit_in_bytes",)}
+    found = [_number(folder / name) for version, folder in _groups(root, "memory") for name in names[version]]
     return min((int(limit) for limit in found if limit is not None), default=None)
 
 
@@ -26,10 +27,17 @@ def _groups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
     """Yield the version and folder of every group that this process is in, and of those above."""
     mounts = root / "sys/fs/cgroup"
     for line in _lines(root / "proc/self/cgroup"):
+        if line.count(":") < 2:
+            continue
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        version, mount = (1, mounts / controller) if controllers else (2, mounts)
+        version, mount = (2, mounts)
+        if controllers:  # several share one mount, which has one name for each of them, or one for all
+            version, mount = (
+                1,
+                next(filter(Path.is_dir, (mounts / controller, mounts / controllers)), mounts),
+            )
         # Inside a container the path may be the host's, of which only the mount itself can be seen.
         parts = [part for part in path.split("/") if part not in ("", "..")]
         for depth in range(len(parts), -1, -1):
@@ -39,9 +47,9 @@ def _groups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
 def _quota(version: int, folder: Path) -> float | None:
     if version == 2:
         words = "".join(_lines(folder / "cpu.max")).split()
-        if len(words) != 2 or words[0] == "max":
+        if len(words) != 2 or not all(map(str.isdecimal, words)):
             return None
-        return int(words[0]) / int(words[1])
+        return int(words[0]) / max(1, int(words[1]))
     quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
     return quota / period if quota and period and quota > 0 else None
 

@@ -1,16 +1,23 @@
 """How much memory a program may use here, in bytes."""
 
 import os
+import resource
 from pathlib import Path
 
 from runtime.machine import cgroup
 
+# Of address space, and of private memory that can be written.
+_LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+
 
 def whole(root: Path = cgroup.ROOT) -> int:
-    """Return all the memory there is, in bytes: the machine's, or less where a control group limits it."""
+    """Return all the memory there is, in bytes: the machine's, or less where a control group or a limit of
+    this process (`ulimit`) says so.
+    """
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = cgroup.memory(root)
-    return there if limit is None else min(there, limit)
+    soft = (resource.getrlimit(which)[0] for which in _LIMITS)
+    limits = [cgroup.memory(root), *(limit for limit in soft if limit != resource.RLIM_INFINITY)]
+    return min([there, *(limit for limit in limits if limit is not None)])
 
 
 def half_of_memory(root: Path = cgroup.ROOT) -> int:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from runtime.machine import cgroup
 
+_TOPOLOGY = "sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+
 
 def name() -> str:
     """Return the model, or at least the architecture."""
@@ -25,15 +27,39 @@ def vectors() -> str:
 
 
 def threads(root: Path = cgroup.ROOT) -> int:
-    """Return how many threads of this process can run at once: cores that it may use, within its groups'
-    quota.
+    """Return how many threads of this process can run at once: on processors that it may use, within its
+    groups' quota.
     """
+    return _within_quota(len(_allowed()), root)
+
+
+def cores(root: Path = cgroup.ROOT) -> int:
+    """Return how many threads of one call pay: as `threads`, but one a core, for those that share a core
+    share its arithmetic.
+    """
+    siblings = {_read(root / _TOPOLOGY.format(cpu)) or str(cpu) for cpu in _allowed()}
+    return _within_quota(len(siblings), root)
+
+
+def _allowed() -> set[int]:
+    """Return the numbers of the processors that this process may use, its cpuset's at most."""
     try:
-        cores = len(os.sched_getaffinity(0))
+        return os.sched_getaffinity(0)
     except AttributeError:  # not Linux
-        cores = os.cpu_count() or 1
-    quota = cgroup.processors(root)
-    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+        return set(range(os.cpu_count() or 1))
+
+
+def quota(root: Path = cgroup.ROOT) -> int | None:
+    """Return how many threads a quota of time leaves, where those are fewer than there are processors for
+    this process; else None.
+    """
+    found = threads(root)
+    return found if found < len(_allowed()) else None
+
+
+def _within_quota(count: int, root: Path) -> int:
+    share = cgroup.processors(root)
+    return count if share is None else max(1, min(count, math.ceil(share)))
 
 
 def clocks() -> list[int]:
@@ -42,9 +68,12 @@ def clocks() -> list[int]:
 
 
 def _column(key: str) -> list[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    lines = (line.partition(":") for line in text.splitlines())
+    lines = (line.partition(":") for line in _read(Path("/proc/cpuinfo")).splitlines())
     return [value.strip() for name, _, value in lines if name.strip() == key]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -87,8 +87,7 @@ class Models:
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
         """
-        for name, value in (("batch", batch), ("threads", threads)):
-            check_limit(value, name)
+        batch, threads = check_limit(batch, "batch"), check_limit(threads, "threads")
         opened = Bundle.open(bundle)
         chosen = choose(engine, opened.manifest)
         precisions.check(precision, chosen, opened.manifest)
@@ -173,8 +172,8 @@ class Models:
         """Return the bytes for engines: `memory`, or half of the machine's. Raises `UsageError` for
         too few.
         """
-        check_limit(memory, "memory")
-        budget = half_of_memory() if memory is None else memory
+        asked = check_limit(memory, "memory")
+        budget = half_of_memory() if asked is None else asked
         buckets = [self.decoder_bucket(1, 1), *(self.experts.key(n, 1, 1, 1) for n in self._manifest.experts)]
         largest = max(buckets, key=self.cost)
         if self.cost(largest) > budget:

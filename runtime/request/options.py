@@ -1,8 +1,8 @@
 """How a request is served, whatever it draws."""
 
-import math
 from dataclasses import dataclass
 
+from runtime.cli.values import integer, number
 from runtime.errors import UsageError
 
 
@@ -23,18 +23,10 @@ class RequestOptions:
 
     def check(self) -> None:
         """Refuse what cannot be served. Raises `UsageError`."""
-        if not _is_integer(self.priority) or not -1 <= self.priority <= 1:
+        priority, previews = integer(self.priority), integer(self.previews)
+        if priority is None or not -1 <= priority <= 1:
             raise UsageError(f"priority {self.priority!r}: give -1, 0 or 1")
-        seconds = self.deadline
-        if seconds is not None and not (_is_number(seconds) and seconds > 0):
-            raise UsageError(f"deadline {seconds!r}: give a number of seconds above 0")
-        if not _is_integer(self.previews) or self.previews < 0:
+        if self.deadline is not None and not (number(self.deadline) or 0) > 0:
+            raise UsageError(f"deadline {self.deadline!r}: give a number of seconds above 0")
+        if previews is None or previews < 0:
             raise UsageError(f"previews {self.previews!r}: give an integer of at least 0")
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

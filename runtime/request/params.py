@@ -3,7 +3,6 @@
 Refusals name value, range and remedy.
 """
 
-import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from runtime.bundle.schema import DENSE, GUIDANCE, Latent, Manifest
 from runtime.cli.size import Size
+from runtime.cli.values import integer, number
 from runtime.errors import FieldError, nearest
 from runtime.text.tokenizer import check_prompt
 
@@ -37,7 +37,7 @@ class GenerationParams:
     steps: int | None = None
     guidance: float | None = None
     size: tuple[int, int] | None = None
-    negative_prompt: str = ""
+    negative_prompt: str | None = ""
     code: Code | None = None
 
     def numbered(self, index: int) -> "GenerationParams":
@@ -49,8 +49,8 @@ class GenerationParams:
 
         Guidance that is off is 1 from here on. The solver's own table says whether it offers `steps`.
         """
-        check_prompt(self.negative_prompt)
         given = {each.name: getattr(self, each.name) for each in fields(self)}
+        given["negative_prompt"] = check_prompt("" if self.negative_prompt is None else self.negative_prompt)
         defaults, scale = manifest.defaults, manifest.decoder.scale
         given["seed"] = check_seed(self.seed)
         given["solver"] = _solver(defaults.solver if self.solver is None else self.solver, manifest)
@@ -65,7 +65,7 @@ class GenerationParams:
         if self.latents is not None:
             shape = manifest.latent.channels, size.height // scale, size.width // scale
             given["latents"] = _check_latents(self.latents, shape)
-        check_code(self.code, manifest.router.codes)
+        given["code"] = check_code(self.code, manifest.router.codes)
         return ResolvedParams(**given)
 
 
@@ -77,6 +77,7 @@ class ResolvedParams(GenerationParams):
     guidance: float
     size: Size
     solver: str
+    negative_prompt: str
 
     @property
     def expert(self) -> str | None:
@@ -113,12 +114,14 @@ def code_of(expert: str) -> Code:
     return "dense" if expert == DENSE else int(expert)
 
 
-def check_code(code: Code | None, codes: int) -> None:
-    """Check a code that is asked for against how many there are. Raises `FieldError`."""
+def check_code(code: Code | None, codes: int) -> Code | None:
+    """Return a code that is asked for, if there are so many. Raises `FieldError`."""
     if code is None or code == DENSE:
-        return
-    if isinstance(code, bool) or not isinstance(code, int | np.integer) or not 0 <= code < codes:
+        return code
+    found = integer(code)
+    if found is None or not 0 <= found < codes:
         raise FieldError("code", f"code {code!r}: give an integer from 0 to {codes - 1}, or {DENSE!r}")
+    return found
 
 
 def random_seed() -> int:
@@ -143,11 +146,12 @@ def _solver(name: str, manifest: Manifest) -> str:
 
 
 def _guidance(value: float) -> float:
-    if not _is_number(value) or not 0 <= value <= GUIDANCE:
+    found = number(value)
+    if found is None or not 0 <= found <= GUIDANCE:
         raise FieldError(
             "guidance", f"guidance {value!r}: give a number from 0 to {GUIDANCE:g}; 1 switches guidance off"
         )
-    return max(1.0, float(value))  # as diffusers: at 1 and below, no image has a negative half
+    return max(1.0, found)  # as diffusers: at 1 and below, no image has a negative half
 
 
 def _check_size(size: tuple[int, int], latent: Latent, scale: int) -> Size:
@@ -183,11 +187,7 @@ def _check_latents(latents: Float32, shape: tuple[int, int, int]) -> Float32:
 
 
 def _integer(value: Any, name: str, field: str | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    found = integer(value)
+    if found is None:
         raise FieldError(field or name, f"{name} {value!r}: give an integer")
-    return int(value)
-
-
-def _is_number(value: Any) -> bool:
-    is_real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+    return found

@@ -87,6 +87,10 @@ class Scheduler(Generic[T]):
         """End a request that its owner takes back; False where it has ended already."""
         return self._end(ticket, TicketEnd.CANCELLED)
 
+    def fail(self, ticket: Ticket[T]) -> bool:
+        """End a request whose own work went wrong between two calls; False where it has ended already."""
+        return self._end(ticket, TicketEnd.FAILED)
+
     def expire(self, now: float) -> list[Ticket[T]]:
         """End the requests whose deadline has come; gives them."""
         late = [ticket for ticket in self.tickets() if ticket.deadline is not None and ticket.deadline <= now]

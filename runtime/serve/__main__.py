@@ -1,5 +1,10 @@
 """`python -m runtime.serve`: a bundle over HTTP."""
 
+from runtime.serve import early_signals
+
+if __name__ == "__main__":  # before what takes long to import
+    early_signals.attend()
+
 from importlib.util import find_spec
 
 from runtime.cli.parser import run

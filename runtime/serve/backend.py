@@ -49,6 +49,10 @@ class Backend(Protocol):
 
     def status(self) -> Status: ...
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody can be served now, such as a thread that died; None where all is well."""
+
     async def drain(self, seconds: float) -> bool:
         """Admit nothing more, and wait for what is under way. False if some of it was cut off."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from runtime.errors import Closed, RuntimeFailure
+from runtime.machine.threads import in_thread
 from runtime.serve.backend import Backend
 from runtime.serve.log import LOGGER
 
@@ -48,6 +49,14 @@ class Upstream:
         return self.runtime
 
     @property
+    def trouble(self) -> str | None:
+        """Why nobody can be served now, or None."""
+        runtime = self._runtime
+        if runtime is None or self.state is not ServingState.SERVING:
+            return str(self.state.value)
+        return runtime.trouble
+
+    @property
     def degraded(self) -> list[str]:
         """The experts that are not asked any more, because they failed."""
         experts = self.runtime.status().experts
@@ -55,7 +64,7 @@ class Upstream:
 
     async def open(self) -> None:
         """Open the runtime. Raises `RuntimeFailure`."""
-        opening = asyncio.ensure_future(asyncio.to_thread(self._opener))
+        opening = asyncio.ensure_future(in_thread(self._opener))
         try:
             runtime = await asyncio.shield(opening)
         except asyncio.CancelledError:

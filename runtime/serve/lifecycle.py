@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Timer
 from typing import Any
@@ -17,7 +18,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from runtime.errors import RuntimeFailure
+from runtime.errors import RuntimeFailure, Unavailable
+from runtime.machine import processor, threads
 from runtime.serve.backend_state import Upstream
 from runtime.serve.connection import Connection
 from runtime.serve.limits import ClientLimits
@@ -26,6 +28,7 @@ from runtime.serve.log import LOGGER
 from runtime.serve.slots import Slots
 
 FORCED = 2.0  # seconds
+SPARE = 4  # threads for work that waits: opening, reloading, draining, closing
 
 
 class Server(uvicorn.Server):
@@ -67,6 +70,8 @@ class Lifecycle:
     async def run(self, listener: socket.socket) -> int:
         """Serve until a signal ends it, and give the exit code."""
         loop = asyncio.get_running_loop()
+        # For encoding, which computes: asyncio's own choice is by the whole machine, and not by its share.
+        loop.set_default_executor(ThreadPoolExecutor(processor.threads() + SPARE, "aptp-serve"))
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         for ending in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(ending, self._end)
@@ -92,7 +97,10 @@ class Lifecycle:
             # Where not even that helps, such as in an engine's call that does not come back.
             last = Timer(FORCED, os._exit, (1,))
             last.daemon = True
-            last.start()
+            try:
+                threads.start(last)
+            except Unavailable:
+                os._exit(1)
         self._stop.set()
 
     async def _work(self) -> int:

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from runtime.errors import Closed
-from runtime.serve.backend_state import ServingState, Upstream
+from runtime.serve.backend_state import Upstream
 from runtime.serve.reply import code_of
 from runtime.service.events import Event, Finished, Started
 from runtime.service.status import Status
@@ -95,7 +95,7 @@ class RuntimeMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Ask the runtime, once."""
         upstream = self._upstream
-        yield _gauge("aptp_ready", "1 while requests are let in", int(upstream.state is ServingState.SERVING))
+        yield _gauge("aptp_ready", "1 while requests are let in", int(upstream.trouble is None))
         reloads = CounterMetricFamily("aptp_reloads", "Bundles opened anew, or refused", labels=["outcome"])
         for outcome, count in upstream.reloads.items():
             reloads.add_metric([outcome], count)

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runtime.serve.backend_state import ServingState, Upstream
+from runtime.serve.backend_state import Upstream
 from runtime.serve.metrics import CONTENT_TYPE, Metrics
 from runtime.serve.reply import json_reply
 
@@ -24,8 +24,8 @@ class Operations:
 
     async def readiness(self, _: Request) -> Response:
         """Reply whether requests are let in, and which experts are not asked any more."""
-        if self._upstream.state is not ServingState.SERVING:
-            return json_reply({"status": "not ready", "reasons": [self._upstream.state.value]}, 503)
+        if trouble := self._upstream.trouble:
+            return json_reply({"status": "not ready", "reasons": [trouble]}, 503)
         return json_reply({"status": "ready", "degraded": self._upstream.degraded})
 
     async def status(self, _: Request) -> Response:

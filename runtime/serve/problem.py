@@ -21,6 +21,7 @@ from runtime.errors import (
     Quarantined,
     QueueFull,
     RuntimeFailure,
+    Unavailable,
     UsageError,
 )
 
@@ -35,6 +36,7 @@ _TABLE: tuple[tuple[type[RuntimeFailure], int, str, str], ...] = (
     (UsageError, 400, INVALID, "invalid_value"),
     (QueueFull, 429, "rate_limit_error", "queue_full"),
     (Closed, 503, SERVER, "unavailable"),
+    (Unavailable, 503, SERVER, "unavailable"),
     (Quarantined, 503, SERVER, "code_unavailable"),
     (CodeUnavailable, 404, INVALID, "model_not_found"),
     (DeadlineExceeded, 504, SERVER, "deadline_exceeded"),
@@ -56,9 +58,12 @@ class Problem(Exception):
         code: str | None = None,
         retry_after: int | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(status, message)
         self.status, self.kind, self.param, self.code = status, kind, param, code
         self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
     @classmethod
     def of(cls, failure: RuntimeFailure, spelt: Mapping[str, str] = NOTHING) -> "Problem":
@@ -67,7 +72,7 @@ class Problem(Exception):
         `spelt`: the client's own names for fields that have another here.
         """
         status, kind, code = next(entry[1:] for entry in _TABLE if isinstance(failure, entry[0]))
-        wait = RETRY if isinstance(failure, Closed) else None
+        wait = RETRY if isinstance(failure, Closed | Unavailable) else None
         if isinstance(failure, QueueFull | Quarantined):
             wait = whole_seconds(failure.retry_after)
         param = None

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +28,10 @@ Opener = Callable[[str | Path], Models]
 
 
 class RuntimeCore:
-    """Serves from `models`; `reload` changes them. Any thread may call anything."""
+    """Serves from `models`; `reload` changes them. Any thread may call anything.
+
+    Its threads do not hold it: one that is dropped unclosed is closed.
+    """
 
     def __init__(
         self, path: str | Path, opener: Opener, limits: Callable[[Models], QueueLimits], memory: int | None
@@ -41,15 +45,22 @@ class RuntimeCore:
         self.dispatcher = Dispatcher(scheduler, self.executor)
         self._lock = threading.Lock()
         self._requests: Counter[Models] = Counter()
+        weakref.finalize(self, self.dispatcher.abandon).atexit = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nobody can be served now, or None: a thread of it died, or is stuck."""
+        return self.dispatcher.trouble
 
     def request(
         self, prompt: str, params: GenerationParams, options: RequestOptions, listener: Listener
     ) -> Request:
-        """Check a request for one image against the bundle of now. Raises as `Request.checked` does."""
+        """Check a request for one image against the bundle now. Raises `Forked`, or as `Request.checked`."""
+        self.dispatcher.home.check()
         return Request.checked(self.models, prompt, params, options, listener)
 
     def submit(self, request: Request) -> Ticket[Request]:
-        """Let a checked request in. Raises `QueueFull`, `Closed`."""
+        """Let a checked request in. Raises `QueueFull`, `Closed`, `Unavailable`, `Forked`."""
         models, listener = request.models, request.listener
         request.listener = partial(self._hear, models, listener)
         with self._lock:
@@ -82,6 +93,7 @@ class RuntimeCore:
 
         Raises what opening raises, and goes on as before then.
         """
+        self.dispatcher.home.check()
         place = self._path if path is None else path
         models = self._opener(place)
         models.bundle.verify()  # now, and not when its first request needs a file
@@ -164,9 +176,9 @@ def limits(models: Models, running: int | None, queued: int | None) -> QueueLimi
 
     Raises `UsageError`.
     """
-    check_limit(running, "max_running")
+    running = check_limit(running, "max_running")
     if queued != 0:
-        check_limit(queued, "max_queued")
+        queued = check_limit(queued, "max_queued")
     if running is None:
         running = max(4, models.batch * len(models.bundle.manifest.experts))
     return QueueLimits(running, 4 * running if queued is None else queued)

@@ -50,6 +50,27 @@ def test_several_images_of_each_prompt(runtime: Pipeline) -> None:
     ]
 
 
+def test_integers_of_numpy_and_nothing_for_a_default(runtime: Pipeline) -> None:
+    details = runtime(
+        "red",
+        seed=np.int64(3),
+        num_images_per_prompt=np.int32(2),  # type: ignore[arg-type]
+        height=np.int64(16),  # type: ignore[arg-type]
+        width=np.int64(16),  # type: ignore[arg-type]
+        num_inference_steps=np.int64(1),  # type: ignore[arg-type]
+        guidance_scale=np.float32(2.5),  # type: ignore[arg-type]
+        negative_prompt=None,
+    ).details
+    assert [each.seed for each in details] == [3, 4]
+    assert {(each.params.guidance, each.params.negative_prompt, each.params.steps) for each in details} == {
+        (2.5, "", 1)
+    }
+    assert [each.seed for each in runtime(["red"] * 2, seed=np.array([5, 9])).details] == [5, 9]  # type: ignore[arg-type]
+    plain = GenerationParams(seed=np.int64(1), steps=np.int64(1), code=np.int64(0), negative_prompt=None)  # type: ignore[arg-type]
+    (drawn,) = runtime.generate("red", plain)
+    assert (drawn.seed, drawn.choice.code, type(drawn.params.code)) == (1, 0, int)
+
+
 def test_a_torch_generator_gives_its_seed_and_one_warning(runtime: Pipeline) -> None:
     with pytest.warns(UserWarning, match="only the seed of a torch generator is used") as caught:
         details = runtime("red", generator=torch.Generator().manual_seed(9)).details

@@ -35,6 +35,9 @@ def system(root: Path, groups: str, files: dict[str, str]) -> Path:
         ("4:memory:/job\n3:cpu,cpuacct:/job\n", {"memory/job/memory.limit_in_bytes": str(GIB)}, GIB),
         ("4:memory:/job\n", {"memory/memory.limit_in_bytes": str(GIB)}, GIB),
         ("3:cpu,cpuacct:/job\n", {"memory/job/memory.limit_in_bytes": str(GIB)}, None),
+        ("0::/\n", {"memory.max": "max", "memory.high": str(GIB)}, GIB),  # beyond it nothing goes on
+        ("0::/\n", {"memory.max": "nonsense"}, None),
+        ("nonsense\n0::/\n", {"memory.max": str(GIB)}, GIB),
         ("0::/\n", {}, None),
         ("", {}, None),
     ],
@@ -70,7 +73,14 @@ def test_a_limit_beyond_what_there_is(tmp_path: Path) -> None:
             None,
             8,
         ),
+        (
+            "3:cpu,cpuacct:/a\n",  # one mount of several controllers, without a name for each
+            {"cpu,cpuacct/a/cpu.cfs_quota_us": "50000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
+            0.5,
+            1,
+        ),
         ("0::/\n", {"cpu.max": "6400000 100000"}, 64, 8),
+        ("0::/\n", {"cpu.max": "nonsense 0"}, None, 8),
         ("", {}, None, 8),
     ],
 )

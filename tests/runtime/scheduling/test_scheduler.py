@@ -206,6 +206,15 @@ def test_what_waits_longer_than_its_deadline_is_never_begun() -> None:
     assert all(late not in group for _, _, group in world.calls)
 
 
+def test_what_waits_ends_at_its_deadline() -> None:
+    world = World(QueueLimits(1, 5), batch=1)
+    world.admit(Errand("a"))
+    waits = world.admit(Errand("a"), seconds=3.0)
+    assert world.scheduler.expire(2.9) == []
+    assert world.scheduler.expire(3.0) == [waits]
+    assert (world.scheduler.counts.expired, len(world.scheduler.queue)) == (1, 0)
+
+
 def test_next_deadline_is_the_first() -> None:
     world = World(QueueLimits(1, 5))
     assert world.scheduler.next_deadline is None

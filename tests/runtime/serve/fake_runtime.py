@@ -129,6 +129,7 @@ class FakeRuntime:
     """Runs `script`; `refusal` is what admission raises. `cancelled` is set when a stream is left early."""
 
     engine = "fake"
+    trouble: str | None = None
 
     def __init__(self, bundle: Bundle, script: Script | None = None) -> None:
         self.bundle, self.script = bundle, script or draw

@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from runtime.bundle.reader import Bundle
+from runtime.errors import Unavailable
 from runtime.serve.backend_state import ServingState, Upstream
 from runtime.serve.limits import ClientPolicy
 from runtime.serve.page import Page
@@ -74,6 +75,18 @@ def test_status(client: TestClient, fake: FakeRuntime) -> None:
     status = client.get("/v1/status").json()
     assert (status["max_queued"], status["last_call"], status["draining"]) == (8, ["2", 4], False)
     assert status["experts"]["dense"]["state"] == "resident"
+
+
+def test_a_runtime_that_cannot_serve_is_not_ready(client: TestClient, fake: FakeRuntime) -> None:
+    fake.trouble = "the thread 'call' of the runtime died of MemoryError"
+    fake.refusal = Unavailable(fake.trouble)
+    reply = client.get("/readyz")
+    assert (reply.status_code, reply.json()) == (503, {"status": "not ready", "reasons": [fake.trouble]})
+    assert client.get("/healthz").status_code == 200
+    assert "aptp_ready 0.0" in client.get("/metrics").text
+    refused = client.post("/v1/images/generations", json={"prompt": "a red circle"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
+    assert int(refused.headers["retry-after"]) >= 1
 
 
 def test_readiness_tells_what_is_degraded(client: TestClient, fake: FakeRuntime) -> None:

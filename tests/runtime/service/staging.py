@@ -125,12 +125,17 @@ class Gate:
 
 
 def service(
-    stage: Stage, running: int = 4, queued: int | None = None, batch: int = 4, engines: int = 4
+    stage: Stage,
+    running: int = 4,
+    queued: int | None = None,
+    batch: int = 4,
+    engines: int = 4,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Dispatcher[Errand]:
     """Memory holds so many `engines`."""
     memory = MemoryBudget(engines, lambda key: 1)
     scheduler: Scheduler[Errand] = Scheduler(QueueLimits(running, queued), memory, lambda key: batch)
-    return Dispatcher(scheduler, stage)
+    return Dispatcher(scheduler, stage, clock)
 
 
 def eventually(true: Callable[[], bool]) -> None:
