@@ -1,12 +1,14 @@
 """The places where a build may work: the bundle's own and the two folders beside it.
 
-A build replaces what stands there, so it refuses a place that holds anything else.
+A build replaces what stands there, so it refuses a place that holds anything else, or that is
+a mount.
 """
 
 from pathlib import Path
 
 from runtime.bundle.manifest import MANIFEST
 from runtime.errors import UsageError
+from runtime.files.publish import check_place
 
 LOCK, PARTS, REPORT = "lock", "parts", "report.json"
 
@@ -35,10 +37,14 @@ def place(out: Path) -> Path:
         _check(found, {MANIFEST}, "a bundle")
         _check(build_folder(found), {LOCK, PARTS}, "an unfinished build")
         _check(report_folder(found), {REPORT}, "a bundle's report")
+        for folder in (found, report_folder(found)):  # known now, or at the end of the build
+            check_place(folder)
     # Before Python 3.13 a loop of links is a RuntimeError.
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"--out {out}: {reason}; choose another") from error
+        raise UsageError(
+            f"--out {getattr(error, 'filename', None) or out}: {reason}; choose another"
+        ) from error
     return found
 
 

@@ -258,3 +258,14 @@ def test_an_engine_that_runs_is_not_let_go() -> None:
     assert world.scheduler.evict(lambda key: True) == []
     world.run()
     assert world.scheduler.evict(lambda key: True) == ["a"]
+
+
+def test_a_request_that_waits_is_late_as_well() -> None:
+    scheduler = World(QueueLimits(running=1, queued=None)).scheduler
+    first = scheduler.admit(Errand("a"), deadline=None, now=0.0)
+    assert scheduler.next_preparation() is first
+    waiting = [scheduler.admit(Errand("a"), deadline=deadline, now=0.0) for deadline in (1.0, 2.0)]
+    assert scheduler.next_deadline == 1.0
+    assert scheduler.expire(1.0) == waiting[:1]
+    assert len(scheduler) == 2
+    assert scheduler.expire(2.0) == waiting[1:]

@@ -1,5 +1,6 @@
 """Authentication: a token opens what is not open anyway, and its file is checked."""
 
+import hmac
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,23 @@ def test_nothing_else_does(guarded: TestClient, header: str | None) -> None:
         reply = guarded.get(path, headers=headers)
         assert (reply.status_code, reply.json()["error"]["type"]) == (401, "authentication_error")
         assert reply.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("verdict", [True, False])
+def test_one_comparison_that_takes_one_time_decides(
+    guarded: TestClient, monkeypatch: pytest.MonkeyPatch, verdict: bool
+) -> None:
+    compared = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return verdict
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for token in (TOKEN, "another-horse"):
+        reply = guarded.get("/v1/models", headers={"authorization": f"Bearer {token}"})
+        assert reply.status_code == (200 if verdict else 401)
+    assert compared == [(32, 32)] * 2
 
 
 def test_what_is_open_needs_none(guarded: TestClient) -> None:
