@@ -95,9 +95,7 @@ BUGS = {
     "a success does not end a row of failures": Bug(
         "runtime/service/health.py",
         {
-            "            del self._failed[expert]\n            self._until.pop(expert, None)\n\n    def failed": (
-                "            self._until.pop(expert, None)\n\n    def failed"
-            )
+            "            del self._failed[expert]\n            self._until.pop(expert, None)\n\n": "            pass\n\n"
         },
         "tests/runtime/service/test_health.py::test_a_success_ends_a_row_of_failures",
     ),
@@ -118,9 +116,7 @@ BUGS = {
     ),
     "digests of tokens are compared with ==": Bug(
         "runtime/serve/authentication.py",
-        {
-            "hmac.compare_digest(_digest(token.strip()), self._digest)": "(_digest(token.strip()) == self._digest)"
-        },
+        {"hmac.compare_digest(": "(lambda one, other: one == other)("},
         "tests/runtime/serve/test_authentication.py::test_one_comparison_that_takes_one_time_decides",
     ),
     "a cache's weights are taken at their own word": Bug(
