@@ -1,9 +1,12 @@
 """Hugging Face's `kernels` beside ours: either may come first and go first, and what is there works.
 
-Theirs is made up here: a regular package of that name, in a distribution of that name.
+Theirs is made up here: a regular package of that name, in a distribution of that name. `NAMESAKE=kernels`
+takes the real one from a package index, with what it needs (`make namesake`).
 """
 
 import json
+import os
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +68,12 @@ def look(python: Path | str, cwd: Path, **variables: str) -> Seen:
 
 @pytest.fixture(scope="module")
 def their_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("theirs") / "kernels-0.18.2-py3-none-any.whl"
+    folder = tmp_path_factory.mktemp("theirs")
+    if wanted := os.environ.get("NAMESAKE"):
+        run(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", wanted, cwd=folder)
+        (found,) = folder.glob("*.whl")
+        return found
+    path = folder / "kernels-0.18.2-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in THEIRS.items():
             archive.writestr(name, text)
@@ -82,7 +90,11 @@ def our_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Environment:
-    return Environment(tmp_path)
+    made = Environment(tmp_path)
+    if wanted := os.environ.get("NAMESAKE"):  # what theirs imports
+        made.pip("install", wanted)
+        made.uninstall("kernels")
+    return made
 
 
 def test_a_checkout_that_is_not_installed(environment: Environment, their_wheel: Path) -> None:
