@@ -20,7 +20,13 @@ pytestmark = pytest.mark.timeout(400)
 
 # Imports the product's module that needs `kernels.attention`; stands in for what is large.
 PROBE = """
-import importlib, json, sys, types
+import importlib, json, os, sys, types
+
+if "NAMESAKE" in os.environ:  # the real one looks for torch when it is imported: there is none
+    try:
+        import kernels
+    except ModuleNotFoundError:
+        pass
 
 class Large(types.ModuleType):
     __path__ = []
@@ -51,6 +57,14 @@ THEIRS = {
 }
 
 
+FETCH = (sys.executable, "-m", "pip")
+
+
+def users_own() -> dict[str, str]:
+    """The settings of pip that name an index."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """The findings of one interpreter: the folders that hold ours, its attention, and theirs."""
@@ -70,7 +84,7 @@ def look(python: Path | str, cwd: Path, **variables: str) -> Seen:
 def their_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("theirs")
     if wanted := os.environ.get("NAMESAKE"):
-        run(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", wanted, cwd=folder)
+        run(*FETCH, "download", "--no-deps", wanted, cwd=folder, seconds=300, **users_own())
         (found,) = folder.glob("*.whl")
         return found
     path = folder / "kernels-0.18.2-py3-none-any.whl"
@@ -92,7 +106,7 @@ def our_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(tmp_path: Path) -> Environment:
     made = Environment(tmp_path)
     if wanted := os.environ.get("NAMESAKE"):  # what theirs imports
-        made.pip("install", wanted)
+        run(*FETCH, "--python", made.python, "install", wanted, cwd=tmp_path, seconds=300, **users_own())
         made.uninstall("kernels")
     return made
 

@@ -1,6 +1,6 @@
 // room: models
-// cache_entries BUNDLE CACHE [group]: makes every entry of the cache that the bundle's models need; prints their graphs,
-// and warnings on standard error. CACHE may be empty for the default; `group` trusts the group of its folder.
+// cache_entries BUNDLE CACHE [group]: makes every entry of the cache that the models of the bundle need, prints graphs.
+// Warnings are on standard error. CACHE may be empty for the default; `group` trusts the group of its folder.
 #include <iostream>
 
 #include "bundle/reader.hpp"
