@@ -41,7 +41,8 @@ for name in (
 
 def place(name):
     try:
-        return getattr(importlib.import_module(name), "__file__", None)
+        file = getattr(importlib.import_module(name), "__file__", None)
+        return file and file.removesuffix("/__init__.py")  # theirs are files or folders, by the release
     except ModuleNotFoundError:
         return None
 
@@ -76,7 +77,7 @@ class Seen:
 
 def look(python: Path | str, cwd: Path, **variables: str) -> Seen:
     files = json.loads(run(python, "-c", PROBE, cwd=cwd, **variables))
-    depths = (3, 3, 2)  # of the file below the folder that is on the path
+    depths = (3, 2, 2)  # of the file or folder below the one that is on the path
     return Seen(*(file and Path(file).parents[depth - 1] for file, depth in zip(files, depths, strict=True)))
 
 

@@ -37,14 +37,15 @@ def place(out: Path) -> Path:
         _check(found, {MANIFEST}, "a bundle")
         _check(build_folder(found), {LOCK, PARTS}, "an unfinished build")
         _check(report_folder(found), {REPORT}, "a bundle's report")
-        for folder in (found, report_folder(found)):  # known now, or at the end of the build
-            check_place(folder)
     # Before Python 3.13 a loop of links is a RuntimeError.
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(
-            f"--out {getattr(error, 'filename', None) or out}: {reason}; choose another"
-        ) from error
+        raise UsageError(f"--out {out}: {reason}; choose another") from error
+    for folder in (found, report_folder(found)):  # known now, or at the end of the build
+        try:
+            check_place(folder)
+        except OSError as error:
+            raise UsageError(f"--out {folder}: {error.strerror}") from error
     return found
 
 

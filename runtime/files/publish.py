@@ -121,7 +121,9 @@ def check_place(path: Path) -> None:
     if is_mount(path):
         raise OSError(errno.EBUSY, "is a mount, which cannot be replaced; name a place inside it", str(path))
     if owner != os.geteuid():
-        raise PermissionError(errno.EPERM, f"belongs to another user (number {owner})", str(path))
+        raise PermissionError(
+            errno.EPERM, f"belongs to another user (number {owner}); name another place", str(path)
+        )
 
 
 @contextmanager
