@@ -62,7 +62,7 @@ fs::path Cache::serving_graph(const Bundle& bundle, const ModelEntry& model) {
     const std::lock_guard lock(mutex_);
     // The first look takes no lock: a finished cache may be read-only.
     if (damage(bundle, model, key)) make(bundle, model, key);
-    return folder(key) / GRAPH;
+    return entries_.at(key)->root() / GRAPH;  // which may lie in the default that later gave way
 }
 
 bool Cache::is_unchanged(const Bundle& bundle, const ModelEntry& model) {

@@ -58,7 +58,7 @@ class Cache:
         # The first look takes no lock: a finished cache may be read-only.
         if self._damage(bundle, model, key) is not None:
             self._make(bundle, model, key)
-        return self._folder(key) / GRAPH
+        return self._entries[key].root / GRAPH  # which may lie in the default that later gave way
 
     def is_unchanged(self, bundle: Bundle, model: Model) -> bool:
         """Return whether the files that `serving_graph` gave last are still the very ones that it checked."""

@@ -1,5 +1,6 @@
 """The cache's folder belongs to its user or to root, and a private one stands in for it."""
 
+import errno
 import os
 import shutil
 import stat
@@ -200,6 +201,32 @@ def test_a_volume_that_its_group_can_write(open_path: Path) -> None:
     (volume / "serve").rename(volume / "gone")
     assert tried(open_path, str(volume), "group", umask="077")[0] == str(volume)
     assert tried(open_path, str(volume), "group", user=STRANGER + 1)[0] == str(volume)
+
+
+def test_a_default_that_holds_a_part_gives_way_for_the_rest(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first, second = (bundle.manifest.experts[name].model for name in ("0", "1"))
+    there = Cache().serving_graph(bundle, first)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "make_folder", refuse)
+        cache = Cache()
+        assert cache.serving_graph(bundle, first) == there
+        with (
+            pytest.warns(UserWarning, match="aptp cannot be written, Read-only file system; weights are"),
+            pytest.raises(CacheFailure, match="cannot be written, Read-only file system"),
+        ):
+            cache.serving_graph(bundle, second)
+    made = cache.serving_graph(bundle, second)
+    assert made.is_relative_to(cache.root)
+    assert not made.is_relative_to(tmp_path / "aptp")
+    assert cache.serving_graph(bundle, first) == there
+    assert cache.is_unchanged(bundle, first)
 
 
 @needs_root
