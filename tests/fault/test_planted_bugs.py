@@ -90,12 +90,12 @@ BUGS = {
     "waiting requests outlive their deadline": Bug(
         "runtime/scheduling/scheduler.py",
         {"late = [ticket for ticket in self.tickets() if": "late = [ticket for ticket in self._running if"},
-        "tests/runtime/scheduling/test_scheduler.py::test_a_request_that_waits_is_late_as_well",
+        "tests/runtime/scheduling/test_scheduler.py::test_what_waits_ends_at_its_deadline",
     ),
     "a success does not end a row of failures": Bug(
         "runtime/service/health.py",
         {"        if expert in self._failed:\n            del": "        if False:\n            del"},
-        "tests/runtime/service/test_health.py::test_a_success_ends_a_row_of_failures",
+        "tests/runtime/service/test_health.py::test_a_success_ends_a_row",
     ),
     "a name is given before the bytes are on the disk": Bug(
         "runtime/files/publish.py",
@@ -115,7 +115,7 @@ BUGS = {
     "digests of tokens are compared with ==": Bug(
         "runtime/serve/authentication.py",
         {"hmac.compare_digest(": "(lambda one, other: one == other)("},
-        "tests/runtime/serve/test_authentication.py::test_one_comparison_that_takes_one_time_decides",
+        "tests/runtime/serve/test_authentication.py::test_tokens_are_compared_in_a_time_that_tells_nothing_of_them",
     ),
     "a cache's weights are taken at their own word": Bug(
         "runtime/models/unpacked.py",

@@ -206,6 +206,15 @@ def test_what_waits_longer_than_its_deadline_is_never_begun() -> None:
     assert all(late not in group for _, _, group in world.calls)
 
 
+def test_what_waits_ends_at_its_deadline() -> None:
+    world = World(QueueLimits(1, 5), batch=1)
+    world.admit(Errand("a"))
+    waits = world.admit(Errand("a"), seconds=3.0)
+    assert world.scheduler.expire(2.9) == []
+    assert world.scheduler.expire(3.0) == [waits]
+    assert (world.scheduler.counts.expired, len(world.scheduler.queue)) == (1, 0)
+
+
 def test_next_deadline_is_the_first() -> None:
     world = World(QueueLimits(1, 5))
     assert world.scheduler.next_deadline is None
@@ -258,14 +267,3 @@ def test_an_engine_that_runs_is_not_let_go() -> None:
     assert world.scheduler.evict(lambda key: True) == []
     world.run()
     assert world.scheduler.evict(lambda key: True) == ["a"]
-
-
-def test_a_request_that_waits_is_late_as_well() -> None:
-    scheduler = World(QueueLimits(running=1, queued=None)).scheduler
-    first = scheduler.admit(Errand("a"), deadline=None, now=0.0)
-    assert scheduler.next_preparation() is first
-    waiting = [scheduler.admit(Errand("a"), deadline=deadline, now=0.0) for deadline in (1.0, 2.0)]
-    assert scheduler.next_deadline == 1.0
-    assert scheduler.expire(1.0) == waiting[:1]
-    assert len(scheduler) == 2
-    assert scheduler.expire(2.0) == waiting[1:]

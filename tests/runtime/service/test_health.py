@@ -1,36 +1,31 @@
-"""Quarantine: failures in a row, and nothing else, end in it."""
+"""Quarantine: failures in a row, and only those."""
+
+import pytest
 
 from runtime.service.health import FAILURES, SECONDS, Health
 
-EXPERT = ("models", "0")
+EXPERT = "models", "0"
 
 
-def fail(health: Health, times: int) -> None:
+def failed(health: Health, times: int, now: float = 0.0) -> None:
     for _ in range(times):
-        health.failed(EXPERT, now=0.0)
+        health.failed(EXPERT, now)
 
 
-def test_failures_in_a_row_are_enough() -> None:
+def test_failures_in_a_row() -> None:
     health = Health()
-    fail(health, FAILURES - 1)
-    assert not health.quarantined(EXPERT, now=0.0)
-    fail(health, 1)
-    assert health.quarantined(EXPERT, now=0.0)
-    assert health.quarantined(EXPERT, now=SECONDS - 1)
-    assert not health.quarantined(EXPERT, now=SECONDS)
+    failed(health, FAILURES - 1)
+    assert not health.quarantined(EXPERT, 0.0)
+    failed(health, 1)
+    assert health.quarantined(EXPERT, SECONDS - 1)
+    assert not health.quarantined(EXPERT, SECONDS)
 
 
-def test_a_success_ends_a_row_of_failures() -> None:
+@pytest.mark.parametrize("before", [1, FAILURES - 1, FAILURES])
+def test_a_success_ends_a_row(before: int) -> None:
     health = Health()
-    for _ in range(3):
-        fail(health, FAILURES - 1)
-        health.worked(EXPERT)
-    assert not health.quarantined(EXPERT, now=0.0)
-
-
-def test_a_success_after_quarantine_starts_anew() -> None:
-    health = Health()
-    fail(health, FAILURES)
+    failed(health, before)
     health.worked(EXPERT)
-    fail(health, FAILURES - 1)
-    assert not health.quarantined(EXPERT, now=0.0)
+    assert not health.quarantined(EXPERT, 0.0)
+    failed(health, FAILURES - 1)
+    assert not health.quarantined(EXPERT, 0.0)
