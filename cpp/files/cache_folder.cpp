@@ -89,8 +89,9 @@ std::optional<std::string> find_fault(const fs::path& folder, bool group_writabl
 void make_folder(const fs::path& folder, bool group_writable) {
     if (folder.has_parent_path()) fs::create_directories(folder.parent_path());
     if (::mkdir(folder.c_str(), 0700) != 0) {
-        if (errno == EEXIST) return;
-        throw std::system_error(errno, std::generic_category());
+        const int error = errno;
+        if (error == EEXIST && fs::is_directory(folder)) return;
+        throw std::system_error(error == EEXIST ? ENOTDIR : error, std::generic_category());
     }
     // Whatever the umask.
     if (group_writable) fs::permissions(folder, fs::perms::group_all, fs::perm_options::add);

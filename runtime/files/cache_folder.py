@@ -6,6 +6,7 @@ cannot be written, gives way to a private temporary folder, and a warning says s
 """
 
 import atexit
+import errno
 import os
 import shutil
 import stat
@@ -51,6 +52,8 @@ def make_folder(folder: Path, *, group_writable: bool = False) -> None:
     try:
         folder.mkdir(0o700)
     except FileExistsError:
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
         return
     if group_writable:  # whatever the umask
         folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o070)
