@@ -11,7 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <regex>
+#include <sstream>
 #include <system_error>
 #include <thread>
 
@@ -40,13 +40,15 @@ struct stat status_of(const Descriptor& file) {
 std::string holder(const Descriptor& file) {
     const struct stat found = status_of(file);
     char place[64];
-    std::snprintf(place, sizeof place, "%02x:%02x:%llu ", major(found.st_dev), minor(found.st_dev),
+    std::snprintf(place, sizeof place, "%02x:%02x:%llu", major(found.st_dev), minor(found.st_dev),
                   static_cast<unsigned long long>(found.st_ino));
-    const std::regex line("FLOCK +\\S+ +\\S+ +([1-9][0-9]*) " + std::string(place) + ".*");
     std::ifstream locks("/proc/locks");
-    for (std::string text; std::getline(locks, text);) {
-        std::smatch match;
-        if (std::regex_search(text, match, line)) return match[1];
+    for (std::string line; std::getline(locks, line);) {
+        std::istringstream words(line);
+        std::string number, kind, strength, access, process, file_of_it;
+        words >> number >> kind >> strength >> access >> process >> file_of_it;
+        // 0: a process outside this container
+        if (kind == "FLOCK" && file_of_it == place && process != "0") return process;
     }
     char told[17] = {};
     const ssize_t count = ::pread(file.number(), told, sizeof told - 1, 0);
