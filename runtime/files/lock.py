@@ -55,7 +55,7 @@ def _acquire(path: Path, remedy: str, seconds: float, mode: int) -> int:
                     raise OSError(errno.EINVAL, "it is not a regular file", str(path))
                 _lock(descriptor, path, remedy, start, seconds)
                 with suppress(PermissionError):  # another user's, which its rights let us hold
-                    os.fchmod(descriptor, mode)  # whatever an older version, or the umask, made of it
+                    os.fchmod(descriptor, mode)  # whatever an older version or the umask made of it
             except BaseException:
                 os.close(descriptor)
                 raise

@@ -13,7 +13,8 @@ from runtime.errors import IntegrityError
 from runtime.files.verified import FileEntry, VerifiedFiles
 
 GRAPH, DATA = "serve.onnx", "serve.onnx.data"
-_CHUNK = 1024 * 1024  # bytes of float32, a multiple of 4
+_CHUNK = 256 * 1024  # bytes of float32, a multiple of 4: arrays of as many stay in the processor's caches
+_BIAS = np.uint32(127 - 15 << 23)  # between the exponents of both
 
 
 class UnpackedFiles(VerifiedFiles):
@@ -45,9 +46,32 @@ def widened(halves: bytes) -> bytes:
 
 
 def _narrowed(floats: bytes) -> bytes | None:
-    """Return what `widened` was given, None where it was not given anything."""
+    """Return what `widened` was given, None where it was not given anything.
+
+    By integers, which are several times as fast as conversions; the few values that are no normal float16 are
+    converted.
+    """
     if len(floats) % 4:
         return None
-    with np.errstate(over="ignore"):  # becomes an infinity, which is seen below
-        halves = np.frombuffer(floats, "<f4").astype("<f2").tobytes()
-    return halves if widened(halves) == floats else None
+    bits = np.frombuffer(floats, "<u4")
+    halves = (bits & 0x7FFFFFFF) - _BIAS
+    halves >>= 13
+    halves &= 0x7FFF
+    back = halves << 13
+    back += _BIAS
+    sign = bits & 0x80000000
+    back |= sign
+    sign >>= 16
+    halves |= sign
+    narrow = halves.astype("<u2")
+    # Exact, and normal on both sides: neither of what float16 has at the ends of its exponents.
+    exponents = narrow & 0x7C00
+    (others,) = np.nonzero((back != bits) | (exponents == 0) | (exponents == 0x7C00))
+    if others.size:
+        values = bits[others].view("<f4")
+        with np.errstate(over="ignore"):  # becomes an infinity, which is seen below
+            found = values.astype("<f2")
+        if found.astype("<f4").tobytes() != values.tobytes():
+            return None
+        narrow[others] = found.view("<u2")
+    return narrow.tobytes()
