@@ -7,7 +7,8 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PART   ?= tests
 
-.PHONY: demo test check wheel docs fault slow browser gpu cpp cpp-sanitized cpp-fuzz sd21 default ablations clean
+.PHONY: demo test check wheel docs fault slow browser gpu cpp cpp-units cpp-driven cpp-sanitized cpp-fuzz nightly coverage \
+  pythons namesake sd21 default ablations clean
 
 demo: $(VENV)/demo.ready
 	$(RUN) -m export.build --codes all --out bundle
@@ -15,10 +16,11 @@ demo: $(VENV)/demo.ready
 	@echo "The images are in demo/, all of them together in demo/grid.png."
 
 # Tests share the cores among processes, whose threads had better sleep than spin while they wait for each other.
+QUICK := not slow and not fault and not browser and not gpu and not cpp
 TESTS := OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal
 
 test: $(VENV)/dev.ready
-	$(TESTS) -m "not slow and not fault and not browser and not gpu and not cpp"
+	$(TESTS) -m "$(QUICK)"
 
 check: $(VENV)/dev.ready
 	$(RUN) -m ruff check .
@@ -50,11 +52,19 @@ gpu: $(VENV)/dev.ready
 	$(RUN) -m tests.gpu.run $(PART)
 
 # The runtime in C++, for which Debian's packages are installed (by sudo, unless they are there or this is root).
-cpp: build/cpp/built
-	ctest --test-dir build/cpp --output-on-failure
+cpp: cpp-units cpp-driven
+
+# Its unit tests, with every access checked: optimised less, for that is what compiling takes its time for.
+cpp-units: TARGETS = units
+cpp-units: build/cpp-units/built
+	ctest --test-dir build/cpp-units --output-on-failure
+
+# As it is released, driven by the tests in Python, which compare it with the runtime in Python.
+cpp-driven: build/cpp/built
 	APTP_CPP_BUILD=build/cpp $(TESTS) -m cpp --timeout 3600 tests/cpp
 
-# The same with every access checked, then with every race of the threads on engines that are made up.
+# Both with every access checked, then with every race of the threads on engines that are made up.
+cpp-sanitized: TARGETS = all units
 cpp-sanitized: build/cpp-address/built build/cpp-thread/built
 	ctest --test-dir build/cpp-address --output-on-failure
 	APTP_CPP_BUILD=build/cpp-address $(TESTS) -m cpp --timeout 3600 tests/cpp
@@ -63,14 +73,17 @@ cpp-sanitized: build/cpp-address/built build/cpp-thread/built
 
 # Fuzz the manifest reader and the tokenizer with libFuzzer, SECONDS each (clang).
 SECONDS ?= 60
+cpp-fuzz: TARGETS = fuzzers
 cpp-fuzz: build/cpp-fuzz/built
 	for fuzzer in build/cpp-fuzz/fuzz_*; do $$fuzzer -max_total_time=$(SECONDS) || exit 1; done
 
-CPP_BUILDS := build/cpp/built build/cpp-address/built build/cpp-thread/built build/cpp-fuzz/built
+TARGETS ?= all
+CPP_BUILDS := build/cpp/built build/cpp-units/built build/cpp-address/built build/cpp-thread/built build/cpp-fuzz/built
 .PHONY: $(CPP_BUILDS)
 # No OpenVINO where addresses are checked: its TBB opens a library in a way (RTLD_DEEPBIND) that sanitizers refuse.
 OPENVINO = -DAPTP_WITH_OPENVINO=ON -DOpenVINO_DIR="$$(sh cpp/openvino.sh $(RUN))"
 build/cpp/built: CPP = -DAPTP_TESTS=ON $(OPENVINO)
+build/cpp-units/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1"
 build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-thread/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-fuzz/built: CPP = -DAPTP_FUZZ=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++
@@ -79,7 +92,27 @@ $(CPP_BUILDS): build/%/built: $(VENV)/dev.ready
 	sh cpp/packages.sh $(PACKAGES)
 	sh cpp/onnxruntime.sh build/onnxruntime $(RUN)
 	cmake -S cpp -B $(@D) -DONNXRUNTIME_ROOT=$(CURDIR)/build/onnxruntime $(CPP)
-	cmake --build $(@D) --parallel $$(nproc)
+	cmake --build $(@D) --parallel $$(nproc) --target $(TARGETS)
+
+# All that continuous integration leaves out, each with its seconds; docs/GUARANTEES.md has the figures of the last run.
+nightly: $(VENV)/dev.ready
+	sh .ci/stages coverage cpp-sanitized fault slow pythons namesake
+
+# How much of each package the tests of `make test` run through, line by line and branch by branch.
+coverage: $(VENV)/nightly.ready
+	$(TESTS) -m "$(QUICK)" --cov --cov-report=term:skip-covered --cov-report=json:build/coverage.json
+
+# `make test` under the other versions of Python that are here.
+PYTHONS ?= python3.11 python3.12 python3.13
+pythons:
+	for python in $(PYTHONS); do \
+	  command -v $$python || { echo "$$python is not here"; continue; }; \
+	  $(MAKE) test PYTHON=$$python VENV=.venv.$$python || exit 1; \
+	done
+
+# Hugging Face's own `kernels` beside ours, from a package index.
+namesake: $(VENV)/dev.ready
+	NAMESAKE=kernels $(RUN) -m pytest -q tests/test_namesake.py
 
 # The whole path on SD 2.1's true geometry with random weights, 4 experts and dense, on every engine that is here:
 # about 15 GB of disk. Nothing may run beside its last two commands.
@@ -118,6 +151,10 @@ $(VENV)/dev.ready: pyproject.toml constraints.txt
 
 $(VENV)/browser.ready: pyproject.toml constraints.txt
 	$(call install,cpu$(comma)build$(comma)dev$(comma)browser)
+	touch $@ $(VENV)/dev.ready $(VENV)/demo.ready
+
+$(VENV)/nightly.ready: pyproject.toml constraints.txt
+	$(call install,cpu$(comma)build$(comma)dev$(comma)nightly)
 	touch $@ $(VENV)/dev.ready $(VENV)/demo.ready
 
 $(VENV)/docs.ready: pyproject.toml constraints.txt

@@ -26,7 +26,7 @@ AptpError                          1
 │   │   ├── Cancelled                  whoever asked took it back
 │   │   ├── Closed                     the runtime is closing
 │   │   └── Unavailable                a thread of the runtime did not start, died, or does not come back
-│   ├── CacheFailure               1   a derived file could not be written
+│   ├── CacheFailure               1   a derived file could not be written, or its folder is open to others
 │   ├── OutputFailure              1   an image or a report could not be written
 │   ├── EngineFailure              1   an engine did not load, did not run, or returned nonsense
 │   └── PeerFailure                1   a program to compare with cannot run here, or stopped
@@ -150,8 +150,9 @@ class Forked(Refused):
 class LockedError(Refused):
     """Another process is at work on the same place; `pid` is its process, 0 where unknown."""
 
-    def __init__(self, path: Path, pid: int, remedy: str) -> None:
-        super().__init__(f"{path}: locked by pid {pid or 'unknown'}; {remedy}")
+    def __init__(self, path: Path, pid: int, remedy: str, waited: float = 0.0) -> None:
+        how_long = f", {waited:.0f} s waited" if waited >= 1 else ""
+        super().__init__(f"{path}: locked by pid {pid or 'unknown'}{how_long}; {remedy}")
         self.path = path
         self.pid = pid
 
@@ -200,7 +201,7 @@ class Unavailable(Rejected):
 
 
 class CacheFailure(RuntimeFailure):
-    """A derived file could not be written."""
+    """A derived file could not be written, or its folder is open to other users."""
 
 
 class OutputFailure(RuntimeFailure):

@@ -1,9 +1,12 @@
 """Hugging Face's `kernels` beside ours: either may come first and go first, and what is there works.
 
-Theirs is made up here: a regular package of that name, in a distribution of that name.
+Theirs is made up here: a regular package of that name, in a distribution of that name. `NAMESAKE=kernels`
+takes the real one from a package index, with what it needs (`make namesake`).
 """
 
 import json
+import os
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,13 @@ pytestmark = pytest.mark.timeout(400)
 
 # Imports the product's module that needs `kernels.attention`; stands in for what is large.
 PROBE = """
-import importlib, json, sys, types
+import importlib, json, os, sys, types
+
+if "NAMESAKE" in os.environ:  # the real one looks for torch when it is imported: there is none
+    try:
+        import kernels
+    except ModuleNotFoundError:
+        pass
 
 class Large(types.ModuleType):
     __path__ = []
@@ -32,7 +41,8 @@ for name in (
 
 def place(name):
     try:
-        return getattr(importlib.import_module(name), "__file__", None)
+        file = getattr(importlib.import_module(name), "__file__", None)
+        return file and file.removesuffix("/__init__.py")  # theirs are files or folders, by the release
     except ModuleNotFoundError:
         return None
 
@@ -48,6 +58,14 @@ THEIRS = {
 }
 
 
+FETCH = (sys.executable, "-m", "pip")
+
+
+def users_own() -> dict[str, str]:
+    """The settings of pip that name an index."""
+    return {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """The findings of one interpreter: the folders that hold ours, its attention, and theirs."""
@@ -59,13 +77,18 @@ class Seen:
 
 def look(python: Path | str, cwd: Path, **variables: str) -> Seen:
     files = json.loads(run(python, "-c", PROBE, cwd=cwd, **variables))
-    depths = (3, 3, 2)  # of the file below the folder that is on the path
+    depths = (3, 2, 2)  # of the file or folder below the one that is on the path
     return Seen(*(file and Path(file).parents[depth - 1] for file, depth in zip(files, depths, strict=True)))
 
 
 @pytest.fixture(scope="module")
 def their_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("theirs") / "kernels-0.18.2-py3-none-any.whl"
+    folder = tmp_path_factory.mktemp("theirs")
+    if wanted := os.environ.get("NAMESAKE"):
+        run(*FETCH, "download", "--no-deps", wanted, cwd=folder, seconds=300, **users_own())
+        (found,) = folder.glob("*.whl")
+        return found
+    path = folder / "kernels-0.18.2-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in THEIRS.items():
             archive.writestr(name, text)
@@ -82,7 +105,11 @@ def our_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Environment:
-    return Environment(tmp_path)
+    made = Environment(tmp_path)
+    if wanted := os.environ.get("NAMESAKE"):  # what theirs imports
+        run(*FETCH, "--python", made.python, "install", wanted, cwd=tmp_path, seconds=300, **users_own())
+        made.uninstall("kernels")
+    return made
 
 
 def test_a_checkout_that_is_not_installed(environment: Environment, their_wheel: Path) -> None:

@@ -8,13 +8,14 @@ from safetensors import SafetensorError
 
 from runtime.errors import StorageError, UsageError
 from runtime.files.lock import locked
-from runtime.files.publish import FULL, publishing
+from runtime.files.publish import FULL, check_place, publishing
 
 
 def check_target(out: Path) -> None:
-    """Raise UsageError if `out` already holds something, StorageError if it cannot be looked at."""
+    """Raise UsageError if `out` already holds something, StorageError if it cannot be used."""
     try:
         occupied = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        check_place(out.absolute())
     except OSError as error:
         raise StorageError(f"{str(out)[:120]}: cannot be used as a folder: {error.strerror}") from error
     if occupied:

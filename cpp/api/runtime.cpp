@@ -28,7 +28,12 @@ ModelsOptions models_options(const aptp_open_options& options) {
     ModelsOptions models;
     if (options.engine != nullptr) models.engine = options.engine;
     models.precision = or_default(options.precision);
-    models.cache = or_default(options.cache);
+    models.cache.folder = or_default(options.cache);
+    if (options.on_log != nullptr) {
+        models.cache.warn = [hear = options.on_log, user = options.user](const std::string& message) {
+            hear(user, APTP_WARNING, message.c_str());
+        };
+    }
     models.batch = or_default(options.batch);
     models.threads = or_default(options.threads);
     models.provider = or_default(options.provider);

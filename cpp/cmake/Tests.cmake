@@ -1,5 +1,5 @@
-# Below tests/cpp: unit/<room>/*.cpp become unit_<room> (doctest), drivers/*.cpp one program each, which the Python
-# tests run, and fuzz/*.cpp one fuzzer each.
+# Below tests/cpp: unit/<room>/*.cpp become unit_<room> (doctest), which the target `units` builds and nothing else
+# does, drivers/*.cpp one program each, which the Python tests run, and fuzz/*.cpp one fuzzer each.
 enable_testing()
 get_filename_component(tests "${CMAKE_CURRENT_SOURCE_DIR}/../tests/cpp" ABSOLUTE)
 
@@ -31,11 +31,13 @@ if(APTP_TESTS)
     find_package(doctest REQUIRED)
     add_library(doctest_main STATIC "${CMAKE_CURRENT_SOURCE_DIR}/cmake/doctest_main.cpp")
     target_link_libraries(doctest_main PUBLIC doctest::doctest)
+    add_custom_target(units)
     file(GLOB rooms RELATIVE "${tests}/unit" CONFIGURE_DEPENDS "${tests}/unit/*")
     foreach(room ${rooms})
         file(GLOB files CONFIGURE_DEPENDS "${tests}/unit/${room}/*.cpp")
         if(files)
-            add_executable(unit_${room} ${files})
+            add_executable(unit_${room} EXCLUDE_FROM_ALL ${files})
+            add_dependencies(units unit_${room})
             aptp_link(unit_${room} "${room}")
             target_link_libraries(unit_${room} PRIVATE doctest_main)
             add_test(NAME ${room} COMMAND unit_${room})
@@ -49,11 +51,13 @@ if(APTP_TESTS)
 endif()
 
 if(APTP_FUZZ)
+    add_custom_target(fuzzers)
     file(GLOB targets CONFIGURE_DEPENDS "${tests}/fuzz/*.cpp")
     foreach(file ${targets})
         get_filename_component(name "${file}" NAME_WE)
         aptp_program(${name} "${file}")
         target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+        add_dependencies(fuzzers ${name})
     endforeach()
     # Coverage of what is fuzzed, and not of the fuzzer alone.
     foreach(room files bundle text)

@@ -137,7 +137,7 @@ std::filesystem::path VerifiedFiles::file(const std::string& path) const {
     const Stamp before = stamp(opened);
     if (!is_checked(path, before)) {
         check_size(path, status_of(opened).st_size, wanted);
-        check_hash(path, digest_of(opened, place(path)), wanted);
+        check_hash(path, digest(path, opened), wanted);
         if (stamp(opened) != before) {
             throw Failure(Status::integrity, place(path) + ": changed while it was being read; " + remedy_);
         }
@@ -145,6 +145,10 @@ std::filesystem::path VerifiedFiles::file(const std::string& path) const {
         checked_[path] = before;
     }
     return root_ / path;
+}
+
+std::string VerifiedFiles::digest(const std::string& path, const Descriptor& file) const {
+    return digest_of(file, place(path));
 }
 
 std::string VerifiedFiles::read(const std::string& path) const {

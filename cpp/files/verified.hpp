@@ -56,6 +56,7 @@ std::string read_up_to(const Descriptor& file, std::size_t most, const std::stri
 class VerifiedFiles {
 public:
     VerifiedFiles(std::filesystem::path root, Table<FileEntry> entries, std::string remedy);
+    virtual ~VerifiedFiles() = default;
 
     // The place of a file whose bytes were checked, now or earlier and unchanged since.
     std::filesystem::path file(const std::string& path) const;
@@ -76,6 +77,12 @@ public:
     const std::filesystem::path& root() const noexcept { return root_; }
     const Table<FileEntry>& entries() const noexcept { return entries_; }
 
+protected:
+    // The SHA-256 that is compared with the entry of `path`: of the open file's bytes.
+    virtual std::string digest(const std::string& path, const Descriptor& file) const;
+    std::string place(const std::string& path) const;
+    const std::string& remedy() const noexcept { return remedy_; }
+
 private:
     using Stamp = std::array<std::int64_t, 7>;  // device, inode, size, then mtime and ctime with nanoseconds
 
@@ -84,7 +91,6 @@ private:
     bool is_checked(const std::string& path, const Stamp& stamp) const;
     void check_size(const std::string& path, std::int64_t size, const FileEntry& entry) const;
     void check_hash(const std::string& path, const std::string& digest, const FileEntry& entry) const;
-    std::string place(const std::string& path) const;
 
     std::filesystem::path root_;
     Table<FileEntry> entries_;

@@ -1,19 +1,12 @@
 #include "models/cache.hpp"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <system_error>
+#include <utility>
 
-#include "files/strict_json.hpp"
-#include "files/sha256.hpp"
 #include "errors.hpp"
+#include "files/lock.hpp"
+#include "files/sha256.hpp"
 #include "models/entry.hpp"
 
 namespace aptp {
@@ -22,15 +15,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-fs::path default_folder() {
-    const char* base = std::getenv("XDG_CACHE_HOME");
-    if (base != nullptr && *base != '\0') return fs::path(base) / "aptp";
-    const char* home = std::getenv("HOME");
-    if (home == nullptr || *home == '\0') {
-        throw Failure(Status::cache, "this user has no home folder; name a folder for the cache");
-    }
-    return fs::path(home) / ".cache" / "aptp";
-}
+constexpr const char* LOCKED =
+    "another process builds this entry: wait for it to end, or name another folder with --cache";
+constexpr double PATIENCE = 300;  // seconds that an entry may take others to build
 
 std::string key_of(const Bundle& bundle, const ModelEntry& model) {
     const Table<FileEntry>& files = bundle.manifest().files;
@@ -39,92 +26,100 @@ std::string key_of(const Bundle& bundle, const ModelEntry& model) {
 
 bool is_served_as_it_is(const ModelEntry& model) { return !model.serve || !model.weights; }
 
-// The files that an entry's record lists. Throws Failure (manifest) if the record is missing or wrong.
-std::unique_ptr<VerifiedFiles> recorded(const fs::path& folder) {
-    const fs::path place = folder / entry::RECORD;
-    std::ifstream file(place, std::ios::binary);
-    if (!file) throw Failure(Status::manifest, place.string() + ": " + std::strerror(errno));
-    const std::string data{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    const Json document = decode(data, entry::RECORD);
-    Fields fields(document, entry::RECORD);
-    Table<FileEntry> files;
-    for (const char* name : {entry::GRAPH, entry::DATA}) {
-        Fields listed = fields.fields(name);
-        const std::int64_t size = listed.integer("size");
-        files[name] = {size, listed.text("sha256")};
-    }
-    return std::make_unique<VerifiedFiles>(folder, std::move(files), "the cache entry is damaged");
+bool is_unwritable(const std::error_code& code) {
+    return code.value() == EACCES || code.value() == EPERM || code.value() == EROFS;
 }
 
-// An entry's lock; the system lets go of it when the process ends, however it ends.
-class Lock {
-public:
-    explicit Lock(const fs::path& path) : file_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
-        if (file_.number() < 0) throw std::system_error(errno, std::generic_category());
-        while (::flock(file_.number(), LOCK_EX) != 0) {
-            if (errno != EINTR) throw std::system_error(errno, std::generic_category());
-        }
-    }
-
-private:
-    Descriptor file_;
-};
-
-[[noreturn]] void refuse(const fs::path& folder, const std::error_code& code, std::int64_t size) {
+[[noreturn]] void refuse(const Bundle& bundle, const ModelEntry& model, const fs::path& folder,
+                         const std::error_code& code) {
+    const Table<FileEntry>& files = bundle.manifest().files;
+    const std::int64_t size = 2 * files.find(*model.weights)->second.size + files.find(*model.serve)->second.size;
     const bool is_full = code.value() == ENOSPC || code.value() == EDQUOT || code.value() == EFBIG;
     throw Failure(Status::cache, folder.string() + ": cannot be written, " +
                                      (is_full ? "the disk is full" : code.message()) + "; it needs " +
-                                     std::to_string(size) + " bytes: free them, or name another folder for the cache");
+                                     std::to_string(size) + " bytes: free them, or name another folder with --cache");
 }
 
 }  // namespace
 
-Cache::Cache(const std::optional<std::string>& folder) : root_(folder ? fs::path(*folder) : default_folder()) {}
+Cache::Cache(CacheOptions options)
+    : options_(std::move(options)),
+      is_default_(!options_.folder),
+      root_(options_.folder ? fs::path(*options_.folder) : choose()) {
+    check_folder(root_, options_.group_writable);
+}
+
+fs::path Cache::choose() const {
+    const std::optional<fs::path> found = default_folder();
+    if (!found) return private_folder("this user has no home folder for a cache", options_.warn);
+    const std::optional<std::string> fault = find_fault(*found, options_.group_writable);
+    return fault ? private_folder("the cache " + found->string() + " " + *fault, options_.warn) : *found;
+}
 
 fs::path Cache::serving_graph(const Bundle& bundle, const ModelEntry& model) {
     if (is_served_as_it_is(model)) return bundle.model(model).front();
     const std::string key = key_of(bundle, model);
-    const fs::path folder = root_ / "serve" / key;
     const std::lock_guard lock(mutex_);
     // The first look takes no lock: a finished cache may be read-only.
-    if (damage(key, folder)) {
-        const Table<FileEntry>& files = bundle.manifest().files;
-        const std::int64_t size = 2 * files.find(*model.weights)->second.size + files.find(*model.serve)->second.size;
-        try {
-            fs::create_directories(folder.parent_path());
-            const Lock held(fs::path(folder.string() + ".lock"));
-            publish(bundle, model, key, folder);
-        } catch (const std::system_error& error) {  // filesystem_error is one
-            refuse(folder, error.code(), size);
-        }
-    }
-    return folder / entry::GRAPH;
+    if (damage(bundle, model, key)) make(bundle, model, key);
+    return entries_.at(key)->root() / GRAPH;  // which may lie in the default that later gave way
 }
 
 bool Cache::is_unchanged(const Bundle& bundle, const ModelEntry& model) {
     if (is_served_as_it_is(model)) return bundle.files().is_unchanged(model.paths());
     const std::lock_guard lock(mutex_);
     const auto found = entries_.find(key_of(bundle, model));
-    return found != entries_.end() && found->second->is_unchanged({entry::GRAPH, entry::DATA});
+    return found != entries_.end() && found->second->is_unchanged({GRAPH, DATA});
 }
 
-void Cache::publish(const Bundle& bundle, const ModelEntry& model, const std::string& key, const fs::path& folder) {
-    if (!damage(key, folder)) return;  // another process was faster
-    entry::build(bundle, model, folder);
-    if (const auto reason = damage(key, folder)) {
-        throw Failure(Status::cache, folder.string() + ": does not keep what is written to it: " + *reason);
+void Cache::make(const Bundle& bundle, const ModelEntry& model, const std::string& key) {
+    try {
+        publish(bundle, model, key);
+        return;
+    } catch (const std::system_error& error) {  // filesystem_error is one
+        if (!is_default_ || !is_unwritable(error.code())) refuse(bundle, model, folder(key), error.code());
+        root_ = private_folder("the cache " + root_.string() + " cannot be written, " + error.code().message(),
+                               options_.warn);
+        is_default_ = false;
+    }
+    try {
+        publish(bundle, model, key);
+    } catch (const std::system_error& error) {
+        refuse(bundle, model, folder(key), error.code());
+    }
+}
+
+void Cache::publish(const Bundle& bundle, const ModelEntry& model, const std::string& key) {
+    const fs::path place = folder(key);
+    for (const fs::path& each : {root_, place.parent_path()}) make_folder(each, options_.group_writable);
+    check_folder(root_, options_.group_writable);
+    const mode_t mode = options_.group_writable ? 0660 : 0600;
+    const Lock held(fs::path(place.string() + ".lock"), LOCKED, PATIENCE, mode, options_.warn);
+    const auto found = damage(bundle, model, key);
+    if (!found) return;  // another process was faster
+    if (fs::exists(place) && options_.warn) {
+        options_.warn("the cache entry " + place.string() + " is damaged and is built again: " + *found);
+    }
+    entry::build(bundle, model, place, options_.group_writable);
+    if (const auto reason = damage(bundle, model, key)) {
+        throw Failure(Status::cache, place.string() + ": does not keep what is written to it: " + *reason);
     }
 }
 
 // Why the entry cannot be used, or nothing. Checked before and unchanged since, it is not read again.
-std::optional<std::string> Cache::damage(const std::string& key, const fs::path& folder) {
+std::optional<std::string> Cache::damage(const Bundle& bundle, const ModelEntry& model, const std::string& key) {
+    auto& entry = entries_[key];
+    if (entry == nullptr) {
+        const Table<FileEntry>& files = bundle.manifest().files;
+        entry = std::make_unique<UnpackedFiles>(folder(key), files.find(*model.serve)->second,
+                                                files.find(*model.weights)->second, "the cache entry is damaged");
+    }
     try {
-        auto& entry = entries_[key];
-        if (entry == nullptr) entry = recorded(folder);
         entry->verify();
     } catch (const Failure& failure) {
+        const std::string reason = failure.what();
         entries_.erase(key);
-        return failure.what();
+        return reason;
     }
     return std::nullopt;
 }

@@ -1,16 +1,16 @@
 #include "models/entry.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <string>
 #include <system_error>
 #include <vector>
 
-#include "files/sha256.hpp"
 #include "errors.hpp"
+#include "models/unpacked.hpp"
 
 namespace aptp::entry {
 
@@ -22,7 +22,7 @@ constexpr std::size_t CHUNK = 8 * 1024 * 1024;  // bytes of float16, a multiple 
 
 [[noreturn]] void refuse() { throw std::system_error(errno, std::generic_category()); }
 
-// A new file that counts and hashes what it is given.
+// A new file.
 class Written {
 public:
     explicit Written(const fs::path& path)
@@ -31,8 +31,6 @@ public:
     }
 
     void append(const char* data, std::size_t size) {
-        digest_.update(data, size);
-        size_ += size;
         while (size > 0) {
             const ssize_t done = ::write(file_.number(), data, size);
             if (done < 0 && errno != EINTR) refuse();
@@ -43,16 +41,14 @@ public:
         }
     }
 
-    // Bring it to the disk; its line in the record, as Python's json writes it.
-    std::string finish() {
+    // Bring it to the disk, readable by its group where it is `shared`, whatever the umask.
+    void finish(bool shared) {
+        if (shared && ::fchmod(file_.number(), 0640) != 0) refuse();
         if (::fsync(file_.number()) != 0) refuse();
-        return "{\"sha256\": \"" + digest_.hexadecimal() + "\", \"size\": " + std::to_string(size_) + "}";
     }
 
 private:
     Descriptor file_;
-    Sha256 digest_;
-    std::size_t size_ = 0;
 };
 
 void sync_folder(const fs::path& folder) {
@@ -60,7 +56,7 @@ void sync_folder(const fs::path& folder) {
     if (opened.number() < 0 || ::fsync(opened.number()) != 0) refuse();
 }
 
-std::string write_data(const Bundle& bundle, const std::string& weights, const fs::path& path) {
+void write_data(const Bundle& bundle, const std::string& weights, const fs::path& path, bool shared) {
     Written file(path);
     std::vector<float> wide;
     bundle.files().chunks(weights, CHUNK, [&](const char* data, std::size_t size) {
@@ -69,13 +65,13 @@ std::string write_data(const Bundle& bundle, const std::string& weights, const f
         widen(data, wide.size(), wide.data());
         file.append(reinterpret_cast<const char*>(wide.data()), 2 * size);
     });
-    return file.finish();
+    file.finish(shared);
 }
 
-std::string write_text(const std::string& text, const fs::path& path) {
+void write_text(const std::string& text, const fs::path& path, bool shared) {
     Written file(path);
     file.append(text.data(), text.size());
-    return file.finish();
+    file.finish(shared);
 }
 
 // A folder that goes unless it was renamed.
@@ -94,37 +90,16 @@ struct Partial {
 
 }  // namespace
 
-void build(const Bundle& bundle, const ModelEntry& model, const fs::path& folder) {
+void build(const Bundle& bundle, const ModelEntry& model, const fs::path& folder, bool shared) {
     // The lock makes this name ours.
     const Partial partial(fs::path(folder.string() + ".partial"));
-    const std::string graph = write_text(bundle.files().read(*model.serve), partial.path / GRAPH);
-    const std::string data = write_data(bundle, *model.weights, partial.path / DATA);
-    write_text("{\"serve.onnx\": " + graph + ", \"serve.onnx.data\": " + data + "}", partial.path / RECORD);
+    write_text(bundle.files().read(*model.serve), partial.path / GRAPH, shared);
+    write_data(bundle, *model.weights, partial.path / DATA, shared);
+    if (shared) fs::permissions(partial.path, fs::perms::group_read | fs::perms::group_exec, fs::perm_options::add);
     sync_folder(partial.path);
     fs::remove_all(folder);
     fs::rename(partial.path, folder);
     sync_folder(folder.parent_path());
-}
-
-void widen(const char* halves, std::size_t count, float* out) {
-    constexpr std::uint32_t INFINITE = 0x7f800000U;
-    for (std::size_t index = 0; index < count; ++index) {
-        std::uint16_t half = 0;
-        std::memcpy(&half, halves + 2 * index, sizeof half);
-        const std::uint32_t sign = std::uint32_t{half & 0x8000U} << 16;
-        const std::uint32_t bits = std::uint32_t{half & 0x7fffU} << 13;
-        std::uint32_t wide = 0;
-        if (bits >= (0x7c00U << 13)) {  // infinities, and values that are no numbers
-            wide = sign | INFINITE | (bits & 0x007fe000U);
-        } else if (bits >= (0x0400U << 13)) {
-            wide = sign | (bits + ((127U - 15U) << 23));
-        } else {  // below the normal ones: a whole number of 2^-24
-            const float value = static_cast<float>(bits >> 13) * 0x1p-24F;
-            std::memcpy(&wide, &value, sizeof wide);
-            wide |= sign;
-        }
-        std::memcpy(out + index, &wide, sizeof wide);
-    }
 }
 
 }  // namespace aptp::entry

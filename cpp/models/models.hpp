@@ -10,6 +10,7 @@
 #include "diffusion/schedule.hpp"
 #include "engines/engine.hpp"
 #include "engines/shape_bucket.hpp"
+#include "models/cache.hpp"
 #include "models/router_output.hpp"
 #include "request/params.hpp"
 
@@ -25,8 +26,8 @@ struct ModelsOptions {
     // What it computes in, `float32` or `bfloat16`; by default the least that each expert has earned on this engine and
     // class of processor.
     std::optional<std::string> precision;
-    // A folder for derived files; by default `$XDG_CACHE_HOME/aptp`, or `~/.cache/aptp`.
-    std::optional<std::string> cache;
+    // Where derived files go.
+    CacheOptions cache;
     // How many requests may share a UNet call: by default 8 if the largest expert takes fewer than 10^9 MACs, else 1.
     std::optional<std::int64_t> batch;
     // Threads of one call; by default as many as ONNX Runtime finds cores.

@@ -24,9 +24,8 @@ auto unchanged(Check check, Open open, IsUnchanged is_unchanged) {
 
 }  // namespace
 
-Sessions::Sessions(std::shared_ptr<const Bundle> bundle, const std::optional<std::string>& cache,
-                   std::optional<std::int64_t> threads)
-    : bundle_(std::move(bundle)), cache_(cache), threads_(threads) {}
+Sessions::Sessions(std::shared_ptr<const Bundle> bundle, CacheOptions cache, std::optional<std::int64_t> threads)
+    : bundle_(std::move(bundle)), cache_(std::move(cache)), threads_(threads) {}
 
 template <typename Open>
 auto Sessions::checked(const ModelEntry& model, Open open) {

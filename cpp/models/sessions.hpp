@@ -18,8 +18,7 @@ namespace aptp {
 class Sessions {
 public:
     // `threads` are those of one call.
-    Sessions(std::shared_ptr<const Bundle> bundle, const std::optional<std::string>& cache,
-             std::optional<std::int64_t> threads);
+    Sessions(std::shared_ptr<const Bundle> bundle, CacheOptions cache, std::optional<std::int64_t> threads);
 
     // A graph on the CPU provider, from exactly the bytes that were checked. Throws Failure (integrity, cache, engine),
     // as do those that follow, and Failure (environment).

@@ -15,10 +15,11 @@ from rich.text import Text
 
 from export.build import layout, workers
 from runtime.cli.output import put
-from runtime.cli.parser import Parser, run
+from runtime.cli.parser import Parser, add_cache, run
 from runtime.cli.terminal import quieten, say
 from runtime.cli.values import memory
 from runtime.errors import Refused, UsageError, unusable
+from runtime.files.cache_folder import check_folder
 from runtime.machine import processor
 from runtime.machine.memory import half_of_memory
 
@@ -49,7 +50,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--memory", type=memory, metavar="8GiB", help="for all processes; default: 12GiB, or half of all"
     )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where derived files go")
+    add_cache(parser)
     parser.add_argument(
         "--cost", type=Path, metavar="FILE", help="a profile: the report says which widths to align or pad"
     )
@@ -103,6 +104,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.memory is None:
         options.memory = min(12 << 30, half_of_memory())
     options.out = layout.place(options.out)
+    if options.cache is not None:  # it is used by the last rung, hours from now
+        check_folder(Path(options.cache), group_writable=options.cache_group_writable)
 
 
 def _show_plan(plan: list[tuple[str, str, str]], console: Console, as_json: bool) -> None:

@@ -1,12 +1,14 @@
 """The places where a build may work: the bundle's own and the two folders beside it.
 
-A build replaces what stands there, so it refuses a place that holds anything else.
+A build replaces what stands there, so it refuses a place that holds anything else, or that is
+a mount.
 """
 
 from pathlib import Path
 
 from runtime.bundle.manifest import MANIFEST
 from runtime.errors import UsageError
+from runtime.files.publish import check_place
 
 LOCK, PARTS, REPORT = "lock", "parts", "report.json"
 
@@ -39,6 +41,11 @@ def place(out: Path) -> Path:
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"--out {out}: {reason}; choose another") from error
+    for folder in (found, report_folder(found)):  # known now, or at the end of the build
+        try:
+            check_place(folder)
+        except OSError as error:
+            raise UsageError(f"--out {folder}: {error.strerror}") from error
     return found
 
 

@@ -168,7 +168,8 @@ def _tensorrt(job: PartJob, checkpoint: Checkpoint) -> Made:
     wanted = manifest_entry.wanted("tensorrt", checkpoint.latent_size, job.spec.precision)
     oracle = _oracle(checkpoint, job.part.item, wanted)
     unet = f"experts/{job.part.item}/unet"
-    build_cache = BuilderCache(Cache(job.spec.cache).root, wanted["target"])
+    cache = Cache(job.spec.cache, group_writable=job.spec.cache_group_writable)
+    build_cache = BuilderCache(cache.root, wanted["target"])
     path = job.place(unet) / engine.FILE
     measures = engine.write(
         job.source / unet, path, wanted, oracle, build_cache, job.spec.threads, job.report

@@ -63,6 +63,7 @@ class BuildSpec:
     jobs: int
     threads: int
     memory: int  # bytes
+    cache_group_writable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

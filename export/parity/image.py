@@ -46,7 +46,13 @@ def compare(bundle: Path, name: str, spec: BuildSpec, report: Report) -> float:
     wanted = _diffusers(spec, name, manifest.defaults.solver, latents, manifest.decoder.scale)
     report("runtime", 0.5)
     # The rung is about the runtime, in float32 on every machine; rung 3 has held other engines to their own.
-    with Pipeline.open(bundle, engine="cpu", cache=spec.cache, threads=spec.threads) as runtime:
+    with Pipeline.open(
+        bundle,
+        engine="cpu",
+        cache=spec.cache,
+        cache_group_writable=spec.cache_group_writable,
+        threads=spec.threads,
+    ) as runtime:
         (made,) = runtime.generate(
             tolerances.IMAGE_PROMPT,
             GenerationParams(

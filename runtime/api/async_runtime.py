@@ -38,6 +38,7 @@ class Runtime:
         engine: str = "auto",
         precision: str | None = None,
         cache: str | Path | None = None,
+        cache_group_writable: bool = False,
         batch: int | None = None,
         memory: int | None = None,
         threads: int | None = None,
@@ -47,8 +48,9 @@ class Runtime:
     ) -> Self:
         """Open the bundle at a path.
 
-        `engine`, `precision`, `cache`, `batch` and `threads` are those of `Models.open`. `memory` are the
-        bytes that the open experts and decoders may hold together (default: half of the machine's).
+        `engine`, `precision`, `cache`, `cache_group_writable`, `batch` and `threads` are those of
+        `Models.open`. `memory` are the bytes that the open experts and decoders may hold
+        together (default: half of the machine's).
         `max_running` requests share the engines (default: a full call of every expert), and `max_queued` wait
         (default: four times as many); what comes beyond is refused with `QueueFull`.
         `warm` makes an image of a step or so on every expert first, which opens their engines and shows that
@@ -57,7 +59,13 @@ class Runtime:
         `EnvironmentMismatch`, `CacheFailure`, `EngineFailure`, `Unavailable`.
         """
         opener = partial(
-            Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
+            Models.open,
+            engine=engine,
+            precision=precision,
+            cache=cache,
+            cache_group_writable=cache_group_writable,
+            batch=batch,
+            threads=threads,
         )
         core = RuntimeCore(bundle, opener, lambda models: limits(models, max_running, max_queued), memory)
         try:

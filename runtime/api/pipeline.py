@@ -43,6 +43,7 @@ class Pipeline:
         engine: str = "auto",
         precision: str | None = None,
         cache: str | Path | None = None,
+        cache_group_writable: bool = False,
         batch: int | None = None,
         memory: int | None = None,
         threads: int | None = None,
@@ -51,15 +52,22 @@ class Pipeline:
     ) -> Self:
         """Open the bundle at a path.
 
-        `engine`, `precision`, `cache`, `batch` and `threads` are those of `Models.open`. `memory` are the
-        bytes that the open experts and decoders may hold together (default: half of the machine's);
+        `engine`, `precision`, `cache`, `cache_group_writable`, `batch` and `threads` are those of
+        `Models.open`. `memory` are the bytes that the open experts and decoders may hold
+        together (default: half of the machine's);
         `max_running` images are under way at once (default: a full call of every expert), and `max_queued`
         wait (default: any number, and callers with them); others are refused with `QueueFull`.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`, `Unavailable`.
         """
         opener = partial(
-            Models.open, engine=engine, precision=precision, cache=cache, batch=batch, threads=threads
+            Models.open,
+            engine=engine,
+            precision=precision,
+            cache=cache,
+            cache_group_writable=cache_group_writable,
+            batch=batch,
+            threads=threads,
         )
         return cls(
             RuntimeCore(bundle, opener, lambda models: _limits(models, max_running, max_queued), memory)

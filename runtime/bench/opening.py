@@ -17,9 +17,9 @@ from runtime.bench.spec import BenchSpec, Contender
 from runtime.bench.workload import Clock, Workload
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure, RuntimeFailure
+from runtime.files.cache_folder import default_folder
 from runtime.machine import process_memory
 from runtime.machine.process_memory import ProcessMemory
-from runtime.models.cache import default_folder
 
 REPORT = "report.json"  # of a build, in the folder `<bundle>.report`
 
@@ -81,7 +81,7 @@ def measure(spec: BenchSpec, contender: Contender, clock: Clock = time.perf_coun
         second_call=calls[1],
         again=again,
         again_call=again_call,
-        unpacked=_entries(folder) != before,
+        unpacked=folder is None or _entries(folder) != before,
         memory=held,
     )
 
@@ -92,8 +92,8 @@ def measure_apart(spec: BenchSpec, contender: Contender) -> list[Opening]:
     return [opening, _in_child(spec, contender)] if opening.unpacked else [opening]
 
 
-def _entries(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "serve").glob("*")}
+def _entries(folder: Path | None) -> set[str]:
+    return set() if folder is None else {path.name for path in (folder / "serve").glob("*")}
 
 
 def _in_child(spec: BenchSpec, contender: Contender) -> Opening:

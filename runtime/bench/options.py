@@ -25,7 +25,7 @@ from runtime.bench.spec import (
 )
 from runtime.bundle.manifest import MANIFEST
 from runtime.bundle.reader import Bundle
-from runtime.cli.parser import Parser
+from runtime.cli.parser import Parser, add_cache
 from runtime.cli.prompts import read_prompts
 from runtime.cli.values import check_limit, memory, size, whole
 from runtime.diffusion.schedule import Solver
@@ -113,7 +113,7 @@ def _add_effort(group: Group) -> None:
     group.add_argument("--batch", type=whole, help="images that may share a call")
     group.add_argument("--threads", type=whole, help="of one call (default: the engine's choice)")
     group.add_argument("--memory", type=memory, metavar="8GiB", help="for engines (default: half of all)")
-    group.add_argument("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
+    add_cache(group)
 
 
 def _add_output(group: Group) -> None:
@@ -163,6 +163,7 @@ def _spec(options: Namespace, bundle: Bundle) -> BenchSpec:
         device=options.device,
         checkpoint=_checkpoint(options),
         cache=Path(options.cache) if options.cache else None,
+        cache_group_writable=options.cache_group_writable,
         batch=options.batch,
         threads=options.threads,
         memory=options.memory,

@@ -61,6 +61,7 @@ class BenchSpec:
     device: str = "cpu"
     checkpoint: Path | None = None
     cache: Path | None = None
+    cache_group_writable: bool = False
     batch: int | None = None
     threads: int | None = None
     memory: int | None = None
@@ -81,6 +82,7 @@ class BenchSpec:
             self.bundle,
             engine=engine,
             cache=self.cache,
+            cache_group_writable=self.cache_group_writable,
             batch=self.batch,
             memory=self.memory,
             threads=self.threads,

@@ -66,6 +66,16 @@ class Parser(argparse.ArgumentParser):
         return [option for action in self._actions for option in action.option_strings]
 
 
+def add_cache(to: argparse._ActionsContainer) -> None:
+    """Add the options of the folder for derived files."""
+    to.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="derived files: a folder of yours that nobody else can write (default: $XDG_CACHE_HOME/aptp)",
+    )
+    to.add_argument("--cache-group-writable", action="store_true", help="trust the group of that folder, too")
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Leave the process with `main`'s exit code, or show an error of ours and leave with its `exit_code`."""
     open_missing()

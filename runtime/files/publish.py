@@ -2,8 +2,8 @@
 
 Both are written under a hidden name beside their place, synced to the disk, and renamed. No link is followed:
 one at the place is replaced, one at the hidden name is removed. What belongs to another user is not
-replaced. Failures are OSErrors, for the caller knows what to do about them; `disk_space` makes a typed error
-of a full disk.
+replaced, and what is mounted cannot be: `check_place` says so before any work is done. Failures are OSErrors,
+for the caller knows what to do about them; `disk_space` makes a typed error of a full disk.
 """
 
 import ctypes
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runtime.errors import DiskFullError
+from runtime.files.mounts import is_mount
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _AT_FDCWD = -100
@@ -32,7 +33,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to write, which becomes the one at `path` when the block ends well, and vanishes
     otherwise.
     """
-    _refuse_foreign(path)
+    check_place(path)
     stem = f".{path.name[:_LETTERS]}"
     _sweep(path.parent, stem)
     scratch = path.with_name(f"{stem}.{os.getpid()}-{next(_numbers)}.tmp")
@@ -77,9 +78,9 @@ def publishing(target: Path, *, replace: bool = True) -> Iterator[Path]:
     A folder that is there already is exchanged for it in one step; without `replace` it is an OSError. One
     process at a time may publish a target: whoever calls this holds a lock.
     """
-    _refuse_foreign(target)
+    check_place(target)
     temporary = _temporary(target)
-    _refuse_foreign(temporary)
+    check_place(temporary)
     try:
         discard(temporary)
         temporary.mkdir(parents=True)
@@ -111,13 +112,18 @@ def _old(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
 
 
-def _refuse_foreign(path: Path) -> None:
+def check_place(path: Path) -> None:
+    """Refuse what no rename may replace: another user's, and a mount. Raises OSError."""
     try:
         owner = path.lstat().st_uid
     except (FileNotFoundError, NotADirectoryError):
         return
+    if is_mount(path):
+        raise OSError(errno.EBUSY, "is a mount, which cannot be replaced; name a place inside it", str(path))
     if owner != os.geteuid():
-        raise PermissionError(errno.EPERM, f"belongs to another user (number {owner})", str(path))
+        raise PermissionError(
+            errno.EPERM, f"belongs to another user (number {owner}); name another place", str(path)
+        )
 
 
 @contextmanager

@@ -109,13 +109,17 @@ class VerifiedFiles:
             stamp = _stamp(file)
             if self._checked.get(path) != stamp:
                 self._check_size(path, os.fstat(file.fileno()).st_size, entry)
-                self._check_hash(path, hashlib.file_digest(file, "sha256").hexdigest(), entry)
+                self._check_hash(path, self.digest(path, file), entry)
                 if _stamp(file) != stamp:
                     raise IntegrityError(
                         f"{self.root}/{path}: changed while it was being read; {self.remedy}"
                     )
                 self._checked[path] = stamp
         return self.root / path
+
+    def digest(self, path: str, file: BufferedReader) -> str:
+        """Return the SHA-256 that is compared with the entry of `path`: of the open file's bytes."""
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
     def read(self, path: str) -> bytes:
         """Read a file's bytes; the very bytes returned are the ones that were checked."""

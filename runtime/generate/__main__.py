@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from runtime.api.pipeline import Pipeline
-from runtime.cli.parser import Parser, run
+from runtime.cli.parser import Parser, add_cache, run
 from runtime.cli.prompts import read_prompts
 from runtime.cli.values import seed, size
 from runtime.engines.choice import ENGINES
@@ -77,7 +77,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--batch", type=_integer, help="images that may share a UNet call (default: by the experts' size)"
     )
-    parser.add_argument("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
+    add_cache(parser)
     parser.add_argument("--json", action="store_true", help="print results as JSON on standard output")
     return parser
 
@@ -143,6 +143,7 @@ def _generate(options: Namespace, album: Album) -> None:
         engine=options.engine,
         precision=options.precision,
         cache=options.cache,
+        cache_group_writable=options.cache_group_writable,
         batch=options.batch,
     ) as runtime:
         _make(Path(options.out))

@@ -71,6 +71,7 @@ class Models:
         engine: str = "auto",
         precision: str | None = None,
         cache: str | Path | None = None,
+        cache_group_writable: bool = False,
         batch: int | None = None,
         threads: int | None = None,
     ) -> "Models":
@@ -80,10 +81,12 @@ class Models:
         `supernet` (one engine of all codes, whose requests share calls), or `auto` for the best that can be
         had here (`runtime.engines.choice`); `precision` what it computes in, `float32` or `bfloat16`
         (default: the least that each expert has earned on this engine and class of processor); `cache` a
-        folder for derived files; `batch` how many requests may share a UNet call (default: 8 if the largest
-        expert takes fewer than 10^9 MACs, else 1: see `default_batch`); `threads` those of one call.
-        On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
-        1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
+        folder for derived files, which is the user's or root's and which no other user can write, unless
+        `cache_group_writable` trusts its group; `batch` how many requests may share a UNet call (default: 8
+        if the largest expert takes fewer than 10^9 MACs, else 1: see `default_batch`); `threads` those of
+        one call. On engine `cpu` an image was the same alone and in a crowd (the small default). Between
+        `batch` 1, whose engines are pinned to one request, and the others 0.02 % of its values differed by
+        1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
         """
@@ -91,7 +94,8 @@ class Models:
         opened = Bundle.open(bundle)
         chosen = choose(engine, opened.manifest)
         precisions.check(precision, chosen, opened.manifest)
-        return cls(opened, Cache(cache), chosen, precision=precision, batch=batch, threads=threads)
+        folder = Cache(cache, group_writable=cache_group_writable)
+        return cls(opened, folder, chosen, precision=precision, batch=batch, threads=threads)
 
     def condition(self, prompt: str) -> dict[str, Float32]:
         """Return the UNet's conditioning inputs for a prompt, each [1, L, E]."""

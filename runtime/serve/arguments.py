@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runtime.cli.parser import Parser
+from runtime.cli.parser import Parser, add_cache
 from runtime.cli.values import check_limit, memory, seed, whole
 from runtime.engines.choice import ENGINES
 from runtime.engines.precision import PRECISIONS
@@ -40,7 +40,8 @@ def parse(arguments: Sequence[str] | None = None) -> ServeOptions:
     options = _parser().parse_args(arguments)
     for name in ("batch", "memory", "threads", "max_running"):
         check_limit(getattr(options, name), f"--{name.replace('_', '-')}")
-    names = ("engine", "precision", "cache", "batch", "memory", "threads", "max_running", "max_queued")
+    names = [*("engine", "precision", "cache", "cache_group_writable", "batch", "memory", "threads")]
+    names += ["max_running", "max_queued"]
     return ServeOptions(
         bundle=options.bundle,
         runtime={name: getattr(options, name) for name in names},
@@ -102,7 +103,7 @@ def _parser() -> Parser:
     add("--batch", type=whole, metavar="N", help="requests that may share a UNet call")
     add("--memory", type=memory, metavar="8GiB", help="what engines may hold (default: half of all)")
     add("--threads", type=whole, metavar="N", help="of one call (default: the engine's choice)")
-    add("--cache", metavar="DIR", help="derived files (default: $XDG_CACHE_HOME/aptp)")
+    add_cache(parser)
     add("--max-running", type=whole, metavar="N", help="requests that are worked on at a time")
     add("--max-queued", type=whole, metavar="N", help="requests that may wait; 429 for more")
     add("--deadline", type=_seconds, metavar="S", help="for requests that name none (default: none)")

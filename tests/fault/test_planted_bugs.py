@@ -53,7 +53,7 @@ BUGS = {
     "files are written in their place": Bug(
         "runtime/files/publish.py",
         {
-            "    temporary = _temporary(target)\n    _refuse": "    temporary = target\n    _refuse",
+            "    temporary = _temporary(target)\n    check": "    temporary = target\n    check",
             "            _exchange_or_move(temporary, target)\n": "            pass\n",
             "was there before.\n        discard(temporary)": "was there before.\n        pass",
         },
@@ -86,6 +86,46 @@ BUGS = {
         "runtime/request/params.py",
         {"check_seed(self.seed) + index": "check_seed(self.seed)"},
         "tests/runtime/api/test_pipeline.py::test_the_reply",
+    ),
+    "waiting requests outlive their deadline": Bug(
+        "runtime/scheduling/scheduler.py",
+        {"late = [ticket for ticket in self.tickets() if": "late = [ticket for ticket in self._running if"},
+        "tests/runtime/scheduling/test_scheduler.py::test_what_waits_ends_at_its_deadline",
+    ),
+    "a success does not end a row of failures": Bug(
+        "runtime/service/health.py",
+        {"        if expert in self._failed:\n            del": "        if False:\n            del"},
+        "tests/runtime/service/test_health.py::test_a_success_ends_a_row",
+    ),
+    "a name is given before the bytes are on the disk": Bug(
+        "runtime/files/publish.py",
+        {"        sync_tree(temporary)\n": ""},
+        "tests/runtime/files/test_durability.py::test_an_entry_of_the_cache",
+    ),
+    "a publication's folder is not synced": Bug(
+        "runtime/files/publish.py",
+        {"        _sync(target.parent)\n": ""},
+        "tests/runtime/files/test_durability.py::test_a_new_folder",
+    ),
+    "a file that changes while it is hashed passes": Bug(
+        "runtime/files/verified.py",
+        {"                if _stamp(file) != stamp:": "                if False:"},
+        "tests/runtime/files/test_verified.py::test_a_file_that_changes_while_it_is_hashed_is_refused",
+    ),
+    "digests of tokens are compared with ==": Bug(
+        "runtime/serve/authentication.py",
+        {"hmac.compare_digest(": "(lambda one, other: one == other)("},
+        "tests/runtime/serve/test_authentication.py::test_tokens_are_compared_in_a_time_that_tells_nothing_of_them",
+    ),
+    "a cache's weights are taken at their own word": Bug(
+        "runtime/models/unpacked.py",
+        {"        return found.hexdigest()": "        return self.entries[path].sha256"},
+        "tests/runtime/models/test_cache.py::test_weights_that_are_not_the_manifests_are_built_again",
+    ),
+    "a cache that everybody can write is used": Bug(
+        "runtime/files/cache_folder.py",
+        {"if found.st_mode & stat.S_IWOTH:": "if False:"},
+        "tests/runtime/models/test_cache_folder.py::test_a_folder_that_others_can_write_is_refused_by_name",
     ),
 }
 

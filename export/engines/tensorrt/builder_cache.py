@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.files.cache_folder import make_folder
 from runtime.files.lock import locked
 from runtime.files.publish import write_file
+from runtime.files.source import read_source
 
 _TIMINGS, _BUILDS, _TURN = "timing.cache", "builds.json", "turn.lock"
 _GIB = 1 << 30
+_MOST = 1 << 20  # bytes of the record
 _PATIENCE = 6 * 3600.0  # seconds: others may build plans for all their experts
 
 
@@ -38,7 +41,8 @@ class BuilderCache:
     def __init__(self, cache: Path, target: Mapping[str, str]) -> None:
         name = f"{target['architecture']}-{target['tensorrt']}"
         self._folder = cache / "tensorrt" / name
-        self._folder.mkdir(parents=True, exist_ok=True)
+        for folder in (cache, self._folder):
+            make_folder(folder)
 
     @property
     def timings(self) -> Path:
@@ -70,7 +74,7 @@ class BuilderCache:
 
     def _builds(self) -> list[dict[str, float]]:
         try:
-            found: list[dict[str, float]] = json.loads((self._folder / _BUILDS).read_text(encoding="utf-8"))
+            found: list[dict[str, float]] = json.loads(read_source(self._folder / _BUILDS, _MOST))
         except (OSError, ValueError):  # none yet, or cut off: a forecast is no reason to fail
             return []
         return found

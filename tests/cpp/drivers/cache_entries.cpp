@@ -1,5 +1,6 @@
 // room: models
-// cache_entries BUNDLE CACHE: makes every entry of the cache that the bundle's models need; prints their graphs.
+// cache_entries BUNDLE CACHE [group]: makes every entry of the cache that the models of the bundle need, prints graphs.
+// Warnings are on standard error. CACHE may be empty for the default; `group` trusts the group of its folder.
 #include <iostream>
 
 #include "bundle/reader.hpp"
@@ -7,10 +8,14 @@
 #include "models/cache.hpp"
 
 int main(int count, char** arguments) {
-    if (count != 3) return 2;
+    if (count != 3 && count != 4) return 2;
     try {
         const auto bundle = aptp::Bundle::open(arguments[1]);
-        aptp::Cache cache{std::string(arguments[2])};
+        aptp::CacheOptions options;
+        if (*arguments[2] != '\0') options.folder = arguments[2];
+        options.group_writable = count == 4;
+        options.warn = [](const std::string& message) { std::cerr << message << "\n"; };
+        aptp::Cache cache{options};
         for (const auto& encoder : bundle->manifest().encoders) {
             std::cout << cache.serving_graph(*bundle, encoder.model).string() << "\n";
         }

@@ -1,5 +1,6 @@
 """One build at a time; a dead one holds nothing."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -95,3 +96,52 @@ def test_a_link_is_not_followed(tmp_path):
     with pytest.raises(OSError, match="symbolic links"), locked(tmp_path / "lock", "wait"):
         pytest.fail("it was held")
     assert not (tmp_path / "precious").exists()
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, message in (("pipe", "not a regular file"), ("folder", "directory")):
+        with pytest.raises(OSError, match=message), locked(tmp_path / name, "wait", seconds=60):
+            pytest.fail("it was held")
+
+
+def test_a_holder_that_wrote_no_name_is_named(tmp_path):
+    path = tmp_path / "lock"
+    path.touch()
+    with path.open("rb") as held:  # reading is enough to hold it
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with (
+            pytest.raises(LockedError, match=f"locked by pid {os.getpid()}, 1 s waited; wait"),
+            locked(path, "wait", seconds=1),
+        ):
+            pytest.fail("both hold it")
+
+
+def test_without_the_systems_word_the_file_names_its_holder(tmp_path, holder, monkeypatch):
+    monkeypatch.setattr(lock, "_LOCKS", tmp_path / "none")
+    with (
+        pytest.raises(LockedError, match=f"locked by pid {holder.pid}; wait"),
+        locked(tmp_path / "lock", "wait"),
+    ):
+        pytest.fail("both hold it")
+
+
+def test_a_long_wait_is_told(tmp_path, holder, monkeypatch):
+    monkeypatch.setattr(lock, "_QUIET", 0.1)
+    with (
+        pytest.warns(UserWarning, match=f"waiting for pid {holder.pid}, which holds it, at most 1 s") as told,
+        pytest.raises(LockedError),
+        locked(tmp_path / "lock", "wait", seconds=1),
+    ):
+        pytest.fail("both hold it")
+    assert len(told) == 1
+
+
+def test_a_group_may_share_it(tmp_path):
+    old = os.umask(0o077)
+    try:
+        with locked(tmp_path / "lock", "wait", keep=True, mode=0o660):
+            assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o660
+    finally:
+        os.umask(old)

@@ -1,5 +1,6 @@
 import errno
-import json
+import fcntl
+import hashlib
 import multiprocessing
 import os
 import resource
@@ -11,9 +12,11 @@ import pytest
 
 from runtime.bundle.reader import Bundle
 from runtime.bundle.schema import Model
-from runtime.errors import CacheFailure, IntegrityError
+from runtime.errors import CacheFailure, IntegrityError, LockedError
+from runtime.files.verified import FileEntry
 from runtime.models import cache as module
 from runtime.models.cache import Cache
+from runtime.models.unpacked import DATA, GRAPH, UnpackedFiles, widened
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def test_chunks_join(bundle: Bundle, model: Model, tmp_path: Path, monkeypatch: 
 def test_an_entry_is_made_once(bundle: Bundle, model: Model, tmp_path: Path) -> None:
     Cache(tmp_path).serving_graph(bundle, model)
     before = snapshot(tmp_path)
-    assert len(before) == 3
+    assert set(before) == {"serve.onnx", "serve.onnx.data"}
     Cache(tmp_path).serving_graph(bundle, model)
     assert snapshot(tmp_path) == before
 
@@ -56,7 +59,7 @@ def test_a_model_without_serve_is_run_from_the_bundle(bundle: Bundle, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["serve.onnx", "serve.onnx.data", "record.json"])
+@pytest.mark.parametrize("name", ["serve.onnx", "serve.onnx.data"])
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-1], lambda data: bytes([data[0] ^ 1]) + data[1:], lambda _: None]
 )
@@ -74,7 +77,7 @@ def test_a_damaged_entry_is_built_again(
     assert {path.name: path.read_bytes() for path in graph.parent.iterdir()} == good
 
 
-def test_a_record_cannot_vouch_for_a_path(bundle: Bundle, model: Model, tmp_path: Path) -> None:
+def test_a_link_in_an_entry_is_not_followed(bundle: Bundle, model: Model, tmp_path: Path) -> None:
     graph = Cache(tmp_path).serving_graph(bundle, model)
     data = graph.with_name("serve.onnx.data")
     shutil.copy(data, tmp_path / "outside")
@@ -141,7 +144,7 @@ def test_a_finished_cache_may_be_read_only(
 ) -> None:
     graph = Cache(tmp_path).serving_graph(bundle, model)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EROFS, "read-only")
 
     monkeypatch.setattr(module, "locked", refuse)
@@ -163,8 +166,7 @@ def test_two_processes_at_once(bundle: Bundle, tmp_path: Path) -> None:
     for child in children:
         child.join(60)
     assert [child.exitcode for child in children] == [0, 0]
-    record = json.loads(next(tmp_path.rglob("record.json")).read_bytes())
-    assert set(record) == {"serve.onnx", "serve.onnx.data"}
+    assert set(snapshot(tmp_path)) == {"serve.onnx", "serve.onnx.data"}
     assert list(tmp_path.rglob(".*.tmp")) == []
 
 
@@ -174,19 +176,70 @@ def test_a_cache_whose_name_no_folder_has(bundle: Bundle, model: Model, tmp_path
         Cache(tmp_path / name).serving_graph(bundle, model)
 
 
-def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", unknown)
-    with pytest.raises(CacheFailure, match="no home folder; name a folder with --cache"):
-        Cache()
+def forge(data: Path, change) -> None:
+    weights = np.frombuffer(data.read_bytes(), "<f4").copy()
+    change(weights)
+    data.write_bytes(weights.tobytes())
 
 
-def test_the_default_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert Cache().root == Path("/somewhere/aptp")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert Cache().root == Path("/home/someone/.cache/aptp")
+def negate(weights: np.ndarray) -> None:
+    weights[::3] *= -1
+
+
+def nudge(weights: np.ndarray) -> None:
+    """Add what rounding to float16 takes away again."""
+    weights[0] = np.nextafter(weights[0], np.float32(np.inf))
+
+
+def overflow(weights: np.ndarray) -> None:
+    weights[0] = 1e30
+
+
+@pytest.mark.parametrize("change", [negate, nudge, overflow])
+def test_weights_that_are_not_the_manifests_are_built_again(
+    bundle: Bundle, model: Model, tmp_path: Path, change
+) -> None:
+    data = Cache(tmp_path).serving_graph(bundle, model).with_name("serve.onnx.data")
+    good = data.read_bytes()
+    forge(data, change)
+    # What whoever forged them would have to say for them: nobody reads it.
+    (data.parent / "record.json").write_text("{}")
+    with pytest.warns(UserWarning, match="is damaged and is built again"):
+        Cache(tmp_path).serving_graph(bundle, model)
+    assert data.read_bytes() == good
+
+
+@pytest.mark.parametrize("name", ["serve.onnx", "serve.onnx.data"])
+def test_a_pipe_in_an_entry_is_not_waited_for(
+    bundle: Bundle, model: Model, tmp_path: Path, name: str
+) -> None:
+    path = Cache(tmp_path).serving_graph(bundle, model).with_name(name)
+    good = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.warns(UserWarning, match="is not a regular file"):
+        Cache(tmp_path).serving_graph(bundle, model)
+    assert path.read_bytes() == good
+
+
+def test_every_float16_is_known_again(tmp_path: Path) -> None:
+    halves = np.arange(65536, dtype="<u2")
+    finite = halves[np.isfinite(halves.view("<f2"))].tobytes()
+    (tmp_path / DATA).write_bytes(widened(finite))
+    (tmp_path / GRAPH).touch()
+    empty = FileEntry(0, hashlib.sha256().hexdigest())
+    entry = FileEntry(len(finite), hashlib.sha256(finite).hexdigest())
+    UnpackedFiles(tmp_path, empty, entry, "stop").verify()
+
+
+def test_an_entry_that_another_process_builds_for_too_long(
+    bundle: Bundle, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = Cache(tmp_path).serving_graph(bundle, model).parent.with_suffix(".lock")
+    shutil.rmtree(lock.with_suffix(""))
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    message = rf"locked by pid {os.getpid()}; .*: wait for it to end, or name another folder with --cache"
+    with lock.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(LockedError, match=message):
+            Cache(tmp_path).serving_graph(bundle, model)

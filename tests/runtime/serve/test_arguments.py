@@ -16,6 +16,7 @@ def test_the_defaults_are_for_this_machine_alone() -> None:
     assert options.runtime == {
         "engine": "auto",
         **dict.fromkeys(("precision", "cache", "batch", "memory", "threads", "max_running", "max_queued")),
+        "cache_group_writable": False,
     }
 
 
@@ -50,6 +51,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
                 "1",
                 "--cache",
                 "there",
+                "--cache-group-writable",
             ),
             *(
                 "--token-file",
@@ -68,6 +70,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         "engine": "cpu",
         "precision": "float32",
         "cache": "there",
+        "cache_group_writable": True,
         "batch": 2,
         "memory": 1000,
         "threads": 1,

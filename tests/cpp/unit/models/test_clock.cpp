@@ -25,7 +25,8 @@ public:
             manifest.experts[name].clock.graph = path;
         }
         bundle_ = std::make_shared<const aptp::Bundle>(folder_, manifest, "");
-        sessions_ = std::make_unique<aptp::Sessions>(bundle_, folder_.string(), std::nullopt);
+        const aptp::CacheOptions cache{folder_.string(), false, {}};
+        sessions_ = std::make_unique<aptp::Sessions>(bundle_, cache, std::nullopt);
         clock_ = std::make_unique<aptp::Clock>(bundle_->manifest().experts, *sessions_);
     }
     ~Clocks() { std::filesystem::remove_all(folder_); }

@@ -1,10 +1,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
+#include <cstdint>
+#include <limits>
 #include <vector>
 
-#include "models/entry.hpp"
+#include "models/unpacked.hpp"
 
 namespace {
 
@@ -22,7 +23,7 @@ TEST_CASE("every half has the float of the same value") {
     std::vector<std::uint16_t> halves(1 << 16);
     for (unsigned half = 0; half < halves.size(); ++half) halves[half] = static_cast<std::uint16_t>(half);
     std::vector<float> wide(halves.size());
-    aptp::entry::widen(reinterpret_cast<const char*>(halves.data()), halves.size(), wide.data());
+    aptp::widen(reinterpret_cast<const char*>(halves.data()), halves.size(), wide.data());
     for (unsigned half = 0; half < halves.size(); ++half) {
         CAPTURE(half);
         const bool has_value = (half & 0x7c00U) != 0x7c00U;
@@ -39,7 +40,27 @@ TEST_CASE("every half has the float of the same value") {
 TEST_CASE("where the halves lie does not matter") {
     const unsigned char bytes[] = {0xff, 0x00, 0x3c, 0x00, 0xc0};  // 1 and -2, from an odd address
     float wide[2] = {};
-    aptp::entry::widen(reinterpret_cast<const char*>(bytes) + 1, 2, wide);
+    aptp::widen(reinterpret_cast<const char*>(bytes) + 1, 2, wide);
     CHECK(wide[0] == 1.0F);
     CHECK(wide[1] == -2.0F);
+}
+
+TEST_CASE("every float of a half gives the half again, and no other float does") {
+    std::vector<std::uint16_t> halves(1 << 16);
+    for (unsigned half = 0; half < halves.size(); ++half) halves[half] = static_cast<std::uint16_t>(half);
+    std::vector<float> wide(halves.size());
+    aptp::widen(reinterpret_cast<const char*>(halves.data()), halves.size(), wide.data());
+    std::vector<std::uint16_t> back(halves.size());
+    CHECK(aptp::narrow(wide.data(), wide.size(), reinterpret_cast<char*>(back.data())));
+    CHECK(back == halves);
+    const float infinite = std::numeric_limits<float>::infinity();
+    for (std::size_t half = 0; half < halves.size(); ++half) {
+        CAPTURE(half);
+        float beside = std::nextafter(wide[half], infinite);
+        if (std::isfinite(wide[half])) REQUIRE_FALSE(aptp::narrow(&beside, 1, reinterpret_cast<char*>(back.data())));
+    }
+    for (float beyond : {65536.0F, -65520.0F, 1e30F, 1e-10F, 0x1p-25F}) {
+        CAPTURE(beyond);
+        CHECK_FALSE(aptp::narrow(&beyond, 1, reinterpret_cast<char*>(back.data())));
+    }
 }
