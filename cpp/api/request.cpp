@@ -56,14 +56,14 @@ aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_re
         const auto params = GenerationParams::of(asked);
         const auto how = RequestOptions::of(asked);
         aptp_request* const handle = requests().fresh();
-        const auto pending = std::make_shared<Pending>(handle, asked.on_event, asked.user);
+        const auto pending = std::make_shared<Pending>(handle, core, asked.on_event, asked.user);
         const auto hear = [pending](const Event& event) { pending->hear(event); };
         // The handle is its caller's from the first event on, which may release it in the last: it is given away
         // before, and taken back where the request is refused.
         requests().add(handle, pending);
         *request = handle;
         try {
-            pending->admitted(core, core->submit(prompt, params, hear, how));
+            pending->admitted(core->submit(prompt, params, hear, how));
         } catch (...) {
             *request = nullptr;
             requests().take(handle);
@@ -102,7 +102,7 @@ void aptp_release(aptp_request* request) {
     static_cast<void>(guarded([&] {
         const auto pending = requests().take(request);
         pending->cancel();
-        pending->detach();
+        pending->finish();
         return APTP_OK;
     }));
 }

@@ -42,7 +42,11 @@ RuntimeCoreOptions core_options(const aptp_open_options& options) {
     core.memory = or_default(options.memory);
     if (options.on_log != nullptr) {
         core.log = [hear = options.on_log, user = options.user](const std::string& message, bool unforeseen) {
-            hear(user, unforeseen ? APTP_ERROR : APTP_WARNING, message.c_str());
+            const InCallback scope;
+            try {
+                hear(user, unforeseen ? APTP_ERROR : APTP_WARNING, message.c_str());
+            } catch (...) {  // it must not throw; that it does has no other log to go to
+            }
         };
     }
     return core;

@@ -4,8 +4,10 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <optional>
 
 #include "generate/prompts.hpp"
+#include "numbers.hpp"
 
 namespace aptp::generate {
 
@@ -37,10 +39,9 @@ std::int64_t integer(const std::string& name, const std::string& text) {
 }
 
 double number(const std::string& name, const std::string& text) {
-    char* end = nullptr;
-    const double value = std::strtod(text.c_str(), &end);
-    if (text.empty() || end != text.c_str() + text.size()) refuse(name + ": '" + text + "' is not a number");
-    return value;
+    const std::optional<double> value = read_number(text);
+    if (!value) refuse(name + ": '" + text + "' is not a number");
+    return *value;
 }
 
 void size(Options& options, const std::string& text) {
@@ -137,7 +138,7 @@ Make images from prompts with a bundle.
   --overwrite            replace images that are there already
   --seed SEED            image i has seed SEED + i (default: 0)
   --steps N              default: the bundle's
-  --guidance G           1 switches it off (default: the bundle's)
+  --guidance G           1 or less switches it off (default: the bundle's)
   --size WIDTHxHEIGHT    pixels (default: the bundle's)
   --solver NAME          default: the bundle's
   --code K|dense         override the router

@@ -93,7 +93,7 @@ typedef struct aptp_request aptp_request;
 
 typedef enum aptp_level { APTP_WARNING = 1, APTP_ERROR = 2 } aptp_level;
 
-/* Hears of failures that the runtime survived, from any of its threads. Must not call the runtime. */
+/* Hears of failures that the runtime survived, from any of its threads. Must not throw, nor call the runtime. */
 typedef void (*aptp_on_log)(void* user, aptp_level level, const char* message);
 
 typedef struct aptp_open_options {
@@ -109,7 +109,7 @@ typedef struct aptp_open_options {
     int64_t batch;
     /* Bytes that the open experts and decoders may hold together; APTP_DEFAULT: half of the machine's. */
     int64_t memory;
-    /* Threads of one call; APTP_DEFAULT: as many as the machine has cores. */
+    /* Threads of one call, 1 to 4096; APTP_DEFAULT: as many as the machine has cores. */
     int64_t threads;
     /* Requests under way at once; APTP_DEFAULT: a full call of every expert. */
     int64_t max_running;
@@ -177,16 +177,18 @@ typedef struct aptp_event {
     aptp_request* request;
 } aptp_event;
 
-/* Hears of a request, from threads of the runtime, never from two at once for one request, in order; the end exactly
- * once. It holds up the runtime while it runs, so it should do little. It may call whatever does not wait: not
- * aptp_wait, aptp_drain and aptp_close, and aptp_release of this request alone, at its end. Where it cancels its own
- * request, it is called from within itself for the end. The first event, QUEUED, comes inside aptp_submit, which
- * has set `*request` by then; others may come before it returns. */
+/* Hears of a request, from threads of the runtime and of those who submit and cancel, never from two at once for one
+ * request, in order, and no lock is held; of the end exactly once, whatever becomes of the request and its handle: what
+ * `user` points to can go then. It holds up the runtime while it runs, so it should do little. It may call whatever does
+ * not wait: not aptp_wait (unless that request has ended), aptp_drain and aptp_close. Where it cancels or releases its
+ * own request, it hears of the end after it has returned. The first event, QUEUED, comes inside aptp_submit, which has
+ * set `*request` by then; others may come before it returns. It must not throw: where it does, its request is taken back
+ * and the log hears of that. */
 typedef void (*aptp_on_event)(void* user, const aptp_event* event);
 
 /* Telling takes the cores from calls: ask for what is needed. */
-#define APTP_WANT_STEPS 1U   /* an event for each step */
-#define APTP_WANT_LATENTS 2U /* each of those has the latents */
+#define APTP_WANT_STEPS 1U   /* an event for each step; `previews` ask for that too */
+#define APTP_WANT_LATENTS 2U /* an event for each step, with the latents */
 
 typedef struct aptp_request_options {
     size_t size;
@@ -196,7 +198,7 @@ typedef struct aptp_request_options {
     uint64_t seed;               /* of the start noise */
     int64_t steps;               /* APTP_DEFAULT: the bundle's */
     int64_t height, width;       /* pixels; APTP_DEFAULT: the bundle's, or those of `latents` */
-    double guidance;             /* 0 to 1000, 1 switches it off; APTP_UNSET: the bundle's */
+    double guidance;             /* 0 to 1000, 1 or less switches it off; APTP_UNSET: the bundle's */
     /* Start latents [channels, height, width], copied; they replace the noise of `seed`. NULL: noise. */
     const float* latents;
     int64_t latents_channels, latents_height, latents_width;
@@ -233,16 +235,18 @@ typedef struct aptp_progress {
 /* APTP_PENDING, or how the request ended: APTP_OK with an image, else its failure. `progress` may be NULL. */
 APTP_API aptp_status aptp_poll(const aptp_request* request, aptp_progress* progress);
 
-/* Wait until the request has ended, at most so many seconds (APTP_FOREVER: no limit); then as aptp_poll.
- * Not from a callback: that would wait for itself, so it fails with APTP_USAGE_ERROR. */
+/* Wait until the request has ended and its callback has returned from that, at most so many seconds (APTP_FOREVER: no
+ * limit); then as aptp_poll, which tells of the end a moment earlier. Not from a callback: that would wait for itself, so
+ * it fails with APTP_USAGE_ERROR where the request has not ended. */
 APTP_API aptp_status aptp_wait(aptp_request* request, double seconds);
 
-/* Take a request back: it ends with APTP_CANCELLED, unless it has ended already. Does not wait. */
+/* Take a request back: it ends with APTP_CANCELLED, unless it has ended already. Does not wait; this thread tells the
+ * callback of the end, unless another is in it. */
 APTP_API aptp_status aptp_cancel(aptp_request* request);
 
 /* Free the handle, and all that aptp_result gave. A request that has not ended is cancelled; its callback has heard of
- * the end when this returns, and is not called again. It waits for that, so hold no lock that callbacks take. NULL is
- * fine. In a callback only for its own request, at APTP_EVENT_ENDED. */
+ * the end when this returns, and is not called again. It waits for that, so hold no lock that callbacks take. In a
+ * callback it does not wait: what is released there may hear of its end later. NULL is fine. */
 APTP_API void aptp_release(aptp_request* request);
 
 /* An image, and how it came to be. Pointers are valid until the request is released. */

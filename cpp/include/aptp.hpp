@@ -11,9 +11,12 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -61,6 +64,7 @@ struct OpenOptions {
     std::optional<std::int64_t> max_queued;
     bool warm = false;
     // Hears of failures that the runtime survived, from any of its threads. Must not throw, nor call the runtime.
+    // Destroyed when the runtime is closed.
     std::function<void(aptp_level level, const char* message)> on_log;
 };
 
@@ -86,9 +90,10 @@ struct RequestOptions {
     int priority = 0;
     std::optional<double> deadline;
     std::int64_t previews = 0;
-    bool steps_wanted = false;    // on_event hears of each step
-    bool latents_wanted = false;  // and each of those has the latents
-    // Hears of the request: see aptp_on_event. What it throws takes the request back, and is thrown by `wait`.
+    bool steps_wanted = false;    // on_event hears of each step, as it does where there are previews or latents
+    bool latents_wanted = false;  // each of those has the latents
+    // Hears of the request: see aptp_on_event. What it throws takes the request back, and is thrown by `image`. It is
+    // destroyed once it has heard of the end; until then it may hold the request, and let go of it at any event.
     std::function<void(const aptp_event& event)> on_event;
 };
 
@@ -117,11 +122,33 @@ private:
     friend class Image;
     friend class Runtime;
 
-    // The handle, and what it calls back.
+    // What a request calls back. It holds itself from aptp_submit on until it has heard of the end, which comes once.
+    struct Listener {
+        std::function<void(const aptp_event& event)> on_event;
+        std::shared_ptr<Listener> itself;
+        std::mutex mutex;  // over what follows
+        std::exception_ptr thrown;
+
+        // Whether it may hear of more.
+        bool listens() {
+            const std::lock_guard<std::mutex> lock(mutex);
+            return thrown == nullptr;
+        }
+
+        void keep(std::exception_ptr error) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            thrown = std::move(error);
+        }
+
+        void rethrow() {
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (thrown) std::rethrow_exception(thrown);
+        }
+    };
+
     struct State {
         aptp_request* handle = nullptr;
-        std::function<void(const aptp_event& event)> on_event;
-        std::exception_ptr thrown;  // by on_event; written before the request has ended
+        std::shared_ptr<Listener> listener;  // null: nobody is called back
 
         State() = default;
         State(const State&) = delete;
@@ -131,17 +158,19 @@ private:
 
     explicit Request(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-    aptp_request* handle() const noexcept { return state_->handle; }
+    aptp_request* handle() const noexcept { return state_ ? state_->handle : nullptr; }
 
     static void hear(void* user, const aptp_event* event) {
-        auto* state = static_cast<State*>(user);
-        if (state->thrown) return;
+        auto* listener = static_cast<Listener*>(user);
+        const bool ends = event->kind == APTP_EVENT_ENDED;
+        const std::shared_ptr<Listener> holder = ends ? std::move(listener->itself) : nullptr;
         try {
-            state->on_event(*event);
+            if (listener->listens()) listener->on_event(*event);
         } catch (...) {
-            state->thrown = std::current_exception();
+            listener->keep(std::current_exception());
             aptp_cancel(event->request);
         }
+        if (ends) listener->on_event = nullptr;  // with all that it holds, this request perhaps
     }
 
     std::shared_ptr<State> state_;
@@ -169,7 +198,7 @@ public:
     std::vector<std::uint8_t> png() const {
         const std::uint8_t* bytes = nullptr;
         std::size_t size = 0;
-        detail::check(aptp_png(state_->handle, &bytes, &size));
+        detail::check(aptp_png(state_ ? state_->handle : nullptr, &bytes, &size));
         return {bytes, bytes + size};
     }
 
@@ -196,16 +225,20 @@ private:
 };
 
 inline Image Request::image() const {
+    if (state_ == nullptr) detail::check(poll());  // moved from: refused
     wait();
-    if (state_->thrown) std::rethrow_exception(state_->thrown);
+    if (state_->listener) state_->listener->rethrow();
     return Image(state_);
 }
 
 // An opened bundle, and the threads that serve it. Its end takes back what is under way. Any thread may call anything.
+// Where its end comes in a callback, which must not wait, a thread of its own closes it soon after.
 class Runtime {
 public:
     // Open the bundle at `path`; takes seconds. Throws Error, as all that follow.
-    explicit Runtime(const std::string& path, const OpenOptions& options = {}) : log_(log_of(options)) {
+    explicit Runtime(const std::string& path, const OpenOptions& options = {})
+        : opened_(new Opened) {
+        opened_->log = options.on_log;
         aptp_open_options asked = APTP_OPEN_OPTIONS_INIT;
         asked.engine = options.engine.c_str();
         asked.cache = detail::or_null(options.cache);
@@ -217,27 +250,29 @@ public:
         asked.max_running = options.max_running.value_or(APTP_DEFAULT);
         asked.max_queued = options.max_queued.value_or(APTP_DEFAULT);
         asked.warm = options.warm ? 1 : 0;
-        if (log_) {
+        if (opened_->log) {
             asked.on_log = [](void* user, aptp_level level, const char* message) {
                 (*static_cast<Log*>(user))(level, message);
             };
-            asked.user = log_.get();
+            asked.user = &opened_->log;
         }
-        aptp_runtime* opened = nullptr;
-        detail::check(aptp_open(path.c_str(), &asked, &opened));
-        handle_.reset(opened);
+        detail::check(aptp_open(path.c_str(), &asked, &opened_->handle));
     }
 
     // Let a request in, or refuse it, at once.
     Request submit(const std::string& prompt, const RequestOptions& options = {}) {
         const auto state = std::make_shared<Request::State>();
-        state->on_event = options.on_event;
         aptp_request_options asked = c_options(options);
-        if (state->on_event) {
+        if (options.on_event) {
+            state->listener = std::make_shared<Request::Listener>();
+            state->listener->on_event = options.on_event;
+            state->listener->itself = state->listener;
             asked.on_event = Request::hear;
-            asked.user = state.get();
+            asked.user = state->listener.get();
         }
-        detail::check(aptp_submit(handle_.get(), prompt.c_str(), &asked, &state->handle));
+        const aptp_status status = aptp_submit(handle(), prompt.c_str(), &asked, &state->handle);
+        if (status != APTP_OK && state->listener) state->listener->itself = nullptr;  // it hears of nothing
+        detail::check(status);
         return Request(state);
     }
 
@@ -249,21 +284,21 @@ public:
     // Which code a prompt goes to.
     aptp_route route(const std::string& prompt) {
         aptp_route route = APTP_ROUTE_INIT;
-        detail::check(aptp_route_prompt(handle_.get(), prompt.c_str(), &route));
+        detail::check(aptp_route_prompt(handle(), prompt.c_str(), &route));
         return route;
     }
 
     // What the bundle offers.
     aptp_bundle_info info() {
         aptp_bundle_info info = APTP_BUNDLE_INFO_INIT;
-        detail::check(aptp_info(handle_.get(), &info));
+        detail::check(aptp_info(handle(), &info));
         return info;
     }
 
     // How it is doing.
     aptp_runtime_status status() {
         aptp_runtime_status status = APTP_RUNTIME_STATUS_INIT;
-        detail::check(aptp_get_status(handle_.get(), &status));
+        detail::check(aptp_get_status(handle(), &status));
         return status;
     }
 
@@ -272,7 +307,7 @@ public:
         std::vector<aptp_expert_status> all;
         for (std::int64_t index = 0, count = info().experts; index < count; ++index) {
             aptp_expert_status status = APTP_EXPERT_STATUS_INIT;
-            detail::check(aptp_expert(handle_.get(), index, &status));
+            detail::check(aptp_expert(handle(), index, &status));
             all.push_back(status);
         }
         return all;
@@ -280,32 +315,44 @@ public:
 
     // Serve new requests from the bundle that is now at `path` (nothing: where the last one was).
     void reload(const std::optional<std::string>& path = {}) {
-        detail::check(aptp_reload(handle_.get(), detail::or_null(path)));
+        detail::check(aptp_reload(handle(), detail::or_null(path)));
     }
 
     // Let nothing more in, and wait until all is done; false where `seconds` cut some of it off.
     bool drain(double seconds = APTP_FOREVER) {
-        const aptp_status status = aptp_drain(handle_.get(), seconds);
+        const aptp_status status = aptp_drain(handle(), seconds);
         if (status != APTP_DEADLINE_EXCEEDED) detail::check(status);
         return status == APTP_OK;
     }
 
     // Close the engines that are not in use. They open again when they are needed.
-    void free_engines() { detail::check(aptp_free_engines(handle_.get())); }
+    void free_engines() { detail::check(aptp_free_engines(handle())); }
 
     // For calls that are not here.
-    aptp_runtime* handle() const noexcept { return handle_.get(); }
+    aptp_runtime* handle() const noexcept { return opened_ ? opened_->handle : nullptr; }
 
 private:
     using Log = std::function<void(aptp_level, const char*)>;
 
-    struct Close {
-        void operator()(aptp_runtime* runtime) const { aptp_close(runtime); }
+    // The handle, and the log, which outlives the runtime that calls it.
+    struct Opened {
+        Log log;
+        aptp_runtime* handle = nullptr;
     };
 
-    static std::unique_ptr<Log> log_of(const OpenOptions& options) {
-        return options.on_log ? std::make_unique<Log>(options.on_log) : nullptr;
-    }
+    struct Close {
+        void operator()(Opened* opened) const noexcept {
+            if (aptp_close(opened->handle) != APTP_USAGE_ERROR) return delete opened;
+            try {
+                std::thread([opened] {
+                    aptp_close(opened->handle);
+                    delete opened;
+                }).detach();
+            } catch (const std::system_error&) {
+                // No thread is to be had: it stays open, and calls its log, until the process ends.
+            }
+        }
+    };
 
     static aptp_request_options c_options(const RequestOptions& options) {
         aptp_request_options asked = APTP_REQUEST_OPTIONS_INIT;
@@ -336,8 +383,7 @@ private:
         return asked;
     }
 
-    std::unique_ptr<Log> log_;  // outlives the runtime that calls it
-    std::unique_ptr<aptp_runtime, Close> handle_;
+    std::unique_ptr<Opened, Close> opened_;
 };
 
 }  // namespace face

@@ -174,7 +174,7 @@ private:
 
 std::shared_ptr<Models> open_models(const std::string& bundle, const ModelsOptions& options) {
     if (options.batch) check_limit(*options.batch, "batch");
-    if (options.threads) check_limit(*options.threads, "threads");
+    if (options.threads) check_threads(*options.threads);
     return std::make_shared<OpenedModels>(Bundle::open(bundle), options);
 }
 

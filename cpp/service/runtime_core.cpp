@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <future>
+#include <limits>
 #include <utility>
 #include <variant>
 
@@ -20,8 +21,10 @@ MemoryBudget memory_of(const Models& models, std::optional<std::int64_t> asked, 
     });
 }
 
-bool is_end(const Event& event) {
-    return std::holds_alternative<Finished>(event) || std::holds_alternative<Failed>(event);
+// Of two positive numbers; the largest that there is where that is not enough, for it counts as no limit.
+std::int64_t product(std::int64_t one, std::int64_t other) {
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+    return one > most / other ? most : one * other;
 }
 
 // The fewest steps that a solver of the bundle's default offers.
@@ -38,8 +41,8 @@ QueueLimits limits(const Models& models, std::optional<std::int64_t> running, st
     if (queued && *queued != 0) check_limit(*queued, "max_queued");
     QueueLimits limits;
     const auto experts = static_cast<std::int64_t>(models.manifest().experts.size());
-    limits.running = running.value_or(std::max<std::int64_t>(4, models.batch() * experts));
-    limits.queued = queued.value_or(4 * limits.running);
+    limits.running = running.value_or(std::max<std::int64_t>(4, product(models.batch(), experts)));
+    limits.queued = queued.value_or(product(4, limits.running));
     return limits;
 }
 
@@ -81,11 +84,12 @@ void RuntimeCore::warm() {
     params.steps = fewest_steps(models->manifest());
     for (const auto& [name, expert] : models->manifest().experts) {
         params.code = name;
-        std::promise<Event> end;
-        submit("", params, [&](const Event& event) {
-            if (is_end(event)) end.set_value(event);
+        // Shared: the thread that tells of the end may not be done with it when this one knows of it.
+        const auto end = std::make_shared<std::promise<Event>>();
+        submit("", params, [end](const Event& event) {
+            if (is_end(event)) end->set_value(event);
         });
-        const Event told = end.get_future().get();
+        const Event told = end->get_future().get();
         if (const auto* failed = std::get_if<Failed>(&told)) throw Failure(failed->status, failed->message);
     }
 }
