@@ -25,7 +25,8 @@ class Parser(argparse.ArgumentParser):
         """Parse `args` (default: the process's own). Raises `UsageError`."""
         self._arguments = list(sys.argv[1:] if args is None else args)
         parsed, unknown = self.parse_known_args(self._arguments, namespace)
-        if unknown:
+        # argparse takes `--misspelt=some text` for a positional argument, because it holds a space.
+        if unknown := unknown or self._misspelt():
             raise UsageError(self._unknown(unknown))
         return parsed
 
