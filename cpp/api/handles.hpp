@@ -98,10 +98,14 @@ public:
     // The text for as long as the handle lives.
     const char* keep(const std::string& text);
 
+    // Likewise.
+    const std::vector<std::int64_t>& keep(std::vector<std::int64_t> numbers);
+
 private:
     const std::shared_ptr<RuntimeCore> core_;
     std::mutex mutex_;
     std::set<std::string> texts_;
+    std::set<std::vector<std::int64_t>> numbers_;
 };
 
 // All handles of this process.

@@ -98,7 +98,7 @@ aptp_status aptp_cancel(aptp_request* request) {
 }
 
 void aptp_release(aptp_request* request) {
-    if (request == nullptr) return;
+    if (request == nullptr || is_forked_child()) return;  // a child's handles are the parent's
     static_cast<void>(guarded([&] {
         const auto pending = requests().take(request);
         pending->cancel();

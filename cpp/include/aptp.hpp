@@ -47,6 +47,10 @@ inline void check(aptp_status status) {
     if (status != APTP_OK && status != APTP_PENDING) throw Error(status, aptp_error(), aptp_retry_after());
 }
 
+inline std::optional<std::string> or_nothing(const char* text) {
+    return text == nullptr ? std::nullopt : std::optional<std::string>(text);
+}
+
 inline const char* or_null(const std::optional<std::string>& text) { return text ? text->c_str() : nullptr; }
 
 }  // namespace detail
@@ -62,9 +66,9 @@ struct OpenOptions {
     std::optional<std::int64_t> threads;
     std::optional<std::int64_t> max_running;
     std::optional<std::int64_t> max_queued;
+    std::int64_t device = 0;
     bool warm = false;
-    // Hears of failures that the runtime survived, from any of its threads. Must not throw, nor call the runtime.
-    // Destroyed when the runtime is closed.
+    // See aptp_on_log. Must not throw. Destroyed when the runtime is closed.
     std::function<void(aptp_level level, const char* message)> on_log;
 };
 
@@ -95,6 +99,18 @@ struct RequestOptions {
     // Hears of the request: see aptp_on_event. What it throws takes the request back, and is thrown by `image`. It is
     // destroyed once it has heard of the end; until then it may hold the request, and let go of it at any event.
     std::function<void(const aptp_event& event)> on_event;
+};
+
+// An engine, and why it cannot serve the bundle here: nothing if it can.
+struct EngineInfo {
+    std::string name;
+    std::optional<std::string> missing;
+};
+
+// A solver, and the numbers of steps that it offers, ascending.
+struct SolverInfo {
+    std::string name;
+    std::vector<std::int64_t> steps;
 };
 
 class Image;
@@ -236,8 +252,7 @@ inline Image Request::image() const {
 class Runtime {
 public:
     // Open the bundle at `path`; takes seconds. Throws Error, as all that follow.
-    explicit Runtime(const std::string& path, const OpenOptions& options = {})
-        : opened_(new Opened) {
+    explicit Runtime(const std::string& path, const OpenOptions& options = {}) : opened_(new Opened) {
         opened_->log = options.on_log;
         aptp_open_options asked = APTP_OPEN_OPTIONS_INIT;
         asked.engine = options.engine.c_str();
@@ -249,6 +264,7 @@ public:
         asked.threads = options.threads.value_or(APTP_DEFAULT);
         asked.max_running = options.max_running.value_or(APTP_DEFAULT);
         asked.max_queued = options.max_queued.value_or(APTP_DEFAULT);
+        asked.device = options.device;
         asked.warm = options.warm ? 1 : 0;
         if (opened_->log) {
             asked.on_log = [](void* user, aptp_level level, const char* message) {
@@ -293,6 +309,28 @@ public:
         aptp_bundle_info info = APTP_BUNDLE_INFO_INIT;
         detail::check(aptp_info(handle(), &info));
         return info;
+    }
+
+    // Which engines there are, and what they lack.
+    std::vector<EngineInfo> engines() {
+        std::vector<EngineInfo> all;
+        for (std::int64_t index = 0, count = info().engines; index < count; ++index) {
+            aptp_engine_info engine = APTP_ENGINE_INFO_INIT;
+            detail::check(aptp_engine(handle(), index, &engine));
+            all.push_back({engine.name, detail::or_nothing(engine.missing)});
+        }
+        return all;
+    }
+
+    // The bundle's solvers, by name in order.
+    std::vector<SolverInfo> solvers() {
+        std::vector<SolverInfo> all;
+        for (std::int64_t index = 0, count = info().solvers; index < count; ++index) {
+            aptp_solver_info solver = APTP_SOLVER_INFO_INIT;
+            detail::check(aptp_solver(handle(), index, &solver));
+            all.push_back({solver.name, {solver.steps, solver.steps + solver.count}});
+        }
+        return all;
     }
 
     // How it is doing.

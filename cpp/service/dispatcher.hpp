@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "log.hpp"
 #include "scheduling/scheduler.hpp"
 #include "service/work.hpp"
 #include "service/worker_thread.hpp"
@@ -25,9 +26,6 @@ using Clock = std::function<Seconds()>;
 
 // The machine's own.
 Seconds steady_seconds();
-
-// Hears of failures that the runtime survived. From any thread; must not throw.
-using Log = std::function<void(const std::string& message, bool unforeseen)>;
 
 // Runs what a scheduler decides. `handler` does the work, and must outlive it. Threads start with the first request.
 class Dispatcher {
