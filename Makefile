@@ -70,8 +70,8 @@ CPP_BUILDS := build/cpp/built build/cpp-address/built build/cpp-thread/built bui
 .PHONY: $(CPP_BUILDS)
 # No OpenVINO where addresses are checked: its TBB opens a library in a way (RTLD_DEEPBIND) that sanitizers refuse.
 OPENVINO = -DAPTP_WITH_OPENVINO=ON -DOpenVINO_DIR="$$(sh cpp/openvino.sh $(RUN))"
-build/cpp/built: CPP = -DAPTP_TESTS=ON $(OPENVINO)
-build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
+build/cpp/built: CPP = -DAPTP_TESTS=ON -DAPTP_BUNDLE_ENGINES=ON $(OPENVINO)
+build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_BUNDLE_ENGINES=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-thread/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-fuzz/built: CPP = -DAPTP_FUZZ=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++
 build/cpp-fuzz/built: PACKAGES = clang libclang-rt-dev

@@ -221,6 +221,12 @@ typedef struct aptp_request_options {
 APTP_API aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_request_options* options,
                                  aptp_request** request);
 
+/* Let `count` requests in, at least one, or none of them: as aptp_submit for prompts[i] and options[i], NULL being
+ * defaults, for one and for all. Their first events come when all are let in. All of `requests` are NULL where it
+ * fails. */
+APTP_API aptp_status aptp_submit_all(aptp_runtime* runtime, size_t count, const char* const* prompts,
+                                     const aptp_request_options* const* options, aptp_request** requests);
+
 /* How far a request is. */
 typedef struct aptp_progress {
     size_t size;

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -113,6 +114,12 @@ struct SolverInfo {
     std::vector<std::int64_t> steps;
 };
 
+// One image to be made.
+struct Order {
+    std::string prompt;
+    RequestOptions options;
+};
+
 class Image;
 
 // One image on its way. Where no copy is left, and no Image of it, it is taken back.
@@ -141,6 +148,7 @@ private:
     // What a request calls back. It holds itself from aptp_submit on until it has heard of the end, which comes once.
     struct Listener {
         std::function<void(const aptp_event& event)> on_event;
+        std::function<void(const aptp_event& event)> on_end;  // whatever became of `on_event`; must not throw
         std::shared_ptr<Listener> itself;
         std::mutex mutex;  // over what follows
         std::exception_ptr thrown;
@@ -172,7 +180,28 @@ private:
         ~State() { aptp_release(handle); }
     };
 
-    explicit Request(std::shared_ptr<State> state) : state_(std::move(state)) {}
+    // One that is to be let in.
+    explicit Request(const RequestOptions& options) : state_(std::make_shared<State>()) {
+        if (options.on_event) listen().on_event = options.on_event;
+    }
+
+    Listener& listen() {
+        if (state_->listener == nullptr) {
+            state_->listener = std::make_shared<Listener>();
+            state_->listener->itself = state_->listener;
+        }
+        return *state_->listener;
+    }
+
+    // Keep the promise of an image at the end, and the request until then.
+    void tell(const std::shared_ptr<std::promise<Image>>& promise);
+
+    // It was not let in, and hears of nothing.
+    void refused() {
+        if (state_->listener == nullptr) return;
+        state_->listener->on_end = nullptr;
+        state_->listener->itself = nullptr;
+    }
 
     aptp_request* handle() const noexcept { return state_ ? state_->handle : nullptr; }
 
@@ -181,12 +210,14 @@ private:
         const bool ends = event->kind == APTP_EVENT_ENDED;
         const std::shared_ptr<Listener> holder = ends ? std::move(listener->itself) : nullptr;
         try {
-            if (listener->listens()) listener->on_event(*event);
+            if (listener->on_event && listener->listens()) listener->on_event(*event);
         } catch (...) {
             listener->keep(std::current_exception());
             aptp_cancel(event->request);
         }
-        if (ends) listener->on_event = nullptr;  // with all that it holds, this request perhaps
+        if (!ends) return;
+        listener->on_event = nullptr;  // with all that it holds, this request perhaps
+        if (const auto on_end = std::exchange(listener->on_end, nullptr)) on_end(*event);
     }
 
     std::shared_ptr<State> state_;
@@ -247,6 +278,18 @@ inline Image Request::image() const {
     return Image(state_);
 }
 
+inline void Request::tell(const std::shared_ptr<std::promise<Image>>& promise) {
+    listen().on_end = [promise, state = state_](const aptp_event& event) {
+        try {
+            state->listener->rethrow();
+            if (event.status != APTP_OK) throw Error(event.status, event.message);
+            promise->set_value(Image(state));
+        } catch (...) {
+            promise->set_exception(std::current_exception());
+        }
+    };
+}
+
 // An opened bundle, and the threads that serve it. Its end takes back what is under way. Any thread may call anything.
 // Where its end comes in a callback, which must not wait, a thread of its own closes it soon after.
 class Runtime {
@@ -277,19 +320,44 @@ public:
 
     // Let a request in, or refuse it, at once.
     Request submit(const std::string& prompt, const RequestOptions& options = {}) {
-        const auto state = std::make_shared<Request::State>();
-        aptp_request_options asked = c_options(options);
-        if (options.on_event) {
-            state->listener = std::make_shared<Request::Listener>();
-            state->listener->on_event = options.on_event;
-            state->listener->itself = state->listener;
-            asked.on_event = Request::hear;
-            asked.user = state->listener.get();
+        Request request(options);
+        admit(prompt, options, request);
+        return request;
+    }
+
+    // Let all of them in, or none, at once.
+    std::vector<Request> submit(const std::vector<Order>& orders) {
+        std::vector<Request> requests;
+        std::vector<const char*> prompts;
+        std::vector<aptp_request_options> asked;
+        std::vector<const aptp_request_options*> options;
+        for (const Order& order : orders) {
+            requests.push_back(Request(order.options));
+            prompts.push_back(order.prompt.c_str());
+            asked.push_back(c_options(order.options, requests.back()));
         }
-        const aptp_status status = aptp_submit(handle(), prompt.c_str(), &asked, &state->handle);
-        if (status != APTP_OK && state->listener) state->listener->itself = nullptr;  // it hears of nothing
+        for (const aptp_request_options& each : asked) options.push_back(&each);
+        std::vector<aptp_request*> handles(orders.size());
+        const aptp_status status =
+            aptp_submit_all(handle(), orders.size(), prompts.data(), options.data(), handles.data());
+        for (std::size_t index = 0; index < orders.size(); ++index) {
+            if (status == APTP_OK) {
+                requests[index].state_->handle = handles[index];
+            } else {
+                requests[index].refused();
+            }
+        }
         detail::check(status);
-        return Request(state);
+        return requests;
+    }
+
+    // The image of a prompt, later: refused at once, as by `submit`. It is made even where nobody waits for it.
+    std::future<Image> generate_async(const std::string& prompt, const RequestOptions& options = {}) {
+        const auto promise = std::make_shared<std::promise<Image>>();
+        Request request(options);
+        request.tell(promise);
+        admit(prompt, options, request);
+        return promise->get_future();
     }
 
     // The image of a prompt.
@@ -392,8 +460,19 @@ private:
         }
     };
 
-    static aptp_request_options c_options(const RequestOptions& options) {
+    void admit(const std::string& prompt, const RequestOptions& options, Request& request) {
+        const aptp_request_options asked = c_options(options, request);
+        const aptp_status status = aptp_submit(handle(), prompt.c_str(), &asked, &request.state_->handle);
+        if (status != APTP_OK) request.refused();
+        detail::check(status);
+    }
+
+    static aptp_request_options c_options(const RequestOptions& options, const Request& request) {
         aptp_request_options asked = APTP_REQUEST_OPTIONS_INIT;
+        if (request.state_->listener) {
+            asked.on_event = Request::hear;
+            asked.user = request.state_->listener.get();
+        }
         asked.negative_prompt = options.negative_prompt.c_str();
         asked.solver = detail::or_null(options.solver);
         asked.code = detail::or_null(options.code);

@@ -36,21 +36,30 @@ Dispatcher::Dispatcher(Scheduler scheduler, Handler& handler, Log log, Clock clo
 Dispatcher::~Dispatcher() { close(); }
 
 TicketPtr Dispatcher::submit(const std::shared_ptr<Work>& work, int priority, std::optional<Seconds> seconds) {
-    TicketPtr ticket;
+    return submit({{work, priority, seconds}}).front();
+}
+
+std::vector<TicketPtr> Dispatcher::submit(const std::vector<Submission>& submissions) {
+    Tickets tickets;
     std::size_t ahead = 0;
     {
         const std::lock_guard lock(mutex_);
         if (closing_) throw Failure(Status::closed, "the runtime is closing and takes no more requests");
         if (!started_) start();
+        scheduler_.check_room(static_cast<std::int64_t>(submissions.size()));
+        tickets.reserve(submissions.size());
+        ahead = scheduler_.queue().size();
         const Seconds now = clock_();
-        ticket = scheduler_.admit(work, priority, seconds ? std::optional(now + *seconds) : std::nullopt, now);
-        ++untold_;
-        if (seconds) deadlines_.notify_one();
-        ahead = scheduler_.queue().size() - 1;
+        for (const auto& [work, priority, seconds] : submissions) {
+            const auto deadline = seconds ? std::optional(now + *seconds) : std::nullopt;
+            tickets.push_back(scheduler_.admit(work, priority, deadline, now));
+            ++untold_;
+            if (seconds) deadlines_.notify_one();
+        }
         dispatch();
     }
-    work->mailbox_.open(Queued{ahead}, listener_of(*work));
-    return ticket;
+    for (const Submission& each : submissions) each.work->mailbox_.open(Queued{ahead++}, listener_of(*each.work));
+    return tickets;
 }
 
 void Dispatcher::cancel(const TicketPtr& ticket) {

@@ -27,6 +27,13 @@ using Clock = std::function<Seconds()>;
 // The machine's own.
 Seconds steady_seconds();
 
+// Work that is to be let in, and done within `seconds`.
+struct Submission {
+    std::shared_ptr<Work> work;
+    int priority = 0;
+    std::optional<Seconds> seconds;
+};
+
 // Runs what a scheduler decides. `handler` does the work, and must outlive it. Threads start with the first request.
 class Dispatcher {
 public:
@@ -41,6 +48,9 @@ public:
     // Let work in, to be done within `seconds`. It is told that it is queued before this returns. Throws QueueFull,
     // Failure (closed).
     TicketPtr submit(const std::shared_ptr<Work>& work, int priority = 0, std::optional<Seconds> seconds = {});
+
+    // As `submit`, of all of them or of none. They are told that they are queued in order, once all were let in.
+    std::vector<TicketPtr> submit(const std::vector<Submission>& submissions);
 
     // Take a request back. Nothing happens where it has ended already.
     void cancel(const TicketPtr& ticket);

@@ -59,21 +59,33 @@ RuntimeCore::RuntimeCore(const std::string& path, Opener opener, const RuntimeCo
 
 TicketPtr RuntimeCore::submit(const std::string& prompt, const GenerationParams& params, Listener listener,
                               const RequestOptions& options) {
+    return submit({{prompt, params, options, std::move(listener)}}).front();
+}
+
+std::vector<TicketPtr> RuntimeCore::submit(std::vector<Order> orders) {
+    const auto count = static_cast<std::int64_t>(orders.size());
     std::shared_ptr<Models> models;
     {
         const std::lock_guard lock(mutex_);
         models = models_;
-        ++requests_[models];
+        requests_[models] += count;
     }
     try {
-        auto hear = [this, models, listener = std::move(listener)](const Event& event) {
-            if (is_end(event)) left(models);
-            listener(event);
-        };
-        const auto request = std::make_shared<Request>(models, prompt, params, options, std::move(hear));
-        return dispatcher_.submit(request, static_cast<int>(options.priority), options.deadline);
+        std::vector<Submission> submissions;
+        for (Order& order : orders) {
+            auto hear = [this, models, listener = std::move(order.listener)](const Event& event) {
+                if (is_end(event)) left(models);
+                listener(event);
+            };
+            const RequestOptions& options = order.options;
+            auto request = of_many(submissions.size(), orders.size(), [&] {
+                return std::make_shared<Request>(models, order.prompt, order.params, options, std::move(hear));
+            });
+            submissions.push_back({std::move(request), static_cast<int>(options.priority), options.deadline});
+        }
+        return dispatcher_.submit(submissions);
     } catch (...) {
-        left(models);
+        left(models, count);
         throw;
     }
 }
@@ -119,11 +131,11 @@ std::shared_ptr<Models> RuntimeCore::models() const {
     return models_;
 }
 
-void RuntimeCore::left(const std::shared_ptr<Models>& models) {
+void RuntimeCore::left(const std::shared_ptr<Models>& models, std::int64_t count) {
     bool last = false;
     {
         const std::lock_guard lock(mutex_);
-        last = --requests_[models] == 0 && models != models_;
+        last = (requests_[models] -= count) == 0 && models != models_;
     }
     if (last) clear(models);
 }
