@@ -65,7 +65,11 @@ def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> No
     [
         ([], 2, "no prompt was given"),
         (["a", "--stepps", "3"], 2, "unknown option '--stepps' (did you mean '--steps'?)"),
-        (["a", "--negative-promt=a blue"], 2, "unknown option '--negative-promt' (did you mean '--negative-prompt'?)"),
+        (
+            ["a", "--negative-promt=a blue"],
+            2,
+            "unknown option '--negative-promt' (did you mean '--negative-prompt'?)",
+        ),
         (["a", "--steps", "x"], 2, "'x' is not an integer"),
         (["a", "--seed"], 2, "--seed: a value is missing"),
         (["a", "--seed", "18446744073709551616"], 2, "above 2^64 - 1"),
@@ -100,7 +104,18 @@ def test_a_value_may_hold_spaces_or_nothing(generate: Run) -> None:
 def test_the_last_value_counts_and_files_of_prompts_add_up(generate: Run, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("first\n")
     (tmp_path / "two.txt").write_text("second\n")
-    words = ["--prompts", "one.txt", "--prompts", "two.txt", "--steps", "x", "--steps", "2", "zeroth", "--json"]
+    words = [
+        "--prompts",
+        "one.txt",
+        "--prompts",
+        "two.txt",
+        "--steps",
+        "x",
+        "--steps",
+        "2",
+        "zeroth",
+        "--json",
+    ]
     done = generate(*words)
     assert done.returncode == 0, done.stderr
     assert [made["prompt"] for made in json.loads(done.stdout)] == ["zeroth", "first", "second"]

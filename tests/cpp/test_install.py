@@ -35,7 +35,9 @@ def setting(build: Path, name: str) -> str:
 def moved(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installation with its engines that was moved to another place."""
     if setting(build, "APTP_BUNDLE_ENGINES") != "ON":
-        pytest.fail("the library was built without its engines beside it; configure with -DAPTP_BUNDLE_ENGINES=ON")
+        pytest.fail(
+            "the library was built without its engines beside it; configure with -DAPTP_BUNDLE_ENGINES=ON"
+        )
     folder = tmp_path_factory.mktemp("installed")
     run("cmake", "--install", build, "--prefix", folder / "here")
     return (folder / "here").rename(folder / "there")
@@ -45,7 +47,12 @@ def libraries(program: Path, folder: Path, *words: Any) -> set[str]:
     """Run a program, and return the paths of all libraries that it opened, sooner or later."""
     told = folder / "opened"
     # Nothing that the shell around us says helps to find a library.
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LD_DEBUG": "libs", "LD_DEBUG_OUTPUT": str(told)}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LD_DEBUG": "libs",
+        "LD_DEBUG_OUTPUT": str(told),
+    }
     run(program, *words, cwd=folder, env=environment)
     text = "".join(path.read_text() for path in folder.glob("opened.*"))
     return set(re.findall(r"calling init: (/\S+)", text))
@@ -64,7 +71,17 @@ def engines(build: Path) -> list[str]:
 
 def draw(program: Path, folder: Path, bundle: Path, engine: str, *words: Any) -> set[str]:
     made = folder / "out/000-a-red-circle-seed0.png"
-    options = ["--bundle", bundle, "--cache", folder / "cache", "--steps", "2", "--engine", engine, "--overwrite"]
+    options = [
+        "--bundle",
+        bundle,
+        "--cache",
+        folder / "cache",
+        "--steps",
+        "2",
+        "--engine",
+        engine,
+        "--overwrite",
+    ]
     opened = libraries(program, folder, *options, *words, "a red circle")
     with Image.open(made) as image:
         image.load()
@@ -105,7 +122,9 @@ def test_the_tool_draws_where_it_was_moved_to(moved: Path, build: Path, bundle: 
 @pytest.fixture
 def unsanitized(build: Path) -> None:
     if setting(build, "APTP_SANITIZE"):
-        pytest.skip("programs that were built without sanitizers do not load a library that was built with them")
+        pytest.skip(
+            "programs that were built without sanitizers do not load a library that was built with them"
+        )
 
 
 @pytest.mark.usefixtures("unsanitized")
@@ -130,7 +149,15 @@ def test_a_package_of_debian_draws_where_it_was_unpacked(build: Path, bundle: Pa
     if shutil.which("dpkg-deb") is None:
         pytest.skip("dpkg-deb, which packages of Debian are made with, is not here")
     made = tmp_path / "made"
-    run("cpack", "--config", build / "CPackConfig.cmake", "-B", made, "-D", "CPACK_DEBIAN_COMPRESSION_TYPE=none")
+    run(
+        "cpack",
+        "--config",
+        build / "CPackConfig.cmake",
+        "-B",
+        made,
+        "-D",
+        "CPACK_DEBIAN_COMPRESSION_TYPE=none",
+    )
     (package,) = made.glob("*.deb")
     needed = run("dpkg-deb", "--field", package, "Depends")
     assert "libc6" in needed

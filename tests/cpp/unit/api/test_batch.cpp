@@ -9,41 +9,23 @@
 #include <thread>
 #include <vector>
 
-#include "../../fakes/models.hpp"
-#include "api/handles.hpp"
-#include "aptp.h"
+#include "made_up.hpp"
 
-namespace {
-
-std::atomic<bool> held = false;  // calls wait
-
-aptp_status open_made_up(const char* path, const aptp_open_options* options, aptp_runtime** runtime) {
-    return aptp::api::open(path, options, runtime, [](const std::string&, const aptp::ModelsOptions&) {
-        return std::static_pointer_cast<aptp::Models>(
-            std::make_shared<fakes::FakeModels>(4, [](const std::string& what) {
-                while (what.rfind("call", 0) == 0 && held) std::this_thread::yield();
-                if (what == "call dense") throw aptp::Failure(aptp::Status::engine, "broken");
-            }));
-    });
-}
-
-}  // namespace
-
-#define aptp_open open_made_up
+#define aptp_open made_up::open
 #include "aptp.hpp"
 #undef aptp_open
 
 namespace {
 
-aptp::face::OpenOptions two_places() {
-    aptp::face::OpenOptions options;
+aptp::OpenOptions two_places() {
+    aptp::OpenOptions options;
     options.max_running = 1;
     options.max_queued = 1;
     return options;
 }
 
-aptp::face::RequestOptions with_code(const std::string& code) {
-    aptp::face::RequestOptions options;
+aptp::RequestOptions with_code(const std::string& code) {
+    aptp::RequestOptions options;
     options.code = code;
     return options;
 }
@@ -51,35 +33,35 @@ aptp::face::RequestOptions with_code(const std::string& code) {
 }  // namespace
 
 TEST_CASE("all of a batch are let in, told in order, or none is") {
-    aptp::face::Runtime runtime("here", two_places());
+    aptp::Runtime runtime("here", two_places());
     std::vector<std::int64_t> ahead;
-    std::vector<aptp::face::Order> orders(2, {"fives", {}});
-    for (aptp::face::Order& order : orders) {
+    std::atomic<bool> held = true;  // whoever has started waits
+    std::vector<aptp::Order> orders(2, {"fives", {}});
+    for (aptp::Order& order : orders) {
         order.options.on_event = [&](const aptp_event& event) {
             if (event.kind == APTP_EVENT_QUEUED) ahead.push_back(event.ahead);
+            while (event.kind == APTP_EVENT_STARTED && held) std::this_thread::yield();
         };
     }
-    held = true;
-    const std::vector<aptp::face::Request> requests = runtime.submit(orders);
+    const std::vector<aptp::Request> requests = runtime.submit(orders);
     CHECK(ahead == std::vector<std::int64_t>{0, 1});
     CHECK_THROWS_WITH_AS(runtime.submit(orders), doctest::Contains("and not 2 more are let in; try again in"),
-                         aptp::face::Error);
+                         aptp::Error);
     CHECK(ahead.size() == 2);
     CHECK(runtime.status().rejected == 2);
     CHECK(runtime.status().admitted == 2);
     held = false;
-    for (const aptp::face::Request& request : requests) CHECK(request.image()->steps == fakes::STEPS);
+    for (const aptp::Request& request : requests) CHECK(request.image()->steps == made_up::STEPS);
     orders.push_back({"fives", {}});  // more than there will ever be room for
-    CHECK_THROWS_AS(runtime.submit(orders), aptp::face::Error);
+    CHECK_THROWS_AS(runtime.submit(orders), aptp::Error);
     CHECK(runtime.status().admitted == 2);
 }
 
 TEST_CASE("a batch with a bad request is refused whole, and says which it is") {
-    aptp::face::Runtime runtime("here");
+    aptp::Runtime runtime("here");
     CHECK_THROWS_WITH_AS(runtime.submit({{"fives", {}}, {"fives", with_code("9")}}),
-                         doctest::Contains("request 1: code 9"), aptp::face::Error);
-    CHECK_THROWS_WITH_AS(runtime.submit(std::vector<aptp::face::Order>{}), "count 0: give at least one prompt",
-                         aptp::face::Error);
+                         doctest::Contains("request 1: code 9"), aptp::Error);
+    CHECK_THROWS_WITH_AS(runtime.submit(std::vector<aptp::Order>{}), "count 0: give at least one prompt", aptp::Error);
     CHECK(runtime.status().admitted == 0);
     const char* prompts[] = {"fives", nullptr};
     aptp_request* requests[2] = {};
@@ -95,25 +77,25 @@ TEST_CASE("a batch with a bad request is refused whole, and says which it is") {
 }
 
 TEST_CASE("a future gives the image, or throws what its request ended with") {
-    aptp::face::Runtime runtime("here");
-    std::future<aptp::face::Image> good = runtime.generate_async("fives");
-    std::future<aptp::face::Image> bad = runtime.generate_async("fives", with_code("dense"));
+    aptp::Runtime runtime("here");
+    std::future<aptp::Image> good = runtime.generate_async("fives");
+    std::future<aptp::Image> bad = runtime.generate_async("fives", with_code("dense"));
     CHECK(good.get().width() == 16);
-    CHECK_THROWS_WITH_AS(bad.get(), "broken", aptp::face::Error);
-    aptp::face::RequestOptions throwing;
+    CHECK_THROWS_WITH_AS(bad.get(), "broken", aptp::Error);
+    aptp::RequestOptions throwing;
     throwing.on_event = [](const aptp_event& event) {
         if (event.kind == APTP_EVENT_STARTED) throw std::runtime_error("enough");
     };
     CHECK_THROWS_WITH(runtime.generate_async("fives", throwing).get(), "enough");
-    CHECK_THROWS_AS(runtime.generate_async("fives", with_code("9")), aptp::face::Error);
+    CHECK_THROWS_AS(runtime.generate_async("fives", with_code("9")), aptp::Error);
 }
 
 TEST_CASE("an image whose future nobody keeps is made, and an image outlives its runtime") {
-    std::future<aptp::face::Image> kept;
+    std::future<aptp::Image> kept;
     {
-        aptp::face::Runtime runtime("here");
+        aptp::Runtime runtime("here");
         std::atomic<bool> ended = false;
-        aptp::face::RequestOptions options;
+        aptp::RequestOptions options;
         options.on_event = [&](const aptp_event& event) { ended = ended || event.kind == APTP_EVENT_ENDED; };
         static_cast<void>(runtime.generate_async("fives", options));
         kept = runtime.generate_async("fives");
