@@ -17,6 +17,8 @@ set_target_properties(aptp PROPERTIES
 target_link_libraries(aptp PRIVATE aptp_api)
 set(exports "${CMAKE_CURRENT_SOURCE_DIR}/api/exports.map")
 target_link_options(aptp PRIVATE "-Wl,--version-script=${exports}" -Wl,--gc-sections)
+# It stays in a process that has loaded it: its threads and what it does at the end need its code.
+target_link_options(aptp PRIVATE -Wl,-z,nodelete)
 set_target_properties(aptp PROPERTIES LINK_DEPENDS "${exports}")
 target_include_directories(aptp INTERFACE
     "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>" "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")

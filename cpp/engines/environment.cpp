@@ -1,6 +1,10 @@
 #include "engines/environment.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -49,11 +53,26 @@ Ort::ThreadingOptions shared_threads() {
     return threads;
 }
 
+// At the end of a process ONNX Runtime destroys what its threads wait on, and in a forked child waits for ever for
+// those who waited there. So a child that comes to that ends here. What was registered after the environment has run by
+// then.
+void end_children_early() {
+    static const pid_t creator = getpid();
+    on_exit(
+        [](int status, void*) {
+            if (getpid() == creator) return;
+            std::fflush(nullptr);
+            _exit(status);
+        },
+        nullptr);
+}
+
 Ort::Env* create() {
     check_version();
     // Never destroyed: at the end of a process nobody knows which sessions and plugins are still there.
     auto* env = new Ort::Env(shared_threads(), ORT_LOGGING_LEVEL_ERROR, "aptp");
     share_arena(*env);
+    end_children_early();
     return env;
 }
 

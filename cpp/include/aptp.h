@@ -23,7 +23,7 @@
  *
  * Processes. A child that is forked after the first aptp_open has the handles and none of the threads: whatever it
  * calls fails with APTP_USAGE_ERROR at once, but aptp_close and aptp_release, which do nothing there. Fork first, or
- * let the child start a program.
+ * let the child start a program. What such a child registered for its exit before the first aptp_open is not run.
  *
  * Text is UTF-8 and ends with NUL. Sizes are in pixels, memory in bytes, times in seconds where no unit is said.
  */

@@ -44,4 +44,5 @@ int main(int count, char** arguments) {
     waitpid(child, &ended, 0);
     std::cout << "child ended: " << (WIFEXITED(ended) ? WEXITSTATUS(ended) : -WTERMSIG(ended)) << std::endl;
     std::cout << "parent: " << outcome(*runtime) << std::endl;
+    runtime.reset();  // ONNX Runtime goes before what was there before it
 }
