@@ -82,9 +82,9 @@ CPP_BUILDS := build/cpp/built build/cpp-units/built build/cpp-address/built buil
 .PHONY: $(CPP_BUILDS)
 # No OpenVINO where addresses are checked: its TBB opens a library in a way (RTLD_DEEPBIND) that sanitizers refuse.
 OPENVINO = -DAPTP_WITH_OPENVINO=ON -DOpenVINO_DIR="$$(sh cpp/openvino.sh $(RUN))"
-build/cpp/built: CPP = -DAPTP_TESTS=ON $(OPENVINO)
+build/cpp/built: CPP = -DAPTP_TESTS=ON -DAPTP_BUNDLE_ENGINES=ON $(OPENVINO)
 build/cpp-units/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1"
-build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
+build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_BUNDLE_ENGINES=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-thread/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-fuzz/built: CPP = -DAPTP_FUZZ=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++
 build/cpp-fuzz/built: PACKAGES = clang libclang-rt-dev

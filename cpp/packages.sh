@@ -3,7 +3,7 @@
 # Further packages may be named: `packages.sh clang libclang-rt-dev` for the fuzzers.
 set -eu
 if [ "$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi
-packages="cmake doctest-dev g++ libcpp-httplib-dev libpng-dev libssl-dev make nlohmann-json3-dev pkg-config $*"
+packages="cmake doctest-dev dpkg-dev file g++ libcli11-dev libcpp-httplib-dev libpng-dev libssl-dev make nlohmann-json3-dev pkg-config $*"
 for package in $packages; do
     if ! dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed; then
         $as_root apt-get update --quiet

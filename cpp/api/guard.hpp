@@ -5,6 +5,7 @@
 #include <new>
 #include <string>
 
+#include "api/fork.hpp"
 #include "aptp.h"
 #include "errors.hpp"
 
@@ -16,10 +17,11 @@ aptp_status fail(aptp_status status, const std::string& message, double retry_af
 // The number that C knows a status by.
 inline aptp_status to_c(Status status) noexcept { return static_cast<aptp_status>(status); }
 
-// What `work` gives, or the status of what it throws.
+// What `work` gives, or the status of what it throws; in a forked child it is refused, and not begun.
 template <typename Work>
 aptp_status guarded(Work work) noexcept {
     try {
+        refuse_in_forked_child();
         return work();
     } catch (const QueueFull& full) {
         return fail(APTP_QUEUE_FULL, full.what(), full.retry_after());

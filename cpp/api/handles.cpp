@@ -14,6 +14,11 @@ const char* OpenBundle::keep(const std::string& text) {
     return texts_.insert(text).first->c_str();
 }
 
+const std::vector<std::int64_t>& OpenBundle::keep(std::vector<std::int64_t> numbers) {
+    const std::lock_guard lock(mutex_);
+    return *numbers_.insert(std::move(numbers)).first;
+}
+
 // Neither is ever destroyed: what a program did not close must not be closed while it ends, when threads and libraries
 // may be gone already.
 Registry<aptp_runtime, OpenBundle>& runtimes() {

@@ -17,27 +17,27 @@
 
 namespace aptp::api {
 
-// A request as its handle, its listener and whoever waits share it. The listener may live on for a call after the
-// handle was released.
+// A request as its handle, its listener and whoever waits share it. The listener lives on after the handle was released,
+// until it has told of the end.
 class Pending {
 public:
-    Pending(aptp_request* handle, aptp_on_event on_event, void* user);
+    Pending(aptp_request* handle, std::weak_ptr<RuntimeCore> core, aptp_on_event on_event, void* user);
 
-    // Hear of an event: keep what it says, then call back.
+    // Hear of an event: keep what it says, then call back. By one thread at a time, which holds no lock.
     void hear(const Event& event) noexcept;
 
     // The ticket that it was given, unless it has ended; it is taken back at once where that was asked for already.
-    void admitted(const std::shared_ptr<RuntimeCore>& core, const TicketPtr& ticket);
+    void admitted(const TicketPtr& ticket);
 
     void cancel();
 
-    // Call nobody back from now on; waits until the end was told, after `cancel`.
-    void detach();
+    // Wait until the callback has returned from the end, after `cancel`; in a callback, do not wait.
+    void finish();
 
     // APTP_PENDING, or how it ended.
     aptp_status status() const;
 
-    // As `status`, after at most so many seconds (nothing: no limit).
+    // As `status`, once the callback has returned from the end, or after so many seconds (nothing: no limit).
     aptp_status wait(std::optional<double> seconds);
 
     // How it ended without an image.
@@ -57,16 +57,17 @@ public:
 private:
     bool note(const Event& event);
     void call_back(const Event& event) noexcept;
+    void threw(const char* what) noexcept;
 
     aptp_request* const handle_;
-    std::recursive_mutex hearing_;  // held while it calls back, over the next two
-    aptp_on_event on_event_;
+    const std::weak_ptr<RuntimeCore> core_;
+    const aptp_on_event on_event_;
     void* const user_;
     mutable std::mutex mutex_;  // over all that follows
-    std::condition_variable ended_;
-    std::weak_ptr<RuntimeCore> core_;
+    std::condition_variable changed_;
     TicketPtr ticket_;  // until it has ended
     bool cancelled_ = false;
+    bool told_ = false;  // the callback has returned from the end
     aptp_status status_ = APTP_PENDING;
     std::string message_;
     aptp_progress progress_ = APTP_PROGRESS_INIT;
@@ -78,6 +79,15 @@ private:
 // Whether this thread is in a callback, where waiting for the runtime would wait for itself.
 bool is_called_back() noexcept;
 
+// As long as it lives, this thread is in a callback.
+class InCallback {
+public:
+    InCallback() noexcept;
+    ~InCallback();
+    InCallback(const InCallback&) = delete;
+    InCallback& operator=(const InCallback&) = delete;
+};
+
 // A bundle that was opened, and the texts that were handed out, which live until it is closed.
 class OpenBundle {
 public:
@@ -88,10 +98,14 @@ public:
     // The text for as long as the handle lives.
     const char* keep(const std::string& text);
 
+    // Likewise.
+    const std::vector<std::int64_t>& keep(std::vector<std::int64_t> numbers);
+
 private:
     const std::shared_ptr<RuntimeCore> core_;
     std::mutex mutex_;
     std::set<std::string> texts_;
+    std::set<std::vector<std::int64_t>> numbers_;
 };
 
 // All handles of this process.

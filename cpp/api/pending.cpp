@@ -70,17 +70,26 @@ aptp_event told(const Failed& failed) {
 
 bool is_called_back() noexcept { return callbacks > 0; }
 
-Pending::Pending(aptp_request* handle, aptp_on_event on_event, void* user)
-    : handle_(handle), on_event_(on_event), user_(user) {}
+InCallback::InCallback() noexcept { ++callbacks; }
+
+InCallback::~InCallback() { --callbacks; }
+
+Pending::Pending(aptp_request* handle, std::weak_ptr<RuntimeCore> core, aptp_on_event on_event, void* user)
+    : handle_(handle), core_(std::move(core)), on_event_(on_event), user_(user) {}
 
 void Pending::hear(const Event& event) noexcept {
-    const std::lock_guard hearing(hearing_);
     TicketPtr ticket;  // let go of without the lock: it may be the last of its models
+    bool ended = false;
     {
         const std::lock_guard lock(mutex_);
-        if (note(event)) ticket = std::move(ticket_);
+        ended = note(event);
+        if (ended) ticket = std::move(ticket_);
     }
     if (on_event_ != nullptr) call_back(event);
+    if (!ended) return;
+    const std::lock_guard lock(mutex_);
+    told_ = true;
+    changed_.notify_all();
 }
 
 // Keep what an event says; whether it is the end.
@@ -96,7 +105,6 @@ bool Pending::note(const Event& event) {
     }
     if (status_ == APTP_PENDING) return false;
     if (ticket_ && status_ != APTP_OK) progress_.done = static_cast<std::int64_t>(request_of(*ticket_).done());
-    ended_.notify_all();
     return true;
 }
 
@@ -104,45 +112,52 @@ void Pending::call_back(const Event& event) noexcept {
     aptp_event shown = std::visit([](const auto& each) { return told(each); }, event);
     shown.size = sizeof shown;
     shown.request = handle_;
-    ++callbacks;
-    on_event_(user_, &shown);
-    --callbacks;
+    const InCallback scope;
+    try {
+        on_event_(user_, &shown);
+    } catch (const std::exception& error) {
+        threw(error.what());
+    } catch (...) {
+        threw("what is no exception");
+    }
 }
 
-void Pending::admitted(const std::shared_ptr<RuntimeCore>& core, const TicketPtr& ticket) {
+// Callbacks must not throw. One that does costs its own request, and nobody else's.
+void Pending::threw(const char* what) noexcept {
+    cancel();
+    if (const auto core = core_.lock()) {
+        core->dispatcher().report(std::string("a callback threw, so its request is taken back: ") + what, true);
+    }
+}
+
+void Pending::admitted(const TicketPtr& ticket) {
     bool cancelled = false;
     {
         const std::lock_guard lock(mutex_);
         progress_.total = static_cast<std::int64_t>(request_of(*ticket).steps()->rows.size());
         if (status_ == APTP_OK) progress_.done = progress_.total;
         if (status_ != APTP_PENDING) return;
-        core_ = core;
         ticket_ = ticket;
         cancelled = cancelled_;
     }
-    if (cancelled) core->dispatcher().cancel(ticket);
+    if (cancelled) cancel();
 }
 
 void Pending::cancel() {
-    std::shared_ptr<RuntimeCore> core;
     TicketPtr ticket;
     {
         const std::lock_guard lock(mutex_);
         cancelled_ = true;
-        core = core_.lock();
         ticket = ticket_;
     }
+    const auto core = core_.lock();
     if (core && ticket) core->dispatcher().cancel(ticket);
 }
 
-void Pending::detach() {
-    {
-        // Whoever ended it tells of that now, and holds `hearing_` from before the status until that is told.
-        std::unique_lock lock(mutex_);
-        ended_.wait(lock, [this] { return status_ != APTP_PENDING; });
-    }
-    const std::lock_guard hearing(hearing_);
-    on_event_ = nullptr;
+void Pending::finish() {
+    if (is_called_back()) return;
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return told_; });
 }
 
 aptp_status Pending::status() const {
@@ -152,17 +167,18 @@ aptp_status Pending::status() const {
 
 aptp_status Pending::wait(std::optional<double> seconds) {
     std::unique_lock lock(mutex_);
-    const auto has_ended = [this] { return status_ != APTP_PENDING; };
-    if (!has_ended() && is_called_back()) {
+    if (is_called_back()) {
+        if (status_ != APTP_PENDING) return status_;
         throw Failure(Status::usage, "waiting in a callback would wait for itself; wait in another thread");
     }
+    const auto is_told = [this] { return told_; };
     if (!seconds) {
-        ended_.wait(lock, has_ended);
+        changed_.wait(lock, is_told);
     } else {
         const double limit = std::clamp(*seconds, 0.0, LONGEST_WAIT);
-        ended_.wait_for(lock, std::chrono::duration<double>(limit), has_ended);
+        changed_.wait_for(lock, std::chrono::duration<double>(limit), is_told);
     }
-    return status_;
+    return told_ ? status_ : APTP_PENDING;
 }
 
 std::string Pending::message() const {

@@ -1,8 +1,11 @@
 // The calls on a request.
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "api/guard.hpp"
 #include "api/handles.hpp"
@@ -44,31 +47,68 @@ aptp_image to_c(const Generated& image) {
     return told;
 }
 
+// A request that is to be let in, and its handle.
+struct Asked {
+    // Throws Failure (usage).
+    Asked(const std::shared_ptr<RuntimeCore>& core, const char* prompt, const aptp_request_options* options) {
+        const auto wanted = read<aptp_request_options>(options, APTP_REQUEST_OPTIONS_INIT, "options");
+        pending = std::make_shared<Pending>(handle, core, wanted.on_event, wanted.user);
+        order = {&given(prompt, "prompt"), GenerationParams::of(wanted), RequestOptions::of(wanted),
+                 [pending = pending](const Event& event) { pending->hear(event); }};
+    }
+
+    aptp_request* handle = requests().fresh();
+    std::shared_ptr<Pending> pending;
+    Order order;
+};
+
+// Let all of them in, or none. The handles are their caller's from the first event on, which may release them in the
+// last: they are given away before, and taken back where the requests are refused.
+void submit(RuntimeCore& core, const std::vector<Asked>& asked, aptp_request** handles) {
+    std::vector<Order> orders;
+    for (std::size_t index = 0; index < asked.size(); ++index) {
+        orders.push_back(asked[index].order);
+        requests().add(asked[index].handle, asked[index].pending);
+        handles[index] = asked[index].handle;
+    }
+    try {
+        const std::vector<TicketPtr> tickets = core.submit(std::move(orders));
+        for (std::size_t index = 0; index < asked.size(); ++index) asked[index].pending->admitted(tickets[index]);
+    } catch (...) {
+        std::fill_n(handles, asked.size(), nullptr);
+        for (const Asked& each : asked) requests().take(each.handle);
+        throw;
+    }
+}
+
 }  // namespace
 
 aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_request_options* options,
                         aptp_request** request) {
     return guarded([&] {
         given(request, "request") = nullptr;
-        given(prompt, "prompt");
         const std::shared_ptr<RuntimeCore> core = runtimes().find(runtime)->core();
-        const auto asked = read<aptp_request_options>(options, APTP_REQUEST_OPTIONS_INIT, "options");
-        const auto params = GenerationParams::of(asked);
-        const auto how = RequestOptions::of(asked);
-        aptp_request* const handle = requests().fresh();
-        const auto pending = std::make_shared<Pending>(handle, asked.on_event, asked.user);
-        const auto hear = [pending](const Event& event) { pending->hear(event); };
-        // The handle is its caller's from the first event on, which may release it in the last: it is given away
-        // before, and taken back where the request is refused.
-        requests().add(handle, pending);
-        *request = handle;
-        try {
-            pending->admitted(core, core->submit(prompt, params, hear, how));
-        } catch (...) {
-            *request = nullptr;
-            requests().take(handle);
-            throw;
+        const Asked asked(core, prompt, options);
+        submit(*core, {asked}, request);
+        return APTP_OK;
+    });
+}
+
+aptp_status aptp_submit_all(aptp_runtime* runtime, size_t count, const char* const* prompts,
+                            const aptp_request_options* const* options, aptp_request** requests) {
+    return guarded([&] {
+        if (count == 0) throw Failure(Status::usage, "count 0: give at least one prompt");
+        given(requests, "requests");
+        std::fill_n(requests, count, nullptr);
+        given(prompts, "prompts");
+        const std::shared_ptr<RuntimeCore> core = runtimes().find(runtime)->core();
+        std::vector<Asked> asked;
+        for (size_t index = 0; index < count; ++index) {
+            asked.push_back(of_many(index, count, [&] {
+                return Asked(core, prompts[index], options == nullptr ? nullptr : options[index]);
+            }));
         }
+        submit(*core, asked, requests);
         return APTP_OK;
     });
 }
@@ -98,11 +138,11 @@ aptp_status aptp_cancel(aptp_request* request) {
 }
 
 void aptp_release(aptp_request* request) {
-    if (request == nullptr) return;
+    if (request == nullptr || is_forked_child()) return;  // a child's handles are the parent's
     static_cast<void>(guarded([&] {
         const auto pending = requests().take(request);
         pending->cancel();
-        pending->detach();
+        pending->finish();
         return APTP_OK;
     }));
 }

@@ -24,6 +24,17 @@ void refuse_in_callbacks(const char* doing) {
     }
 }
 
+Log log_of(const aptp_open_options& options) {
+    if (options.on_log == nullptr) return {};
+    return [hear = options.on_log, user = options.user](const std::string& message, bool is_error) {
+        const InCallback scope;
+        try {
+            hear(user, is_error ? APTP_ERROR : APTP_WARNING, message.c_str());
+        } catch (...) {  // it must not throw; that it does has no other log to go to
+        }
+    };
+}
+
 ModelsOptions models_options(const aptp_open_options& options) {
     ModelsOptions models;
     if (options.engine != nullptr) models.engine = options.engine;
@@ -37,6 +48,8 @@ ModelsOptions models_options(const aptp_open_options& options) {
     models.batch = or_default(options.batch);
     models.threads = or_default(options.threads);
     models.provider = or_default(options.provider);
+    models.device = options.device;
+    models.log = log_of(options);
     return models;
 }
 
@@ -45,11 +58,7 @@ RuntimeCoreOptions core_options(const aptp_open_options& options) {
     core.max_running = or_default(options.max_running);
     core.max_queued = or_default(options.max_queued);
     core.memory = or_default(options.memory);
-    if (options.on_log != nullptr) {
-        core.log = [hear = options.on_log, user = options.user](const std::string& message, bool unforeseen) {
-            hear(user, unforeseen ? APTP_ERROR : APTP_WARNING, message.c_str());
-        };
-    }
+    core.log = log_of(options);
     return core;
 }
 
@@ -75,6 +84,7 @@ aptp_status aptp::api::open(const char* path, const aptp_open_options* options, 
         given(runtime, "runtime") = nullptr;
         given(path, "path");
         const auto asked = read<aptp_open_options>(options, APTP_OPEN_OPTIONS_INIT, "options");
+        note_use();
         const auto open_path = [opener, models = models_options(asked)](const std::string& place) {
             return opener(place, models);
         };
@@ -92,6 +102,7 @@ aptp_status aptp_open(const char* path, const aptp_open_options* options, aptp_r
 }
 
 aptp_status aptp_close(aptp_runtime* runtime) {
+    if (is_forked_child()) return APTP_OK;  // what is to be closed is the parent's
     return guarded([&] {
         if (runtime == nullptr) return APTP_OK;
         refuse_in_callbacks("closing");
@@ -159,6 +170,8 @@ aptp_status aptp_info(aptp_runtime* runtime, aptp_bundle_info* info) {
         told.maximum = manifest.latent.maximum * scale;
         told.latents_channels = manifest.latent.channels;
         told.latents_scale = scale;
+        told.engines = static_cast<std::int64_t>(models->engines().size());
+        told.solvers = static_cast<std::int64_t>(manifest.schedules.size());
         write(info, told, "info");
         return APTP_OK;
     });

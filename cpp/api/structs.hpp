@@ -37,6 +37,12 @@ inline constexpr std::size_t first_size<aptp_runtime_status> =
 template <>
 inline constexpr std::size_t first_size<aptp_expert_status> =
     offsetof(aptp_expert_status, seconds) + sizeof(aptp_expert_status::seconds);
+template <>
+inline constexpr std::size_t first_size<aptp_engine_info> =
+    offsetof(aptp_engine_info, missing) + sizeof(aptp_engine_info::missing);
+template <>
+inline constexpr std::size_t first_size<aptp_solver_info> =
+    offsetof(aptp_solver_info, count) + sizeof(aptp_solver_info::count);
 
 template <typename Struct>
 void check_size(const Struct& given, const char* name) {

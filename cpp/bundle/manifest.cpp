@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <set>
 
 #include "bundle/compiled.hpp"
 #include "bundle/references.hpp"
 #include "files/strict_json.hpp"
 #include "files/verified.hpp"
+#include "numbers.hpp"
 
 namespace aptp {
 namespace {
@@ -39,7 +39,7 @@ int version_number(const std::string& text) {
     const bool is_number = !text.empty() && text.size() <= 4 &&
                            text.find_first_not_of("0123456789") == std::string::npos &&
                            (text.size() == 1 || text[0] != '0');
-    return is_number ? std::stoi(text) : -1;
+    return is_number ? static_cast<int>(*read_integer(text)) : -1;
 }
 
 // The minor version. Refuses another major.
@@ -67,9 +67,7 @@ BundleSource parse_source(Fields fields) {
 Defaults parse_defaults(Fields fields) {
     Defaults defaults{fields.text("solver"), fields.integer("steps", 1, ROWS), fields.number("guidance")};
     if (!(defaults.guidance >= 0 && defaults.guidance <= GUIDANCE)) {
-        std::array<char, 64> text{};
-        std::snprintf(text.data(), text.size(), "%g is outside 0 to %g", defaults.guidance, GUIDANCE);
-        throw fields.error("guidance", text.data());
+        throw fields.error("guidance", in_digits(defaults.guidance) + " is outside 0 to " + in_digits(GUIDANCE));
     }
     fields.close();
     return defaults;

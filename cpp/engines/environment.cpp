@@ -1,9 +1,15 @@
 #include "engines/environment.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <mutex>
+#include <utility>
 
+#include "engines/graphs.hpp"
 #include "errors.hpp"
 
 namespace aptp {
@@ -22,15 +28,51 @@ void share_arena(Ort::Env& env) {
     }
 }
 
+// The threads that sessions share.
+struct Sharing {
+    std::mutex mutex;
+    bool is_settled = false;  // at the latest when the environment is made
+    bool is_forgone = false;
+    std::optional<std::int64_t> threads;
+    bool spins = false;
+};
+
+Sharing& sharing() {
+    static auto* const shared = new Sharing;
+    return *shared;
+}
+
+Ort::ThreadingOptions shared_threads() {
+    Sharing& shared = sharing();
+    const std::lock_guard lock(shared.mutex);
+    shared.is_settled = true;
+    Ort::ThreadingOptions threads;
+    threads.SetGlobalIntraOpNumThreads(static_cast<int>(shared.threads.value_or(0)));
+    threads.SetGlobalInterOpNumThreads(1);
+    threads.SetGlobalSpinControl(shared.spins ? 1 : 0);
+    return threads;
+}
+
+// At the end of a process ONNX Runtime destroys what its threads wait on, and in a forked child waits for ever for
+// those who waited there. So a child that comes to that ends here. What was registered after the environment has run by
+// then.
+void end_children_early() {
+    static const pid_t creator = getpid();
+    on_exit(
+        [](int status, void*) {
+            if (getpid() == creator) return;
+            std::fflush(nullptr);
+            _exit(status);
+        },
+        nullptr);
+}
+
 Ort::Env* create() {
-    if (OrtGetApiBase()->GetApi(ORT_API_VERSION) == nullptr) {
-        throw Failure(Status::environment, std::string("the library of ONNX Runtime that was loaded is version ") +
-                                               OrtGetApiBase()->GetVersionString() + ", and this was built for 1." +
-                                               std::to_string(ORT_API_VERSION) + "; load that or a newer one");
-    }
+    check_version();
     // Never destroyed: at the end of a process nobody knows which sessions and plugins are still there.
-    auto* env = new Ort::Env(ORT_LOGGING_LEVEL_ERROR, "aptp");
+    auto* env = new Ort::Env(shared_threads(), ORT_LOGGING_LEVEL_ERROR, "aptp");
     share_arena(*env);
+    end_children_early();
     return env;
 }
 
@@ -39,6 +81,32 @@ Ort::Env* create() {
 Ort::Env& environment() {
     static Ort::Env* const env = create();
     return *env;
+}
+
+void check_version() {
+    if (OrtGetApiBase()->GetApi(ORT_API_VERSION) == nullptr) {
+        throw Failure(Status::environment, std::string("the library of ONNX Runtime that was loaded is version ") +
+                                               OrtGetApiBase()->GetVersionString() + ", and this was built for 1." +
+                                               std::to_string(ORT_API_VERSION) + "; load that or a newer one");
+    }
+}
+
+void share_threads(std::optional<std::int64_t> threads, bool spins) {
+    Sharing& shared = sharing();
+    const std::lock_guard lock(shared.mutex);
+    if (std::exchange(shared.is_settled, true)) return;
+    shared.threads = threads;
+    shared.spins = spins;
+}
+
+bool shares_threads(std::optional<std::int64_t> threads) {
+    const std::lock_guard lock(sharing().mutex);
+    return !sharing().is_forgone && sharing().threads == threads;
+}
+
+void forgo_sharing() {
+    const std::lock_guard lock(sharing().mutex);
+    sharing().is_forgone = true;
 }
 
 std::vector<Ort::ConstEpDevice> plugin_devices(const std::string& path) {

@@ -5,14 +5,26 @@
 
 #include <onnxruntime_cxx_api.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace aptp {
 
-// The environment of the process, made by the first who asks; CPU sessions allocate from one arena in it. Any thread.
-// Throws Failure (environment) where the library that was loaded is older than the headers.
+// The environment of the process, made by the first who asks; CPU sessions allocate from one arena in it, and share its
+// threads. Any thread. Throws Failure (environment) where the library that was loaded is older than the headers.
 Ort::Env& environment();
+
+// Refuse a library of ONNX Runtime that is older than the headers. Throws Failure (environment).
+void check_version();
+
+// Whether a session whose calls have so many threads (nothing: one for each core) takes them from the environment's:
+// where their number is what `share_threads` was told first. Any thread.
+bool shares_threads(std::optional<std::int64_t> threads);
+
+// The environment was made by the program around us, and has no threads to share: sessions have their own from now on.
+void forgo_sharing();
 
 // The devices that the plugin at `path` offers; it is loaded once per process. Any thread. Throws Failure (environment)
 // where it does not load.

@@ -18,26 +18,26 @@ std::optional<std::string> provider_of(const std::string& engine) {
     return std::nullopt;
 }
 
-Provider provider(const std::string& engine, const std::string& plugin) {
+Provider provider(const std::string& engine, const Place& place) {
     const std::string name = provider_of(engine).value();
-    return {name, name == "cpu" ? "" : plugin};
+    return {name, name == "cpu" ? Place{} : place};
 }
 
 std::unique_ptr<Session> open_session(const std::filesystem::path& path, const GraphSettings& settings) {
     if (!provider_of(settings.engine)) {
         throw Failure(Status::environment, "engine '" + settings.engine + "' cannot be used: " +
-                                               missing_graphs(settings.engine, "").value_or("it runs no graphs"));
+                                               missing_graphs(settings.engine, {}).value_or("it runs no graphs"));
     }
-    return std::make_unique<Session>(
-        path, SessionSettings{provider(settings.engine, settings.plugin), settings.overrides, settings.threads});
+    return std::make_unique<Session>(path, SessionSettings{provider(settings.engine, settings.place),
+                                                           settings.overrides, settings.threads, settings.log});
 }
 
 }  // namespace
 
 bool runs_graphs(const std::string& engine) { return engine == OPENVINO || provider_of(engine); }
 
-std::optional<std::string> missing_graphs(const std::string& engine, const std::string& plugin) {
-    if (engine != OPENVINO) return missing(provider(engine, plugin));
+std::optional<std::string> missing_graphs(const std::string& engine, const Place& place) {
+    if (engine != OPENVINO) return missing(provider(engine, place));
 #ifdef APTP_WITH_OPENVINO
     return openvino::missing();
 #else

@@ -15,38 +15,49 @@ Function* symbol(void* library, const char* name) {
     return reinterpret_cast<Function*>(dlsym(library, name));
 }
 
-std::optional<Device> find() {
+// The first device, and how many there are.
+struct Found {
+    std::optional<Device> first;
+    std::int64_t count = 0;
+};
+
+Found find() {
     // Never closed: a driver that was asked stays.
     void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) return std::nullopt;
+    if (library == nullptr) return {};
     auto* init = symbol<int(unsigned)>(library, "cuInit");
     auto* count_of = symbol<int(int*)>(library, "cuDeviceGetCount");
     auto* get = symbol<int(int*, int)>(library, "cuDeviceGet");
     auto* version_of = symbol<int(int*)>(library, "cuDriverGetVersion");
     auto* attribute_of = symbol<int(int*, int, int)>(library, "cuDeviceGetAttribute");
-    if (!init || !count_of || !get || !version_of || !attribute_of) return std::nullopt;
+    if (!init || !count_of || !get || !version_of || !attribute_of) return {};
     int count = 0;
     int handle = 0;
     int version = 0;
     int major = 0;
     int minor = 0;
-    if (init(0) != 0 || count_of(&count) != 0 || count == 0) return std::nullopt;
-    if (get(&handle, 0) != 0 || version_of(&version) != 0) return std::nullopt;
-    if (attribute_of(&major, MAJOR, handle) != 0 || attribute_of(&minor, MINOR, handle) != 0) return std::nullopt;
-    return Device{"sm" + std::to_string(major) + std::to_string(minor),
-                  std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10)};
+    if (init(0) != 0 || count_of(&count) != 0 || count == 0) return {};
+    if (get(&handle, 0) != 0 || version_of(&version) != 0) return {};
+    if (attribute_of(&major, MAJOR, handle) != 0 || attribute_of(&minor, MINOR, handle) != 0) return {};
+    return {Device{"sm" + std::to_string(major) + std::to_string(minor),
+                   std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10)},
+            count};
+}
+
+const Found& found() {
+    static const Found once = find();
+    return once;
 }
 
 }  // namespace
 
-const std::optional<Device>& device() {
-    static const std::optional<Device> found = find();
-    return found;
-}
+const std::optional<Device>& device() { return found().first; }
 
-std::optional<std::string> missing() {
-    if (device()) return std::nullopt;
-    return "no NVIDIA GPU answers here (libcuda.so.1 is missing, or finds no device)";
+std::optional<std::string> missing(std::int64_t number) {
+    if (!device()) return "no NVIDIA GPU answers here (libcuda.so.1 is missing, or finds no device)";
+    if (number < found().count) return std::nullopt;
+    return "there is no GPU " + std::to_string(number) + ": they are numbered from 0 to " +
+           std::to_string(found().count - 1);
 }
 
 }  // namespace aptp::nvidia

@@ -1,6 +1,7 @@
 // NVIDIA's devices as the driver tells of them, without a toolkit.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -15,7 +16,7 @@ struct Device {
 // The first device, or nothing where there is none (or no driver). Looked for once per process; any thread.
 const std::optional<Device>& device();
 
-// Why no NVIDIA GPU can be used here, or nothing if one can.
-std::optional<std::string> missing();
+// Why the NVIDIA GPU of a number, from 0, cannot be used here, or nothing if it can.
+std::optional<std::string> missing(std::int64_t number = 0);
 
 }  // namespace aptp::nvidia

@@ -1,17 +1,20 @@
 #include "engines/openvino.hpp"
 
-#include <cstdio>
+#include <algorithm>
+#include <cstdint>
 #include <exception>
 #include <map>
 #include <openvino/openvino.hpp>
 #include <utility>
+
+#include "numbers.hpp"
 
 namespace aptp::openvino {
 
 namespace {
 
 constexpr const char* CPU = "CPU";
-constexpr std::pair<int, int> LEAST{2026, 1};
+constexpr std::pair<std::int64_t, std::int64_t> LEAST{2026, 1};
 
 // One for the process, never destroyed: at the end of a process nobody knows which models are left.
 ov::Core& core() {
@@ -148,8 +151,10 @@ std::optional<std::string> missing() {
 }
 
 std::optional<std::string> too_old(const std::string& version) {
-    std::pair<int, int> release{0, 0};
-    std::sscanf(version.c_str(), "%d.%d", &release.first, &release.second);
+    const std::size_t dot = std::min(version.find('.'), version.size());
+    const std::string minor = version.substr(std::min(dot + 1, version.size()));
+    const std::pair<std::int64_t, std::int64_t> release{read_integer(version.substr(0, dot)).value_or(0),
+                                                        read_integer(minor.substr(0, minor.find('.'))).value_or(0)};
     if (release >= LEAST) return std::nullopt;
     return "openvino " + version + " is linked, and this engine needs " + std::to_string(LEAST.first) + "." +
            std::to_string(LEAST.second) + " or newer";

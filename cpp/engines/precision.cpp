@@ -5,8 +5,8 @@
 
 #include "engines/compiled.hpp"
 #include "engines/graphs.hpp"
-#include "machine/processor.hpp"
 #include "errors.hpp"
+#include "machine/processor.hpp"
 
 namespace aptp {
 
@@ -14,16 +14,36 @@ namespace {
 
 constexpr const char* FLOAT32 = "float32";
 constexpr const char* BFLOAT16 = "bfloat16";
+const std::string REMEDY = "python -m export.build --codes all --engines openvino";
 
 bool has_earned(const ExpertEntry& expert, const Earned& wanted) {
     return std::find(expert.earned.begin(), expert.earned.end(), wanted) != expert.earned.end();
 }
 
+// The experts that would compute in bfloat16 here, had they earned it: none where the engine or processor does not.
+std::string unearned(const std::string& engine, const Manifest& manifest, const std::string& processor) {
+    std::string names;
+    if (engine != OPENVINO || !computes_in_bfloat16(processor)) return names;
+    for (const auto& [name, expert] : manifest.experts) {
+        if (!has_earned(expert, {engine, BFLOAT16, processor})) names += (names.empty() ? "" : ", ") + name;
+    }
+    return names;
+}
+
 }  // namespace
 
 void check_precision(const std::optional<std::string>& asked, const std::string& engine, const Manifest& manifest,
-                     const std::string& processor) {
-    if (!asked) return;
+                     const Log& log, const std::string& processor) {
+    if (!asked) {
+        const std::string names = unearned(engine, manifest, processor);
+        if (!names.empty() && log) {
+            log("engine '" + engine + "' computes experts " + names +
+                    " in float32, for nobody has shown that bfloat16 " +
+                    "will do on this class of processor; build the bundle again here to try: " + REMEDY,
+                false);
+        }
+        return;
+    }
     const std::vector<std::string> names{FLOAT32, BFLOAT16};
     const std::string where = "precision " + repr(*asked);
     if (std::find(names.begin(), names.end(), *asked) == names.end()) {
@@ -41,8 +61,7 @@ void check_precision(const std::optional<std::string>& asked, const std::string&
     for (const auto& [name, expert] : manifest.experts) {
         if (!has_earned(expert, {engine, *asked, processor})) {
             refuse("expert '" + name + "' has not earned it on engine '" + engine + "' and this class of processor (" +
-                   processor + "); earn it by building the bundle again here, python -m export.build --codes all " +
-                   "--engines openvino, or use float32");
+                   processor + "); earn it by building the bundle again here, " + REMEDY + ", or use float32");
         }
     }
 }

@@ -8,14 +8,16 @@
 #include <string>
 
 #include "bundle/schema.hpp"
+#include "log.hpp"
 #include "machine/processor.hpp"
 
 namespace aptp {
 
 // Refuse a precision by name that an expert of the bundle cannot be served in on an engine (not `auto`), on a class of
-// `processor`. Throws Failure (usage) for an unknown name, Failure (environment).
+// `processor`. Without a name the log says which experts compute in more than they would have to. Throws Failure
+// (usage) for an unknown name, Failure (environment).
 void check_precision(const std::optional<std::string>& asked, const std::string& engine, const Manifest& manifest,
-                     const std::string& processor = processor_class());
+                     const Log& log = {}, const std::string& processor = processor_class());
 
 // What the expert's graph is computed in: what was `asked`, which was checked, or the least that it has earned.
 std::string precision_of(const ExpertEntry& expert, const std::string& engine, const std::optional<std::string>& asked,

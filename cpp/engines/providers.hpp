@@ -1,16 +1,23 @@
 // ONNX Runtime's execution providers: which of them this machine has, and how a session is given one.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
 namespace aptp {
 
-// A provider, `cpu`, `cuda` or `tensorrt`, and the plugin that it comes from: empty where it is built into ONNX
-// Runtime.
+// Where graphs run: the plugin of ONNX Runtime that a provider comes from (a path; empty where it is built in), and
+// which of the machine's GPUs, from 0.
+struct Place {
+    std::string plugin;
+    std::int64_t device = 0;
+};
+
+// A provider, `cpu`, `cuda` or `tensorrt`, and where it runs.
 struct Provider {
     std::string name = "cpu";
-    std::string plugin;
+    Place place;
 
     bool is_on_gpu() const { return name == "cuda" || name == "tensorrt"; }
 };

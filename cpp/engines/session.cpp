@@ -8,21 +8,52 @@ namespace aptp {
 
 namespace {
 
-constexpr int FATAL_AND_ERROR = 3;
+// Hand over a line of ONNX Runtime. `user` is the log.
+void ORT_API_CALL hear(void* user, OrtLoggingLevel severity, const char*, const char*, const char* place,
+                       const char* message) noexcept {
+    try {
+        (*static_cast<const Log*>(user))(std::string("onnxruntime: ") + message + " (" + place + ")",
+                                         severity >= ORT_LOGGING_LEVEL_ERROR);
+    } catch (...) {  // what a log throws must not end the call that it was told of
+    }
+}
 
-Ort::SessionOptions options_of(const SessionSettings& settings) {
+void log_to(Ort::SessionOptions& options, const Log* log) {
+    options.SetLogSeverityLevel(log == nullptr ? ORT_LOGGING_LEVEL_ERROR : ORT_LOGGING_LEVEL_WARNING);
+    if (log == nullptr) return;
+    Ort::ThrowOnError(Ort::GetApi().SetUserLoggingFunction(options, hear, const_cast<Log*>(log)));
+}
+
+Ort::SessionOptions options_of(const SessionSettings& settings, bool shares) {
     Ort::SessionOptions options;
-    options.SetLogSeverityLevel(FATAL_AND_ERROR);
-    options.SetInterOpNumThreads(1);
-    options.SetIntraOpNumThreads(static_cast<int>(settings.threads.value_or(0)));
-    // Threads that spin for a session's next call take the cores from the call of another session. They still spin
-    // inside a call.
-    options.AddConfigEntry("session.force_spinning_stop", "1");
+    log_to(options, settings.log.get());
+    if (shares) {
+        options.DisablePerSessionThreads();
+    } else {
+        options.SetInterOpNumThreads(1);
+        options.SetIntraOpNumThreads(static_cast<int>(settings.threads.value_or(0)));
+        // Threads that spin for a session's next call take the cores from the call of another session. They still spin
+        // inside a call.
+        options.AddConfigEntry("session.force_spinning_stop", "1");
+    }
     for (const auto& [name, size] : settings.overrides) {
         Ort::ThrowOnError(Ort::GetApi().AddFreeDimensionOverrideByName(options, name.c_str(), size));
     }
     configure(options, settings.provider);
     return options;
+}
+
+Ort::Session open_sharing(Ort::Env& env, const std::filesystem::path& graph, const SessionSettings& settings,
+                          bool shares) {
+    try {
+        return {env, graph.c_str(), options_of(settings, shares)};
+    } catch (const Ort::Exception&) {
+        if (!shares) throw;
+        // The graph's fault, or there are no threads to share.
+        Ort::Session session(env, graph.c_str(), options_of(settings, false));
+        forgo_sharing();
+        return session;
+    }
 }
 
 std::vector<const char*> pointers(const std::vector<std::string>& names) {
@@ -57,6 +88,7 @@ Tensor tensor_of(const Ort::Value& value) {
 }  // namespace
 
 struct Session::State {
+    std::shared_ptr<const Log> log;  // outlives the session
     Ort::MemoryInfo place = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
     Ort::Session session{nullptr};
     bool is_on_gpu = false;
@@ -64,10 +96,12 @@ struct Session::State {
 
 std::unique_ptr<Session::State> Session::open(const std::filesystem::path& graph, const SessionSettings& settings) {
     Ort::Env& env = environment();
+    const bool shares = shares_threads(settings.threads);
     auto state = std::make_unique<State>();
+    state->log = settings.log;
     state->is_on_gpu = settings.provider.is_on_gpu();
     try {
-        state->session = Ort::Session(env, graph.c_str(), options_of(settings));
+        state->session = open_sharing(env, graph, settings, shares);
     } catch (const Ort::Exception& error) {
         throw Failure(Status::engine,
                       graph.string() + ": does not open on provider '" + settings.provider.name + "': " + error.what());

@@ -13,14 +13,17 @@
 #include "engines/graph.hpp"
 #include "engines/providers.hpp"
 #include "engines/tensor.hpp"
+#include "log.hpp"
 
 namespace aptp {
 
-// How a session is opened. `overrides` pins named dimensions; `threads` are those of one call.
+// How a session is opened. `overrides` pins named dimensions; `threads` are those of one call; `log` hears what ONNX
+// Runtime says of it, which else goes to standard error.
 struct SessionSettings {
     Provider provider;
     std::map<std::string, std::int64_t> overrides;
     std::optional<std::int64_t> threads;
+    std::shared_ptr<const Log> log;
 };
 
 // A graph in a session, in float32. Any thread may run it.

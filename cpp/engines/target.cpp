@@ -2,12 +2,14 @@
 
 #include <sys/utsname.h>
 
-#include <sstream>
+#include <algorithm>
+#include <string_view>
 #include <vector>
 
 #include "engines/compiled.hpp"
 #include "engines/nvidia.hpp"
 #include "machine/processor.hpp"
+#include "numbers.hpp"
 
 namespace aptp {
 
@@ -16,13 +18,12 @@ namespace {
 // What a machine may have more of; everything else has to be equal.
 constexpr const char* FLOOR = "driver";
 
-std::vector<long> numbers(const std::string& text) {
-    std::vector<long> found;
-    std::istringstream parts(text);
-    for (std::string part; std::getline(parts, part, '.');) {
-        const bool counts =
-            !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string::npos;
-        found.push_back(counts ? std::stol(part) : 0);
+std::vector<std::int64_t> numbers(std::string_view text) {
+    std::vector<std::int64_t> found;
+    while (!text.empty()) {
+        const std::size_t size = std::min(text.find('.'), text.size());
+        found.push_back(std::max<std::int64_t>(0, read_integer(text.substr(0, size)).value_or(0)));
+        text.remove_prefix(std::min(size + 1, text.size()));
     }
     return found;
 }

@@ -1,5 +1,7 @@
 #include "files/strict_json.hpp"
 
+#include <locale.h>
+
 #include <algorithm>
 
 #include "files/utf8.hpp"
@@ -132,6 +134,23 @@ void visit(const Json& value, const std::string& path, const std::string& where,
     }
 }
 
+// The C locale, in this thread, as long as it lives: the parser reads numbers by that of the thread.
+class InCLocale {
+public:
+    InCLocale() : before_(::uselocale(c_locale())) {}
+    ~InCLocale() { ::uselocale(before_); }
+    InCLocale(const InCLocale&) = delete;
+    InCLocale& operator=(const InCLocale&) = delete;
+
+private:
+    static ::locale_t c_locale() {
+        static const ::locale_t made = ::newlocale(LC_ALL_MASK, "C", nullptr);
+        return made;
+    }
+
+    ::locale_t before_;
+};
+
 bool is_digest(const std::string& text) {
     return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
@@ -148,6 +167,7 @@ Json decode(std::string_view data, const std::string& name, DocumentCaps caps) {
         throw refusal(name + ": not UTF-8 JSON: holds a byte order mark or a NUL");
     }
     Builder builder(name, caps.depth);
+    const InCLocale scope;
     if (!Json::sax_parse(data.begin(), data.end(), &builder)) throw refusal(name + ": not UTF-8 JSON");
     if (!builder.root.is_object()) throw refusal(name + ": the top level must be an object");
     return std::move(builder.root);

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "generate/prompts.hpp"
+#include "numbers.hpp"
 
 namespace aptp::generate {
 
@@ -22,12 +23,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int TABLE_PROMPT = 40;
-
-std::string fixed(double value, int digits) {
-    char text[64];
-    std::snprintf(text, sizeof text, "%.*f", digits, value);
-    return text;
-}
 
 bool write_all(int file, const std::uint8_t* bytes, std::size_t size) {
     while (size > 0) {
@@ -160,10 +155,10 @@ void Album::print_table() const {
     std::fprintf(stderr, "%-*s  %-10s  %6s  %6s  file\n", TABLE_PROMPT, "prompt", "code", "margin", "ms");
     std::int64_t negative = 0;
     for (const auto& [index, facts] : facts_) {
-        const std::string margin = std::isnan(facts.margin) ? "" : fixed(facts.margin, 3);
-        std::fprintf(stderr, "%-*s  %-10s  %6s  %6.0f  %s\n", TABLE_PROMPT,
+        const std::string margin = std::isnan(facts.margin) ? "" : in_decimals(facts.margin, 3);
+        std::fprintf(stderr, "%-*s  %-10s  %6s  %6s  %s\n", TABLE_PROMPT,
                      shortened(options_.prompts[index], TABLE_PROMPT).c_str(), facts.label().c_str(), margin.c_str(),
-                     facts.milliseconds, paths_[index].filename().c_str());
+                     in_decimals(facts.milliseconds, 0).c_str(), paths_[index].filename().c_str());
     }
     const auto warn = [&](std::size_t index, const std::string& text) {
         std::fprintf(stderr, "warning: '%s': %s\n", shortened(options_.prompts[index], 48).c_str(), text.c_str());
@@ -178,7 +173,7 @@ void Album::print_table() const {
                  "the prompt is too long: its last " + std::to_string(facts.dropped_tokens) + " tokens were not used");
         }
         if (facts.out_of_distribution) {
-            warn(index, "the prompt is unlike those of the training (distance " + fixed(facts.distance, 2) +
+            warn(index, "the prompt is unlike those of the training (distance " + in_decimals(facts.distance, 2) +
                             "): expert " + facts.expert + " made the image");
         } else if (facts.fell_back) {
             warn(index,

@@ -140,8 +140,8 @@ int run(const Options& options) {
 int main(int count, char** arguments) {
     try {
         const Options options = parse({arguments + 1, arguments + count});
-        if (options.help || options.version) {
-            std::printf("%s%s", options.help ? help() : aptp_version(), options.help ? "" : "\n");
+        if (!options.told.empty()) {
+            std::printf("%s", options.told.c_str());
             return 0;
         }
         return run(options);

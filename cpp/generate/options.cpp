@@ -1,11 +1,15 @@
 #include "generate/options.hpp"
 
-#include <cstdlib>
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <limits>
-#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
 
+#include "errors.hpp"
 #include "generate/prompts.hpp"
+#include "numbers.hpp"
 
 namespace aptp::generate {
 
@@ -37,10 +41,9 @@ std::int64_t integer(const std::string& name, const std::string& text) {
 }
 
 double number(const std::string& name, const std::string& text) {
-    char* end = nullptr;
-    const double value = std::strtod(text.c_str(), &end);
-    if (text.empty() || end != text.c_str() + text.size()) refuse(name + ": '" + text + "' is not a number");
-    return value;
+    const std::optional<double> value = read_number(text);
+    if (!value) refuse(name + ": '" + text + "' is not a number");
+    return *value;
 }
 
 void size(Options& options, const std::string& text) {
@@ -52,107 +55,158 @@ void size(Options& options, const std::string& text) {
     options.request.height = integer("--size", text.substr(cross + 1));
 }
 
-using Take = std::function<void(Options&, const std::string&)>;
+// Begins what `--help` says as Python's commands do.
+class Help : public CLI::Formatter {
+public:
+    Help() { column_width(26); }
 
-// Options that are followed by a value.
-const std::map<std::string, Take>& valued() {
-    static const std::map<std::string, Take> options{
-        {"--bundle", [](Options& to, const std::string& text) { to.bundle = text; }},
-        {"--out", [](Options& to, const std::string& text) { to.out = text; }},
-        {"--engine", [](Options& to, const std::string& text) { to.open.engine = to.keep(text); }},
-        {"--precision", [](Options& to, const std::string& text) { to.open.precision = to.keep(text); }},
-        {"--provider", [](Options& to, const std::string& text) { to.open.provider = to.keep(text); }},
-        {"--cache", [](Options& to, const std::string& text) { to.open.cache = to.keep(text); }},
-        {"--batch", [](Options& to, const std::string& text) { to.open.batch = integer("--batch", text); }},
-        {"--solver", [](Options& to, const std::string& text) { to.request.solver = to.keep(text); }},
-        {"--code", [](Options& to, const std::string& text) { to.request.code = to.keep(text); }},
-        {"--negative-prompt", [](Options& to, const std::string& text) { to.request.negative_prompt = to.keep(text); }},
-        {"--steps", [](Options& to, const std::string& text) { to.request.steps = integer("--steps", text); }},
-        {"--guidance", [](Options& to, const std::string& text) { to.request.guidance = number("--guidance", text); }},
-        {"--seed", [](Options& to, const std::string& text) { to.request.seed = natural("--seed", text); }},
-        {"--size", size},
-        {"--prompts",
-         [](Options& to, const std::string& text) {
-             for (std::string& prompt : read_prompts(text)) to.prompts.push_back(std::move(prompt));
-         }},
+    std::string make_usage(const CLI::App*, std::string) const override {
+        return "usage: aptp-generate [options] PROMPT ...\n\nMake an image from each prompt with a bundle.\n";
+    }
+};
+
+using Take = std::function<void(const std::string& text)>;
+
+// The command line's options, which fill an `Options`.
+class Parser {
+public:
+    explicit Parser(Options& to) : to_(to), app_("", "aptp-generate") {
+        app_.allow_extras();  // prompts among them, which may begin with a hyphen
+        app_.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+        app_.formatter(std::make_shared<Help>());
+        app_.footer("Exit codes: 0 done, 1 some of it failed (the rest is there), 2 usage, 3 refused.");
+        app_.set_help_flag("-h,--help", "print this");
+        app_.set_version_flag("--version", aptp_version(), "print the version");
+        add_files();
+        add_image();
+        add_engine();
+    }
+
+    // The words that are no options, as prompts. Throws Refusal.
+    std::vector<std::string> parse(std::vector<std::string> words);
+
+private:
+    void add_files();
+    void add_image();
+    void add_engine();
+    [[noreturn]] void refuse_unknown(const std::string& word) const;
+
+    void take(const char* name, const char* value, const char* about, const Take& take) {
+        const auto hear = [take](const CLI::results_t& given) {
+            for (const std::string& text : given) take(text);
+            return true;
+        };
+        app_.add_option(name, hear, about)->option_text(value);
+    }
+
+    void keep(const char* name, const char* value, const char* about, const char*& target) {
+        take(name, value, about, [this, &target](const std::string& text) { target = to_.keep(text); });
+    }
+
+    void count(const char* name, const char* about, std::int64_t& target) {
+        take(name, "N", about, [name, &target](const std::string& text) { target = integer(name, text); });
+    }
+
+    Options& to_;
+    CLI::App app_;
+};
+
+void Parser::add_files() {
+    const auto read = [this](const std::string& path) {
+        for (std::string& prompt : read_prompts(path)) to_.prompts.push_back(std::move(prompt));
     };
-    return options;
+    take("--prompts", "FILE", "take more prompts from a file, one a line", read);
+    app_.get_option("--prompts")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    take("--bundle", "DIR", "the bundle (default: ./bundle)", [this](const std::string& text) { to_.bundle = text; });
+    take("--out", "DIR", "where images go (default: ./out)", [this](const std::string& text) { to_.out = text; });
+    app_.add_flag("--overwrite", to_.overwrite, "replace images that are there already");
+    app_.add_flag("--json", to_.json, "print results as JSON on standard output");
 }
 
-const std::map<std::string, bool Options::*>& flags() {
-    static const std::map<std::string, bool Options::*> options{{"--overwrite", &Options::overwrite},
-                                                                {"--json", &Options::json},
-                                                                {"--help", &Options::help},
-                                                                {"-h", &Options::help},
-                                                                {"--version", &Options::version}};
-    return options;
+void Parser::add_image() {
+    aptp_request_options& request = to_.request;
+    take("--seed", "SEED", "image i has seed SEED + i (default: 0)",
+         [&](const std::string& text) { request.seed = natural("--seed", text); });
+    count("--steps", "default: the bundle's", request.steps);
+    take("--guidance", "G", "1 switches it off (default: the bundle's)",
+         [&](const std::string& text) { request.guidance = number("--guidance", text); });
+    take("--size", "WIDTHxHEIGHT", "pixels (default: the bundle's)",
+         [this](const std::string& text) { size(to_, text); });
+    keep("--solver", "NAME", "default: the bundle's", request.solver);
+    keep("--code", "K|dense", "override the router", request.code);
+    keep("--negative-prompt", "TEXT", "what to steer away from", request.negative_prompt);
+}
+
+void Parser::add_engine() {
+    aptp_open_options& open = to_.open;
+    keep("--engine", "NAME",
+         "what runs the UNet: auto (default), cpu, openvino, cuda, tensorrt-ep, aoti, supernet, tensorrt", open.engine);
+    keep("--precision", "NAME", "what it computes in: float32, bfloat16 (default: the least it has earned here)",
+         open.precision);
+    keep("--provider", "FILE", "a provider plugin of ONNX Runtime, which cuda and tensorrt-ep may have", open.provider);
+    count("--batch", "images that may share a UNet call (default: by the experts' size)", open.batch);
+    keep("--cache", "DIR", "derived files (default: $XDG_CACHE_HOME/aptp)", open.cache);
+}
+
+std::vector<std::string> Parser::parse(std::vector<std::string> words) {
+    // To CLI11, `--name=` is an option whose value follows; here and in Python its value is empty.
+    std::vector<std::string> reversed;
+    bool is_text = false;
+    for (std::string& word : words) {
+        is_text = is_text || word == "--";
+        const bool is_empty = !is_text && word.rfind("--", 0) == 0 && word.find('=') == word.size() - 1 &&
+                              app_.get_option_no_throw(word.substr(0, word.size() - 1)) != nullptr;
+        if (is_empty) word.pop_back();
+        reversed.insert(reversed.begin(), std::move(word));
+        if (is_empty) reversed.insert(reversed.begin(), "");
+    }
+    try {
+        app_.parse(reversed);
+    } catch (const CLI::CallForHelp&) {
+        to_.told = app_.help("", CLI::AppFormatMode::Normal);
+    } catch (const CLI::CallForVersion&) {
+        to_.told = std::string(aptp_version()) + "\n";
+    } catch (const CLI::ArgumentMismatch& error) {
+        refuse(std::string(error.what()).substr(0, std::string(error.what()).find(':')) + ": a value is missing");
+    } catch (const CLI::ParseError& error) {
+        refuse(error.what());
+    }
+    std::vector<std::string> prompts;
+    is_text = false;
+    for (std::string& word : app_.remaining()) {
+        // A name holds no space; a prompt that begins with a hyphen most often does.
+        const bool is_option = !is_text && word.size() > 1 && word.front() == '-' &&
+                               word.substr(0, word.find('=')).find(' ') == std::string::npos;
+        if (is_option && word == "--") {
+            is_text = true;
+        } else if (is_option) {
+            refuse_unknown(word);
+        } else {
+            prompts.push_back(std::move(word));
+        }
+    }
+    return prompts;
+}
+
+void Parser::refuse_unknown(const std::string& word) const {
+    const std::string name = word.substr(0, word.find('='));
+    std::vector<std::string> known;
+    for (const CLI::Option* option : app_.get_options()) {
+        for (const std::string& each : option->get_lnames()) known.push_back("--" + each);
+    }
+    refuse("unknown option " + repr(name) + nearest(name, known));
 }
 
 }  // namespace
 
 Options parse(const std::vector<std::string>& arguments) {
     Options options;
-    std::vector<std::string> listed;  // by files, which come after those of the command line
-    bool is_text = false;
-    for (std::size_t index = 0; index < arguments.size(); ++index) {
-        const std::string& word = arguments[index];
-        if (is_text || word.size() < 2 || word.front() != '-' || word.find(' ') != std::string::npos) {
-            listed.push_back(word);
-            continue;
-        }
-        if (word == "--") {
-            is_text = true;
-            continue;
-        }
-        const std::size_t equals = word.find('=');
-        const std::string name = word.substr(0, equals);
-        if (const auto flag = flags().find(word); flag != flags().end()) {
-            options.*(flag->second) = true;
-        } else if (const auto take = valued().find(name); take == valued().end()) {
-            refuse("unknown option '" + name + "'");
-        } else if (equals != std::string::npos) {
-            take->second(options, word.substr(equals + 1));
-        } else if (index + 1 < arguments.size()) {
-            take->second(options, arguments[++index]);
-        } else {
-            refuse(name + ": a value is missing");
-        }
-    }
-    options.prompts.insert(options.prompts.begin(), listed.begin(), listed.end());
-    if (options.prompts.empty() && !options.help && !options.version) {
+    const std::vector<std::string> prompts = Parser(options).parse(arguments);
+    options.prompts.insert(options.prompts.begin(), prompts.begin(), prompts.end());  // those of files come after
+    if (options.prompts.empty() && options.told.empty()) {
         throw Refusal(USAGE, "no prompt was given; add one in quotes, such as \"a red circle\", or --prompts FILE");
     }
     return options;
-}
-
-const char* help() {
-    return R"(usage: aptp-generate [options] PROMPT ...
-
-Make images from prompts with a bundle.
-
-  PROMPT                 one image is made for each
-  --prompts FILE         take more prompts from a file, one a line
-  --bundle DIR           the bundle (default: ./bundle)
-  --out DIR              where images go (default: ./out)
-  --overwrite            replace images that are there already
-  --seed SEED            image i has seed SEED + i (default: 0)
-  --steps N              default: the bundle's
-  --guidance G           1 switches it off (default: the bundle's)
-  --size WIDTHxHEIGHT    pixels (default: the bundle's)
-  --solver NAME          default: the bundle's
-  --code K|dense         override the router
-  --negative-prompt TEXT what to steer away from
-  --engine NAME          what runs the UNet: auto (the default), cpu, openvino, cuda, tensorrt-ep, aoti,
-                         supernet, tensorrt
-  --precision NAME       what it computes in: float32, bfloat16 (default: the least it has earned here)
-  --provider FILE        the library of a provider plugin of ONNX Runtime, which cuda and tensorrt-ep may have
-  --batch N              images that may share a UNet call (default: by the experts' size)
-  --cache DIR            derived files (default: $XDG_CACHE_HOME/aptp)
-  --json                 print results as JSON on standard output
-  --version              print the version
-
-Exit codes: 0 done, 1 some of it failed (the rest is there), 2 usage, 3 refused.
-)";
 }
 
 }  // namespace aptp::generate

@@ -34,8 +34,7 @@ struct Options {
     aptp_request_options request = APTP_REQUEST_OPTIONS_INIT;  // its seed is that of the first image
     bool overwrite = false;
     bool json = false;
-    bool help = false;
-    bool version = false;
+    std::string told;  // what was asked for instead of images: the help, or the version
     std::deque<std::string> texts;
 
     // A text of the command line for as long as this lives.
@@ -48,8 +47,5 @@ struct Options {
 
 // The command line, prompts of files included. Throws Refusal.
 Options parse(const std::vector<std::string>& arguments);
-
-// What `--help` says.
-const char* help();
 
 }  // namespace aptp::generate

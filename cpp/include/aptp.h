@@ -15,10 +15,15 @@
  * header leaves results that it does not know as they are, and refuses options that it does not know unless they are 0.
  *
  * Errors. Whatever can fail gives an aptp_status; for all but APTP_OK and APTP_PENDING `aptp_error()` says what, where
- * and what to do, to the thread that made the call. No exception leaves the library. Handles are numbers, not addresses,
- * and none comes twice: one that was closed or released is refused with APTP_USAGE_ERROR wherever it is used again.
+ * and what to do, to the thread that made the call. No exception leaves the library. Handles are numbers, not
+ * addresses, and none comes twice: one that was closed or released is refused with APTP_USAGE_ERROR wherever it is used
+ * again.
  *
  * Threads. Any thread may call anything at any time, unless said otherwise.
+ *
+ * Processes. A child that is forked after the first aptp_open has the handles and none of the threads: whatever it
+ * calls fails with APTP_USAGE_ERROR at once, but aptp_close and aptp_release, which do nothing there. Fork first, or
+ * let the child start a program. What such a child registered for its exit before the first aptp_open is not run.
  *
  * Text is UTF-8 and ends with NUL. Sizes are in pixels, memory in bytes, times in seconds where no unit is said.
  */
@@ -28,23 +33,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(APTP_STATIC)
-#define APTP_API
-#elif defined(_WIN32)
-#if defined(APTP_BUILDING)
-#define APTP_API __declspec(dllexport)
-#else
-#define APTP_API __declspec(dllimport)
-#endif
-#else
 #define APTP_API __attribute__((visibility("default")))
-#endif
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Raised when programs that were compiled against an older header would break. */
+/* Raised when programs that were compiled against an older header would break; the library is libaptp.so.APTP_ABI. */
 #define APTP_ABI 1
 
 /* What became of a call, or of a request. Numbers never change; new ones may come. */
@@ -93,7 +88,9 @@ typedef struct aptp_request aptp_request;
 
 typedef enum aptp_level { APTP_WARNING = 1, APTP_ERROR = 2 } aptp_level;
 
-/* Hears of failures that the runtime survived, from any of its threads. Must not call the runtime. */
+/* Hears of failures that the runtime survived, of an engine that `auto` has to do without, and, after "onnxruntime: ",
+ * ONNX Runtime's warnings and errors. From any thread of the runtime, and from aptp_open. Must not throw, nor
+ * call the runtime. */
 typedef void (*aptp_on_log)(void* user, aptp_level level, const char* message);
 
 typedef struct aptp_open_options {
@@ -109,7 +106,8 @@ typedef struct aptp_open_options {
     int64_t batch;
     /* Bytes that the open experts and decoders may hold together; APTP_DEFAULT: half of the machine's. */
     int64_t memory;
-    /* Threads of one call; APTP_DEFAULT: as many as the machine has cores. */
+    /* Threads of one call, 1 to 4096; APTP_DEFAULT: as many as the machine has cores. Runtimes with the number of the
+     * first share its threads; others have more. */
     int64_t threads;
     /* Requests under way at once; APTP_DEFAULT: a full call of every expert. */
     int64_t max_running;
@@ -117,17 +115,18 @@ typedef struct aptp_open_options {
     int64_t max_queued;
     /* Not 0: make an image of a step or so on every expert before opening returns. */
     int32_t warm;
-    aptp_on_log on_log; /* NULL: nobody hears of it */
+    aptp_on_log on_log; /* NULL: ONNX Runtime's errors go to standard error, and nobody hears of the rest */
     void* user;         /* given to on_log */
     /* What the UNet is computed in: "float32", "bfloat16", or NULL for the least that every expert has earned here,
      * expert by expert. */
     const char* precision;
+    int64_t device; /* which GPU "cuda" and "tensorrt-ep" run on, from 0 */
 } aptp_open_options;
 
 #define APTP_OPEN_OPTIONS_INIT                                                                               \
     {                                                                                                        \
         sizeof(aptp_open_options), NULL, NULL, NULL, APTP_DEFAULT, APTP_DEFAULT, APTP_DEFAULT, APTP_DEFAULT, \
-            APTP_DEFAULT, 0, NULL, NULL, NULL                                                                \
+            APTP_DEFAULT, 0, NULL, NULL, NULL, 0                                                             \
     }
 
 /* Open the bundle at `path`; NULL options are defaults. Takes seconds.
@@ -177,16 +176,18 @@ typedef struct aptp_event {
     aptp_request* request;
 } aptp_event;
 
-/* Hears of a request, from threads of the runtime, never from two at once for one request, in order; the end exactly
- * once. It holds up the runtime while it runs, so it should do little. It may call whatever does not wait: not
- * aptp_wait, aptp_drain and aptp_close, and aptp_release of this request alone, at its end. Where it cancels its own
- * request, it is called from within itself for the end. The first event, QUEUED, comes inside aptp_submit, which
- * has set `*request` by then; others may come before it returns. */
+/* Hears of a request, from threads of the runtime and of those who submit and cancel, never from two at once for one
+ * request, in order, and no lock is held; of the end exactly once, whatever becomes of the request and its handle: what
+ * `user` points to can go then. It holds up the runtime while it runs, so it should do little. It may call whatever
+ * does not wait: not aptp_wait (unless that request has ended), aptp_drain and aptp_close. Where it cancels or releases
+ * its own request, it hears of the end after it has returned. The first event, QUEUED, comes inside aptp_submit, which
+ * has set `*request` by then; others may come before it returns. It must not throw: where it does, its request is taken
+ * back and the log hears of that. */
 typedef void (*aptp_on_event)(void* user, const aptp_event* event);
 
 /* Telling takes the cores from calls: ask for what is needed. */
-#define APTP_WANT_STEPS 1U   /* an event for each step */
-#define APTP_WANT_LATENTS 2U /* each of those has the latents */
+#define APTP_WANT_STEPS 1U   /* an event for each step; `previews` ask for that too */
+#define APTP_WANT_LATENTS 2U /* an event for each step, with the latents */
 
 typedef struct aptp_request_options {
     size_t size;
@@ -196,7 +197,7 @@ typedef struct aptp_request_options {
     uint64_t seed;               /* of the start noise */
     int64_t steps;               /* APTP_DEFAULT: the bundle's */
     int64_t height, width;       /* pixels; APTP_DEFAULT: the bundle's, or those of `latents` */
-    double guidance;             /* 0 to 1000, 1 switches it off; APTP_UNSET: the bundle's */
+    double guidance;             /* 0 to 1000, 1 or less switches it off; APTP_UNSET: the bundle's */
     /* Start latents [channels, height, width], copied; they replace the noise of `seed`. NULL: noise. */
     const float* latents;
     int64_t latents_channels, latents_height, latents_width;
@@ -220,6 +221,12 @@ typedef struct aptp_request_options {
 APTP_API aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_request_options* options,
                                  aptp_request** request);
 
+/* Let `count` requests in, at least one, or none of them: as aptp_submit for prompts[i] and options[i], NULL being
+ * defaults, for one and for all. Their first events come when all are let in. All of `requests` are NULL where it
+ * fails. */
+APTP_API aptp_status aptp_submit_all(aptp_runtime* runtime, size_t count, const char* const* prompts,
+                                     const aptp_request_options* const* options, aptp_request** requests);
+
 /* How far a request is. */
 typedef struct aptp_progress {
     size_t size;
@@ -233,16 +240,18 @@ typedef struct aptp_progress {
 /* APTP_PENDING, or how the request ended: APTP_OK with an image, else its failure. `progress` may be NULL. */
 APTP_API aptp_status aptp_poll(const aptp_request* request, aptp_progress* progress);
 
-/* Wait until the request has ended, at most so many seconds (APTP_FOREVER: no limit); then as aptp_poll.
- * Not from a callback: that would wait for itself, so it fails with APTP_USAGE_ERROR. */
+/* Wait until the request has ended and its callback has returned from that, at most so many seconds (APTP_FOREVER: no
+ * limit); then as aptp_poll, which tells of the end a moment earlier. Not from a callback: that would wait for itself,
+ * so it fails with APTP_USAGE_ERROR where the request has not ended. */
 APTP_API aptp_status aptp_wait(aptp_request* request, double seconds);
 
-/* Take a request back: it ends with APTP_CANCELLED, unless it has ended already. Does not wait. */
+/* Take a request back: it ends with APTP_CANCELLED, unless it has ended already. Does not wait; this thread tells the
+ * callback of the end, unless another is in it. */
 APTP_API aptp_status aptp_cancel(aptp_request* request);
 
 /* Free the handle, and all that aptp_result gave. A request that has not ended is cancelled; its callback has heard of
- * the end when this returns, and is not called again. It waits for that, so hold no lock that callbacks take. NULL is
- * fine. In a callback only for its own request, at APTP_EVENT_ENDED. */
+ * the end when this returns, and is not called again. It waits for that, so hold no lock that callbacks take. In a
+ * callback it does not wait: what is released there may hear of its end later. NULL is fine. */
 APTP_API void aptp_release(aptp_request* request);
 
 /* An image, and how it came to be. Pointers are valid until the request is released. */
@@ -250,15 +259,15 @@ typedef struct aptp_image {
     size_t size;
     const uint8_t* pixels; /* RGB, [height, width, 3], without gaps */
     int64_t height, width;
-    int32_t blank;      /* not 0: it shows nothing, which is what broken engines most often return */
-    const char* expert; /* who made it: "0", "1", ... or "dense" */
-    int64_t code;       /* the router's, or the one asked for; -1: dense */
-    int32_t routed;     /* not 0: the router was asked, and margin is its answer */
-    int32_t fell_back;  /* not 0: the bundle lacks the expert that should have */
+    int32_t blank;               /* not 0: it shows nothing, which is what broken engines most often return */
+    const char* expert;          /* who made it: "0", "1", ... or "dense" */
+    int64_t code;                /* the router's, or the one asked for; -1: dense */
+    int32_t routed;              /* not 0: the router was asked, and margin is its answer */
+    int32_t fell_back;           /* not 0: the bundle lacks the expert that should have */
     int32_t out_of_distribution; /* not 0: too far from the training's prompts to be left to its code */
-    double margin;      /* NaN where there is none */
-    double distance;    /* from the training's prompts; NaN where not known */
-    const char* solver; /* the settings, defaults filled in */
+    double margin;               /* NaN where there is none */
+    double distance;             /* from the training's prompts; NaN where not known */
+    const char* solver;          /* the settings, defaults filled in */
     int64_t steps;
     double guidance;
     int32_t seeded; /* 0: it started from the caller's latents, and seed tells nothing */
@@ -311,12 +320,40 @@ typedef struct aptp_bundle_info {
     int64_t minimum, maximum; /* between these */
     int64_t latents_channels; /* of start latents, */
     int64_t latents_scale;    /* whose sides are those of the image divided by this */
+    int64_t engines, solvers; /* how many there are: see aptp_engine and aptp_solver */
 } aptp_bundle_info;
 
 #define APTP_BUNDLE_INFO_INIT \
-    { sizeof(aptp_bundle_info), NULL, 0, 0, 0, NULL, 0, 0.0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(aptp_bundle_info), NULL, 0, 0, 0, NULL, 0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 APTP_API aptp_status aptp_info(aptp_runtime* runtime, aptp_bundle_info* info);
+
+/* An engine by its name in aptp_open_options. Texts are valid until the runtime is closed. */
+typedef struct aptp_engine_info {
+    size_t size;
+    const char* name;
+    const char* missing; /* why it cannot serve this bundle here; NULL: it can */
+} aptp_engine_info;
+
+#define APTP_ENGINE_INFO_INIT \
+    { sizeof(aptp_engine_info), NULL, NULL }
+
+/* The engine number `index`, below `engines` of aptp_info. May look for devices. */
+APTP_API aptp_status aptp_engine(aptp_runtime* runtime, int64_t index, aptp_engine_info* engine);
+
+/* A solver of the bundle, and the numbers of steps that it offers, ascending. Valid until the runtime is closed. */
+typedef struct aptp_solver_info {
+    size_t size;
+    const char* name;
+    const int64_t* steps;
+    int64_t count; /* of `steps` */
+} aptp_solver_info;
+
+#define APTP_SOLVER_INFO_INIT \
+    { sizeof(aptp_solver_info), NULL, NULL, 0 }
+
+/* The solver number `index`, below `solvers` of aptp_info, by name in order. */
+APTP_API aptp_status aptp_solver(aptp_runtime* runtime, int64_t index, aptp_solver_info* solver);
 
 /* How a runtime is doing. `admitted` is queued + running + those that ended, each in one way. */
 typedef struct aptp_runtime_status {

@@ -10,10 +10,14 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -44,6 +48,10 @@ inline void check(aptp_status status) {
     if (status != APTP_OK && status != APTP_PENDING) throw Error(status, aptp_error(), aptp_retry_after());
 }
 
+inline std::optional<std::string> or_nothing(const char* text) {
+    return text == nullptr ? std::nullopt : std::optional<std::string>(text);
+}
+
 inline const char* or_null(const std::optional<std::string>& text) { return text ? text->c_str() : nullptr; }
 
 }  // namespace detail
@@ -59,8 +67,9 @@ struct OpenOptions {
     std::optional<std::int64_t> threads;
     std::optional<std::int64_t> max_running;
     std::optional<std::int64_t> max_queued;
+    std::int64_t device = 0;
     bool warm = false;
-    // Hears of failures that the runtime survived, from any of its threads. Must not throw, nor call the runtime.
+    // See aptp_on_log. Must not throw. Destroyed when the runtime is closed.
     std::function<void(aptp_level level, const char* message)> on_log;
 };
 
@@ -86,10 +95,29 @@ struct RequestOptions {
     int priority = 0;
     std::optional<double> deadline;
     std::int64_t previews = 0;
-    bool steps_wanted = false;    // on_event hears of each step
-    bool latents_wanted = false;  // and each of those has the latents
-    // Hears of the request: see aptp_on_event. What it throws takes the request back, and is thrown by `wait`.
+    bool steps_wanted = false;    // on_event hears of each step, as it does where there are previews or latents
+    bool latents_wanted = false;  // each of those has the latents
+    // Hears of the request: see aptp_on_event. What it throws takes the request back, and is thrown by `image`. It is
+    // destroyed once it has heard of the end; until then it may hold the request, and let go of it at any event.
     std::function<void(const aptp_event& event)> on_event;
+};
+
+// An engine, and why it cannot serve the bundle here: nothing if it can.
+struct EngineInfo {
+    std::string name;
+    std::optional<std::string> missing;
+};
+
+// A solver, and the numbers of steps that it offers, ascending.
+struct SolverInfo {
+    std::string name;
+    std::vector<std::int64_t> steps;
+};
+
+// One image to be made.
+struct Order {
+    std::string prompt;
+    RequestOptions options;
 };
 
 class Image;
@@ -117,11 +145,34 @@ private:
     friend class Image;
     friend class Runtime;
 
-    // The handle, and what it calls back.
+    // What a request calls back. It holds itself from aptp_submit on until it has heard of the end, which comes once.
+    struct Listener {
+        std::function<void(const aptp_event& event)> on_event;
+        std::function<void(const aptp_event& event)> on_end;  // whatever became of `on_event`; must not throw
+        std::shared_ptr<Listener> itself;
+        std::mutex mutex;  // over what follows
+        std::exception_ptr thrown;
+
+        // Whether it may hear of more.
+        bool listens() {
+            const std::lock_guard<std::mutex> lock(mutex);
+            return thrown == nullptr;
+        }
+
+        void keep(std::exception_ptr error) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            thrown = std::move(error);
+        }
+
+        void rethrow() {
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (thrown) std::rethrow_exception(thrown);
+        }
+    };
+
     struct State {
         aptp_request* handle = nullptr;
-        std::function<void(const aptp_event& event)> on_event;
-        std::exception_ptr thrown;  // by on_event; written before the request has ended
+        std::shared_ptr<Listener> listener;  // null: nobody is called back
 
         State() = default;
         State(const State&) = delete;
@@ -129,19 +180,44 @@ private:
         ~State() { aptp_release(handle); }
     };
 
-    explicit Request(std::shared_ptr<State> state) : state_(std::move(state)) {}
+    // One that is to be let in.
+    explicit Request(const RequestOptions& options) : state_(std::make_shared<State>()) {
+        if (options.on_event) listen().on_event = options.on_event;
+    }
 
-    aptp_request* handle() const noexcept { return state_->handle; }
+    Listener& listen() {
+        if (state_->listener == nullptr) {
+            state_->listener = std::make_shared<Listener>();
+            state_->listener->itself = state_->listener;
+        }
+        return *state_->listener;
+    }
+
+    // Keep the promise of an image at the end, and the request until then.
+    void tell(const std::shared_ptr<std::promise<Image>>& promise);
+
+    // It was not let in, and hears of nothing.
+    void refused() {
+        if (state_->listener == nullptr) return;
+        state_->listener->on_end = nullptr;
+        state_->listener->itself = nullptr;
+    }
+
+    aptp_request* handle() const noexcept { return state_ ? state_->handle : nullptr; }
 
     static void hear(void* user, const aptp_event* event) {
-        auto* state = static_cast<State*>(user);
-        if (state->thrown) return;
+        auto* listener = static_cast<Listener*>(user);
+        const bool ends = event->kind == APTP_EVENT_ENDED;
+        const std::shared_ptr<Listener> holder = ends ? std::move(listener->itself) : nullptr;
         try {
-            state->on_event(*event);
+            if (listener->on_event && listener->listens()) listener->on_event(*event);
         } catch (...) {
-            state->thrown = std::current_exception();
+            listener->keep(std::current_exception());
             aptp_cancel(event->request);
         }
+        if (!ends) return;
+        listener->on_event = nullptr;  // with all that it holds, this request perhaps
+        if (const auto on_end = std::exchange(listener->on_end, nullptr)) on_end(*event);
     }
 
     std::shared_ptr<State> state_;
@@ -169,7 +245,7 @@ public:
     std::vector<std::uint8_t> png() const {
         const std::uint8_t* bytes = nullptr;
         std::size_t size = 0;
-        detail::check(aptp_png(state_->handle, &bytes, &size));
+        detail::check(aptp_png(state_ ? state_->handle : nullptr, &bytes, &size));
         return {bytes, bytes + size};
     }
 
@@ -196,16 +272,31 @@ private:
 };
 
 inline Image Request::image() const {
+    if (state_ == nullptr) detail::check(poll());  // moved from: refused
     wait();
-    if (state_->thrown) std::rethrow_exception(state_->thrown);
+    if (state_->listener) state_->listener->rethrow();
     return Image(state_);
 }
 
+inline void Request::tell(const std::shared_ptr<std::promise<Image>>& promise) {
+    listen().on_end = [promise, state = state_](const aptp_event& event) {
+        try {
+            state->listener->rethrow();
+            if (event.status != APTP_OK) throw Error(event.status, event.message);
+            promise->set_value(Image(state));
+        } catch (...) {
+            promise->set_exception(std::current_exception());
+        }
+    };
+}
+
 // An opened bundle, and the threads that serve it. Its end takes back what is under way. Any thread may call anything.
+// Where its end comes in a callback, which must not wait, a thread of its own closes it soon after.
 class Runtime {
 public:
     // Open the bundle at `path`; takes seconds. Throws Error, as all that follow.
-    explicit Runtime(const std::string& path, const OpenOptions& options = {}) : log_(log_of(options)) {
+    explicit Runtime(const std::string& path, const OpenOptions& options = {}) : opened_(new Opened) {
+        opened_->log = options.on_log;
         aptp_open_options asked = APTP_OPEN_OPTIONS_INIT;
         asked.engine = options.engine.c_str();
         asked.cache = detail::or_null(options.cache);
@@ -216,29 +307,57 @@ public:
         asked.threads = options.threads.value_or(APTP_DEFAULT);
         asked.max_running = options.max_running.value_or(APTP_DEFAULT);
         asked.max_queued = options.max_queued.value_or(APTP_DEFAULT);
+        asked.device = options.device;
         asked.warm = options.warm ? 1 : 0;
-        if (log_) {
+        if (opened_->log) {
             asked.on_log = [](void* user, aptp_level level, const char* message) {
                 (*static_cast<Log*>(user))(level, message);
             };
-            asked.user = log_.get();
+            asked.user = &opened_->log;
         }
-        aptp_runtime* opened = nullptr;
-        detail::check(aptp_open(path.c_str(), &asked, &opened));
-        handle_.reset(opened);
+        detail::check(aptp_open(path.c_str(), &asked, &opened_->handle));
     }
 
     // Let a request in, or refuse it, at once.
     Request submit(const std::string& prompt, const RequestOptions& options = {}) {
-        const auto state = std::make_shared<Request::State>();
-        state->on_event = options.on_event;
-        aptp_request_options asked = c_options(options);
-        if (state->on_event) {
-            asked.on_event = Request::hear;
-            asked.user = state.get();
+        Request request(options);
+        admit(prompt, options, request);
+        return request;
+    }
+
+    // Let all of them in, or none, at once.
+    std::vector<Request> submit(const std::vector<Order>& orders) {
+        std::vector<Request> requests;
+        std::vector<const char*> prompts;
+        std::vector<aptp_request_options> asked;
+        std::vector<const aptp_request_options*> options;
+        for (const Order& order : orders) {
+            requests.push_back(Request(order.options));
+            prompts.push_back(order.prompt.c_str());
+            asked.push_back(c_options(order.options, requests.back()));
         }
-        detail::check(aptp_submit(handle_.get(), prompt.c_str(), &asked, &state->handle));
-        return Request(state);
+        for (const aptp_request_options& each : asked) options.push_back(&each);
+        std::vector<aptp_request*> handles(orders.size());
+        const aptp_status status =
+            aptp_submit_all(handle(), orders.size(), prompts.data(), options.data(), handles.data());
+        for (std::size_t index = 0; index < orders.size(); ++index) {
+            if (status == APTP_OK) {
+                requests[index].state_->handle = handles[index];
+            } else {
+                requests[index].refused();
+            }
+        }
+        detail::check(status);
+        return requests;
+    }
+
+    // The image of a prompt, later: refused at once, as by `submit`. It is made even where nobody waits for it.
+    std::future<Image> generate_async(const std::string& prompt, const RequestOptions& options = {}) {
+        const auto promise = std::make_shared<std::promise<Image>>();
+        Request request(options);
+        request.tell(promise);
+        admit(prompt, options, request);
+        return promise->get_future();
     }
 
     // The image of a prompt.
@@ -249,21 +368,43 @@ public:
     // Which code a prompt goes to.
     aptp_route route(const std::string& prompt) {
         aptp_route route = APTP_ROUTE_INIT;
-        detail::check(aptp_route_prompt(handle_.get(), prompt.c_str(), &route));
+        detail::check(aptp_route_prompt(handle(), prompt.c_str(), &route));
         return route;
     }
 
     // What the bundle offers.
     aptp_bundle_info info() {
         aptp_bundle_info info = APTP_BUNDLE_INFO_INIT;
-        detail::check(aptp_info(handle_.get(), &info));
+        detail::check(aptp_info(handle(), &info));
         return info;
+    }
+
+    // Which engines there are, and what they lack.
+    std::vector<EngineInfo> engines() {
+        std::vector<EngineInfo> all;
+        for (std::int64_t index = 0, count = info().engines; index < count; ++index) {
+            aptp_engine_info engine = APTP_ENGINE_INFO_INIT;
+            detail::check(aptp_engine(handle(), index, &engine));
+            all.push_back({engine.name, detail::or_nothing(engine.missing)});
+        }
+        return all;
+    }
+
+    // The bundle's solvers, by name in order.
+    std::vector<SolverInfo> solvers() {
+        std::vector<SolverInfo> all;
+        for (std::int64_t index = 0, count = info().solvers; index < count; ++index) {
+            aptp_solver_info solver = APTP_SOLVER_INFO_INIT;
+            detail::check(aptp_solver(handle(), index, &solver));
+            all.push_back({solver.name, {solver.steps, solver.steps + solver.count}});
+        }
+        return all;
     }
 
     // How it is doing.
     aptp_runtime_status status() {
         aptp_runtime_status status = APTP_RUNTIME_STATUS_INIT;
-        detail::check(aptp_get_status(handle_.get(), &status));
+        detail::check(aptp_get_status(handle(), &status));
         return status;
     }
 
@@ -272,7 +413,7 @@ public:
         std::vector<aptp_expert_status> all;
         for (std::int64_t index = 0, count = info().experts; index < count; ++index) {
             aptp_expert_status status = APTP_EXPERT_STATUS_INIT;
-            detail::check(aptp_expert(handle_.get(), index, &status));
+            detail::check(aptp_expert(handle(), index, &status));
             all.push_back(status);
         }
         return all;
@@ -280,35 +421,58 @@ public:
 
     // Serve new requests from the bundle that is now at `path` (nothing: where the last one was).
     void reload(const std::optional<std::string>& path = {}) {
-        detail::check(aptp_reload(handle_.get(), detail::or_null(path)));
+        detail::check(aptp_reload(handle(), detail::or_null(path)));
     }
 
     // Let nothing more in, and wait until all is done; false where `seconds` cut some of it off.
     bool drain(double seconds = APTP_FOREVER) {
-        const aptp_status status = aptp_drain(handle_.get(), seconds);
+        const aptp_status status = aptp_drain(handle(), seconds);
         if (status != APTP_DEADLINE_EXCEEDED) detail::check(status);
         return status == APTP_OK;
     }
 
     // Close the engines that are not in use. They open again when they are needed.
-    void free_engines() { detail::check(aptp_free_engines(handle_.get())); }
+    void free_engines() { detail::check(aptp_free_engines(handle())); }
 
     // For calls that are not here.
-    aptp_runtime* handle() const noexcept { return handle_.get(); }
+    aptp_runtime* handle() const noexcept { return opened_ ? opened_->handle : nullptr; }
 
 private:
     using Log = std::function<void(aptp_level, const char*)>;
 
-    struct Close {
-        void operator()(aptp_runtime* runtime) const { aptp_close(runtime); }
+    // The handle, and the log, which outlives the runtime that calls it.
+    struct Opened {
+        Log log;
+        aptp_runtime* handle = nullptr;
     };
 
-    static std::unique_ptr<Log> log_of(const OpenOptions& options) {
-        return options.on_log ? std::make_unique<Log>(options.on_log) : nullptr;
+    struct Close {
+        void operator()(Opened* opened) const noexcept {
+            if (aptp_close(opened->handle) != APTP_USAGE_ERROR) return delete opened;
+            try {
+                std::thread([opened] {
+                    aptp_close(opened->handle);
+                    delete opened;
+                }).detach();
+            } catch (const std::system_error&) {
+                // No thread is to be had: it stays open, and calls its log, until the process ends.
+            }
+        }
+    };
+
+    void admit(const std::string& prompt, const RequestOptions& options, Request& request) {
+        const aptp_request_options asked = c_options(options, request);
+        const aptp_status status = aptp_submit(handle(), prompt.c_str(), &asked, &request.state_->handle);
+        if (status != APTP_OK) request.refused();
+        detail::check(status);
     }
 
-    static aptp_request_options c_options(const RequestOptions& options) {
+    static aptp_request_options c_options(const RequestOptions& options, const Request& request) {
         aptp_request_options asked = APTP_REQUEST_OPTIONS_INIT;
+        if (request.state_->listener) {
+            asked.on_event = Request::hear;
+            asked.user = request.state_->listener.get();
+        }
         asked.negative_prompt = options.negative_prompt.c_str();
         asked.solver = detail::or_null(options.solver);
         asked.code = detail::or_null(options.code);
@@ -336,8 +500,7 @@ private:
         return asked;
     }
 
-    std::unique_ptr<Log> log_;  // outlives the runtime that calls it
-    std::unique_ptr<aptp_runtime, Close> handle_;
+    std::unique_ptr<Opened, Close> opened_;
 };
 
 }  // namespace face

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <sstream>
 #include <vector>
 
 namespace aptp {
@@ -14,9 +13,14 @@ std::vector<std::string> processor_flags() {
     std::ifstream file("/proc/cpuinfo");
     for (std::string line; std::getline(file, line);) {
         if (line.rfind("flags", 0) != 0 && line.rfind("Features", 0) != 0) continue;
-        std::istringstream words(line.substr(std::min(line.size(), line.find(':') + 1)));
-        std::vector<std::string> found;
-        for (std::string word; words >> word;) found.push_back(word);
+        std::vector<std::string> found{""};
+        for (const char each : line.substr(std::min(line.size(), line.find(':') + 1))) {
+            if (each == ' ') {
+                found.emplace_back();
+            } else {
+                found.back() += each;
+            }
+        }
         return found;
     }
     return {};

@@ -1,1 +1,1 @@
-set(APTP_SOURCES processor.cpp)
+set(APTP_SOURCES memory.cpp processor.cpp)

@@ -32,12 +32,12 @@ constexpr double STORED = 2;
 
 }  // namespace
 
-Experts::Experts(const Manifest& manifest, Sessions& sessions, std::string engine, std::string plugin,
+Experts::Experts(const Manifest& manifest, Sessions& sessions, std::string engine, Place place,
                  std::optional<std::string> precision)
     : manifest_(manifest),
       sessions_(sessions),
       engine_(std::move(engine)),
-      plugin_(std::move(plugin)),
+      place_(std::move(place)),
       precision_(std::move(precision)),
       runs_graphs_(runs_graphs(engine_)) {
     for (const auto& [name, expert] : manifest.experts) {
@@ -99,7 +99,7 @@ std::unique_ptr<Engine> Experts::graph(const ShapeBucket& bucket) const {
     const ExpertEntry& expert = entry_of(manifest_, bucket.model);
     GraphSettings settings;
     settings.engine = engine_;
-    settings.plugin = plugin_;
+    settings.place = place_;
     settings.precision = precision_of(expert, engine_, precision_);
     settings.overrides = {{"height", bucket.height}, {"width", bucket.width}};
     if (bucket.rows != 0) settings.overrides["batch"] = bucket.rows;

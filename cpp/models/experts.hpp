@@ -19,9 +19,9 @@ namespace aptp {
 // known by that name, whose rows follow the gates that come with them. Any thread.
 class Experts {
 public:
-    // `manifest` and `sessions` outlive this; `plugin` is the path of a provider plugin, or empty; `precision` is what
+    // `manifest` and `sessions` outlive this; `place` is where graphs run; `precision` is what
     // graphs are computed in, nothing for the least that each expert has earned.
-    Experts(const Manifest& manifest, Sessions& sessions, std::string engine, std::string plugin,
+    Experts(const Manifest& manifest, Sessions& sessions, std::string engine, Place place,
             std::optional<std::string> precision);
 
     std::string engine_of(const std::string& expert) const;
@@ -51,7 +51,7 @@ private:
     const Manifest& manifest_;
     Sessions& sessions_;
     std::string engine_;
-    std::string plugin_;
+    Place place_;
     std::optional<std::string> precision_;
     bool runs_graphs_;
     // By expert, empty where graphs are run: the service asks for them under its lock.

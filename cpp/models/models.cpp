@@ -38,10 +38,13 @@ std::int64_t half_of_memory() {
     return std::int64_t{sysconf(_SC_PHYS_PAGES)} * std::int64_t{sysconf(_SC_PAGE_SIZE)} / 2;
 }
 
-// The engine that was asked for, once the precision is known to go with it.
+Place place_of(const ModelsOptions& options) { return {options.provider.value_or(""), options.device}; }
+
+// The engine that was asked for, once the precision is known to go with it. The first decides how threads are shared.
 std::string chosen_engine(const Manifest& manifest, const ModelsOptions& options) {
-    std::string engine = choose(options.engine, manifest, options.provider.value_or(""));
-    check_precision(options.precision, engine, manifest);
+    std::string engine = choose(options.engine, manifest, place_of(options), options.log);
+    check_precision(options.precision, engine, manifest, options.log);
+    share_threads(options.threads, engine == "cpu");
     return engine;
 }
 
@@ -50,9 +53,9 @@ public:
     OpenedModels(std::shared_ptr<const Bundle> bundle, const ModelsOptions& options)
         : bundle_(std::move(bundle)),
           engine_(chosen_engine(bundle_->manifest(), options)),
-          plugin_(options.provider.value_or("")),
-          sessions_(bundle_, options.cache, options.threads),
-          experts_(bundle_->manifest(), sessions_, engine_, plugin_, options.precision),
+          place_(place_of(options)),
+          sessions_(bundle_, options.cache, options.threads, options.log),
+          experts_(bundle_->manifest(), sessions_, engine_, place_, options.precision),
           clock_(bundle_->manifest().experts, sessions_) {
         std::set<std::string> names{manifest().router.encoder};
         for (const ConditioningEntry& entry : manifest().conditioning) names.insert(entry.encoder);
@@ -67,6 +70,15 @@ public:
     const std::string& digest() const override { return bundle_->digest(); }
     const std::string& engine() const override { return engine_; }
     std::int64_t batch() const override { return batch_; }
+
+    std::vector<std::string> engines() const override {
+        return {engine_names().begin() + 1, engine_names().end()};  // without `auto`
+    }
+
+    std::optional<std::string> missing(const std::string& engine) const override {
+        return missing_engine(engine, manifest(), place_);
+    }
+
     void verify() override { bundle_->files().verify(); }
 
     Conditioning condition(const std::string& prompt) override {
@@ -124,8 +136,8 @@ public:
 
     std::unique_ptr<Decoder> open_decoder(const ShapeBucket& bucket) override {
         GraphSettings settings;
-        settings.engine = beside(engine_, plugin_);
-        settings.plugin = plugin_;
+        settings.engine = beside(engine_, place_);
+        settings.place = place_;
         settings.overrides = {{"batch", bucket.rows}, {"height", bucket.height}, {"width", bucket.width}};
         return std::make_unique<GraphDecoder>(manifest().decoder, manifest().latent.channels,
                                               sessions_.open_graph(manifest().decoder.model, settings));
@@ -133,7 +145,7 @@ public:
 
     std::int64_t cost(const ShapeBucket& bucket) const override {
         if (bucket.model != DECODER) return experts_.cost(bucket);
-        return memory_of(manifest().decoder.model, manifest().files, beside(engine_, plugin_), "float32");
+        return memory_of(manifest().decoder.model, manifest().files, beside(engine_, place_), "float32");
     }
 
     std::int64_t budget(std::optional<std::int64_t> memory) const override {
@@ -159,7 +171,7 @@ private:
 
     std::shared_ptr<const Bundle> bundle_;
     std::string engine_;
-    std::string plugin_;
+    Place place_;
     Sessions sessions_;
     Experts experts_;
     Clock clock_;
@@ -174,7 +186,10 @@ private:
 
 std::shared_ptr<Models> open_models(const std::string& bundle, const ModelsOptions& options) {
     if (options.batch) check_limit(*options.batch, "batch");
-    if (options.threads) check_limit(*options.threads, "threads");
+    if (options.threads) check_threads(*options.threads);
+    if (options.device < 0) {
+        throw Failure(Status::usage, "device " + std::to_string(options.device) + ": give an integer of at least 0");
+    }
     return std::make_shared<OpenedModels>(Bundle::open(bundle), options);
 }
 

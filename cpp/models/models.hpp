@@ -5,11 +5,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bundle/reader.hpp"
 #include "diffusion/schedule.hpp"
 #include "engines/engine.hpp"
 #include "engines/shape_bucket.hpp"
+#include "log.hpp"
 #include "models/cache.hpp"
 #include "models/router_output.hpp"
 #include "request/params.hpp"
@@ -34,6 +36,10 @@ struct ModelsOptions {
     std::optional<std::int64_t> threads;
     // The shared library of a provider plugin of ONNX Runtime, which `cuda` and `tensorrt-ep` may have.
     std::optional<std::string> provider;
+    // Which GPU `cuda` and `tensorrt-ep` run on, from 0.
+    std::int64_t device = 0;
+    // Hears how engines were chosen, and what ONNX Runtime says; empty: that goes to standard error.
+    Log log;
 };
 
 // The operations that a service needs of a bundle; a test's stand-in implements them without ONNX Runtime. Any thread
@@ -49,6 +55,12 @@ public:
 
     // What runs the UNet; never `auto`.
     virtual const std::string& engine() const = 0;
+
+    // The names of all engines; never `auto`.
+    virtual std::vector<std::string> engines() const = 0;
+
+    // Why one of them cannot serve the bundle here, or nothing if it can.
+    virtual std::optional<std::string> missing(const std::string& engine) const = 0;
 
     // How many requests may share a call.
     virtual std::int64_t batch() const = 0;

@@ -24,8 +24,12 @@ auto unchanged(Check check, Open open, IsUnchanged is_unchanged) {
 
 }  // namespace
 
-Sessions::Sessions(std::shared_ptr<const Bundle> bundle, CacheOptions cache, std::optional<std::int64_t> threads)
-    : bundle_(std::move(bundle)), cache_(std::move(cache)), threads_(threads) {}
+Sessions::Sessions(std::shared_ptr<const Bundle> bundle, CacheOptions cache, std::optional<std::int64_t> threads,
+                   const Log& log)
+    : bundle_(std::move(bundle)),
+      cache_(std::move(cache)),
+      threads_(threads),
+      log_(log ? std::make_shared<const Log>(log) : nullptr) {}
 
 template <typename Open>
 auto Sessions::checked(const ModelEntry& model, Open open) {
@@ -36,17 +40,20 @@ auto Sessions::checked(const ModelEntry& model, Open open) {
 std::unique_ptr<Session> Sessions::open(const ModelEntry& model) {
     SessionSettings settings;
     settings.threads = threads_;
+    settings.log = log_;
     return checked(model, [&](const std::filesystem::path& path) { return std::make_unique<Session>(path, settings); });
 }
 
 std::unique_ptr<Graph> Sessions::open_graph(const ModelEntry& model, GraphSettings settings) {
     settings.threads = threads_;
+    settings.log = log_;
     return checked(model, [&](const std::filesystem::path& path) { return aptp::open_graph(path, settings); });
 }
 
 std::unique_ptr<Engine> Sessions::open_unet(const ModelEntry& model, GraphSettings settings,
                                             const std::vector<std::string>& inputs) {
     settings.threads = threads_;
+    settings.log = log_;
     return checked(model, [&](const std::filesystem::path& path) { return aptp::open_unet(path, settings, inputs); });
 }
 

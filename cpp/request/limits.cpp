@@ -9,4 +9,10 @@ void check_limit(std::int64_t value, const std::string& name) {
     throw Failure(Status::usage, name + " " + std::to_string(value) + ": give an integer of at least 1");
 }
 
+void check_threads(std::int64_t value) {
+    if (value >= 1 && value <= THREADS) return;
+    throw Failure(Status::usage,
+                  "threads " + std::to_string(value) + ": give an integer from 1 to " + std::to_string(THREADS));
+}
+
 }  // namespace aptp

@@ -1,11 +1,10 @@
 #include "request/options.hpp"
 
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <string>
 
 #include "errors.hpp"
+#include "numbers.hpp"
 #include "request/defaults.hpp"
 
 namespace aptp {
@@ -28,9 +27,7 @@ void RequestOptions::check() const {
         throw Failure(Status::usage, "priority " + std::to_string(priority) + ": give -1, 0 or 1");
     }
     if (deadline && (!std::isfinite(*deadline) || *deadline <= 0)) {
-        std::array<char, 96> text{};
-        std::snprintf(text.data(), text.size(), "deadline %g: give a number of seconds above 0", *deadline);
-        throw Failure(Status::usage, text.data());
+        throw Failure(Status::usage, "deadline " + in_digits(*deadline) + ": give a number of seconds above 0");
     }
     if (previews < 0) {
         throw Failure(Status::usage, "previews " + std::to_string(previews) + ": give an integer of at least 0");

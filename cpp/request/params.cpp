@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "errors.hpp"
+#include "numbers.hpp"
 #include "request/defaults.hpp"
 #include "text/prompt.hpp"
 
@@ -15,12 +15,6 @@ namespace {
 constexpr std::int64_t FARTHEST = 1'000'000;  // of latents; a bundle's maximum is 4,096
 
 Failure refusal(const std::string& message) { return {Status::usage, message}; }
-
-std::string shown(double value) {
-    std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%g", value);
-    return text.data();
-}
 
 std::string shown(const std::array<std::int64_t, 3>& shape) {
     return "(" + std::to_string(shape[0]) + ", " + std::to_string(shape[1]) + ", " + std::to_string(shape[2]) + ")";
@@ -47,12 +41,13 @@ std::string check_solver(const Manifest& manifest, const std::string& solver) {
     return solver;
 }
 
+// Guidance that is off is 1 from here on.
 double check_guidance(double guidance) {
     if (!(guidance >= 0 && guidance <= GUIDANCE)) {
-        throw refusal("guidance " + shown(guidance) + ": give a number from 0 to " + shown(GUIDANCE) +
+        throw refusal("guidance " + in_digits(guidance) + ": give a number from 0 to " + in_digits(GUIDANCE) +
                       "; 1 switches guidance off");
     }
-    return guidance;
+    return std::max(guidance, 1.0);
 }
 
 std::int64_t check_side(std::int64_t side, const char* name, const Latent& latent, std::int64_t scale) {
@@ -68,9 +63,8 @@ std::int64_t check_side(std::int64_t side, const char* name, const Latent& laten
 // The expert that a caller asks for.
 std::string expert_of_code(const Manifest& manifest, const std::string& code) {
     if (code == DENSE) return check_expert(manifest, code);
-    const bool is_number = !code.empty() && code.size() <= 18 &&
-                           std::all_of(code.begin(), code.end(), [](char each) { return '0' <= each && each <= '9'; });
-    const std::optional<std::int64_t> number = is_number ? std::optional<std::int64_t>(std::stoll(code)) : std::nullopt;
+    const bool is_negative = !code.empty() && code.front() == '-';
+    const std::optional<std::int64_t> number = is_negative ? std::nullopt : read_integer(code);
     if (!number || *number >= manifest.router.codes) {
         throw refusal("code " + (number ? std::to_string(*number) : repr(code)) + ": give an integer from 0 to " +
                       std::to_string(manifest.router.codes - 1) + ", or " + repr(DENSE));

@@ -28,7 +28,7 @@ struct ResolvedParams {
     std::vector<float> latents;           // to start from, of `shape`; empty where there is a seed
     std::array<std::int64_t, 3> shape{};  // of latents, [C, H, W]
     std::int64_t steps = 0;
-    double guidance = 1;
+    double guidance = 1;  // which is none; as in diffusers, less is none too
     std::int64_t height = 0;
     std::int64_t width = 0;
     std::string solver;

@@ -16,9 +16,13 @@ bool goes_after(const TicketPtr& one, const TicketPtr& other) { return one->rank
 
 }  // namespace
 
-void Queue::check_room(std::int64_t free, Seconds retry_after) const {
-    if (!most_ || static_cast<std::int64_t>(waiting_) < *most_ + free) return;
-    throw QueueFull(std::to_string(waiting_) + " requests are waiting, and no more are let in; try again in " +
+void Queue::check_room(std::int64_t count, std::int64_t free, Seconds retry_after) const {
+    // Without a sum, which could be beyond the largest number: limits may be as large as that.
+    const auto waiting = static_cast<std::int64_t>(waiting_);
+    const std::int64_t last = waiting + count - 1;  // those before the last of them
+    if (!most_ || last < *most_ || last - *most_ < free) return;
+    const std::string more = count == 1 ? "no more" : "not " + std::to_string(count) + " more";
+    throw QueueFull(std::to_string(waiting_) + " requests are waiting, and " + more + " are let in; try again in " +
                         std::to_string(static_cast<std::int64_t>(std::ceil(retry_after))) + " s, or raise max_queued",
                     retry_after);
 }

@@ -18,8 +18,8 @@ public:
 
     std::size_t size() const noexcept { return waiting_; }
 
-    // Refuse where nothing is free, neither here nor of the `free` places to run. Throws QueueFull.
-    void check_room(std::int64_t free, Seconds retry_after) const;
+    // Refuse so many where not as many places are free, here and of the `free` ones to run. Throws QueueFull.
+    void check_room(std::int64_t count, std::int64_t free, Seconds retry_after) const;
 
     // A ticket for a task that is let in.
     TicketPtr add(std::shared_ptr<SchedulerTask> task, int priority, std::optional<Seconds> deadline, Seconds now);

@@ -30,14 +30,18 @@ Scheduler::Scheduler(const QueueLimits& limits, MemoryBudget memory, Capacities 
       queue_(limits.queued, limits.advantage),
       capacity_(std::move(capacity)) {}
 
-TicketPtr Scheduler::admit(std::shared_ptr<SchedulerTask> task, int priority, std::optional<Seconds> deadline,
-                           Seconds now) {
+void Scheduler::check_room(std::int64_t count) {
     try {
-        queue_.check_room(limits_.running - static_cast<std::int64_t>(running_.size()), counts_.pace);
+        queue_.check_room(count, limits_.running - static_cast<std::int64_t>(running_.size()), counts_.pace);
     } catch (const QueueFull&) {
-        ++counts_.rejected;
+        counts_.rejected += static_cast<std::uint64_t>(count);
         throw;
     }
+}
+
+TicketPtr Scheduler::admit(std::shared_ptr<SchedulerTask> task, int priority, std::optional<Seconds> deadline,
+                           Seconds now) {
+    check_room(1);
     ++counts_.admitted;
     return queue_.add(std::move(task), priority, deadline, now);
 }

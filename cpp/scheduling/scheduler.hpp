@@ -61,6 +61,9 @@ public:
     // Requests that have started and not ended, by rank.
     const std::vector<TicketPtr>& running() const noexcept { return running_; }
 
+    // Refuse so many tasks together, unless `admit` would let all of them in now. Throws QueueFull.
+    void check_room(std::int64_t count);
+
     // Let a task in. Throws QueueFull.
     TicketPtr admit(std::shared_ptr<SchedulerTask> task, int priority, std::optional<Seconds> deadline, Seconds now);
 

@@ -17,7 +17,7 @@ namespace aptp {
 class Denoising {
 public:
     // `shape` is that of the latents, [C, H, W]; `time_embeddings` [rows of the schedule, E] are by the expert's clock.
-    // Conditioning gives [1, ...] per UNet input; `negative` is nothing exactly where guidance is 1.
+    // Conditioning gives [1, ...] per UNet input; `negative` is nothing exactly where guidance is off.
     Denoising(std::string expert, Trajectory trajectory, std::array<std::int64_t, 3> shape,
               std::shared_ptr<const Tensor> time_embeddings, Conditioning conditioning,
               std::optional<Conditioning> negative, float guidance);

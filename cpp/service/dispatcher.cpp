@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
-#include <typeinfo>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "errors.hpp"
@@ -35,22 +36,30 @@ Dispatcher::Dispatcher(Scheduler scheduler, Handler& handler, Log log, Clock clo
 Dispatcher::~Dispatcher() { close(); }
 
 TicketPtr Dispatcher::submit(const std::shared_ptr<Work>& work, int priority, std::optional<Seconds> seconds) {
-    // Nothing else of this request may be told before this; and no lock of ours is held while it is.
-    const std::lock_guard telling(work->telling_);
-    TicketPtr ticket;
+    return submit({{work, priority, seconds}}).front();
+}
+
+std::vector<TicketPtr> Dispatcher::submit(const std::vector<Submission>& submissions) {
+    Tickets tickets;
     std::size_t ahead = 0;
     {
         const std::lock_guard lock(mutex_);
         if (closing_) throw Failure(Status::closed, "the runtime is closing and takes no more requests");
         if (!started_) start();
+        scheduler_.check_room(static_cast<std::int64_t>(submissions.size()));
+        tickets.reserve(submissions.size());
+        ahead = scheduler_.queue().size();
         const Seconds now = clock_();
-        ticket = scheduler_.admit(work, priority, seconds ? std::optional(now + *seconds) : std::nullopt, now);
-        if (seconds) deadlines_.notify_one();
-        ahead = scheduler_.queue().size() - 1;
+        for (const auto& [work, priority, seconds] : submissions) {
+            const auto deadline = seconds ? std::optional(now + *seconds) : std::nullopt;
+            tickets.push_back(scheduler_.admit(work, priority, deadline, now));
+            ++untold_;
+            if (seconds) deadlines_.notify_one();
+        }
         dispatch();
     }
-    work->on_queued(ahead);
-    return ticket;
+    for (const Submission& each : submissions) each.work->mailbox_.open(Queued{ahead++}, listener_of(*each.work));
+    return tickets;
 }
 
 void Dispatcher::cancel(const TicketPtr& ticket) {
@@ -69,7 +78,7 @@ bool Dispatcher::drain(std::optional<Seconds> seconds) {
     {
         std::unique_lock lock(mutex_);
         closing_ = true;
-        const auto is_done = [this] { return scheduler_.size() == 0; };
+        const auto is_done = [this] { return scheduler_.size() == 0 && untold_ == 0; };
         if (seconds) {
             done = idle_.wait_for(lock, std::chrono::duration<Seconds>(std::min(*seconds, 1e9)), is_done);
         } else {
@@ -100,6 +109,11 @@ void Dispatcher::close() {
             watch_.join();
         }
     }
+    {
+        // Threads that are not ours may still tell of an end: those that submit, and those that cancel.
+        std::unique_lock lock(mutex_);
+        idle_.wait(lock, [this] { return untold_ == 0; });
+    }
     evict([](Key) { return true; });
 }
 
@@ -115,6 +129,7 @@ void Dispatcher::evict(const std::function<bool(Key)>& unwanted) {
         }
     }
     for (auto& [key, engine] : engines) handler_.close(key, std::move(engine));
+    if (!engines.empty()) handler_.closed();
 }
 
 void Dispatcher::retire(std::function<bool(Key)> unwanted) {
@@ -137,12 +152,13 @@ void Dispatcher::start() {
         opening_.start();
         calling_.start();
         watch_ = std::thread([this] { watch(); });
-    } catch (...) {  // no more threads are to be had: those that there are end here
-        closing_ = stopped_ = true;
+    } catch (const std::system_error& error) {  // those that there are end here; the next request tries again
         preparing_.stop();
         opening_.stop();
         calling_.stop();
-        throw;
+        throw Failure(Status::failure, std::string("no thread can be started: ") + error.what() +
+                                           "; the request was not let in: end others, raise the limit of threads, or "
+                                           "try again");
     }
     started_ = true;
 }
@@ -158,8 +174,10 @@ void Dispatcher::dispatch() {
 
 void Dispatcher::prepare(const TicketPtr& ticket) {
     const auto failure = caught("preparing", [&] { handler_.prepare(work_of(*ticket)); });
-    // Told now, for its first call may be made as soon as it counts as prepared.
-    if (!failure) tell(ticket, false, [](Work& work) { work.on_started(); });
+    // Told now, for its first call may be made as soon as it counts as prepared. Whoever submitted it has told of that
+    // by then: all that follows is told by the threads of this class.
+    work_of(*ticket).mailbox_.wait_opened();
+    if (!failure) tell(ticket, work_of(*ticket).started());
     bool alive = false;
     {
         const std::lock_guard lock(mutex_);
@@ -211,11 +229,13 @@ void Dispatcher::call(const CallGroup& group) {
         dispatch();
     }
     // This thread makes the next call too, so steps are told in order.
-    for (const TicketPtr& ticket : going) tell(ticket, false, [](Work& work) { work.on_step(); });
+    for (const TicketPtr& ticket : going) {
+        if (auto step = work_of(*ticket).step()) tell(ticket, std::move(*step));
+    }
     if (failure) {
         tell_failed(ended, *failure);
     } else {
-        for (const TicketPtr& ticket : ended) tell(ticket, true, [](Work& work) { work.on_finished(); });
+        for (const TicketPtr& ticket : ended) tell(ticket, work_of(*ticket).finished());
     }
     let_go_of_retired();
 }
@@ -288,19 +308,22 @@ void Dispatcher::report(const std::string& message, bool unforeseen) const {
     if (log_) log_(message, unforeseen);
 }
 
-template <typename Telling>
-void Dispatcher::tell(const TicketPtr& ticket, bool last, Telling telling) {
+Mailbox::Hear Dispatcher::listener_of(Work& work) {
+    return [this, &work](const Event& event) {
+        work.hear(event);
+        if (!is_end(event)) return;
+        const std::lock_guard lock(mutex_);
+        if (--untold_ == 0) idle_.notify_all();
+    };
+}
+
+void Dispatcher::tell(const TicketPtr& ticket, Event event) {
     Work& work = work_of(*ticket);
-    const std::lock_guard lock(work.telling_);
-    if (work.over_) return;
-    work.over_ = last;
-    telling(work);
+    work.mailbox_.post(std::move(event), listener_of(work));
 }
 
 void Dispatcher::tell_failed(const Tickets& tickets, const Failed& why) {
-    for (const TicketPtr& ticket : tickets) {
-        tell(ticket, true, [&](Work& work) { work.on_failed(why); });
-    }
+    for (const TicketPtr& ticket : tickets) tell(ticket, why);
 }
 
 }  // namespace aptp

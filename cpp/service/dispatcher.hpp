@@ -1,7 +1,7 @@
 // The scheduler on threads: one prepares, one opens engines, one calls them, and one watches the time.
 //
 // Any thread may submit and cancel. Every request that was let in is told how it ended exactly once, by the thread that
-// ended it, and outside the lock.
+// ended it or the one that tells it of something else, and no lock is held meanwhile.
 #pragma once
 
 #include <condition_variable>
@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "log.hpp"
 #include "scheduling/scheduler.hpp"
 #include "service/work.hpp"
 #include "service/worker_thread.hpp"
@@ -26,8 +27,12 @@ using Clock = std::function<Seconds()>;
 // The machine's own.
 Seconds steady_seconds();
 
-// Hears of failures that the runtime survived. From any thread; must not throw.
-using Log = std::function<void(const std::string& message, bool unforeseen)>;
+// Work that is to be let in, and done within `seconds`.
+struct Submission {
+    std::shared_ptr<Work> work;
+    int priority = 0;
+    std::optional<Seconds> seconds;
+};
 
 // Runs what a scheduler decides. `handler` does the work, and must outlive it. Threads start with the first request.
 class Dispatcher {
@@ -44,14 +49,18 @@ public:
     // Failure (closed).
     TicketPtr submit(const std::shared_ptr<Work>& work, int priority = 0, std::optional<Seconds> seconds = {});
 
+    // As `submit`, of all of them or of none. They are told that they are queued in order, once all were let in.
+    std::vector<TicketPtr> submit(const std::vector<Submission>& submissions);
+
     // Take a request back. Nothing happens where it has ended already.
     void cancel(const TicketPtr& ticket);
 
-    // Let nothing more in, and wait until all is done; after `seconds`, end what is left: then false. Not while it is
-    // told of anything, for that would wait for itself; neither is `close`.
+    // Let nothing more in, and wait until all is done and was told; after `seconds`, end what is left: then false. Not
+    // by a thread that tells of anything, for that would wait for itself; neither is `close`.
     bool drain(std::optional<Seconds> seconds = {});
 
-    // End what is left, join the threads and let go of the engines; a call under way is waited for. Once is enough.
+    // End what is left, join the threads and let go of the engines; a call under way is waited for, and so is whoever
+    // tells of an end. Once is enough.
     void close();
 
     // Let go of engines that are not in use. They open again when they are needed.
@@ -70,6 +79,9 @@ public:
         return read(scheduler_);
     }
 
+    // Tell the log. From any thread.
+    void report(const std::string& message, bool unforeseen) const;
+
 private:
     using Tickets = std::vector<TicketPtr>;
 
@@ -82,21 +94,21 @@ private:
     void let_go_of_retired();
     void let_go(Key key);
     std::optional<Failed> caught(const char* doing, const std::function<void()>& work) const;
-    void report(const std::string& message, bool unforeseen) const;
 
-    template <typename Telling>
-    static void tell(const TicketPtr& ticket, bool last, Telling telling);
-    static void tell_failed(const Tickets& tickets, const Failed& why);
+    Mailbox::Hear listener_of(Work& work);
+    void tell(const TicketPtr& ticket, Event event);
+    void tell_failed(const Tickets& tickets, const Failed& why);
 
     Scheduler scheduler_;
     Handler& handler_;
     Log log_;
     Clock clock_;
     mutable std::mutex mutex_;           // over all that follows but the worker threads, and over the scheduler
-    std::condition_variable idle_;       // nothing is left to be done
+    std::condition_variable idle_;       // nothing is left to be done, or to be told
     std::condition_variable deadlines_;  // there is another to watch, or none any more
     std::map<Key, std::unique_ptr<Opened>> engines_;
     std::vector<std::shared_ptr<const std::function<bool(Key)>>> retired_;
+    std::size_t untold_ = 0;  // requests that were let in and do not know their end
     bool closing_ = false;
     bool stopped_ = false;
     bool started_ = false;

@@ -49,6 +49,11 @@ struct Failed {
 
 using Event = std::variant<Queued, Started, Step, Finished, Failed>;
 
+// Whether nothing follows an event.
+inline bool is_end(const Event& event) {
+    return std::holds_alternative<Finished>(event) || std::holds_alternative<Failed>(event);
+}
+
 // Hears of a request: of its end once and nothing after it, never in two threads at once. Must not throw.
 using Listener = std::function<void(const Event&)>;
 

@@ -1,11 +1,11 @@
 #include "service/executor.hpp"
 
-#include <cstdio>
 #include <utility>
 
 #include "diffusion/noise.hpp"
 #include "errors.hpp"
 #include "models/router_output.hpp"
+#include "numbers.hpp"
 
 namespace aptp {
 
@@ -44,7 +44,7 @@ Conditioning conditioning_of(Models& models, const std::string& prompt, const st
     return inputs;
 }
 
-// The latents of a request, to be denoised by an expert. The negative prompt is not read where guidance is 1.
+// The latents of a request, to be denoised by an expert. The negative prompt is not read where guidance is off.
 std::shared_ptr<Denoising> denoising_of(const Request& request, const std::string& expert) {
     Models& models = *request.models();
     const ResolvedParams& params = request.params();
@@ -53,12 +53,6 @@ std::shared_ptr<Denoising> denoising_of(const Request& request, const std::strin
     return std::make_shared<Denoising>(
         expert, start(request), params.shape, models.time_embeddings(expert, request.steps()),
         conditioning_of(models, request.prompt(), expert), std::move(negative), static_cast<float>(params.guidance));
-}
-
-std::string in_digits(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%g", value);
-    return text;
 }
 
 }  // namespace
@@ -140,7 +134,7 @@ RoutingDecision Executor::choose(const Request& request) const {
     if (const auto& asked = request.params().expert) {
         refuse_quarantined(models, *asked);
         choice.expert = *asked;
-        if (*asked != DENSE) choice.code = std::stoll(*asked);
+        if (*asked != DENSE) choice.code = read_integer(*asked);
         return choice;
     }
     const RouterOutput output = models.route(request.prompt());

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "machine/memory.hpp"
 #include "service/batch.hpp"
 #include "service/dispatcher.hpp"
 #include "service/engine_keys.hpp"
@@ -35,6 +36,9 @@ public:
 
     // Let go of an engine, and of the models where it was their last.
     void close(Key key, std::unique_ptr<Opened> engine) override { static_cast<void>(key), engine.reset(); }
+
+    // Give their memory back to the system.
+    void closed() override { give_memory_back(); }
 
     // Whether nobody is sent to an expert now.
     bool is_quarantined(const Models& models, const std::string& expert) const;

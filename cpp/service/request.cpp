@@ -56,14 +56,10 @@ void Request::decoded(const std::vector<float>& image, double seconds) {
 
 std::optional<Key> Request::upcoming() const { return denoising_->ended() ? std::nullopt : std::optional(decoder_); }
 
-void Request::on_queued(std::size_t ahead) { listener_(Queued{ahead}); }
-
-void Request::on_started() { listener_(Started{choice_}); }
-
-void Request::on_step() {
+std::optional<Event> Request::step() {
     const Trajectory& trajectory = denoising_->trajectory();
     done_ = trajectory.position();
-    if (!options_.every_step) return;
+    if (!options_.tells_steps()) return std::nullopt;
     Step step;
     step.done = trajectory.position();
     step.total = steps_->rows.size();
@@ -74,11 +70,7 @@ void Request::on_step() {
                                static_cast<std::size_t>(step.shape[2]));
     }
     if (options_.latents) step.latents.emplace(trajectory.latents(), trajectory.latents() + trajectory.size());
-    listener_(step);
+    return step;
 }
-
-void Request::on_finished() { listener_(Finished{image_}); }
-
-void Request::on_failed(const Failed& why) { listener_(why); }
 
 }  // namespace aptp

@@ -49,11 +49,10 @@ public:
     Key need() const override { return denoising_->ended() ? decoder_ : expert_; }
     std::optional<Key> upcoming() const override;
     bool ended() const override { return image_ != nullptr; }
-    void on_queued(std::size_t ahead) override;
-    void on_started() override;
-    void on_step() override;
-    void on_finished() override;
-    void on_failed(const Failed& why) override;
+    Event started() override { return Started{choice_}; }
+    std::optional<Event> step() override;
+    Event finished() override { return Finished{image_}; }
+    void hear(const Event& event) override { listener_(event); }
 
 private:
     std::shared_ptr<Models> models_;

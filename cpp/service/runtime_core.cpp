@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <future>
+#include <limits>
 #include <utility>
 #include <variant>
 
@@ -20,8 +21,10 @@ MemoryBudget memory_of(const Models& models, std::optional<std::int64_t> asked, 
     });
 }
 
-bool is_end(const Event& event) {
-    return std::holds_alternative<Finished>(event) || std::holds_alternative<Failed>(event);
+// Of two positive numbers; the largest that there is where that is not enough, for it counts as no limit.
+std::int64_t product(std::int64_t one, std::int64_t other) {
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+    return one > most / other ? most : one * other;
 }
 
 // The fewest steps that a solver of the bundle's default offers.
@@ -38,8 +41,8 @@ QueueLimits limits(const Models& models, std::optional<std::int64_t> running, st
     if (queued && *queued != 0) check_limit(*queued, "max_queued");
     QueueLimits limits;
     const auto experts = static_cast<std::int64_t>(models.manifest().experts.size());
-    limits.running = running.value_or(std::max<std::int64_t>(4, models.batch() * experts));
-    limits.queued = queued.value_or(4 * limits.running);
+    limits.running = running.value_or(std::max<std::int64_t>(4, product(models.batch(), experts)));
+    limits.queued = queued.value_or(product(4, limits.running));
     return limits;
 }
 
@@ -56,21 +59,33 @@ RuntimeCore::RuntimeCore(const std::string& path, Opener opener, const RuntimeCo
 
 TicketPtr RuntimeCore::submit(const std::string& prompt, const GenerationParams& params, Listener listener,
                               const RequestOptions& options) {
+    return submit({{prompt, params, options, std::move(listener)}}).front();
+}
+
+std::vector<TicketPtr> RuntimeCore::submit(std::vector<Order> orders) {
+    const auto count = static_cast<std::int64_t>(orders.size());
     std::shared_ptr<Models> models;
     {
         const std::lock_guard lock(mutex_);
         models = models_;
-        ++requests_[models];
+        requests_[models] += count;
     }
     try {
-        auto hear = [this, models, listener = std::move(listener)](const Event& event) {
-            if (is_end(event)) left(models);
-            listener(event);
-        };
-        const auto request = std::make_shared<Request>(models, prompt, params, options, std::move(hear));
-        return dispatcher_.submit(request, static_cast<int>(options.priority), options.deadline);
+        std::vector<Submission> submissions;
+        for (Order& order : orders) {
+            auto hear = [this, models, listener = std::move(order.listener)](const Event& event) {
+                if (is_end(event)) left(models);
+                listener(event);
+            };
+            const RequestOptions& options = order.options;
+            auto request = of_many(submissions.size(), orders.size(), [&] {
+                return std::make_shared<Request>(models, order.prompt, order.params, options, std::move(hear));
+            });
+            submissions.push_back({std::move(request), static_cast<int>(options.priority), options.deadline});
+        }
+        return dispatcher_.submit(submissions);
     } catch (...) {
-        left(models);
+        left(models, count);
         throw;
     }
 }
@@ -81,11 +96,12 @@ void RuntimeCore::warm() {
     params.steps = fewest_steps(models->manifest());
     for (const auto& [name, expert] : models->manifest().experts) {
         params.code = name;
-        std::promise<Event> end;
-        submit("", params, [&](const Event& event) {
-            if (is_end(event)) end.set_value(event);
+        // Shared: the thread that tells of the end may not be done with it when this one knows of it.
+        const auto end = std::make_shared<std::promise<Event>>();
+        submit("", params, [end](const Event& event) {
+            if (is_end(event)) end->set_value(event);
         });
-        const Event told = end.get_future().get();
+        const Event told = end->get_future().get();
         if (const auto* failed = std::get_if<Failed>(&told)) throw Failure(failed->status, failed->message);
     }
 }
@@ -115,11 +131,11 @@ std::shared_ptr<Models> RuntimeCore::models() const {
     return models_;
 }
 
-void RuntimeCore::left(const std::shared_ptr<Models>& models) {
+void RuntimeCore::left(const std::shared_ptr<Models>& models, std::int64_t count) {
     bool last = false;
     {
         const std::lock_guard lock(mutex_);
-        last = --requests_[models] == 0 && models != models_;
+        last = (requests_[models] -= count) == 0 && models != models_;
     }
     if (last) clear(models);
 }

@@ -8,7 +8,9 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "errors.hpp"
 #include "models/models.hpp"
 #include "request/options.hpp"
 #include "request/params.hpp"
@@ -31,6 +33,14 @@ struct RuntimeCoreOptions {
     Log log;
 };
 
+// What is asked for one image, and by whom.
+struct Order {
+    std::string prompt;
+    GenerationParams params;
+    RequestOptions options;
+    Listener listener;
+};
+
 // Serves from `models`; `reload` changes them. Any thread may call anything.
 class RuntimeCore {
 public:
@@ -43,6 +53,9 @@ public:
     // Let a request in. Throws Failure (usage, closed, code_unavailable, manifest, integrity), QueueFull.
     TicketPtr submit(const std::string& prompt, const GenerationParams& params, Listener listener,
                      const RequestOptions& options = {});
+
+    // As `submit`, of all orders or of none.
+    std::vector<TicketPtr> submit(std::vector<Order> orders);
 
     // Make an image of as few steps as can be on every expert: each is known to work then, and is open. Throws the
     // failure of the first that does not.
@@ -64,7 +77,7 @@ public:
     Dispatcher& dispatcher() noexcept { return dispatcher_; }
 
 private:
-    void left(const std::shared_ptr<Models>& models);
+    void left(const std::shared_ptr<Models>& models, std::int64_t count = 1);
     void clear(const std::shared_ptr<Models>& retired);
     ExpertStatus expert(const std::shared_ptr<Models>& models, const std::string& name,
                         const Scheduler& scheduler) const;
@@ -79,6 +92,17 @@ private:
     Executor executor_;
     Dispatcher dispatcher_;
 };
+
+// What `make` gives; a Failure that it throws says which of `count` requests it is about, where there are several.
+template <typename Make>
+auto of_many(std::size_t index, std::size_t count, Make make) {
+    try {
+        return make();
+    } catch (const Failure& failure) {
+        if (count == 1) throw;
+        throw Failure(failure.status(), "request " + std::to_string(index) + ": " + failure.what());
+    }
+}
 
 // What is asked. Throws Failure (usage).
 QueueLimits limits(const Models& models, std::optional<std::int64_t> running, std::optional<std::int64_t> queued);

@@ -1,38 +1,34 @@
 // What a dispatcher needs of its work, and of whoever does it.
 #pragma once
 
-#include <cstddef>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <vector>
 
 #include "scheduling/ticket.hpp"
 #include "service/events.hpp"
+#include "service/mailbox.hpp"
 
 namespace aptp {
 
-// A task that hears how it goes, never in two threads at once, and nothing after its end. These must not throw.
+// A task that hears how it goes. None of these may throw.
 class Work : public SchedulerTask {
 public:
-    // It was let in, behind so many that have not started.
-    virtual void on_queued(std::size_t ahead) = 0;
+    // What there is to tell now that it is prepared.
+    virtual Event started() = 0;
 
-    // It is prepared.
-    virtual void on_started() = 0;
+    // What there is to tell after a call that did not end it, if anything.
+    virtual std::optional<Event> step() = 0;
 
-    // A call was made that did not end it.
-    virtual void on_step() = 0;
+    // What there is to tell now that it has ended with a result.
+    virtual Event finished() = 0;
 
-    // It has ended with a result.
-    virtual void on_finished() = 0;
-
-    // It has ended without one.
-    virtual void on_failed(const Failed& why) = 0;
+    // It is told of an event: in order, never in two threads at once, of nothing after its end, and no lock is held.
+    virtual void hear(const Event& event) = 0;
 
 private:
     friend class Dispatcher;
-    std::recursive_mutex telling_;  // held while it is told of anything, which may take it back from within
-    bool over_ = false;             // it was told of its end
+    Mailbox mailbox_;
 };
 
 // What serves the calls of a key.
@@ -57,6 +53,9 @@ public:
 
     // Let go of an engine. From any thread. Must not throw.
     virtual void close(Key key, std::unique_ptr<Opened> engine) = 0;
+
+    // Engines were let go of, and no others come in their place. From any thread. Must not throw.
+    virtual void closed() {}
 };
 
 }  // namespace aptp

@@ -16,8 +16,9 @@ class WorkerThread {
 public:
     explicit WorkerThread(std::function<void(Piece&)> work) : work_(std::move(work)) {}
 
-    // Begin to take work.
+    // Begin to take work, also after a `stop`. Throws std::system_error where no thread is to be had.
     void start() {
+        stopping_ = false;  // there is no other thread yet
         thread_ = std::thread([this] { run(); });
     }
 

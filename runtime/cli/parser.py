@@ -32,7 +32,8 @@ class Parser(argparse.ArgumentParser):
         """
         self._arguments = list(sys.argv[1:] if args is None else args)
         parsed, unknown = self.parse_known_args(self._arguments, namespace)
-        if unknown:
+        # argparse takes `--misspelt=some text` for a positional argument, because it holds a space.
+        if unknown := unknown or self._misspelt():
             raise UsageError(self._unknown(unknown))
         if self._extra:
             check_installed(self._extra, self.prog)

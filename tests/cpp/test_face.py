@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from runtime.api.pipeline import Pipeline
+from runtime.engines.choice import ENGINES
 from runtime.images.encoding import describe
 from runtime.request.params import GenerationParams
 
@@ -51,6 +52,19 @@ def test_all_of_the_face(program: Callable[[str], Path], mini: Path, cache: Path
     ]
     assert told["unwritable"] == "output failure"
     assert told["alike"] == 4
+    assert told["together"] is True
+    engines = told["capabilities"]["engines"]
+    assert set(engines) == set(ENGINES) - {"auto"}
+    assert engines["cpu"] == ""
+    assert (
+        "the bundle holds none for expert" in engines["tensorrt"]
+        or "APTP_WITH_TENSORRT" in engines["tensorrt"]
+    )
+    offered = {
+        name: [steps for steps, rows in enumerate(entry.rows, 1) if rows]
+        for name, entry in manifest.schedules.items()
+    }
+    assert told["capabilities"]["solvers"] == offered
     assert told["ended"] is True
     assert told["cancelled"] == "cancelled"
     assert told["code"] == route.code

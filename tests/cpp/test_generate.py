@@ -64,7 +64,12 @@ def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> No
     ("words", "code", "message"),
     [
         ([], 2, "no prompt was given"),
-        (["a", "--stepps", "3"], 2, "unknown option '--stepps'"),
+        (["a", "--stepps", "3"], 2, "unknown option '--stepps' (did you mean '--steps'?)"),
+        (
+            ["a", "--negative-promt=a blue"],
+            2,
+            "unknown option '--negative-promt' (did you mean '--negative-prompt'?)",
+        ),
         (["a", "--steps", "x"], 2, "'x' is not an integer"),
         (["a", "--seed"], 2, "--seed: a value is missing"),
         (["a", "--seed", "18446744073709551616"], 2, "above 2^64 - 1"),
@@ -85,6 +90,43 @@ def test_what_is_refused(words: list[str], code: int, message: str, generate: Ru
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_value_may_hold_spaces_or_nothing(generate: Run) -> None:
+    words = ["--json", "--overwrite", "--steps=2", "--", "- a hyphen"]
+    for value in ("a blue square", "", "-x"):
+        done = generate(f"--negative-prompt={value}", *words)
+        assert done.returncode == 0, done.stderr
+        assert [made["prompt"] for made in json.loads(done.stdout)] == ["- a hyphen"]
+        assert json.loads(done.stdout)[0]["negative_prompt"] == value
+
+
+def test_the_last_value_counts_and_files_of_prompts_add_up(generate: Run, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("first\n")
+    (tmp_path / "two.txt").write_text("second\n")
+    words = [
+        "--prompts",
+        "one.txt",
+        "--prompts",
+        "two.txt",
+        "--steps",
+        "x",
+        "--steps",
+        "2",
+        "zeroth",
+        "--json",
+    ]
+    done = generate(*words)
+    assert done.returncode == 0, done.stderr
+    assert [made["prompt"] for made in json.loads(done.stdout)] == ["zeroth", "first", "second"]
+    assert json.loads(done.stdout)[0]["steps"] == 2
+
+
+def test_help_names_every_option(program: Callable[[str], Path]) -> None:
+    done = subprocess.run([program("aptp-generate"), "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: aptp-generate [options] PROMPT ...")
+    for option in ("--prompts FILE", "--size WIDTHxHEIGHT", "--negative-prompt TEXT", "--version"):
+        assert option in done.stdout
 
 
 def test_no_bundle(program: Callable[[str], Path], tmp_path: Path) -> None:

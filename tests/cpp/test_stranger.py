@@ -1,5 +1,6 @@
 """A stranger follows docs/CPP.md word for word, and gets images, by tool and by example."""
 
+import json
 import os
 import re
 import shutil
@@ -10,8 +11,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -140,15 +142,21 @@ def answer(url: str, path: str, **query: str) -> tuple[int, bytes]:
         return error.code, error.read()
 
 
-def test_the_example_service_answers(service: str, followed: Path) -> None:
-    deadline = time.monotonic() + 30
-    while True:  # it says where it is a moment before it listens
+def until(done: Callable[[], Any]) -> Any:
+    """Return what `done` gives, once it gives something and finds the service listening."""
+    deadline = time.monotonic() + 120
+    while True:
         try:
-            status, png = answer(service, "/image", prompt="a red circle")
-            break
-        except urllib.error.URLError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+            if found := done():
+                return found
+        except OSError:  # it says where it is a moment before it listens
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_example_service_answers(service: str, followed: Path) -> None:
+    status, png = until(lambda: answer(service, "/image", prompt="a red circle"))
     assert status == 200
     (followed / "served.png").write_bytes(png)
     with (
@@ -160,3 +168,21 @@ def test_the_example_service_answers(service: str, followed: Path) -> None:
     assert answer(service, "/image", prompt="a", steps="-1")[0] == 400
     assert answer(service, "/image", prompt="a", code="dense")[0] == 404
     assert b'"finished": 1' in answer(service, "/status")[1]
+
+
+def test_the_example_service_takes_back_what_nobody_waits_for(service: str) -> None:
+    def status() -> dict[str, int]:
+        counts: dict[str, int] = json.loads(answer(service, "/status")[1])
+        return counts
+
+    until(status)
+    address = urllib.parse.urlsplit(service)
+    clients = [socket.create_connection((address.hostname, address.port)) for _ in range(8)]
+    for client in clients:
+        client.sendall(b"GET /image?prompt=a&steps=50 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    until(lambda: sum(status()[name] for name in ("queued", "running", "finished")) == len(clients))
+    for client in clients:
+        client.close()
+    counts = until(lambda: (found := status())["queued"] + found["running"] == 0 and found)
+    assert counts["finished"] + counts["cancelled"] == len(clients)
+    assert counts["cancelled"] >= 1

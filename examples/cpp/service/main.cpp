@@ -3,13 +3,19 @@
 //     curl -o image.png --get http://127.0.0.1:8080/image --data-urlencode "prompt=a red circle" -d seed=7
 //     curl http://127.0.0.1:8080/status
 //
-// Requests that come together share the calls of their expert. What is too many is refused at once, with 429.
+// Requests that come together share the calls of their expert. What is too many is refused at once, with 429. A request
+// whose client has left is taken back.
+#include <dirent.h>
 #include <httplib.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <aptp.hpp>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -17,6 +23,7 @@
 namespace {
 
 constexpr double DEADLINE = 60;      // seconds, waiting included
+constexpr double LOOK = 0.1;         // seconds between two looks at whether a client is still there
 constexpr std::size_t CLIENTS = 64;  // that are answered at once; each waits in a thread
 
 int http_status(aptp_status status) {
@@ -27,6 +34,8 @@ int http_status(aptp_status status) {
             return 404;
         case APTP_QUEUE_FULL:
             return 429;
+        case APTP_CANCELLED:
+            return 499;  // nobody reads it
         case APTP_CLOSED:
             return 503;
         case APTP_DEADLINE_EXCEEDED:
@@ -55,10 +64,41 @@ aptp::RequestOptions options_of(const httplib::Request& request) {
     return options;
 }
 
+// The socket of a request, which httplib does not tell: the one whose other end is the port that the request came from.
+// -1 where there is none.
+int socket_of(const httplib::Request& request) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir("/proc/self/fd"), closedir);
+    for (const dirent* entry = nullptr; folder && (entry = readdir(folder.get())) != nullptr;) {
+        const int number = std::atoi(entry->d_name);
+        sockaddr_in other{};
+        socklen_t size = sizeof other;
+        if (getpeername(number, reinterpret_cast<sockaddr*>(&other), &size) == 0 && other.sin_family == AF_INET &&
+            ntohs(other.sin_port) == request.remote_port) {
+            return number;
+        }
+    }
+    return -1;
+}
+
+bool has_left(int client) {
+    pollfd state{client, POLLRDHUP, 0};
+    return client >= 0 && poll(&state, 1, 0) > 0;
+}
+
+// The image, unless the client leaves before it is done. Throws Error.
+aptp::Image drawn(aptp::Runtime& runtime, const httplib::Request& request) {
+    const int client = socket_of(request);
+    const aptp::Request asked = runtime.submit(request.get_param_value("prompt"), options_of(request));
+    while (!asked.wait(LOOK)) {
+        if (has_left(client)) asked.cancel();
+    }
+    return asked.image();
+}
+
 void draw(aptp::Runtime& runtime, const httplib::Request& request, httplib::Response& response) {
     try {
         if (!request.has_param("prompt")) throw aptp::Error(APTP_USAGE_ERROR, "prompt: is missing");
-        const aptp::Image image = runtime.generate(request.get_param_value("prompt"), options_of(request));
+        const aptp::Image image = drawn(runtime, request);
         const std::vector<std::uint8_t> png = image.png();
         response.set_header("X-Expert", image->expert);
         response.set_content(reinterpret_cast<const char*>(png.data()), png.size(), "image/png");
@@ -73,10 +113,11 @@ void draw(aptp::Runtime& runtime, const httplib::Request& request, httplib::Resp
 
 void tell(aptp::Runtime& runtime, httplib::Response& response) {
     const aptp_runtime_status status = runtime.status();
-    response.set_content("{\"queued\": " + std::to_string(status.queued) + ", \"running\": " +
-                             std::to_string(status.running) + ", \"finished\": " + std::to_string(status.finished) +
-                             ", \"failed\": " + std::to_string(status.failed) + "}\n",
-                         "application/json");
+    response.set_content(
+        "{\"queued\": " + std::to_string(status.queued) + ", \"running\": " + std::to_string(status.running) +
+            ", \"finished\": " + std::to_string(status.finished) + ", \"failed\": " + std::to_string(status.failed) +
+            ", \"cancelled\": " + std::to_string(status.cancelled) + "}\n",
+        "application/json");
 }
 
 int serve(const std::string& bundle, int port) {

@@ -45,9 +45,9 @@ json generate(aptp::Runtime& runtime, const std::string& path) {
     };
     const aptp::Image image = runtime.generate("a red circle", options);
     image.save(path);
-    return {{"steps", steps},         {"previews", previews},    {"latents", latents},  {"height", image.height()},
-            {"width", image.width()}, {"expert", image->expert}, {"seed", image->seed}, {"guidance", image->guidance},
-            {"described", json::parse(image.description())}};
+    return {{"steps", steps},           {"previews", previews},        {"latents", latents},
+            {"height", image.height()}, {"width", image.width()},      {"expert", image->expert},
+            {"seed", image->seed},      {"guidance", image->guidance}, {"described", json::parse(image.description())}};
 }
 
 json refusals(aptp::Runtime& runtime) {
@@ -88,6 +88,26 @@ int alike(aptp::Runtime& runtime) {
     return same;
 }
 
+// What the bundle can be asked for here.
+json capabilities(aptp::Runtime& runtime) {
+    json told;
+    for (const aptp::EngineInfo& engine : runtime.engines()) told["engines"][engine.name] = engine.missing.value_or("");
+    for (const aptp::SolverInfo& solver : runtime.solvers()) told["solvers"][solver.name] = solver.steps;
+    return told;
+}
+
+// Images that were ordered together, and one that comes later, beside the same ones alone.
+bool comes_together(aptp::Runtime& runtime) {
+    const auto same = [&](const aptp::Image& image, const std::string& prompt) {
+        const aptp::Image alone = runtime.generate(prompt);
+        return std::equal(alone.pixels(), alone.pixels() + 3 * alone.height() * alone.width(), image.pixels());
+    };
+    std::future<aptp::Image> later = runtime.generate_async("a red circle");
+    const std::vector<aptp::Request> requests = runtime.submit({{"a blue square", {}}, {"a yellow star", {}}});
+    return same(later.get(), "a red circle") && same(requests[0].image(), "a blue square") &&
+           same(requests[1].image(), "a yellow star");
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -102,6 +122,8 @@ int main(int count, char** arguments) {
     told["refusals"] = refusals(runtime);
     told["unwritable"] = thrown([&] { runtime.generate("a red circle").save("/nowhere/image.png"); });
     told["alike"] = alike(runtime);
+    told["together"] = comes_together(runtime);
+    told["capabilities"] = capabilities(runtime);
     const aptp::Request forgotten = runtime.submit("a red circle");
     forgotten.cancel();
     told["ended"] = forgotten.wait();

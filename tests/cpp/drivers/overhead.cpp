@@ -106,11 +106,13 @@ struct Idle final : aptp::Work {
     aptp::Key need() const override { return engine; }
     std::optional<aptp::Key> upcoming() const override { return std::nullopt; }
     bool ended() const override { return made == STEPS; }
-    void on_queued(std::size_t) override {}
-    void on_started() override {}
-    void on_step() override {}
-    void on_finished() override { done.add(); }
-    void on_failed(const aptp::Failed&) override { std::abort(); }
+    aptp::Event started() override { return aptp::Started{}; }
+    std::optional<aptp::Event> step() override { return std::nullopt; }
+    aptp::Event finished() override { return aptp::Finished{}; }
+    void hear(const aptp::Event& event) override {
+        if (std::holds_alternative<aptp::Failed>(event)) std::abort();
+        if (aptp::is_end(event)) done.add();
+    }
 
     const aptp::Key engine;
     Done& done;

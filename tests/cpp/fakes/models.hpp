@@ -95,6 +95,10 @@ public:
     const aptp::Manifest& manifest() const override { return manifest_; }
     const std::string& digest() const override { return digest_; }
     const std::string& engine() const override { return engine_; }
+    std::vector<std::string> engines() const override { return {engine_, "other"}; }
+    std::optional<std::string> missing(const std::string& engine) const override {
+        return engine == engine_ ? std::nullopt : std::optional<std::string>("it is not here");
+    }
     std::int64_t batch() const override { return batch_; }
     void verify() override { play_("verify"); }
 

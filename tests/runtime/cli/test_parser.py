@@ -22,6 +22,7 @@ def test_good_arguments(parser: Parser) -> None:
     [
         (["--job", "2"], r"unknown option '--job' \(did you mean '--jobs'\?\); see thing --help"),
         (["--enginee=onnx"], r"unknown option '--enginee' \(did you mean '--engine'\?\)"),
+        (["--enginee=a name"], r"unknown option '--enginee' \(did you mean '--engine'\?\)"),
         (["--zzz"], "unknown option '--zzz'; see thing --help"),
         (["--engine", "tensort"], r"invalid choice: 'tensort' .* \(did you mean 'tensorrt'\?\)"),
         (["--jobs", "x"], "argument --jobs: invalid int value: 'x'"),
@@ -32,6 +33,15 @@ def test_good_arguments(parser: Parser) -> None:
 def test_bad_arguments(parser: Parser, arguments: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parser.parse_args(arguments)
+
+
+def test_a_misspelt_option_is_no_text_though_its_value_holds_a_space() -> None:
+    parser = Parser(prog="thing")
+    parser.add_argument("texts", nargs="*")
+    parser.add_argument("--prompt")
+    with pytest.raises(UsageError, match=r"unknown option '--promt' \(did you mean '--prompt'\?\)"):
+        parser.parse_args(["--promt=a blue square", "text"])
+    assert parser.parse_args(["--prompt=a b", "--", "--promt=a b"]).texts == ["--promt=a b"]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <vector>
 
 #include "engines/precision.hpp"
 #include "errors.hpp"
@@ -18,7 +19,7 @@ aptp::Manifest manifest() {
 std::string refusal(aptp::Status status, const std::string& asked, const std::string& engine,
                     const std::string& processor = "avx512_bf16", const aptp::Manifest& of = manifest()) {
     try {
-        aptp::check_precision(asked, engine, of, processor);
+        aptp::check_precision(asked, engine, of, {}, processor);
     } catch (const aptp::Failure& failure) {
         CHECK(failure.status() == status);
         return failure.what();
@@ -27,6 +28,17 @@ std::string refusal(aptp::Status status, const std::string& asked, const std::st
 }
 
 }  // namespace
+
+TEST_CASE("without a name the log says which experts could do with less") {
+    std::vector<std::string> lines;
+    const aptp::Log log = [&](const std::string& message, bool) { lines.push_back(message); };
+    aptp::check_precision(std::nullopt, "openvino", manifest(), log, "avx512_bf16");
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].rfind("engine 'openvino' computes experts 2 in float32, for nobody has shown", 0) == 0);
+    aptp::check_precision(std::nullopt, "cpu", manifest(), log, "avx512_bf16");
+    aptp::check_precision(std::nullopt, "openvino", manifest(), log, "avx2");
+    CHECK(lines.size() == 1);
+}
 
 TEST_CASE("a precision that cannot be had is refused by name") {
     using aptp::Status;
@@ -49,7 +61,7 @@ TEST_CASE("a precision that can be had is not refused") {
     using aptp::Status;
     for (const char* engine : {"cpu", "openvino", "cuda", "tensorrt-ep"}) {
         CHECK(refusal(Status::environment, "float32", engine, "baseline") == "");
-        aptp::check_precision(std::nullopt, engine, manifest(), "baseline");
+        aptp::check_precision(std::nullopt, engine, manifest(), {}, "baseline");
     }
     aptp::Manifest earned = manifest();
     earned.experts["2"].earned = earned.experts["0"].earned;

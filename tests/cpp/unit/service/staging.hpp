@@ -1,12 +1,15 @@
 // A dispatcher whose work the test plays: errands of so many calls, engines that wait or fail on command.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "service/dispatcher.hpp"
@@ -18,19 +21,40 @@ using aptp::Key;
 // How long a test waits for what should take no time.
 inline constexpr std::chrono::seconds PATIENCE{30};
 
-// Work of `calls` calls on one engine, a letter. Keeps all that it was told.
+// Work of `calls` calls on one engine, a letter. Keeps all that it was told, and then plays it to `listener`.
 class Errand final : public aptp::Work {
 public:
-    explicit Errand(int calls = 1, char engine = 'a') : calls_(calls), engine_(static_cast<Key>(engine)) {}
+    using Listener = std::function<void(const std::string& told)>;
+
+    explicit Errand(
+        int calls = 1, char engine = 'a', Listener listener = [](const std::string&) {})
+        : calls_(calls), engine_(static_cast<Key>(engine)), listener_(std::move(listener)) {}
 
     Key need() const override { return engine_; }
     std::optional<Key> upcoming() const override { return std::nullopt; }
     bool ended() const override { return made == calls_; }
-    void on_queued(std::size_t ahead) override { hear("behind " + std::to_string(ahead)); }
-    void on_started() override { hear("started"); }
-    void on_step() override { hear(std::to_string(made)); }
-    void on_finished() override { hear("finished", true); }
-    void on_failed(const aptp::Failed& why) override { hear(why.message, true); }
+    aptp::Event started() override { return aptp::Started{}; }
+    std::optional<aptp::Event> step() override {
+        aptp::Step step;
+        step.done = static_cast<std::size_t>(made);
+        return step;
+    }
+    aptp::Event finished() override { return aptp::Finished{}; }
+
+    void hear(const aptp::Event& event) override {
+        const std::string told = std::visit([](const auto& each) { return text_of(each); }, event);
+        if (++listeners_ > 1) overlapped_ = true;
+        {
+            const std::lock_guard lock(mutex_);
+            heard_.push_back(told);
+        }
+        listener_(told);
+        --listeners_;
+        if (!aptp::is_end(event)) return;
+        const std::lock_guard lock(mutex_);
+        ++ends_;
+        over_.notify_all();
+    }
 
     // How it ended, once it has.
     std::string end() {
@@ -50,18 +74,23 @@ public:
         return ends_;
     }
 
+    // Whether it was told of two things at once.
+    bool overlapped() const { return overlapped_; }
+
     int made = 0;  // calls, written by the calling thread
 
 private:
-    void hear(const std::string& what, bool last = false) {
-        const std::lock_guard lock(mutex_);
-        heard_.push_back(what);
-        ends_ += last ? 1 : 0;
-        over_.notify_all();
-    }
+    static std::string text_of(const aptp::Queued& queued) { return "behind " + std::to_string(queued.ahead); }
+    static std::string text_of(const aptp::Started&) { return "started"; }
+    static std::string text_of(const aptp::Step& step) { return std::to_string(step.done); }
+    static std::string text_of(const aptp::Finished&) { return "finished"; }
+    static std::string text_of(const aptp::Failed& failed) { return failed.message; }
 
     const int calls_;
     const Key engine_;
+    const Listener listener_;
+    std::atomic<int> listeners_ = 0;
+    std::atomic<bool> overlapped_ = false;
     mutable std::mutex mutex_;
     std::condition_variable over_;
     std::vector<std::string> heard_;

@@ -1,8 +1,11 @@
 // Threads around the scheduler: everyone is told how it ended, once, whatever goes wrong.
 #include <doctest/doctest.h>
 
+#include <pthread.h>
+
 #include <atomic>
 #include <functional>
+#include <future>
 #include <memory>
 #include <random>
 #include <string>
@@ -178,6 +181,82 @@ TEST_CASE("what draining cuts off is told") {
     CHECK_FALSE(theatre.dispatcher.drain(0.01));
     for (const auto& errand : errands) CHECK(errand->end() == "the runtime was closed before the image was done");
     gate.leave_open();
+}
+
+TEST_CASE("two who are told at once may take each other back") {
+    std::promise<void> in_first, in_second;
+    const auto met_first = in_first.get_future().share(), met_second = in_second.get_future().share();
+    Theatre theatre;
+    TicketPtr first_ticket, second_ticket;
+    std::promise<void> submitted;
+    const auto both = submitted.get_future().share();
+    const auto second = std::make_shared<Errand>(100, 'b', [&](const std::string& told) {
+        if (told != "started") return;  // told by the thread that prepares
+        in_second.set_value();
+        CHECK(met_first.wait_for(PATIENCE) == std::future_status::ready);
+        CHECK(both.wait_for(PATIENCE) == std::future_status::ready);
+        theatre.dispatcher.cancel(first_ticket);
+    });
+    const auto first = std::make_shared<Errand>(100, 'a', [&](const std::string& told) {
+        if (told != "1") return;  // told by the thread that calls
+        in_first.set_value();
+        CHECK(met_second.wait_for(PATIENCE) == std::future_status::ready);
+        CHECK(both.wait_for(PATIENCE) == std::future_status::ready);
+        theatre.dispatcher.cancel(second_ticket);
+    });
+    first_ticket = theatre.dispatcher.submit(first);
+    met_first.wait_for(PATIENCE);
+    second_ticket = theatre.dispatcher.submit(second);
+    submitted.set_value();
+    CHECK(first->end() == CANCELLED);
+    CHECK(second->end() == CANCELLED);
+    const auto bystander = std::make_shared<Errand>(1, 'c');
+    theatre.dispatcher.submit(bystander);
+    CHECK(bystander->end() == "finished");
+}
+
+TEST_CASE("nothing is told before it is told that it is queued, and closing waits for whoever tells") {
+    std::promise<void> entered, released;
+    const auto release = released.get_future().share();
+    const auto errand = std::make_shared<Errand>(1, 'a', [&](const std::string& told) {
+        if (told != "behind 0") return;
+        entered.set_value();
+        release.wait_for(PATIENCE);
+    });
+    std::atomic<bool> closed = false;
+    Theatre theatre;
+    std::thread submitting([&] { theatre.dispatcher.submit(errand); });
+    entered.get_future().wait_for(PATIENCE);
+    std::thread closing([&] {
+        theatre.dispatcher.close();
+        closed = true;
+    });
+    while (!theatre.dispatcher.closing()) std::this_thread::yield();
+    CHECK(errand->heard() == std::vector<std::string>{"behind 0"});
+    CHECK_FALSE(closed);
+    released.set_value();
+    submitting.join();
+    closing.join();
+    CHECK(errand->ends() == 1);
+    CHECK_FALSE(errand->overlapped());
+}
+
+TEST_CASE("where no thread can be started, that is said, and later requests start them") {
+    pthread_attr_t usual, huge;
+    REQUIRE(pthread_getattr_default_np(&usual) == 0);
+    REQUIRE(pthread_attr_init(&huge) == 0);
+    REQUIRE(pthread_attr_setstacksize(&huge, std::size_t{1} << 46) == 0);  // more than can be mapped
+    Theatre theatre;
+    REQUIRE(pthread_setattr_default_np(&huge) == 0);
+    CHECK_THROWS_WITH_AS(theatre.dispatcher.submit(std::make_shared<Errand>()),
+                         "no thread can be started: Resource temporarily unavailable; the request was not let in: end "
+                         "others, raise the limit of threads, or try again",
+                         Failure);
+    REQUIRE(pthread_setattr_default_np(&usual) == 0);
+    const auto errand = std::make_shared<Errand>();
+    theatre.dispatcher.submit(errand);
+    CHECK(errand->end() == "finished");
+    CHECK(counts(theatre).admitted == 1);
 }
 
 TEST_CASE("closing lets go of every engine, and may be done twice") {

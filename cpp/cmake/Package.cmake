@@ -1,0 +1,17 @@
+# What `cpack` makes: a package of Debian, which depends on the system's libraries as dpkg-shlibdeps finds them.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME aptp)
+set(CPACK_PACKAGE_VENDOR aptp)
+set(CPACK_PACKAGE_CONTACT "aptp <https://github.com/aptp/aptp/issues>")
+set(CPACK_PACKAGE_HOMEPAGE_URL "https://github.com/aptp/aptp")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Images from prompts, out of a bundle: library, headers and command")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES TRUE)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS "")
+# So that programs find the library at once.
+file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/triggers" "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA "${CMAKE_CURRENT_BINARY_DIR}/triggers")
+include(CPack)
