@@ -236,8 +236,7 @@ inline Image Request::image() const {
 class Runtime {
 public:
     // Open the bundle at `path`; takes seconds. Throws Error, as all that follow.
-    explicit Runtime(const std::string& path, const OpenOptions& options = {})
-        : opened_(new Opened) {
+    explicit Runtime(const std::string& path, const OpenOptions& options = {}) : opened_(new Opened) {
         opened_->log = options.on_log;
         aptp_open_options asked = APTP_OPEN_OPTIONS_INIT;
         asked.engine = options.engine.c_str();

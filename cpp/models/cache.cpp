@@ -1,9 +1,11 @@
 #include "models/cache.hpp"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -22,14 +24,23 @@ namespace fs = std::filesystem;
 
 namespace {
 
-fs::path default_folder() {
-    const char* base = std::getenv("XDG_CACHE_HOME");
-    if (base != nullptr && *base != '\0') return fs::path(base) / "aptp";
-    const char* home = std::getenv("HOME");
-    if (home == nullptr || *home == '\0') {
+// Where this user is at home: what HOME says, else the user database.
+fs::path home() {
+    const char* named = std::getenv("HOME");
+    if (named != nullptr && *named != '\0') return named;
+    std::array<char, 16384> room{};
+    passwd entry{};
+    passwd* found = nullptr;
+    getpwuid_r(::getuid(), &entry, room.data(), room.size(), &found);
+    if (found == nullptr || *found->pw_dir == '\0') {
         throw Failure(Status::cache, "this user has no home folder; name a folder for the cache");
     }
-    return fs::path(home) / ".cache" / "aptp";
+    return found->pw_dir;
+}
+
+fs::path default_folder() {
+    const char* base = std::getenv("XDG_CACHE_HOME");
+    return (base != nullptr && *base != '\0' ? fs::path(base) : home() / ".cache") / "aptp";
 }
 
 std::string key_of(const Bundle& bundle, const ModelEntry& model) {

@@ -27,6 +27,7 @@ from runtime.scheduling.capacity import Capacity, default_batch
 Float32 = npt.NDArray[np.float32]
 
 DECODER = "decoder"
+THREADS = 4096  # of one call: more than any machine has cores
 
 
 class Models:
@@ -82,13 +83,15 @@ class Models:
         (default: the least that each expert has earned on this engine and class of processor); `cache` a
         folder for derived files; `batch` how many requests may share a UNet call (default: 8 if the largest
         expert takes fewer than 10^9 MACs, else 1: see `default_batch`); `threads` those of one call.
-        On engine `cpu` an image was the same alone and in a crowd (the small default). Between `batch`
-        1, whose engines are pinned to one request, and the others 0.02 % of its values differed by 1 of 255.
+        Whether an image is the same alone and in a crowd is told in docs/GUARANTEES.md. Between `batch`
+        1, whose engines are pinned to one request, and the others 0.02 % of the values differed by 1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
         """
         for name, value in (("batch", batch), ("threads", threads)):
             check_limit(value, name)
+        if threads is not None and threads > THREADS:
+            raise UsageError(f"threads {threads}: give an integer from 1 to {THREADS}")
         opened = Bundle.open(bundle)
         chosen = choose(engine, opened.manifest)
         precisions.check(precision, chosen, opened.manifest)
