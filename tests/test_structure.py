@@ -211,7 +211,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "scheduling": set(),
     "engines": {"bundle", "machine"},
     "models": {"bundle", "diffusion", "engines", "files", "request", "text"},
-    "service": {"diffusion", "engines", "models", "request", "scheduling", "text"},
+    "service": {"diffusion", "engines", "machine", "models", "request", "scheduling", "text"},
     "api": {"images", "models", "request", "service"},
     "generate": set(),
 }

@@ -1,6 +1,7 @@
 // Between exceptions here and statuses there: nothing that is thrown leaves the library.
 #pragma once
 
+#include <cfenv>
 #include <exception>
 #include <new>
 #include <string>
@@ -17,9 +18,26 @@ aptp_status fail(aptp_status status, const std::string& message, double retry_af
 // The number that C knows a status by.
 inline aptp_status to_c(Status status) noexcept { return static_cast<aptp_status>(status); }
 
+// The processor's usual arithmetic, in this thread and those that it starts, as long as it lives: programs may round in
+// other ways, or flush small numbers to zero.
+class UsualArithmetic {
+public:
+    UsualArithmetic() noexcept {
+        std::fegetenv(&before_);
+        std::fesetenv(FE_DFL_ENV);
+    }
+    ~UsualArithmetic() { std::fesetenv(&before_); }
+    UsualArithmetic(const UsualArithmetic&) = delete;
+    UsualArithmetic& operator=(const UsualArithmetic&) = delete;
+
+private:
+    std::fenv_t before_;
+};
+
 // What `work` gives, or the status of what it throws; in a forked child it is refused, and not begun.
 template <typename Work>
 aptp_status guarded(Work work) noexcept {
+    const UsualArithmetic scope;
     try {
         refuse_in_forked_child();
         return work();

@@ -17,8 +17,8 @@
 
 namespace aptp::api {
 
-// A request as its handle, its listener and whoever waits share it. The listener lives on after the handle was released,
-// until it has told of the end.
+// A request as its handle, its listener and whoever waits share it. The listener lives on after the handle was
+// released, until it has told of the end.
 class Pending {
 public:
     Pending(aptp_request* handle, std::weak_ptr<RuntimeCore> core, aptp_on_event on_event, void* user);

@@ -10,7 +10,8 @@ void check_limit(std::int64_t value, const std::string& name) {
 }
 
 void check_threads(std::int64_t value) {
-    if (value >= 1 && value <= THREADS) return;
+    check_limit(value, "threads");
+    if (value <= THREADS) return;
     throw Failure(Status::usage,
                   "threads " + std::to_string(value) + ": give an integer from 1 to " + std::to_string(THREADS));
 }

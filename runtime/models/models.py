@@ -27,6 +27,7 @@ from runtime.scheduling.capacity import Capacity, default_batch
 Float32 = npt.NDArray[np.float32]
 
 DECODER = "decoder"
+THREADS = 4096  # of one call: more than any machine has cores
 
 
 class Models:
@@ -84,13 +85,15 @@ class Models:
         folder for derived files, which is the user's or root's and which no other user can write, unless
         `cache_group_writable` trusts its group; `batch` how many requests may share a UNet call (default: 8
         if the largest expert takes fewer than 10^9 MACs, else 1: see `default_batch`); `threads` those of
-        one call. On engine `cpu` an image was the same alone and in a crowd (the small default). Between
-        `batch` 1, whose engines are pinned to one request, and the others 0.02 % of its values differed by
+        one call. Whether an image is the same alone and in a crowd is told in docs/GUARANTEES.md. Between
+        `batch` 1, whose engines are pinned to one request, and the others 0.02 % of the values differed by
         1 of 255.
         Raises `UsageError`, `NotABundle`, `ManifestError`, `IntegrityError`, `EnvironmentMismatch`,
         `CacheFailure`, `EngineFailure`.
         """
         batch, threads = check_limit(batch, "batch"), check_limit(threads, "threads")
+        if threads is not None and threads > THREADS:
+            raise UsageError(f"threads {threads}: give an integer from 1 to {THREADS}")
         opened = Bundle.open(bundle)
         chosen = choose(engine, opened.manifest)
         precisions.check(precision, chosen, opened.manifest)

@@ -255,6 +255,11 @@ def test_no_prompts(runtime: Pipeline) -> None:
         runtime.generate([])
 
 
+def test_threads_are_not_more_than_any_machine_has(bundle_path: Path) -> None:
+    with pytest.raises(UsageError, match="threads 4097: give an integer from 1 to 4096"):
+        Pipeline.open(bundle_path, threads=4097)
+
+
 @pytest.mark.parametrize("name", ["batch", "memory", "threads"])
 @pytest.mark.parametrize(
     ("value", "message"), [(0, "0: give an integer of at least 1"), ("2", "'2': give an")]

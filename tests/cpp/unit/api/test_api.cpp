@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <chrono>
 #include <cstring>
 #include <limits>
@@ -290,12 +291,14 @@ TEST_CASE("callbacks may release each other's requests") {
         Pair* pair;
         int number;
         aptp_event_kind when;  // told by different threads, so both are in their callbacks at once
-    } sides[] = {{&pair, 0, APTP_EVENT_STEP}, {&pair, 1, APTP_EVENT_STARTED}};
+        bool done;
+    } sides[] = {{&pair, 0, APTP_EVENT_STEP, false}, {&pair, 1, APTP_EVENT_STARTED, false}};
     aptp_request_options options = APTP_REQUEST_OPTIONS_INIT;
     options.wants = APTP_WANT_STEPS;
     options.on_event = [](void* user, const aptp_event* event) {
-        const Side& side = *static_cast<Side*>(user);
-        if (event->kind == side.when) {
+        Side& side = *static_cast<Side*>(user);
+        if (event->kind == side.when && !side.done) {
+            side.done = true;
             ++side.pair->inside;
             while (side.pair->inside < 2 || side.pair->requests[1 - side.number] == nullptr) std::this_thread::yield();
             aptp_release(side.pair->requests[1 - side.number].exchange(nullptr));
@@ -361,6 +364,26 @@ TEST_CASE("a callback that throws costs its own request, and the log hears of it
     CHECK(log.lines == std::vector{said + "surprise", said + "what is no exception"});
 }
 
+TEST_CASE("arithmetic is the usual one, whatever that of the program is") {
+    static std::atomic<int> rounding = -1;
+    aptp_runtime* runtime = nullptr;
+    std::fesetround(FE_UPWARD);
+    const aptp_status opened = aptp::api::open("here", nullptr, &runtime, [](const auto&, const auto&) {
+        return std::shared_ptr<aptp::Models>(std::make_shared<fakes::FakeModels>(4, [](const std::string& what) {
+            if (what.rfind("call", 0) == 0) rounding = std::fegetround();
+        }));
+    });
+    REQUIRE(opened == APTP_OK);
+    aptp_request* request = nullptr;
+    CHECK(aptp_submit(runtime, "fives", nullptr, &request) == APTP_OK);
+    CHECK(aptp_wait(request, APTP_FOREVER) == APTP_OK);
+    CHECK(std::fegetround() == FE_UPWARD);
+    std::fesetround(FE_TONEAREST);
+    CHECK(rounding == FE_TONEAREST);
+    aptp_release(request);
+    CHECK(aptp_close(runtime) == APTP_OK);
+}
+
 TEST_CASE("previews and latents ask for steps") {
     const Opened opened;
     for (const std::uint32_t wants : {0U, APTP_WANT_LATENTS}) {
@@ -398,11 +421,12 @@ TEST_CASE("limits may be as large as numbers are, and threads not more than any 
     }
     for (const std::int64_t threads : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{4097}, std::int64_t{1} << 31,
                                        (std::int64_t{1} << 32) + 1, most}) {
+        const std::string remedy = threads < 1 ? "of at least 1" : "from 1 to 4096";
         aptp_open_options options = APTP_OPEN_OPTIONS_INIT;
         options.threads = threads;
         aptp_runtime* runtime = nullptr;
         CHECK(aptp_open("here", &options, &runtime) == APTP_USAGE_ERROR);
-        CHECK(error() == "threads " + std::to_string(threads) + ": give an integer from 1 to 4096");
+        CHECK(error() == "threads " + std::to_string(threads) + ": give an integer " + remedy);
     }
 }
 

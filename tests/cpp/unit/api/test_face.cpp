@@ -107,9 +107,11 @@ TEST_CASE("the last owner of a runtime may let go of it in a callback") {
             while (event.kind != APTP_EVENT_QUEUED && !given) std::this_thread::yield();
             if (event.kind == when) holder->reset();
         };
-        if (when == APTP_EVENT_QUEUED) *holder = runtime;
         aptp::Runtime& alive = *runtime;
-        if (when == APTP_EVENT_QUEUED) runtime.reset();
+        if (when == APTP_EVENT_QUEUED) {  // this thread tells of that, and of the end perhaps, while it submits
+            *holder = std::move(runtime);
+            given = true;
+        }
         const aptp::Request request = alive.submit("fives", options);
         if (when != APTP_EVENT_QUEUED) *holder = std::move(runtime);
         given = true;

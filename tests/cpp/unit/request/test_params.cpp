@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -38,6 +39,18 @@ TEST_CASE("what is not asked is the bundle's default") {
     CHECK(resolved.seed == 0);
     CHECK(resolved.latents.empty());
     CHECK_FALSE(resolved.expert);
+}
+
+TEST_CASE("guidance of 1 or less is none") {
+    for (const double asked : {0.0, 0.5, 1.0, 1.5}) {
+        aptp::GenerationParams params;
+        params.guidance = asked;
+        CHECK(params.resolve(manifest()).guidance == std::max(asked, 1.0));
+        CHECK(params.resolve(manifest()).is_guided() == (asked > 1));
+        aptp::Manifest unguided = manifest();
+        unguided.defaults.guidance = asked;
+        CHECK(aptp::GenerationParams().resolve(unguided).guidance == std::max(asked, 1.0));
+    }
 }
 
 TEST_CASE("refusals name value, range and remedy") {

@@ -1,6 +1,7 @@
 // What the scheduler promises; that it decides as Python's does, tests/cpp/test_scheduling.py shows.
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -74,6 +75,18 @@ TEST_CASE("what is too much is refused, and told when to come again") {
     }
     CHECK(one.counts().rejected == 1);
     CHECK(one.size() == 2);
+}
+
+TEST_CASE("limits as large as numbers are refuse nobody") {
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+    for (const std::int64_t limit : {most, most / 2, most / 4 + 1}) {
+        QueueLimits limits;
+        limits.running = limit;
+        limits.queued = limit;
+        Scheduler one = scheduler(limits);
+        for (int count = 0; count < 3; ++count) CHECK_NOTHROW(admit(one, 'a', 1));
+        CHECK(one.counts().rejected == 0);
+    }
 }
 
 TEST_CASE("requests of one engine share a call, as many as it takes") {
