@@ -40,16 +40,13 @@ ModelsOptions models_options(const aptp_open_options& options) {
     if (options.engine != nullptr) models.engine = options.engine;
     models.precision = or_default(options.precision);
     models.cache.folder = or_default(options.cache);
-    if (options.on_log != nullptr) {
-        models.cache.warn = [hear = options.on_log, user = options.user](const std::string& message) {
-            hear(user, APTP_WARNING, message.c_str());
-        };
-    }
+    models.cache.group_writable = options.cache_group_writable != 0;
     models.batch = or_default(options.batch);
     models.threads = or_default(options.threads);
     models.provider = or_default(options.provider);
     models.device = options.device;
     models.log = log_of(options);
+    if (models.log) models.cache.warn = [log = models.log](const std::string& message) { log(message, false); };
     return models;
 }
 

@@ -146,6 +146,7 @@ void Parser::add_engine() {
     keep("--provider", "FILE", "a provider plugin of ONNX Runtime, which cuda and tensorrt-ep may have", open.provider);
     count("--batch", "images that may share a UNet call (default: by the experts' size)", open.batch);
     keep("--cache", "DIR", "derived files (default: $XDG_CACHE_HOME/aptp)", open.cache);
+    app_.add_flag("--cache-group-writable", open.cache_group_writable, "trust the group of that folder, too");
 }
 
 std::vector<std::string> Parser::parse(std::vector<std::string> words) {

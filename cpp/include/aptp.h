@@ -121,12 +121,14 @@ typedef struct aptp_open_options {
      * expert by expert. */
     const char* precision;
     int64_t device; /* which GPU "cuda" and "tensorrt-ep" run on, from 0 */
+    /* Not 0: trust the group that may write in the cache's folder. Other users may never write there. */
+    int32_t cache_group_writable;
 } aptp_open_options;
 
 #define APTP_OPEN_OPTIONS_INIT                                                                               \
     {                                                                                                        \
         sizeof(aptp_open_options), NULL, NULL, NULL, APTP_DEFAULT, APTP_DEFAULT, APTP_DEFAULT, APTP_DEFAULT, \
-            APTP_DEFAULT, 0, NULL, NULL, NULL, 0                                                             \
+            APTP_DEFAULT, 0, NULL, NULL, NULL, 0, 0                                                          \
     }
 
 /* Open the bundle at `path`; NULL options are defaults. Takes seconds.

@@ -61,6 +61,7 @@ struct OpenOptions {
     std::string engine = "auto";
     std::optional<std::string> precision;
     std::optional<std::string> cache;
+    bool cache_group_writable = false;
     std::optional<std::string> provider;
     std::optional<std::int64_t> batch;
     std::optional<std::int64_t> memory;
@@ -300,6 +301,7 @@ public:
         aptp_open_options asked = APTP_OPEN_OPTIONS_INIT;
         asked.engine = options.engine.c_str();
         asked.cache = detail::or_null(options.cache);
+        asked.cache_group_writable = options.cache_group_writable ? 1 : 0;
         asked.precision = detail::or_null(options.precision);
         asked.provider = detail::or_null(options.provider);
         asked.batch = options.batch.value_or(APTP_DEFAULT);

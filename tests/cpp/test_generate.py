@@ -175,3 +175,13 @@ def test_an_interrupt_keeps_what_is_done(
     for path in made:
         with Image.open(path) as image:
             image.load()
+
+
+def test_a_cache_that_its_group_may_write_to_has_to_be_trusted(generate: Run, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o770)
+    refused = generate("a red circle", "--cache", shared)
+    assert refused.returncode == 1
+    assert "can be written by its group" in refused.stderr
+    assert generate("a red circle", "--cache", shared, "--cache-group-writable").returncode == 0

@@ -1,4 +1,4 @@
-"""What is installed can be moved, and is a package of Debian; programs find it by pkg-config and by CMake."""
+"""An installation can be moved, and is a package of Debian; programs find it by pkg-config and by CMake."""
 
 import os
 import re
