@@ -34,7 +34,7 @@ LIMIT = 2_000_000  # bytes that the library may take, stripped
 OVERHEAD = 10.0  # microseconds per request and step
 
 
-class Holder:
+class BundleProcess:
     """A process that opened a bundle, made an image, and holds its engines until it is let go."""
 
     def __init__(self, command: Sequence[str | Path]) -> None:
@@ -77,7 +77,7 @@ def starts(program: Path, bundle: Path, cache: Path, count: int) -> dict[str, li
     found: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(count + 1):
         for name, command in commands.items():
-            holder = Holder(command)
+            holder = BundleProcess(command)
             holder.let_go()
             if turn:  # the first fills the cache
                 found[name].append(holder.seconds)
@@ -87,9 +87,9 @@ def starts(program: Path, bundle: Path, cache: Path, count: int) -> dict[str, li
 def sharing(program: Path, bundle: Path, cache: Path) -> list[dict[str, object]]:
     """Measure what one process, and then two of them, map of the cache."""
     rows: list[dict[str, object]] = []
-    holders: list[Holder] = []
+    holders: list[BundleProcess] = []
     for _ in range(2):
-        holders.append(Holder([program, bundle, cache, "cpu"]))
+        holders.append(BundleProcess([program, bundle, cache, "cpu"]))
         first = holders[0].mapped(cache)
         rows.append(
             {"processes": len(holders), **{f"{name} of the first, kB": kb for name, kb in first.items()}}

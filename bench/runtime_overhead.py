@@ -101,7 +101,7 @@ class Idle:
         return "finished"
 
 
-class Handler:
+class NoHandler:
     """A handler that does nothing."""
 
     def prepare(self, work: Idle) -> None: ...
@@ -122,7 +122,7 @@ def scheduling(batch: int) -> float:
     """
     limits = QueueLimits(RUNNING, None)
     scheduler: Any = Scheduler(limits, MemoryBudget(len(EXPERTS), lambda key: 1), lambda key: batch)
-    service, over = Dispatcher(scheduler, Handler()), threading.Semaphore(0)
+    service, over = Dispatcher(scheduler, NoHandler()), threading.Semaphore(0)
     start = time.perf_counter()
     for index in range(SERVED):
         service.submit(Idle(EXPERTS[index % len(EXPERTS)], over))

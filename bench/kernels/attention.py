@@ -21,7 +21,7 @@ from bench.kernels.contenders import (
     live_heads,
 )
 from bench.kernels.shapes import Ceiling, Shape, attentions
-from bench.kernels.timing import Timed, in_turns
+from bench.kernels.timing import Timing, in_turns
 from bench.report import spread
 from kernels.attention.tiles import entry
 
@@ -49,14 +49,14 @@ class Case:
     shape: Shape
     batch: int
     backward: bool
-    timed: dict[str, Timed | str]
+    timed: dict[str, Timing | str]
 
     @property
     def direction(self) -> str:
         return f"{'Backward' if self.backward else 'Forward'} at {self.size} pixels"
 
     def best_backend(self) -> str | None:
-        ran = {name: self.timed[name] for name in BACKENDS if isinstance(self.timed.get(name), Timed)}
+        ran = {name: self.timed[name] for name in BACKENDS if isinstance(self.timed.get(name), Timing)}
         return min(ran, key=lambda name: ran[name].seconds, default=None)  # type: ignore[union-attr]
 
     def ratio(self, name: str, other: str) -> float | None:
@@ -64,12 +64,12 @@ class Case:
         run.
         """
         one, two = self.timed[name], self.timed[other]
-        return median(one.ratios(two)) if isinstance(one, Timed) and isinstance(two, Timed) else None
+        return median(one.ratios(two)) if isinstance(one, Timing) and isinstance(two, Timing) else None
 
     def speed(self, name: str, live: float) -> float | None:
         """Return operations per second of live heads' products."""
         found = self.timed.get(name)
-        if not isinstance(found, Timed):
+        if not isinstance(found, Timing):
             return None
         return self.shape.operations(self.batch, live, backward=self.backward) / found.seconds
 
@@ -191,5 +191,5 @@ def chart(cases: Sequence[Case], folder: Path, title: str) -> tuple[str, ...]:
 
 
 def raw(case: Case) -> dict[str, Any]:
-    timed = {name: asdict(x) if isinstance(x, Timed) else x for name, x in case.timed.items()}
+    timed = {name: asdict(x) if isinstance(x, Timing) else x for name, x in case.timed.items()}
     return {**asdict(case), "timed": timed}

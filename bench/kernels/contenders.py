@@ -19,7 +19,7 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from bench.kernels import timing
 from bench.kernels.shapes import Shape
-from bench.kernels.timing import Work
+from bench.kernels.timing import KernelWork
 from kernels.attention.op import gated_attention
 
 KERNEL, FLEX, GATHERED = "kernel", "FlexAttention", "gathered heads"
@@ -93,7 +93,7 @@ def live_gates(batch: int, heads: int, live: float) -> Tensor:
 
 def contenders(
     sets: Sequence[Inputs], fractions: Sequence[float], *, backward: bool, compiled: bool
-) -> dict[str, Work]:
+) -> dict[str, KernelWork]:
     """Return forward passes, or backward passes alone: those in SKIPPING at each live fraction, the others at
     1.
     """
@@ -188,16 +188,16 @@ def _plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (q @ k.mT * q.shape[3] ** -0.5).softmax(-1) @ v
 
 
-def _forward(function: Attend, sets: Sequence[Inputs], context: Context = nullcontext) -> Work:
+def _forward(function: Attend, sets: Sequence[Inputs], context: Context = nullcontext) -> KernelWork:
     def run() -> None:
         with torch.no_grad(), context():
             for x in sets:
                 function(x.q, x.k, x.v)
 
-    return Work(run, len(sets))
+    return KernelWork(run, len(sets))
 
 
-def _backward(function: Attend, sets: Sequence[Inputs], context: Context = nullcontext) -> Work:
+def _backward(function: Attend, sets: Sequence[Inputs], context: Context = nullcontext) -> KernelWork:
     kept: list[Tensor] = []  # the forward passes, made by the first run
 
     def run() -> None:
@@ -207,4 +207,4 @@ def _backward(function: Attend, sets: Sequence[Inputs], context: Context = nullc
         for out, x in zip(kept, sets, strict=True):
             torch.autograd.grad(out, (x.q, x.k, x.v), x.grad, retain_graph=True)
 
-    return Work(run, len(sets))
+    return KernelWork(run, len(sets))

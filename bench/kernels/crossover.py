@@ -29,7 +29,7 @@ from aptp.space.discover import discover
 from aptp.space.random_architectures import draw
 from bench.kernels import charts, timing
 from bench.kernels.shapes import TOKENS
-from bench.kernels.timing import Run, Timed, Work, in_turns
+from bench.kernels.timing import KernelWork, Run, Timing, in_turns
 
 PRESET, LATENT = "sd21", 64  # 512 pixels
 BATCHES = (1, 2, 4, 8, 16)
@@ -44,7 +44,7 @@ class Mixture:
 
     batch: int
     codes: int
-    times: dict[str, Timed]
+    times: dict[str, Timing]
     best: float = 0.0  # seconds
 
     @property
@@ -85,7 +85,7 @@ class Supernet:
             self.dense = UNet2DConditionModel.from_config(unet.config).eval()
         self.dense.load_state_dict(unet.state_dict(), assign=True)
 
-    def works(self, batch: int, codes: int) -> dict[str, Work]:
+    def works(self, batch: int, codes: int) -> dict[str, KernelWork]:
         rows = torch.tensor(spread_codes(batch, codes), device=timing.DEVICE)
         inputs = _inputs(batch)
         gates = self.gates[rows]
@@ -104,7 +104,7 @@ def measure() -> Iterator[Mixture]:
     for batch in sorted(BATCHES, reverse=True):
         for codes in (count for count in CODES if count <= batch):
             timed = in_turns(supernet.works(batch, codes), rounds=5)
-            times = {name: found for name, found in timed.items() if isinstance(found, Timed)}
+            times = {name: found for name, found in timed.items() if isinstance(found, Timing)}
             if len(times) < len(timed):
                 print(f"batch {batch}, {codes} codes: {timed}", file=sys.stderr)
                 continue
@@ -158,9 +158,9 @@ def _inputs(batch: int) -> dict[str, Tensor]:
     }
 
 
-def _without_grad(run: Run) -> Work:
+def _without_grad(run: Run) -> KernelWork:
     def without_grad() -> object:
         with torch.no_grad():
             return run()
 
-    return Work(without_grad)
+    return KernelWork(without_grad)

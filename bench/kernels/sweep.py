@@ -22,7 +22,7 @@ from torch import Tensor
 from bench.kernels.bulk import attend_bulk
 from bench.kernels.contenders import Inputs, live_gates
 from bench.kernels.shapes import Shape
-from bench.kernels.timing import Run, Timed, Work, in_turns
+from bench.kernels.timing import KernelWork, Run, Timing, in_turns
 from bench.report import RESULTS, spread, write
 from kernels.attention import tiles
 from kernels.attention.op import gated_attention
@@ -34,7 +34,7 @@ QUERIES, KEYS, WARPS, STAGES = (32, 64, 128), (32, 64, 128), (4, 8), (2, 3, 4)
 TOKENS, HEADS, BATCH = 4096, 8, 2
 LARGEST_DIFFERENCE = 1e-2  # relative, from the table's own block
 
-Found = dict[str, Timed | str]
+Found = dict[str, Timing | str]
 
 
 def candidates(main: int) -> Iterator[Tile]:
@@ -58,18 +58,18 @@ def measure(kernel: str, width: int, capability: tuple[int, int]) -> tuple[Found
     if kernel == "forward" and own.main == width:
         for name, tile in known.items():
             bulk = _bulk(x, gates, replace(tile, main=width))
-            works[f"bulk, {name}"] = Work(_checked(bulk, wanted))
+            works[f"bulk, {name}"] = KernelWork(_checked(bulk, wanted))
     return in_turns(works, rounds=5), known
 
 
-def _work(kernel: str, tile: Tile, x: Inputs, gates: Tensor, wanted: Tensor) -> Work:
+def _work(kernel: str, tile: Tile, x: Inputs, gates: Tensor, wanted: Tensor) -> KernelWork:
     entry, call = tiles.entry, _call(kernel, x, gates)
 
     def run() -> Tensor:
         with patch.object(tiles, "entry", lambda name, *of: tile if name == kernel else entry(name, *of)):
             return call()
 
-    return Work(_checked(run, wanted))
+    return KernelWork(_checked(run, wanted))
 
 
 def _call(kernel: str, x: Inputs, gates: Tensor) -> Run:
@@ -113,13 +113,15 @@ def _checked(run: Run, wanted: Tensor) -> Run:
 def rows(found: Found, own: str) -> list[dict[str, Any]]:
     """Return a row for each tile: the fastest first, what failed last."""
     base = found[own]
-    order = sorted(found, key=lambda name: x.seconds if isinstance(x := found[name], Timed) else float("inf"))
+    order = sorted(
+        found, key=lambda name: x.seconds if isinstance(x := found[name], Timing) else float("inf")
+    )
     return [
         {
             "block": f"**{name}**" if name == own else name,
-            "time": spread(x.samples) if isinstance(x := found[name], Timed) else x,
+            "time": spread(x.samples) if isinstance(x := found[name], Timing) else x,
             "to the table's": f"{x.seconds / base.seconds:.3f}"
-            if isinstance(x, Timed) and isinstance(base, Timed)
+            if isinstance(x, Timing) and isinstance(base, Timing)
             else "-",
         }
         for name in order
@@ -128,7 +130,7 @@ def rows(found: Found, own: str) -> list[dict[str, Any]]:
 
 def winner(found: Found, known: dict[str, Tile]) -> Tile:
     """Return the fastest tile that can go into the table. ValueError if none ran."""
-    ran = {name: x.seconds for name in known if isinstance(x := found[name], Timed)}
+    ran = {name: x.seconds for name in known if isinstance(x := found[name], Timing)}
     return known[min(ran, key=ran.__getitem__)]
 
 
@@ -154,7 +156,7 @@ def main() -> None:
         tables["For the table"].append(
             {"head dim": width, "kernel": kernel, "main": best.main, "entry": entry}
         )
-        samples[heading] = {name: asdict(x) if isinstance(x, Timed) else x for name, x in found.items()}
+        samples[heading] = {name: asdict(x) if isinstance(x, Timing) else x for name, x in found.items()}
         text = write("kernels.sweep", "Blocks of the attention kernels", tables, samples, folder=options.out)
     print(text)
 

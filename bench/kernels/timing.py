@@ -26,7 +26,7 @@ DEVICE = "cuda"
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class KernelWork:
     """A kind of work: `run` makes `calls`, each on inputs of its own."""
 
     run: Run
@@ -34,7 +34,7 @@ class Work:
 
 
 @dataclass(slots=True)
-class Timed:
+class Timing:
     """Seconds of one kind of work.
 
     `first`: the first call, compilation included; `host`: the CPU's time to submit one call outside a graph;
@@ -49,7 +49,7 @@ class Timed:
     def seconds(self) -> float:
         return median(self.samples)
 
-    def ratios(self, other: "Timed") -> list[float]:
+    def ratios(self, other: "Timing") -> list[float]:
         """To samples that are neighbours in time, which saw the same clocks."""
         return [a / b for a, b in zip(self.samples, other.samples, strict=True)]
 
@@ -62,7 +62,7 @@ class Captures:
         self._stream = torch.cuda.Stream()
         self._pool = torch.cuda.graph_pool_handle()
 
-    def prepare(self, work: Work) -> tuple[Timed, Sampler]:
+    def prepare(self, work: KernelWork) -> tuple[Timing, Sampler]:
         with torch.cuda.stream(self._stream):  # a backward pass runs where its forward pass ran
             first = _waited(work.run)
             once = min(_waited(work.run) for _ in range(2))
@@ -77,16 +77,16 @@ class Captures:
         graph.replay()
         replays = max(1, round(SAMPLE / _elapsed(graph.replay, 1)))
         calls = repeats * work.calls
-        return Timed(first, host), lambda: _elapsed(graph.replay, replays) / (replays * calls)
+        return Timing(first, host), lambda: _elapsed(graph.replay, replays) / (replays * calls)
 
 
-def in_turns(works: Mapping[str, Work], rounds: int = 9) -> dict[str, Timed | str]:
+def in_turns(works: Mapping[str, KernelWork], rounds: int = 9) -> dict[str, Timing | str]:
     """Time each of `works` once per round, so that a slow moment hits all of them. What cannot run is a
     message instead of times.
     """
     captures = Captures()
-    timed: dict[str, Timed | str] = {}
-    samplers: dict[str, tuple[Timed, Sampler]] = {}
+    timed: dict[str, Timing | str] = {}
+    samplers: dict[str, tuple[Timing, Sampler]] = {}
     for name, work in works.items():
         try:
             timed[name], _ = samplers[name] = captures.prepare(work)
@@ -110,8 +110,8 @@ def ceilings() -> Ceiling:
         "nothing": lambda: one.add_(1),
     }
     seconds = {}
-    for name, found in in_turns({name: Work(run) for name, run in works.items()}).items():
-        assert isinstance(found, Timed), found
+    for name, found in in_turns({name: KernelWork(run) for name, run in works.items()}).items():
+        assert isinstance(found, Timing), found
         seconds[name] = found.seconds
     return Ceiling(
         2 * MATRIX**3 / seconds["product"],

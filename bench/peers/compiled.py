@@ -3,7 +3,7 @@
 from typing import Any
 
 from bench.peers import eager
-from bench.peers.protocol import Unavailable
+from bench.peers.protocol import PeerUnavailable
 
 
 class Peer(eager.Peer):
@@ -13,7 +13,7 @@ class Peer(eager.Peer):
         import torch
 
         if self.task["mode"] == "reduce-overhead" and self.task["device"] != "cuda":
-            raise Unavailable("this mode is CUDA graphs, and the peers run on the CPU (see --device)")
+            raise PeerUnavailable("this mode is CUDA graphs, and the peers run on the CPU (see --device)")
         unet.compile(mode=self.task["mode"], fullgraph=True, dynamic=False)
         assert isinstance(unet, torch.nn.Module)
         return unet

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers.protocol import Arrays, Float32, Unavailable
+from bench.peers.protocol import Arrays, Float32, PeerUnavailable
 
 
 class Peer:
@@ -18,7 +18,7 @@ class Peer:
         from diffusers import UNet2DConditionModel
 
         if task["device"] == "cuda" and not torch.cuda.is_available():
-            raise Unavailable("torch finds no NVIDIA GPU here")
+            raise PeerUnavailable("torch finds no NVIDIA GPU here")
         if task["threads"]:
             torch.set_num_threads(task["threads"])
         self.task, self.dtype = task, getattr(torch, task["dtype"])

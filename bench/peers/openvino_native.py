@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers.protocol import Arrays, Float32, Unavailable
+from bench.peers.protocol import Arrays, Float32, PeerUnavailable
 from runtime.engines.openvino import silenced
 
 
@@ -19,9 +19,9 @@ class Peer:
             import openvino
 
         if task["device"] != "cpu":
-            raise Unavailable("OpenVINO has no NVIDIA device")
+            raise PeerUnavailable("OpenVINO has no NVIDIA device")
         if task["graph"] is None:
-            raise Unavailable("the bundle has no dense expert; build it with --codes all,dense")
+            raise PeerUnavailable("the bundle has no dense expert; build it with --codes all,dense")
         self._core = openvino.Core()
         self._options = {"INFERENCE_NUM_THREADS": task["threads"]} if task["threads"] else {}
         self._model = self._core.read_model(task["graph"])
@@ -38,4 +38,4 @@ class Peer:
         return np.array(self._request.get_output_tensor(0).data, np.float32)
 
     def image(self, task: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[Any]]:
-        raise Unavailable("serves UNet calls only")
+        raise PeerUnavailable("serves UNet calls only")

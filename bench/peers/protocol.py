@@ -24,7 +24,7 @@ Float32 = npt.NDArray[np.float32]
 Arrays = Mapping[str, Float32]
 
 
-class Unavailable(Exception):
+class PeerUnavailable(Exception):
     """The peer cannot run here; the message says why, and the remedy."""
 
 
@@ -46,7 +46,7 @@ def serve(peer: Serves) -> None:
     for line in sys.stdin:
         try:
             answer = _answer(peer, json.loads(line))
-        except Unavailable as reason:
+        except PeerUnavailable as reason:
             answer = {"failure": str(reason)}
         except ImportError as error:
             answer = {"failure": f"{error.name or error} is not installed for {sys.executable}"}

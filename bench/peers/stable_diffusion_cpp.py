@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers.protocol import Arrays, Float32, Unavailable
+from bench.peers.protocol import Arrays, Float32, PeerUnavailable
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v"}
 
@@ -24,7 +24,7 @@ class Peer:
         from stable_diffusion_cpp import StableDiffusion
 
         if task["device"] != "cpu":
-            raise Unavailable("this binding is compiled for the CPU")
+            raise PeerUnavailable("this binding is compiled for the CPU")
         schedule = Path(task["checkpoint"]) / "scheduler" / "scheduler_config.json"
         self._model = StableDiffusion(
             model_path=task["checkpoint"],
@@ -36,13 +36,13 @@ class Peer:
         )
 
     def take(self, inputs: Arrays) -> None:
-        raise Unavailable("serves whole pictures only")
+        raise PeerUnavailable("serves whole pictures only")
 
     def step(self) -> None:
-        raise Unavailable("serves whole pictures only")
+        raise PeerUnavailable("serves whole pictures only")
 
     def output(self) -> Float32:
-        raise Unavailable("serves whole pictures only")
+        raise PeerUnavailable("serves whole pictures only")
 
     def image(self, task: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[Any]]:
         # One UNet call a step, as the runtime's schedules have it; solvers cost next to nothing.

@@ -3,19 +3,19 @@ import time
 import pytest
 
 from bench.kernels import timing
-from bench.kernels.timing import Sampler, Timed, Work
+from bench.kernels.timing import KernelWork, Sampler, Timing
 
 
 class OnTheSpot:
     """Stands in for CUDA graphs: runs the work there and then."""
 
-    def prepare(self, work: Work) -> tuple[Timed, Sampler]:
+    def prepare(self, work: KernelWork) -> tuple[Timing, Sampler]:
         def sample() -> float:
             start = time.perf_counter()
             work.run()
             return (time.perf_counter() - start) / work.calls
 
-        return Timed(first=sample(), host=1e-6), sample
+        return Timing(first=sample(), host=1e-6), sample
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bench.kernels.attention import Case
 from bench.kernels.contenders import GATHERED, KERNEL, STRAIGHT_THROUGH, Inputs, at, live_gates
 from bench.kernels.crossover import DENSE, GROUPED, MASKED, Mixture
 from bench.kernels.shapes import Ceiling, Shape
-from bench.kernels.timing import Timed, Work, in_turns
+from bench.kernels.timing import KernelWork, Timing, in_turns
 from runtime.errors import EnvironmentMismatch
 
 ROOT = Path(__file__).parents[3]
@@ -26,10 +26,11 @@ H100 = {"capability": (9, 0), "places": 2 * 132}
 
 def made_up(closed_cost: float, batch: int = 16) -> Case:
     """The kernel takes 1 ms plus what closed heads cost, flash attention 2 ms, and cuDNN cannot run."""
-    timed: dict[str, Timed | str] = {
-        at(KERNEL, f): Timed(3.0, 8e-5, [1e-3 * (f + closed_cost * (1 - f))] * 3) for f in attention.FRACTIONS
+    timed: dict[str, Timing | str] = {
+        at(KERNEL, f): Timing(3.0, 8e-5, [1e-3 * (f + closed_cost * (1 - f))] * 3)
+        for f in attention.FRACTIONS
     }
-    timed |= {"SDPA flash": Timed(0.1, 1e-5, [2e-3] * 3), "SDPA cuDNN": "No available kernel."}
+    timed |= {"SDPA flash": Timing(0.1, 1e-5, [2e-3] * 3), "SDPA cuDNN": "No available kernel."}
     return Case(512, SHAPE, batch, False, timed)
 
 
@@ -78,9 +79,9 @@ def test_what_cannot_run_becomes_a_message(error: type[Exception], without_gpu: 
     def refuse() -> None:
         raise error("No available kernel.\nAborting.")
 
-    found = in_turns({"one": Work(lambda: None), "other": Work(refuse)}, rounds=4)
+    found = in_turns({"one": KernelWork(lambda: None), "other": KernelWork(refuse)}, rounds=4)
     assert found["other"] == "No available kernel."
-    assert isinstance(found["one"], Timed)
+    assert isinstance(found["one"], Timing)
     assert len(found["one"].samples) == 4
 
 
@@ -91,7 +92,7 @@ def test_every_contender_runs(without_gpu: None, monkeypatch: pytest.MonkeyPatch
     always = [at(what, f) for what in (KERNEL, GATHERED) for f in attention.FRACTIONS]
     for case in cases:
         for name in (*always, "SDPA math", *[STRAIGHT_THROUGH] * case.backward):
-            assert isinstance(case.timed[name], Timed), case.timed[name]
+            assert isinstance(case.timed[name], Timing), case.timed[name]
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
@@ -133,7 +134,7 @@ def test_a_wrong_kernel_is_not_timed(without_gpu: None, monkeypatch: pytest.Monk
 
 def mixture(batch: int, codes: int, masked: float, grouped: float) -> Mixture:
     times = {
-        name: Timed(0.0, 1e-3, [x] * 3) for name, x in ((MASKED, masked), (GROUPED, grouped), (DENSE, 1.0))
+        name: Timing(0.0, 1e-3, [x] * 3) for name, x in ((MASKED, masked), (GROUPED, grouped), (DENSE, 1.0))
     }
     return Mixture(batch, codes, times, best=0.1)
 
@@ -222,6 +223,6 @@ def test_the_floor_of_the_largest_attention_is_its_products() -> None:
 
 
 def test_samples_are_kept_with_the_first_call_apart() -> None:
-    assert Timed(9.0, 0.0, [1.0, 3.0, 2.0]).seconds == 2.0
+    assert Timing(9.0, 0.0, [1.0, 3.0, 2.0]).seconds == 2.0
     kept = attention.raw(made_up(0.0))["timed"]
     assert kept["SDPA flash"] == {"first": 0.1, "host": 1e-5, "samples": [2e-3] * 3}

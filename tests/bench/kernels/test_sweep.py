@@ -5,7 +5,7 @@ import torch
 
 from bench.kernels import sweep
 from bench.kernels.bulk import attend_bulk
-from bench.kernels.timing import Timed
+from bench.kernels.timing import Timing
 from kernels.attention.tiles import Tile
 from tests.kernels.attention.problems import error, problem
 from tests.kernels.interpreter import repair
@@ -36,7 +36,7 @@ def test_every_candidate_takes_its_turn(without_gpu: None, monkeypatch: pytest.M
         monkeypatch.setattr(sweep, name, value)
     for kernel in ("forward", "dk_dv"):
         found, known = sweep.measure(kernel, 32, (9, 0))
-        ran = {name for name, x in found.items() if isinstance(x, Timed)}
+        ran = {name for name, x in found.items() if isinstance(x, Timing)}
         assert set(known) <= ran
         assert ("bulk, 32 x 32, 4 warps, 2 stages" in ran) == (kernel == "forward")
 
@@ -51,7 +51,11 @@ def test_what_computes_something_else_is_not_timed() -> None:
 def test_the_winner_can_go_into_the_table() -> None:
     known = {sweep.named(tile): tile for tile in (TILE, OTHER)}
     own, other = known
-    found = {own: Timed(1, 0, [3.0]), other: Timed(1, 0, [2.0]), f"bulk, {own}": Timed(1, 0, [1.0])}
+    found = {
+        own: Timing(1, 0, [3.0]),
+        other: Timing(1, 0, [2.0]),
+        f"bulk, {own}": Timing(1, 0, [1.0]),
+    }
     assert sweep.winner(found, known) == OTHER
     table = sweep.rows({**found, other: "out of resource"}, own)
     assert [row["to the table's"] for row in table] == ["0.333", "1.000", "-"]
