@@ -55,9 +55,7 @@ class Listener(socket.socket):
         """Close the connection that waits longest: its client learns that it has to come again."""
         if self._spare >= 0:
             os.close(self._spare)
-        with contextlib.suppress(
-            OSError
-        ):  # it has left, or somebody took the descriptor: the next turn tries
+        with contextlib.suppress(OSError):  # it left, or another took the descriptor: the next turn tries
             super().accept()[0].close()
         try:
             self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
