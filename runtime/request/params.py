@@ -77,7 +77,7 @@ class ResolvedParams(GenerationParams):
     guidance: float
     size: Size
     solver: str
-    negative_prompt: str
+    negative_prompt: str = ""
 
     @property
     def expert(self) -> str | None:

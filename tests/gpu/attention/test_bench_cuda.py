@@ -7,7 +7,7 @@ from torch._functorch import config as functorch
 from bench.kernels.bulk import attend_bulk
 from bench.kernels.contenders import FLEX, GATHERED, KERNEL, STRAIGHT_THROUGH, Inputs, at, contenders
 from bench.kernels.shapes import Shape
-from bench.kernels.timing import Timed, in_turns
+from bench.kernels.timing import Timing, in_turns
 from kernels.attention.tiles import Tile
 from tests.kernels.attention.problems import error, problem
 from tests.kernels.attention.test_op import INDUCTORS_OWN
@@ -24,10 +24,10 @@ def test_graphs_time_the_gpu_and_not_python(gpu: str, backward: bool) -> None:
     always = [at(what, live) for what in (KERNEL, GATHERED, FLEX) for live in (1.0, 0.5)]
     for name in (*always, "SDPA flash", "SDPA math", *[STRAIGHT_THROUGH] * backward):
         timed = found[name]
-        assert isinstance(timed, Timed), (name, timed)
+        assert isinstance(timed, Timing), (name, timed)
         assert len(timed.samples) == 3
     kernel = found[at(KERNEL, 1.0)]
-    assert isinstance(kernel, Timed)
+    assert isinstance(kernel, Timing)
     assert 0 < kernel.seconds < kernel.host
 
 
