@@ -7,7 +7,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PART   ?= tests
 
-.PHONY: demo test check wheel docs fault slow browser gpu cpp cpp-units cpp-driven cpp-sanitized cpp-fuzz nightly coverage \
+.PHONY: demo test check wheel docs fault slow browser gpu cpp cpp-units cpp-driven cpp-stranger cpp-sanitized cpp-fuzz nightly coverage \
   pythons namesake sd21 default ablations clean
 
 demo: $(VENV)/demo.ready
@@ -42,7 +42,7 @@ fault: $(VENV)/dev.ready
 	$(RUN) -m pytest -q -m fault --timeout 3600
 
 slow: $(VENV)/dev.ready
-	$(RUN) -m pytest -q -m slow --timeout 3600
+	$(RUN) -m pytest -q -m "slow and not cpp" --timeout 3600
 
 # The page in a Chromium, which has to be there (CHROMIUM names it); screenshots go to out/page.
 browser: $(VENV)/browser.ready
@@ -52,16 +52,22 @@ gpu: $(VENV)/dev.ready
 	$(RUN) -m tests.gpu.run $(PART)
 
 # The runtime in C++, for which Debian's packages are installed (by sudo, unless they are there or this is root).
-cpp: cpp-units cpp-driven
+cpp: cpp-units cpp-driven cpp-stranger
 
 # Its unit tests, with every access checked: optimised less, for that is what compiling takes its time for.
 cpp-units: TARGETS = units
 cpp-units: build/cpp-units/built
 	ctest --test-dir build/cpp-units --output-on-failure
 
-# As it is released, driven by the tests in Python, which compare it with the runtime in Python.
+# As it is released, driven by the tests in Python, which compare it with the runtime in Python. UNITY=ON compiles a
+# room's files together, in half of the time.
+UNITY ?= OFF
 cpp-driven: build/cpp/built
-	APTP_CPP_BUILD=build/cpp $(TESTS) -m cpp --timeout 3600 tests/cpp
+	APTP_CPP_BUILD=build/cpp $(TESTS) -m "cpp and not slow" --timeout 3600 tests/cpp
+
+# docs/CPP.md followed word for word, with a build of its own.
+cpp-stranger: build/cpp/built
+	APTP_CPP_BUILD=build/cpp $(RUN) -m pytest -q -m "cpp and slow" --timeout 3600 tests/cpp
 
 # Both with every access checked, then with every race of the threads on engines that are made up.
 cpp-sanitized: TARGETS = all units
@@ -82,8 +88,8 @@ CPP_BUILDS := build/cpp/built build/cpp-units/built build/cpp-address/built buil
 .PHONY: $(CPP_BUILDS)
 # No OpenVINO where addresses are checked: its TBB opens a library in a way (RTLD_DEEPBIND) that sanitizers refuse.
 OPENVINO = -DAPTP_WITH_OPENVINO=ON -DOpenVINO_DIR="$$(sh cpp/openvino.sh $(RUN))"
-build/cpp/built: CPP = -DAPTP_TESTS=ON -DAPTP_BUNDLE_ENGINES=ON $(OPENVINO)
-build/cpp-units/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1"
+build/cpp/built: CPP = -DAPTP_TESTS=ON -DAPTP_BUNDLE_ENGINES=ON -DCMAKE_UNITY_BUILD=$(UNITY) $(OPENVINO)
+build/cpp-units/built: CPP = -DAPTP_TESTS=ON -DCMAKE_UNITY_BUILD=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1"
 build/cpp-address/built: CPP = -DAPTP_TESTS=ON -DAPTP_BUNDLE_ENGINES=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-thread/built: CPP = -DAPTP_TESTS=ON -DAPTP_SANITIZE=thread -DCMAKE_BUILD_TYPE=RelWithDebInfo
 build/cpp-fuzz/built: CPP = -DAPTP_FUZZ=ON -DAPTP_SANITIZE=address,undefined -DCMAKE_CXX_COMPILER=clang++
@@ -96,7 +102,7 @@ $(CPP_BUILDS): build/%/built: $(VENV)/dev.ready
 
 # All that continuous integration leaves out, each with its seconds; docs/GUARANTEES.md has the figures of the last run.
 nightly: $(VENV)/dev.ready
-	sh .ci/stages coverage cpp-sanitized fault slow pythons namesake
+	sh .ci/stages coverage cpp-sanitized cpp-stranger "cpp-fuzz SECONDS=300" fault slow pythons namesake
 
 # How much of each package the tests of `make test` run through, line by line and branch by branch.
 coverage: $(VENV)/nightly.ready

@@ -29,8 +29,8 @@ FLOOR = {"cli", "errors"}
 
 
 def guard(path: Path) -> str:
-    """Return what the module does when it is run, as text; empty where it cannot be run."""
-    for node in ast.parse(path.read_text()).body:
+    """Return what the module does in the end when it is run, as text; empty where it cannot be run."""
+    for node in reversed(ast.parse(path.read_text()).body):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'":
             return "\n".join(map(ast.unparse, node.body))
     return ""

@@ -11,9 +11,9 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <sstream>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "errors.hpp"
 
@@ -30,25 +30,32 @@ constexpr int OPEN = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 
 [[noreturn]] void refuse(int error) { throw std::system_error(error, std::generic_category()); }
 
-struct stat status_of(const Descriptor& file) {
+struct stat look_at(const Descriptor& file) {
     struct stat found {};
     if (::fstat(file.number(), &found) != 0) refuse(errno);
     return found;
 }
 
+std::vector<std::string> words_of(const std::string& line) {
+    std::vector<std::string> words;
+    for (std::size_t end = 0, start; (start = line.find_first_not_of(' ', end)) != std::string::npos;) {
+        end = std::min(line.find(' ', start), line.size());
+        words.push_back(line.substr(start, end - start));
+    }
+    return words;
+}
+
 // The process that holds the file, "unknown" where it is: as the system says, else as the file does.
 std::string holder(const Descriptor& file) {
-    const struct stat found = status_of(file);
+    const struct stat found = look_at(file);
     char place[64];
     std::snprintf(place, sizeof place, "%02x:%02x:%llu", major(found.st_dev), minor(found.st_dev),
                   static_cast<unsigned long long>(found.st_ino));
     std::ifstream locks("/proc/locks");
     for (std::string line; std::getline(locks, line);) {
-        std::istringstream words(line);
-        std::string number, kind, strength, access, process, file_of_it;
-        words >> number >> kind >> strength >> access >> process >> file_of_it;
-        // 0: a process outside this container
-        if (kind == "FLOCK" && file_of_it == place && process != "0") return process;
+        // number, kind, strength, access, process (0: one outside this container), file, range
+        const std::vector<std::string> words = words_of(line);
+        if (words.size() > 5 && words[1] == "FLOCK" && words[5] == place && words[4] != "0") return words[4];
     }
     char told[17] = {};
     const ssize_t count = ::pread(file.number(), told, sizeof told - 1, 0);
@@ -64,7 +71,7 @@ std::string rounded(double seconds) { return std::to_string(static_cast<long lon
 Lock::Lock(const std::filesystem::path& path, const std::string& remedy, double seconds, mode_t mode, const Warn& warn)
     : file_(::open(path.c_str(), OPEN, mode)) {
     if (file_.number() < 0) refuse(errno);
-    if (!S_ISREG(status_of(file_).st_mode)) refuse(EINVAL);
+    if (!S_ISREG(look_at(file_).st_mode)) refuse(EINVAL);
     const Clock::time_point start = Clock::now();
     bool is_told = false;
     while (::flock(file_.number(), LOCK_EX | LOCK_NB) != 0) {
@@ -73,8 +80,7 @@ Lock::Lock(const std::filesystem::path& path, const std::string& remedy, double 
         const double waited = std::chrono::duration<double>(Clock::now() - start).count();
         if (waited >= seconds) {
             const std::string how_long = waited >= 1 ? ", " + rounded(waited) + " s waited" : "";
-            throw Failure(Status::cache,
-                          path.string() + ": locked by pid " + holder(file_) + how_long + "; " + remedy);
+            throw Failure(Status::cache, path.string() + ": locked by pid " + holder(file_) + how_long + "; " + remedy);
         }
         if (waited >= QUIET && !is_told && warn) {
             warn(path.string() + ": waiting for pid " + holder(file_) + ", which holds it, at most " +

@@ -9,7 +9,7 @@ namespace aptp {
 
 namespace {
 
-constexpr std::size_t KEPT = 64;  // encodings; 77 tokens of 1,024 floats are 0.3 MB
+constexpr std::size_t KEPT_PROMPTS = 64;  // encodings; 77 tokens of 1,024 floats are 0.3 MB
 constexpr std::size_t SHOWN = 32;
 
 }  // namespace
@@ -27,7 +27,7 @@ std::shared_ptr<const Encoding> Encoder::operator()(const std::string& prompt) {
     }
     kept_.emplace_front(prompt, encode(prompt));
     places_[prompt] = kept_.begin();
-    if (kept_.size() > KEPT) {
+    if (kept_.size() > KEPT_PROMPTS) {
         places_.erase(kept_.back().first);
         kept_.pop_back();
     }

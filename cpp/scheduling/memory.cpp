@@ -5,12 +5,6 @@
 
 namespace aptp {
 
-namespace {
-
-bool is_in(const std::vector<Key>& keys, Key key) { return std::find(keys.begin(), keys.end(), key) != keys.end(); }
-
-}  // namespace
-
 std::uint64_t MemoryBudget::used() const {
     std::uint64_t total = opening_ ? cost_(*opening_) : 0;
     for (const Stay& stay : resident_) total += stay.cost;

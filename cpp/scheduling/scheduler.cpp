@@ -10,8 +10,6 @@ namespace aptp {
 
 namespace {
 
-bool is_in(const std::vector<Key>& keys, Key key) { return std::find(keys.begin(), keys.end(), key) != keys.end(); }
-
 void add_once(std::vector<Key>& keys, Key key) {
     if (!is_in(keys, key)) keys.push_back(key);
 }

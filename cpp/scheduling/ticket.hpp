@@ -1,15 +1,21 @@
 // What the scheduler keeps of a request, and what it asks of the work behind it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace aptp {
 
 // An engine specialised to what it serves, numbered by whoever knows engines: who needs the same key can share a call.
 using Key = std::uint64_t;
+
+inline bool is_in(const std::vector<Key>& keys, Key key) {
+    return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
 
 // Seconds of the scheduler's clock, which never jumps.
 using Seconds = double;

@@ -7,7 +7,7 @@
 namespace aptp {
 namespace {
 
-constexpr DocumentCaps CAPS{4 * 1024 * 1024, 4};
+constexpr DocumentCaps TABLE_CAPS{4 * 1024 * 1024, 4};
 
 Failure refusal(const std::string& where, const char* message) { return {Status::manifest, where + ": " + message}; }
 
@@ -72,7 +72,7 @@ bool CharacterClass::holds(char32_t character) const noexcept {
 }
 
 CharacterTables::CharacterTables(std::string_view data, const std::string& name) {
-    const Json value = decode(data, name, CAPS);
+    const Json value = decode(data, name, TABLE_CAPS);
     Fields fields(value, name, true);
     fields.text("format", {"aptp-characters"});
     letters_ = parse_class(fields, "letters");

@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "errors.hpp"
+#include "files/utf8.hpp"
 #include "text/characters.hpp"
 #include "text/pair_encoding.hpp"
 #include "text/tokenizer_file.hpp"
 #include "text/words.hpp"
-#include "files/utf8.hpp"
 
 namespace aptp {
 namespace {
@@ -112,8 +112,7 @@ std::vector<std::int64_t> Tokenizer::encode(std::string_view prompt) const {
         characters, state.first,
         [&](View text) {
             const std::u32string normalized = state.normalized(std::u32string(text));
-            split_added(
-                normalized, state.later, [&](View part) { state.encode_words(part, ids); }, take_token);
+            split_added(normalized, state.later, [&](View part) { state.encode_words(part, ids); }, take_token);
         },
         take_token);
     return ids;

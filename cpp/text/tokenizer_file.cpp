@@ -8,7 +8,7 @@
 namespace aptp {
 namespace {
 
-constexpr DocumentCaps CAPS{64 * 1024 * 1024, 32};
+constexpr DocumentCaps FILE_CAPS{64 * 1024 * 1024, 32};
 constexpr std::size_t TOKENS = 1000;  // added ones, each of which is looked for everywhere
 // What every pattern of CLIP's ends with; before it come literal texts, each followed by `|`.
 constexpr std::string_view CLASSES = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
@@ -195,7 +195,7 @@ private:
 }  // namespace
 
 TokenizerFile parse_tokenizer_file(std::string_view data, const std::string& name) {
-    return Reader(name).read(decode(data, name, CAPS));
+    return Reader(name).read(decode(data, name, FILE_CAPS));
 }
 
 }  // namespace aptp

@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.sharing import shared
 
-pytestmark = pytest.mark.timeout(3000)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 ROOT = Path(__file__).resolve().parents[2]
 

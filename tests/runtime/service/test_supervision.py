@@ -210,5 +210,5 @@ def test_what_is_dropped_is_taken_back_and_closed() -> None:
     one.abandon()
     gate.leave_open()
     eventually(lambda: started() == before)
-    assert stage.closed == ["a"]
+    eventually(lambda: stage.closed == ["a"])
     one.close()

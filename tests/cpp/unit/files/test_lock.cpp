@@ -16,13 +16,13 @@ using aptp::Lock;
 namespace {
 
 // A folder, gone with the test.
-struct Folder {
-    Folder() {
+struct LockFolder {
+    LockFolder() {
         std::string name = (std::filesystem::temp_directory_path() / "aptp-lock-XXXXXX").string();
         if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no folder for the test");
         path = name;
     }
-    ~Folder() { std::filesystem::remove_all(path); }
+    ~LockFolder() { std::filesystem::remove_all(path); }
 
     std::filesystem::path path;
 };
@@ -36,7 +36,7 @@ std::string read(const std::filesystem::path& path) {
 }  // namespace
 
 TEST_CASE("a lock names its holder, and is its owner's alone") {
-    const Folder folder;
+    const LockFolder folder;
     const std::string own = std::to_string(::getpid());
     {
         const Lock held(folder.path / "lock", "wait", 0, 0600, {});
@@ -51,15 +51,15 @@ TEST_CASE("a lock names its holder, and is its owner's alone") {
 }
 
 TEST_CASE("it is waited for, and not for ever") {
-    const Folder folder;
+    const LockFolder folder;
     const Lock held(folder.path / "lock", "wait", 0, 0600, {});
-    const std::string message = (folder.path / "lock").string() + ": locked by pid " + std::to_string(::getpid()) +
-                                ", 1 s waited; wait";
+    const std::string message =
+        (folder.path / "lock").string() + ": locked by pid " + std::to_string(::getpid()) + ", 1 s waited; wait";
     CHECK_THROWS_WITH_AS(Lock(folder.path / "lock", "wait", 1, 0600, {}), message.c_str(), Failure);
 }
 
 TEST_CASE("what is no file is refused and not waited for") {
-    const Folder folder;
+    const LockFolder folder;
     REQUIRE(::mkfifo((folder.path / "pipe").c_str(), 0600) == 0);
     std::filesystem::create_directory(folder.path / "folder");
     std::filesystem::create_symlink(folder.path / "precious", folder.path / "link");
