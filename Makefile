@@ -17,7 +17,7 @@ demo: $(VENV)/demo.ready
 
 # Tests share the cores among processes, whose threads had better sleep than spin while they wait for each other.
 QUICK := not slow and not fault and not browser and not gpu and not cpp
-TESTS := OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal
+TESTS := OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest -q --numprocesses logical --maxprocesses 4 --dist worksteal --durations 20
 
 test: $(VENV)/dev.ready
 	$(TESTS) -m "$(QUICK)"
@@ -73,7 +73,7 @@ cpp-stranger: build/cpp/built
 cpp-sanitized: TARGETS = all units
 cpp-sanitized: build/cpp-address/built build/cpp-thread/built
 	ctest --test-dir build/cpp-address --output-on-failure
-	APTP_CPP_BUILD=build/cpp-address $(TESTS) -m cpp --timeout 3600 tests/cpp
+	APTP_CPP_BUILD=build/cpp-address $(TESTS) -m "cpp and not slow" --timeout 3600 tests/cpp
 	ctest --test-dir build/cpp-thread --output-on-failure -R "scheduling|service|api"
 	APTP_CPP_BUILD=build/cpp-thread $(RUN) -m pytest -q -m cpp --timeout 3600 tests/cpp/test_soak.py
 
