@@ -124,3 +124,14 @@ def form_of_another_site(work: Path) -> str:
             for kind in kinds
         ]
         return told[0]
+
+
+@attack("a name of its own, bound to this machine's address", "images, and what the server tells of itself")
+def name_of_another_site(work: Path) -> str:
+    with server(work) as child:
+        body = json.dumps({"prompt": "a"}).encode()
+        lines = ["host: evil.example", "connection: close", "content-type: application/json"]
+        drawn = [f"POST {PATH} HTTP/1.1", *lines, f"content-length: {len(body)}", "", ""]
+        told = ["GET /v1/status HTTP/1.1", *lines, "", ""]
+        held(sent(child, "\r\n".join(told).encode()), 421)
+        return held(sent(child, "\r\n".join(drawn).encode() + body), 421)
