@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import RuntimeFailure
+from runtime.errors import FieldError, RuntimeFailure, UsageError
 
 SECONDS = 300
 
@@ -38,7 +38,8 @@ def ask_text(program: Path, lines: Iterable[str], *arguments: str | Path) -> lis
 
 def refusal(failure: RuntimeFailure) -> dict[str, str]:
     """How such a program tells a failure."""
-    return {"error": type(failure).__name__, "message": str(failure)}
+    kind = UsageError if isinstance(failure, FieldError) else type(failure)  # C++ does not tell the field apart
+    return {"error": kind.__name__, "message": str(failure)}
 
 
 def disagreements(
