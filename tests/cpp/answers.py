@@ -38,7 +38,9 @@ def ask_text(program: Path, lines: Iterable[str], *arguments: str | Path) -> lis
 
 def refusal(failure: RuntimeFailure) -> dict[str, str]:
     """How such a program tells a failure."""
-    kind = UsageError if isinstance(failure, FieldError) else type(failure)  # C++ does not tell the field apart
+    kind = (
+        UsageError if isinstance(failure, FieldError) else type(failure)
+    )  # C++ does not tell the field apart
     return {"error": kind.__name__, "message": str(failure)}
 
 
