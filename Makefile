@@ -7,7 +7,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PART   ?= tests
 
-.PHONY: demo test check wheel docs fault slow browser gpu cpp cpp-units cpp-driven cpp-stranger cpp-sanitized cpp-fuzz nightly coverage \
+.PHONY: demo test check wheel docs fault slow browser gpu cpp cpp-units cpp-driven cpp-slow cpp-sanitized cpp-fuzz nightly coverage \
   pythons namesake sd21 default ablations clean
 
 demo: $(VENV)/demo.ready
@@ -52,7 +52,7 @@ gpu: $(VENV)/dev.ready
 	$(RUN) -m tests.gpu.run $(PART)
 
 # The runtime in C++, for which Debian's packages are installed (by sudo, unless they are there or this is root).
-cpp: cpp-units cpp-driven cpp-stranger
+cpp: cpp-units cpp-driven cpp-slow
 
 # Its unit tests, with every access checked: optimised less, for that is what compiling takes its time for.
 cpp-units: TARGETS = units
@@ -65,8 +65,8 @@ UNITY ?= OFF
 cpp-driven: build/cpp/built
 	APTP_CPP_BUILD=build/cpp $(TESTS) -m "cpp and not slow" --timeout 3600 tests/cpp
 
-# docs/CPP.md followed word for word, with a build of its own.
-cpp-stranger: build/cpp/built
+# Compiled engines, which take minutes to build; docs/CPP.md followed word for word, with a build of its own.
+cpp-slow: build/cpp/built
 	APTP_CPP_BUILD=build/cpp $(RUN) -m pytest -q -m "cpp and slow" --timeout 3600 tests/cpp
 
 # Both with every access checked, then with every race of the threads on engines that are made up.
@@ -102,7 +102,7 @@ $(CPP_BUILDS): build/%/built: $(VENV)/dev.ready
 
 # All that continuous integration leaves out, each with its seconds; docs/GUARANTEES.md has the figures of the last run.
 nightly: $(VENV)/dev.ready
-	sh .ci/stages coverage cpp-sanitized cpp-stranger "cpp-fuzz SECONDS=300" fault slow pythons namesake
+	sh .ci/stages coverage cpp-sanitized cpp-slow "cpp-fuzz SECONDS=300" fault slow pythons namesake
 
 # How much of each package the tests of `make test` run through, line by line and branch by branch.
 coverage: $(VENV)/nightly.ready

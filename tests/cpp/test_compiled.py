@@ -16,7 +16,7 @@ from tests.bundles import add_compiled, add_supernet, edit
 from tests.checkpoints import copy_bundle
 from tests.cpp.drawing import Asked, Draw, assert_agree
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROWS, SIDE, EMBEDDING = 8, 16, 64  # most rows of a call; the mini bundle's side of latents, width of clocks
 CODES = {"0": "1010", "1": "0110", "dense": "1111"}
