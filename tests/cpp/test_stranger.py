@@ -35,7 +35,7 @@ def commands() -> list[str]:
 def furnish(home: Path, bundle: Path) -> None:
     """Put into a home a copy of what the section speaks of, and a bundle where it says that one is."""
     project = home / "aptp-project"
-    for name in ("cpp", "examples", "aptp/version.py"):
+    for name in ("cpp", "examples", "aptp/version.py", "LICENSE"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, project / name)
