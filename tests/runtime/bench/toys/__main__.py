@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers.protocol import Arrays, Float32, Unavailable, serve
+from bench.peers.protocol import Arrays, Float32, PeerUnavailable, serve
 
 
 class Toy:
@@ -26,7 +26,7 @@ class Toy:
         if self.kind == "babbles":
             os.write(real, b"hello\n")
         if self.kind == "unfit":
-            raise Unavailable("there is no GPU here")
+            raise PeerUnavailable("there is no GPU here")
         if self.kind == "missing":
             import a_package_that_nobody_has  # noqa: F401
         if self.kind == "dies":
