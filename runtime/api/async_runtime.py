@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from runtime.bundle.reader import Bundle
-from runtime.errors import Cancelled, RuntimeFailure, Unavailable
+from runtime.errors import Cancelled, RuntimeFailure, Unavailable, UsageError
 from runtime.machine.threads import in_thread
 from runtime.models.models import Models
 from runtime.request.options import RequestOptions
@@ -28,6 +28,8 @@ class Runtime:
     """
 
     def __init__(self, core: RuntimeCore) -> None:
+        if isinstance(core, str | Path):
+            raise UsageError(f"Runtime({str(core)!r}): open a bundle with Runtime.open({str(core)!r})")
         self._core = core
 
     @classmethod

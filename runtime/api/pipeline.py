@@ -33,6 +33,8 @@ class Pipeline:
     """
 
     def __init__(self, core: RuntimeCore) -> None:
+        if isinstance(core, str | Path):
+            raise UsageError(f"Pipeline({str(core)!r}): open a bundle with Pipeline.open({str(core)!r})")
         self.core = core
 
     @classmethod
