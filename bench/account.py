@@ -124,8 +124,8 @@ def by_kind(
 
 def _sums(
     seconds: list[float], operators: Mapping[str, Operator], label: Callable[[str], str]
-) -> Counter[str]:
-    total: Counter[str] = Counter()
+) -> defaultdict[str, float]:
+    total: defaultdict[str, float] = defaultdict(float)
     for operator in operators.values():
         total[label(operator.kind)] += operator.seconds
     total[BETWEEN] = mean(seconds) - sum(total.values())

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench import runtime_overhead
 from bench.report import save, spread
@@ -70,7 +71,7 @@ class BundleProcess:
 
 def starts(program: Path, bundle: Path, cache: Path, count: int) -> dict[str, list[float]]:
     """Return the seconds until the first image, in turns."""
-    commands = {
+    commands: dict[str, list[str | Path]] = {
         "C++": [program, bundle, cache, "cpu"],
         "Python": [sys.executable, "-c", PYTHON, bundle, cache],
     }
@@ -133,7 +134,7 @@ def main() -> None:
     measured = overheads(build / "overhead", options.rounds)
     overhead = {kind: runtime_overhead.table(cases) for kind, cases in measured.items()}
     size = stripped(build / "libaptp.so")
-    tables = {
+    tables: dict[str, Sequence[Mapping[str, Any]]] = {
         "Start of a process to its first image": [
             {"runtime": name, "time": spread(seconds), "n": len(seconds)} for name, seconds in started.items()
         ],

@@ -42,7 +42,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--variants", help="some of them, separated by commas (all)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop then, to go on later")
-    return parser.parse_args()
+    arguments: argparse.Namespace = parser.parse_args()
+    return arguments
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """Charts of curves in panels side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -8,7 +8,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-Curves = dict[str, Sequence[tuple[float, float | None]]]  # None: it did not run
+Curves = dict[str, list[tuple[float, float | None]]]  # None: it did not run
 Panels = dict[str, Curves]
 LIVE_HEADS, BATCH = "live heads", "batch"  # what the x axis may be
 

@@ -122,14 +122,14 @@ def errors(x: Inputs) -> dict[str, float]:
     """
     inputs = (x.q, x.k, x.v)
     wide = [y.detach().float().requires_grad_() for y in inputs]
-    size = x.q.shape[:2]
+    batch, heads = x.q.shape[:2]
     found = dict.fromkeys(LARGEST_ERROR, 0.0)
     for gates in (
-        live_gates(*size, 1.0),
-        live_gates(*size, 0.5) * torch.linspace(0.5, 2, size[1]).to(x.q.device),
+        live_gates(batch, heads, 1.0),
+        live_gates(batch, heads, 0.5) * torch.linspace(0.5, 2, heads).to(x.q.device),
     ):
         out = gated_attention(*inputs, gates)
-        wanted = F.scaled_dot_product_attention(*wide) * gates[:, :, None, None]
+        wanted = F.scaled_dot_product_attention(wide[0], wide[1], wide[2]) * gates[:, :, None, None]
         ours = (out, *torch.autograd.grad(out, inputs, x.grad))
         theirs = (wanted, *torch.autograd.grad(wanted, wide, x.grad.float()))
         for name, one, other in zip(found, ours, theirs, strict=True):
@@ -161,21 +161,22 @@ def _gathered(gates: Tensor) -> Attend:
     factors = gates[live].to(torch.bfloat16)[:, None, None]
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        gathered = (x[live][None] for x in (q, k, v))  # [1, live, N, D]
         out = torch.zeros_like(q)
-        out[live] = F.scaled_dot_product_attention(*gathered)[0] * factors
+        # Each of [1, live, N, D].
+        out[live] = F.scaled_dot_product_attention(q[live][None], k[live][None], v[live][None])[0] * factors
         return out
 
     return attend
 
 
 def _flex(gates: Tensor, queries: int, keys: int) -> Attend:
+    batch, heads = gates.shape
     factors = gates.to(torch.bfloat16)[:, :, None, None]
 
     @cache
     def compiled() -> Attend:  # by the first call, which may fail by itself
         mask = create_block_mask(
-            lambda b, h, i, j: gates[b, h] != 0, *gates.shape, queries, keys, device=timing.DEVICE
+            lambda b, h, i, j: gates[b, h] != 0, batch, heads, queries, keys, device=timing.DEVICE
         )
         return torch.compile(
             lambda q, k, v: flex_attention(q, k, v, block_mask=mask) * factors, dynamic=False
@@ -185,7 +186,8 @@ def _flex(gates: Tensor, queries: int, keys: int) -> Attend:
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return (q @ k.mT * q.shape[3] ** -0.5).softmax(-1) @ v
+    mixed: Tensor = (q @ k.mT * q.shape[3] ** -0.5).softmax(-1) @ v
+    return mixed
 
 
 def _forward(function: Attend, sets: Sequence[Inputs], context: Context = nullcontext) -> KernelWork:

@@ -143,7 +143,7 @@ def _assembled(ptx: str, capability: tuple[int, int]) -> tuple[int, int, bool]:
     with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
         file.write(ptx)
         file.flush()
-        command = [tool, f"-arch={architecture}", "-v", file.name, "-o", "/dev/null"]
+        command: list[str | Path] = [tool, f"-arch={architecture}", "-v", file.name, "-o", "/dev/null"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     registers = re.search(r"Used (\d+) registers", said)
     spills = re.findall(r"(\d+) bytes spill", said)  # stores, loads

@@ -9,7 +9,7 @@ listed with what is wrong. What torch has compiled keeps the blocks it was trace
 as well: after a change of the table, set TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -22,7 +22,7 @@ from torch import Tensor
 from bench.kernels.bulk import attend_bulk
 from bench.kernels.contenders import Inputs, live_gates
 from bench.kernels.shapes import Shape
-from bench.kernels.timing import KernelWork, Run, Timing, in_turns
+from bench.kernels.timing import KernelWork, Timing, in_turns
 from bench.report import RESULTS, spread, write
 from kernels.attention import tiles
 from kernels.attention.op import gated_attention
@@ -34,6 +34,7 @@ QUERIES, KEYS, WARPS, STAGES = (32, 64, 128), (32, 64, 128), (4, 8), (2, 3, 4)
 TOKENS, HEADS, BATCH = 4096, 8, 2
 LARGEST_DIFFERENCE = 1e-2  # relative, from the table's own block
 
+Compute = Callable[[], Tensor]
 Found = dict[str, Timing | str]
 
 
@@ -72,7 +73,7 @@ def _work(kernel: str, tile: Tile, x: Inputs, gates: Tensor, wanted: Tensor) -> 
     return KernelWork(_checked(run, wanted))
 
 
-def _call(kernel: str, x: Inputs, gates: Tensor) -> Run:
+def _call(kernel: str, x: Inputs, gates: Tensor) -> Compute:
     """Return a call that gives the tensor that `kernel` makes."""
     inputs = (x.q, x.k, x.v)
     made: list[Tensor] = []
@@ -89,16 +90,16 @@ def _call(kernel: str, x: Inputs, gates: Tensor) -> Run:
     return run
 
 
-def _bulk(x: Inputs, gates: Tensor, tile: Tile) -> Run:
+def _bulk(x: Inputs, gates: Tensor, tile: Tile) -> Compute:
     q, k, v = (y.detach() for y in (x.q, x.k, x.v))
     return lambda: attend_bulk(q, k, v, gates, tile)
 
 
-def _checked(run: Run, wanted: Tensor) -> Run:
+def _checked(run: Compute, wanted: Tensor) -> Compute:
     """Return `run`, whose first result must be `wanted`."""
     right: list[bool] = []
 
-    def checked() -> object:
+    def checked() -> Tensor:
         found = run()
         if not right:
             difference = float((found - wanted).norm() / wanted.norm())

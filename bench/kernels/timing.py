@@ -135,4 +135,5 @@ def _elapsed(run: Run, repeats: int) -> float:
         run()
     end.record()
     end.synchronize()
-    return start.elapsed_time(end) / 1e3
+    milliseconds: float = start.elapsed_time(end)
+    return milliseconds / 1e3
