@@ -10,7 +10,10 @@ void Mailbox::open(const Event& first, const Hear& hear) {
     {
         const std::lock_guard lock(mutex_);
         opened_ = true;
+        // Decided with the lock held: whoever waited for the opening tells what it posts, and this thread is free.
+        telling_ = !events_.empty();
         changed_.notify_all();
+        if (!telling_) return;
     }
     tell(hear);
 }
@@ -41,7 +44,13 @@ void Mailbox::tell(const Hear& hear) {
             event = std::move(events_.front());
             events_.pop_front();
         }
-        hear(*event);
+        try {
+            hear(*event);
+        } catch (...) {  // it ends the thread; others tell of what follows
+            const std::lock_guard lock(mutex_);
+            telling_ = false;
+            throw;
+        }
     }
 }
 

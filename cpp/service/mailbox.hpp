@@ -17,7 +17,8 @@ class Mailbox {
 public:
     using Hear = std::function<void(const Event&)>;
 
-    // Tell of `first` before all else. Until this has happened, what others post waits. Once.
+    // Tell of `first` before all else, and of what was posted until that was heard. Until this has happened, what
+    // others post waits. Once.
     void open(const Event& first, const Hear& hear);
 
     // Wait until the first event was told.

@@ -52,6 +52,28 @@ TEST_CASE("what is posted while the first event is told comes after it, by the s
     CHECK(heard == " qx");
 }
 
+TEST_CASE("who waited for the opening tells what it posts, and the opener of nothing more") {
+    for (int round = 0; round < 500; ++round) {
+        Mailbox mailbox;
+        std::thread::id started_by;
+        std::promise<void> told;
+        const Mailbox::Hear hear = [&](const Event& event) {
+            if (!std::holds_alternative<Started>(event)) return;
+            started_by = std::this_thread::get_id();
+            told.set_value();
+        };
+        std::thread other([&] {
+            mailbox.wait_opened();
+            mailbox.post(Started{}, hear);
+        });
+        const auto id = other.get_id();
+        mailbox.open(Queued{}, hear);
+        told.get_future().wait();
+        other.join();
+        REQUIRE(started_by == id);
+    }
+}
+
 TEST_CASE("nothing follows the end") {
     Mailbox mailbox;
     std::string heard;
