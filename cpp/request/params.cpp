@@ -45,7 +45,7 @@ std::string check_solver(const Manifest& manifest, const std::string& solver) {
 double check_guidance(double guidance) {
     if (!(guidance >= 0 && guidance <= GUIDANCE)) {
         throw refusal("guidance " + in_digits(guidance) + ": give a number from 0 to " + in_digits(GUIDANCE) +
-                      "; 1 switches guidance off");
+                      "; 1 or less switches guidance off");
     }
     return std::max(guidance, 1.0);
 }

@@ -149,7 +149,8 @@ def _guidance(value: float) -> float:
     found = number(value)
     if found is None or not 0 <= found <= GUIDANCE:
         raise FieldError(
-            "guidance", f"guidance {value!r}: give a number from 0 to {GUIDANCE:g}; 1 switches guidance off"
+            "guidance",
+            f"guidance {value!r}: give a number from 0 to {GUIDANCE:g}; 1 or less switches guidance off",
         )
     return max(1.0, found)  # as diffusers: at 1 and below, no image has a negative half
 

@@ -66,7 +66,7 @@ TEST_CASE("refusals name value, range and remedy") {
     CHECK_THROWS_WITH_AS(asked([](auto& params) { params.width = 1024; }),
                          "width 1024: give a multiple of 32 from 64 to 512 pixels", Failure);
     CHECK_THROWS_WITH_AS(asked([](auto& params) { params.guidance = 1000.5; }),
-                         "guidance 1000.5: give a number from 0 to 1000; 1 switches guidance off", Failure);
+                         "guidance 1000.5: give a number from 0 to 1000; 1 or less switches guidance off", Failure);
     CHECK_THROWS_AS(asked([](auto& params) { params.negative_prompt = "\xff"; }), Failure);
     for (const double guidance :
          {-0.1, 1000.5, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
