@@ -210,7 +210,7 @@ MAY_INCLUDE: dict[str, set[str]] = {
     "images": set(),
     "scheduling": set(),
     "engines": {"bundle", "machine"},
-    "models": {"bundle", "diffusion", "engines", "files", "request", "text"},
+    "models": {"bundle", "diffusion", "engines", "files", "machine", "request", "text"},
     "service": {"diffusion", "engines", "machine", "models", "request", "scheduling", "text"},
     "api": {"images", "models", "request", "service"},
     "generate": set(),

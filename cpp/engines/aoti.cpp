@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "errors.hpp"
+#include "machine/threads.hpp"
 
 namespace aptp::aoti {
 
@@ -108,7 +109,8 @@ std::unique_ptr<Engine> open_package(const std::filesystem::path& path, const Co
     const auto found = entry.target.find("device");
     const std::string device = found == entry.target.end() ? "cpu" : found->second;
     try {
-        if (threads && device == "cpu") at::set_num_threads(static_cast<int>(*threads));
+        const auto most = threads ? threads : quota_threads(allowed_processors());
+        if (most && device == "cpu") at::set_num_threads(static_cast<int>(*most));
         return std::make_unique<PackageEngine>(path, device);
     } catch (const std::exception& error) {
         throw Failure(Status::engine, path.string() + ": does not open: " + error.what());

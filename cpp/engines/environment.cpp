@@ -11,6 +11,7 @@
 
 #include "engines/graphs.hpp"
 #include "errors.hpp"
+#include "machine/threads.hpp"
 
 namespace aptp {
 
@@ -47,7 +48,7 @@ Ort::ThreadingOptions shared_threads() {
     const std::lock_guard lock(shared.mutex);
     shared.is_settled = true;
     Ort::ThreadingOptions threads;
-    threads.SetGlobalIntraOpNumThreads(static_cast<int>(shared.threads.value_or(0)));
+    threads.SetGlobalIntraOpNumThreads(static_cast<int>(shared.threads.value_or(default_threads())));
     threads.SetGlobalInterOpNumThreads(1);
     threads.SetGlobalSpinControl(shared.spins ? 1 : 0);
     return threads;
@@ -90,6 +91,8 @@ void check_version() {
                                                std::to_string(ORT_API_VERSION) + "; load that or a newer one");
     }
 }
+
+std::int64_t default_threads() { return call_threads(allowed_processors()); }
 
 void share_threads(std::optional<std::int64_t> threads, bool spins) {
     Sharing& shared = sharing();

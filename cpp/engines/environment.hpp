@@ -19,7 +19,11 @@ Ort::Env& environment();
 // Refuse a library of ONNX Runtime that is older than the headers. Throws Failure (environment).
 void check_version();
 
-// Whether a session whose calls have so many threads (nothing: one for each core) takes them from the environment's:
+// Threads of a call where nobody says how many: one for each core that this process may use, within its quota. ONNX
+// Runtime's own choice is by the whole machine, and binds threads to cores that a container may not use.
+std::int64_t default_threads();
+
+// Whether a session whose calls have so many threads (nothing: the default) takes them from the environment's:
 // where their number is what `share_threads` was told first. Any thread.
 bool shares_threads(std::optional<std::int64_t> threads);
 

@@ -36,9 +36,9 @@ bool runs_graphs(const std::string& engine);
 // Why an engine that runs graphs cannot be used here, or nothing if it can. Any thread.
 std::optional<std::string> missing_graphs(const std::string& engine, const Place& place);
 
-// Let the sessions of ONNX Runtime in this process share so many threads (nothing: one for each core). They `spin` for
-// a moment when a call has ended, which shortens the next one and costs other engines their cores. The first call
-// counts.
+// Let the sessions of ONNX Runtime in this process share so many threads (nothing: one for each core that this process
+// may use, within its quota). They `spin` for a moment when a call has ended, which shortens the next one and costs
+// other engines their cores. The first call counts.
 void share_threads(std::optional<std::int64_t> threads, bool spins);
 
 // Open the graph at `path`. Throws Failure (environment, engine).

@@ -7,6 +7,7 @@
 #include <openvino/openvino.hpp>
 #include <utility>
 
+#include "machine/threads.hpp"
 #include "numbers.hpp"
 
 namespace aptp::openvino {
@@ -47,7 +48,9 @@ ov::CompiledModel compile(const std::filesystem::path& path, const GraphSettings
     ov::AnyMap properties{
         ov::hint::inference_precision(settings.precision == "bfloat16" ? ov::element::bf16 : ov::element::f32),
         ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY), ov::num_streams(1)};
-    if (settings.threads) properties.insert(ov::inference_num_threads(static_cast<std::int32_t>(*settings.threads)));
+    // Its own choice is among the processors that this process may use; it sees no quota.
+    const auto threads = settings.threads ? settings.threads : quota_threads(allowed_processors());
+    if (threads) properties.insert(ov::inference_num_threads(static_cast<std::int32_t>(*threads)));
     return core().compile_model(model, CPU, properties);
 }
 

@@ -31,7 +31,7 @@ Ort::SessionOptions options_of(const SessionSettings& settings, bool shares) {
         options.DisablePerSessionThreads();
     } else {
         options.SetInterOpNumThreads(1);
-        options.SetIntraOpNumThreads(static_cast<int>(settings.threads.value_or(0)));
+        options.SetIntraOpNumThreads(static_cast<int>(settings.threads.value_or(default_threads())));
         // Threads that spin for a session's next call take the cores from the call of another session. They still spin
         // inside a call.
         options.AddConfigEntry("session.force_spinning_stop", "1");

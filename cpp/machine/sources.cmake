@@ -1,1 +1,1 @@
-set(APTP_SOURCES memory.cpp processor.cpp)
+set(APTP_SOURCES cgroup.cpp memory.cpp processor.cpp threads.cpp)

@@ -1,7 +1,5 @@
 #include "models/models.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -11,6 +9,7 @@
 #include "engines/graphs.hpp"
 #include "engines/precision.hpp"
 #include "errors.hpp"
+#include "machine/memory.hpp"
 #include "models/clock.hpp"
 #include "models/decoder.hpp"
 #include "models/encoder.hpp"
@@ -31,11 +30,6 @@ std::int64_t default_batch(const Manifest& manifest) {
     std::int64_t most = 0;
     for (const auto& [name, expert] : manifest.experts) most = std::max(most, expert.macs);
     return most < SMALL ? TOGETHER : 1;
-}
-
-// The rest is for activations, caches and everyone else.
-std::int64_t half_of_memory() {
-    return std::int64_t{sysconf(_SC_PHYS_PAGES)} * std::int64_t{sysconf(_SC_PAGE_SIZE)} / 2;
 }
 
 Place place_of(const ModelsOptions& options) { return {options.provider.value_or(""), options.device}; }

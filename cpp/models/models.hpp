@@ -32,7 +32,7 @@ struct ModelsOptions {
     CacheOptions cache;
     // How many requests may share a UNet call: by default 8 if the largest expert takes fewer than 10^9 MACs, else 1.
     std::optional<std::int64_t> batch;
-    // Threads of one call; by default as many as ONNX Runtime finds cores.
+    // Threads of one call; by default one for each core that this process may use, within its quota.
     std::optional<std::int64_t> threads;
     // The shared library of a provider plugin of ONNX Runtime, which `cuda` and `tensorrt-ep` may have.
     std::optional<std::string> provider;
@@ -112,7 +112,7 @@ public:
     // Bytes that the weights of an engine are expected to hold.
     virtual std::int64_t cost(const ShapeBucket& bucket) const = 0;
 
-    // The bytes for engines: `memory`, or half of the machine's. Throws Failure (usage) for too few.
+    // The bytes for engines: `memory`, or half of what this process may use. Throws Failure (usage) for too few.
     virtual std::int64_t budget(std::optional<std::int64_t> memory) const = 0;
 };
 

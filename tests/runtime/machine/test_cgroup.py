@@ -22,26 +22,26 @@ def system(root: Path, groups: str, files: dict[str, str]) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    ("groups", "files", "limit"),
-    [
-        ("0::/\n", {"memory.max": str(GIB)}, GIB),
-        ("0::/\n", {"memory.max": "max"}, None),
-        ("0::/a/b\n", {"a/b/memory.max": "max", "a/memory.max": str(GIB)}, GIB),
-        ("0::/a/b\n", {"a/b/memory.max": str(GIB), "a/memory.max": str(2 * GIB)}, GIB),
-        # Inside a container that sees the host's path, and only its own group.
-        ("0::/docker/123\n", {"memory.max": str(GIB)}, GIB),
-        ("0::/../other\n", {"memory.max": str(GIB)}, GIB),
-        ("4:memory:/job\n3:cpu,cpuacct:/job\n", {"memory/job/memory.limit_in_bytes": str(GIB)}, GIB),
-        ("4:memory:/job\n", {"memory/memory.limit_in_bytes": str(GIB)}, GIB),
-        ("3:cpu,cpuacct:/job\n", {"memory/job/memory.limit_in_bytes": str(GIB)}, None),
-        ("0::/\n", {"memory.max": "max", "memory.high": str(GIB)}, GIB),  # beyond it nothing goes on
-        ("0::/\n", {"memory.max": "nonsense"}, None),
-        ("nonsense\n0::/\n", {"memory.max": str(GIB)}, GIB),
-        ("0::/\n", {}, None),
-        ("", {}, None),
-    ],
-)
+MEMORY: list[tuple[str, dict[str, str], int | None]] = [
+    ("0::/\n", {"memory.max": str(GIB)}, GIB),
+    ("0::/\n", {"memory.max": "max"}, None),
+    ("0::/a/b\n", {"a/b/memory.max": "max", "a/memory.max": str(GIB)}, GIB),
+    ("0::/a/b\n", {"a/b/memory.max": str(GIB), "a/memory.max": str(2 * GIB)}, GIB),
+    # Inside a container that sees the host's path, and only its own group.
+    ("0::/docker/123\n", {"memory.max": str(GIB)}, GIB),
+    ("0::/../other\n", {"memory.max": str(GIB)}, GIB),
+    ("4:memory:/job\n3:cpu,cpuacct:/job\n", {"memory/job/memory.limit_in_bytes": str(GIB)}, GIB),
+    ("4:memory:/job\n", {"memory/memory.limit_in_bytes": str(GIB)}, GIB),
+    ("3:cpu,cpuacct:/job\n", {"memory/job/memory.limit_in_bytes": str(GIB)}, None),
+    ("0::/\n", {"memory.max": "max", "memory.high": str(GIB)}, GIB),  # beyond it nothing goes on
+    ("0::/\n", {"memory.max": "nonsense"}, None),
+    ("nonsense\n0::/\n", {"memory.max": str(GIB)}, GIB),
+    ("0::/\n", {}, None),
+    ("", {}, None),
+]
+
+
+@pytest.mark.parametrize(("groups", "files", "limit"), MEMORY)
 def test_memory(tmp_path: Path, groups: str, files: dict[str, str], limit: int | None) -> None:
     root = system(tmp_path, groups, files)
     assert cgroup.memory(root) == limit
@@ -55,35 +55,36 @@ def test_a_limit_beyond_what_there_is(tmp_path: Path) -> None:
     assert memory.whole(root) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.parametrize(
-    ("groups", "files", "limit", "threads"),
-    [
-        ("0::/\n", {"cpu.max": "150000 100000"}, 1.5, 2),
-        ("0::/\n", {"cpu.max": "max 100000"}, None, 8),
-        ("0::/a\n", {"cpu.max": "200000 100000", "a/cpu.max": "50000 100000"}, 0.5, 1),
-        (
-            "3:cpu,cpuacct:/a\n",
-            {"cpu/a/cpu.cfs_quota_us": "300000", "cpu/a/cpu.cfs_period_us": "100000"},
-            3,
-            3,
-        ),
-        (
-            "3:cpu,cpuacct:/a\n",
-            {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"},
-            None,
-            8,
-        ),
-        (
-            "3:cpu,cpuacct:/a\n",  # one mount of several controllers, without a name for each
-            {"cpu,cpuacct/a/cpu.cfs_quota_us": "50000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
-            0.5,
-            1,
-        ),
-        ("0::/\n", {"cpu.max": "6400000 100000"}, 64, 8),
-        ("0::/\n", {"cpu.max": "nonsense 0"}, None, 8),
-        ("", {}, None, 8),
-    ],
-)
+# On eight processors.
+PROCESSORS: list[tuple[str, dict[str, str], float | None, int]] = [
+    ("0::/\n", {"cpu.max": "150000 100000"}, 1.5, 2),
+    ("0::/\n", {"cpu.max": "max 100000"}, None, 8),
+    ("0::/a\n", {"cpu.max": "200000 100000", "a/cpu.max": "50000 100000"}, 0.5, 1),
+    (
+        "3:cpu,cpuacct:/a\n",
+        {"cpu/a/cpu.cfs_quota_us": "300000", "cpu/a/cpu.cfs_period_us": "100000"},
+        3,
+        3,
+    ),
+    (
+        "3:cpu,cpuacct:/a\n",
+        {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"},
+        None,
+        8,
+    ),
+    (
+        "3:cpu,cpuacct:/a\n",  # one mount of several controllers, without a name for each
+        {"cpu,cpuacct/a/cpu.cfs_quota_us": "50000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
+        0.5,
+        1,
+    ),
+    ("0::/\n", {"cpu.max": "6400000 100000"}, 64, 8),
+    ("0::/\n", {"cpu.max": "nonsense 0"}, None, 8),
+    ("", {}, None, 8),
+]
+
+
+@pytest.mark.parametrize(("groups", "files", "limit", "threads"), PROCESSORS)
 def test_processors(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -41,16 +41,25 @@ def test_a_limit_that_is_set() -> None:
     assert int(told) <= GIB // 2
 
 
-@pytest.mark.parametrize(
-    ("allowed", "siblings", "quota", "threads", "cores", "left"),
-    [
-        ({0, 1, 2, 3}, ["0,2", "1,3", "0,2", "1,3"], "max 100000", 4, 2, None),
-        ({0, 2}, ["0,2", "1,3", "0,2", "1,3"], "max 100000", 2, 1, None),
-        ({0, 1, 2, 3}, ["0,2", "1,3", "0,2", "1,3"], "150000 100000", 2, 2, 2),
-        ({0, 1, 2, 3}, ["0,2", "1,3", "0,2", "1,3"], "50000 100000", 1, 1, 1),
-        ({0, 1, 2}, [], "max 100000", 3, 3, None),  # a system that tells of no siblings
-    ],
-)
+CORES: list[tuple[set[int], list[str], str, int, int, int | None]] = [
+    ({0, 1, 2, 3}, ["0,2", "1,3", "0,2", "1,3"], "max 100000", 4, 2, None),
+    ({0, 2}, ["0,2", "1,3", "0,2", "1,3"], "max 100000", 2, 1, None),
+    ({0, 1, 2, 3}, ["0,2", "1,3", "0,2", "1,3"], "150000 100000", 2, 2, 2),
+    ({0, 1, 2, 3}, ["0,2", "1,3", "0,2", "1,3"], "50000 100000", 1, 1, 1),
+    ({0, 1, 2}, [], "max 100000", 3, 3, None),  # a system that tells of no siblings
+]
+
+
+def cores(root: Path, siblings: list[str], quota: str) -> Path:
+    """A file system of processors with their `siblings`, and of a group with a `quota`."""
+    for cpu, listed in enumerate(siblings):
+        folder = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(listed + "\n")
+    return system(root, "0::/\n", {"cpu.max": quota})
+
+
+@pytest.mark.parametrize(("allowed", "siblings", "quota", "threads", "most", "left"), CORES)
 def test_threads_of_a_call(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -58,13 +67,9 @@ def test_threads_of_a_call(
     siblings: list[str],
     quota: str,
     threads: int,
-    cores: int,
+    most: int,
     left: int | None,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: allowed)
-    root = system(tmp_path, "0::/\n", {"cpu.max": quota})
-    for cpu, listed in enumerate(siblings):
-        folder = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
-        folder.mkdir(parents=True)
-        (folder / "thread_siblings_list").write_text(listed + "\n")
-    assert (processor.threads(root), processor.cores(root), processor.quota(root)) == (threads, cores, left)
+    root = cores(tmp_path, siblings, quota)
+    assert (processor.threads(root), processor.cores(root), processor.quota(root)) == (threads, most, left)
