@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <random>
 #include <utility>
 
 #include "errors.hpp"
@@ -44,6 +45,15 @@ double number(const std::string& name, const std::string& text) {
     const std::optional<double> value = read_number(text);
     if (!value) refuse(name + ": '" + text + "' is not a number");
     return *value;
+}
+
+// A number, or one that nobody chose: below 2^32, as in Python.
+std::uint64_t seed(const std::string& text) {
+    if (text == "random") return std::random_device{}();
+    if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos) {
+        refuse("--seed: " + repr(text) + ": give an integer from 0, or random");
+    }
+    return natural("--seed", text);
 }
 
 void size(Options& options, const std::string& text) {
@@ -125,10 +135,10 @@ void Parser::add_files() {
 
 void Parser::add_image() {
     aptp_request_options& request = to_.request;
-    take("--seed", "SEED", "image i has seed SEED + i (default: 0)",
-         [&](const std::string& text) { request.seed = natural("--seed", text); });
+    take("--seed", "N|random", "image i has seed N + i (default: 0)",
+         [&](const std::string& text) { request.seed = seed(text); });
     count("--steps", "default: the bundle's", request.steps);
-    take("--guidance", "G", "1 switches it off (default: the bundle's)",
+    take("--guidance", "G", "1 or less switches it off (default: the bundle's)",
          [&](const std::string& text) { request.guidance = number("--guidance", text); });
     take("--size", "WIDTHxHEIGHT", "pixels (default: the bundle's)",
          [this](const std::string& text) { size(to_, text); });
@@ -144,6 +154,7 @@ void Parser::add_engine() {
     keep("--precision", "NAME", "what it computes in: float32, bfloat16 (default: the least it has earned here)",
          open.precision);
     keep("--provider", "FILE", "a provider plugin of ONNX Runtime, which cuda and tensorrt-ep may have", open.provider);
+    count("--device", "which GPU cuda and tensorrt-ep run on, from 0 (default: 0)", open.device);
     count("--batch", "images that may share a UNet call (default: by the experts' size)", open.batch);
     keep("--cache", "DIR", "derived files (default: $XDG_CACHE_HOME/aptp)", open.cache);
     app_.add_flag("--cache-group-writable", open.cache_group_writable, "trust the group of that folder, too");

@@ -8,6 +8,8 @@ namespace aptp {
 
 namespace {
 
+constexpr int LEVEL = 4;  // of zlib's 9, as in Python: a quarter less time than its default, 6, and 4 % larger at most
+
 // libpng reports errors by a jump: nothing in `write_all` but what it is given has a destructor.
 struct Target {
     std::vector<std::uint8_t>* bytes;
@@ -41,6 +43,7 @@ bool write_all(png_structp png, png_infop info, const std::uint8_t* pixels, std:
     if (setjmp(png_jmpbuf(png)) != 0) return false;
     png_set_IHDR(png, info, width, height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);
+    png_set_compression_level(png, LEVEL);
     if (text != nullptr) png_set_text(png, info, text, 1);
     png_write_info(png, info);
     for (std::uint32_t row = 0; row < height; ++row) {

@@ -72,6 +72,9 @@ def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> No
         ),
         (["a", "--steps", "x"], 2, "'x' is not an integer"),
         (["a", "--seed"], 2, "--seed: a value is missing"),
+        (["a", "--seed", "x"], 2, "--seed: 'x': give an integer from 0, or random"),
+        (["a", "--device", "x"], 2, "--device: 'x' is not an integer"),
+        (["a", "--device=-1"], 2, "device -1: give an integer of at least 0"),
         (["a", "--seed", "18446744073709551616"], 2, "above 2^64 - 1"),
         (["a", "b", "--seed", "18446744073709551615"], 2, "every image's seed"),
         (["a", "--size", "64"], 2, "give WIDTHxHEIGHT in pixels"),
@@ -122,10 +125,29 @@ def test_the_last_value_counts_and_files_of_prompts_add_up(generate: Run, tmp_pa
     assert json.loads(done.stdout)[0]["steps"] == 2
 
 
+def test_a_seed_that_nobody_chose(generate: Run, tmp_path: Path) -> None:
+    seeds = []
+    for _ in range(2):
+        done = generate("a", "b", "--seed", "random", "--json")
+        assert done.returncode == 0, done.stderr
+        first, second = json.loads(done.stdout)
+        assert second["seed"] == first["seed"] + 1
+        assert (tmp_path / "out" / f"000-a-seed{first['seed']}.png").exists()
+        seeds.append(first["seed"])
+    assert 0 <= min(seeds) < max(seeds) < 2**32  # two of them are the same once in four billion runs
+
+
 def test_help_names_every_option(program: Callable[[str], Path]) -> None:
     done = subprocess.run([program("aptp-generate"), "--help"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage: aptp-generate [options] PROMPT ...")
-    for option in ("--prompts FILE", "--size WIDTHxHEIGHT", "--negative-prompt TEXT", "--version"):
+    for option in (
+        "--prompts FILE",
+        "--seed N|random",
+        "--device N",
+        "--size WIDTHxHEIGHT",
+        "--negative-prompt TEXT",
+        "--version",
+    ):
         assert option in done.stdout
 
 
