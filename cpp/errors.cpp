@@ -85,6 +85,10 @@ const char* name_of(Status status) noexcept {
             return "OutputFailure";
         case Status::engine:
             return "EngineFailure";
+        case Status::unavailable:
+            return "Unavailable";
+        case Status::forked:
+            return "Forked";
     }
     return "RuntimeFailure";
 }

@@ -24,6 +24,8 @@ enum class Status : int {
     cache = 12,             // a derived file could not be written
     output = 13,            // an image or a report could not be written
     engine = 14,            // an engine did not load, did not run, or returned nonsense
+    unavailable = 15,       // a thread of the runtime did not start, died, or does not come back
+    forked = 16,            // what a process opened is used in a child that it forked afterwards
 };
 
 // The name of a status in Python's tree, such as "ManifestError".

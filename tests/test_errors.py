@@ -4,6 +4,7 @@ import ast
 import copy
 import inspect
 import pickle
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import AptpError
+from runtime import errors
+from runtime.errors import AptpError, RuntimeFailure
 
 ROOT = Path(__file__).resolve().parent.parent
 # By the annotation of a constructor's parameter.
@@ -82,3 +84,35 @@ def test_none_is_left_out() -> None:
     ours = {kind for kind in below(AptpError) if not kind.__module__.startswith("tests.")}
     assert ours <= {*kinds()}
     assert len(kinds()) > 30
+
+
+# Kinds that serving a bundle never raises, kinds that C++ tells by their base, and groups of kinds.
+NOT_IN_CPP = {
+    "SpaceError", "BudgetError", "TableError", "CheckpointError", "DataError", "ScheduleError", "WeightError",
+    "PeerFailure",
+    "FieldError", "Quarantined",
+    "LockedError",  # the runtime locks its cache alone: CacheFailure
+    "Refused", "Rejected",
+}  # fmt: skip
+
+
+def test_cpp_has_the_same_kinds_of_errors() -> None:
+    text = (ROOT / "cpp/errors.cpp").read_text()
+    names = dict(re.findall(r"case Status::(\w+):\s+return \"(\w+)\"", text))
+    assert names.pop("ok") == "ok"
+    ours = {RuntimeFailure.__name__, *(kind.__name__ for kind in below(RuntimeFailure))}
+    assert sorted(names.values()) == sorted(ours & set(vars(errors)) - NOT_IN_CPP)
+    numbers = dict(re.findall(r"(\w+) = (\d+),", (ROOT / "cpp/errors.hpp").read_text()))
+    header = (ROOT / "cpp/include/aptp.h").read_text()
+    public = re.findall(r"APTP_\w+ = (-?\d+)\b", header[: header.index("} aptp_status;")])
+    assert sorted(map(int, public)) == [-1, *sorted(int(numbers[name]) for name in ["ok", *names])]
+
+
+def test_the_commands_end_with_the_same_codes() -> None:
+    text = (ROOT / "cpp/generate/main.cpp").read_text()
+    cases = text[text.index("int exit_code(") : text.index("default:")]
+    refused = re.findall(r"APTP_(\w+)", cases[cases.index("USAGE;") :])
+    kinds = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper(): getattr(errors, name) for name in vars(errors)}
+    assert {kinds[name].exit_code for name in refused} == {errors.Refused.exit_code}
+    shared = {kind.__name__ for kind in below(errors.Refused)} - NOT_IN_CPP
+    assert {kinds[name].__name__ for name in refused} == shared

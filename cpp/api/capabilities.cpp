@@ -10,15 +10,11 @@
 using namespace aptp;
 using namespace aptp::api;
 
-namespace {
-
-void check_index(const char* what, std::int64_t index, std::size_t count) {
+void aptp::api::check_index(const char* what, std::int64_t index, std::size_t count) {
     if (index >= 0 && index < static_cast<std::int64_t>(count)) return;
     throw Failure(Status::usage, std::string(what) + " " + std::to_string(index) + ": there are " +
                                      std::to_string(count) + ", from 0");
 }
-
-}  // namespace
 
 aptp_status aptp_engine(aptp_runtime* runtime, int64_t index, aptp_engine_info* engine) {
     return guarded([&] {

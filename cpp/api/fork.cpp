@@ -23,10 +23,9 @@ bool is_forked_child() noexcept { return forked; }
 
 void refuse_in_forked_child() {
     if (!forked) return;
-    throw Failure(
-        Status::usage,
-        "this process was forked from one that had opened a runtime, whose threads are not in the child; fork "
-        "before the first runtime is opened, or let the child start a program");
+    throw Failure(Status::forked,
+                  "the bundle was opened before this process was forked, and its threads stayed behind; fork before "
+                  "the first bundle is opened, or let the child start a program");
 }
 
 }  // namespace aptp::api

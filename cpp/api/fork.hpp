@@ -10,7 +10,7 @@ void note_use();
 // Whether this process was forked after that. Any thread; takes no lock.
 bool is_forked_child() noexcept;
 
-// Throws Failure (usage) in such a child.
+// Throws Failure (forked) in such a child.
 void refuse_in_forked_child();
 
 }  // namespace aptp::api

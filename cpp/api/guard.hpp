@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cfenv>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <new>
 #include <string>
@@ -53,6 +55,9 @@ aptp_status guarded(Work work) noexcept {
         return fail(APTP_FAILURE, "failed unforeseen, with what is no exception");
     }
 }
+
+// Refuse a place that is none of `count`. Throws Failure (usage).
+void check_index(const char* what, std::int64_t index, std::size_t count);
 
 // A pointer that a caller has to give. Throws Failure (usage).
 template <typename Value>

@@ -9,6 +9,12 @@ std::uintptr_t fresh_number() noexcept {
     return next.fetch_add(2);
 }
 
+void OpenBundle::close() {
+    if (core_->dispatcher().close()) return;
+    *hears_ = false;
+    static_cast<void>(new std::shared_ptr<RuntimeCore>(core_));  // for good
+}
+
 const char* OpenBundle::keep(const std::string& text) {
     const std::lock_guard lock(mutex_);
     return texts_.insert(text).first->c_str();

@@ -1,6 +1,7 @@
 // What is behind the handles of the C interface.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -91,9 +92,15 @@ public:
 // A bundle that was opened, and the texts that were handed out, which live until it is closed.
 class OpenBundle {
 public:
-    explicit OpenBundle(std::shared_ptr<RuntimeCore> core) : core_(std::move(core)) {}
+    // `hears`: whether the program's log may still be called.
+    OpenBundle(std::shared_ptr<RuntimeCore> core, std::shared_ptr<std::atomic<bool>> hears)
+        : core_(std::move(core)), hears_(std::move(hears)) {}
 
     const std::shared_ptr<RuntimeCore>& core() const noexcept { return core_; }
+
+    // Close it. Where a thread is stuck, it is left to that thread, which may come back to it, and the log hears no
+    // more.
+    void close();
 
     // The text for as long as the handle lives.
     const char* keep(const std::string& text);
@@ -103,6 +110,7 @@ public:
 
 private:
     const std::shared_ptr<RuntimeCore> core_;
+    const std::shared_ptr<std::atomic<bool>> hears_;
     std::mutex mutex_;
     std::set<std::string> texts_;
     std::set<std::vector<std::int64_t>> numbers_;

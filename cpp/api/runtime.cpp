@@ -1,5 +1,7 @@
 // The calls on a runtime.
+#include <atomic>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,9 +26,12 @@ void refuse_in_callbacks(const char* doing) {
     }
 }
 
-Log log_of(const aptp_open_options& options) {
+// The program's log, as long as it `hears`.
+Log log_of(const aptp_open_options& options, std::shared_ptr<std::atomic<bool>> hears) {
     if (options.on_log == nullptr) return {};
-    return [hear = options.on_log, user = options.user](const std::string& message, bool is_error) {
+    return [hear = options.on_log, user = options.user, hears = std::move(hears)](const std::string& message,
+                                                                                  bool is_error) {
+        if (!*hears) return;
         const InCallback scope;
         try {
             hear(user, is_error ? APTP_ERROR : APTP_WARNING, message.c_str());
@@ -35,7 +40,7 @@ Log log_of(const aptp_open_options& options) {
     };
 }
 
-ModelsOptions models_options(const aptp_open_options& options) {
+ModelsOptions models_options(const aptp_open_options& options, const Log& log) {
     ModelsOptions models;
     if (options.engine != nullptr) models.engine = options.engine;
     models.precision = or_default(options.precision);
@@ -45,17 +50,17 @@ ModelsOptions models_options(const aptp_open_options& options) {
     models.threads = or_default(options.threads);
     models.provider = or_default(options.provider);
     models.device = options.device;
-    models.log = log_of(options);
-    if (models.log) models.cache.warn = [log = models.log](const std::string& message) { log(message, false); };
+    models.log = log;
+    if (log) models.cache.warn = [log](const std::string& message) { log(message, false); };
     return models;
 }
 
-RuntimeCoreOptions core_options(const aptp_open_options& options) {
+RuntimeCoreOptions core_options(const aptp_open_options& options, const Log& log) {
     RuntimeCoreOptions core;
     core.max_running = or_default(options.max_running);
     core.max_queued = or_default(options.max_queued);
     core.memory = or_default(options.memory);
-    core.log = log_of(options);
+    core.log = log;
     return core;
 }
 
@@ -82,13 +87,15 @@ aptp_status aptp::api::open(const char* path, const aptp_open_options* options, 
         given(path, "path");
         const auto asked = read<aptp_open_options>(options, APTP_OPEN_OPTIONS_INIT, "options");
         note_use();
-        const auto open_path = [opener, models = models_options(asked)](const std::string& place) {
+        const auto hears = std::make_shared<std::atomic<bool>>(true);
+        const Log log = log_of(asked, hears);
+        const auto open_path = [opener, models = models_options(asked, log)](const std::string& place) {
             return opener(place, models);
         };
-        const auto core = std::make_shared<RuntimeCore>(path, open_path, core_options(asked));
+        const auto core = std::make_shared<RuntimeCore>(path, open_path, core_options(asked, log));
         if (asked.warm != 0) core->warm();
         aptp_runtime* const handle = runtimes().fresh();
-        runtimes().add(handle, std::make_shared<OpenBundle>(core));
+        runtimes().add(handle, std::make_shared<OpenBundle>(core, hears));
         *runtime = handle;
         return APTP_OK;
     });
@@ -104,7 +111,7 @@ aptp_status aptp_close(aptp_runtime* runtime) {
         if (runtime == nullptr) return APTP_OK;
         refuse_in_callbacks("closing");
         // Closed now, also where another call or a request's handle holds the core for a moment longer.
-        runtimes().take(runtime)->core()->dispatcher().close();
+        runtimes().take(runtime)->close();
         return APTP_OK;
     });
 }
@@ -192,6 +199,9 @@ aptp_status aptp_get_status(aptp_runtime* runtime, aptp_runtime_status* status) 
         told.memory_used = now.memory_used;
         told.memory_budget = now.memory_budget;
         told.last_call = static_cast<std::int64_t>(now.last_call.second);
+        thread_local std::string trouble;
+        trouble = now.trouble.value_or("");
+        told.trouble = now.trouble ? trouble.c_str() : nullptr;
         write(status, told, "status");
         return APTP_OK;
     });
@@ -201,11 +211,7 @@ aptp_status aptp_expert(aptp_runtime* runtime, int64_t index, aptp_expert_status
     return guarded([&] {
         const auto opened = runtimes().find(runtime);
         const RuntimeStatus now = opened->core()->status();
-        const auto count = static_cast<std::int64_t>(now.experts.size());
-        if (index < 0 || index >= count) {
-            throw Failure(Status::usage,
-                          "expert " + std::to_string(index) + ": there are " + std::to_string(count) + ", from 0");
-        }
+        check_index("expert", index, now.experts.size());
         const auto& [name, expert] = *std::next(now.experts.begin(), index);
         aptp_expert_status told = APTP_EXPERT_STATUS_INIT;
         told.name = opened->keep(name);

@@ -40,6 +40,10 @@ const char* aptp_status_name(aptp_status status) {
             return "output failure";
         case APTP_ENGINE_FAILURE:
             return "engine failure";
+        case APTP_UNAVAILABLE:
+            return "unavailable";
+        case APTP_FORKED:
+            return "forked";
     }
     return "unknown";
 }
@@ -61,5 +65,7 @@ static_assert(static_cast<int>(Status::closed) == APTP_CLOSED);
 static_assert(static_cast<int>(Status::cache) == APTP_CACHE_FAILURE);
 static_assert(static_cast<int>(Status::output) == APTP_OUTPUT_FAILURE);
 static_assert(static_cast<int>(Status::engine) == APTP_ENGINE_FAILURE);
+static_assert(static_cast<int>(Status::unavailable) == APTP_UNAVAILABLE);
+static_assert(static_cast<int>(Status::forked) == APTP_FORKED);
 
 }  // namespace aptp

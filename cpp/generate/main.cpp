@@ -34,6 +34,7 @@ int exit_code(aptp_status status) {
         case APTP_MANIFEST_ERROR:
         case APTP_INTEGRITY_ERROR:
         case APTP_ENVIRONMENT_MISMATCH:
+        case APTP_FORKED:
             return REFUSED;
         default:
             return FAILED;
@@ -123,7 +124,7 @@ int run(const Options& options) {
         const Runtime runtime = open(options);
         album.make_folder();
         // A second interrupt ends the process as ever.
-        struct sigaction on_interrupt {};
+        struct sigaction on_interrupt{};
         on_interrupt.sa_handler = [](int) { interrupted = 1; };
         on_interrupt.sa_flags = static_cast<int>(SA_RESETHAND);
         sigaction(SIGINT, &on_interrupt, nullptr);

@@ -22,7 +22,7 @@
  * Threads. Any thread may call anything at any time, unless said otherwise.
  *
  * Processes. A child that is forked after the first aptp_open has the handles and none of the threads: whatever it
- * calls fails with APTP_USAGE_ERROR at once, but aptp_close and aptp_release, which do nothing there. Fork first, or
+ * calls fails with APTP_FORKED at once, but aptp_close and aptp_release, which do nothing there. Fork first, or
  * let the child start a program. What such a child registered for its exit before the first aptp_open is not run.
  *
  * Text is UTF-8 and ends with NUL. Sizes are in pixels, memory in bytes, times in seconds where no unit is said.
@@ -59,7 +59,9 @@ typedef enum aptp_status {
     APTP_CLOSED = 11,              /* the runtime is closing */
     APTP_CACHE_FAILURE = 12,       /* a derived file could not be written */
     APTP_OUTPUT_FAILURE = 13,      /* an image or a report could not be written */
-    APTP_ENGINE_FAILURE = 14       /* an engine did not load, did not run, or returned nonsense */
+    APTP_ENGINE_FAILURE = 14,      /* an engine did not load, did not run, or returned nonsense */
+    APTP_UNAVAILABLE = 15,         /* a thread of the runtime did not start, died, or does not come back */
+    APTP_FORKED = 16               /* what a process opened is used in a child that it forked afterwards */
 } aptp_status;
 
 /* The version of the library, such as "0.1.0", and its APTP_ABI. */
@@ -104,10 +106,11 @@ typedef struct aptp_open_options {
     const char* provider;
     /* How many requests may share a UNet call; APTP_DEFAULT: 8 for small experts, else 1. */
     int64_t batch;
-    /* Bytes that the open experts and decoders may hold together; APTP_DEFAULT: half of the machine's. */
+    /* Bytes that the weights of open experts and decoders may hold together; APTP_DEFAULT: half of what this process
+     * may use: the machine's, or less where a control group or a limit of the process says so. */
     int64_t memory;
-    /* Threads of one call, 1 to 4096; APTP_DEFAULT: as many as the machine has cores. Runtimes with the number of the
-     * first share its threads; others have more. */
+    /* Threads of one call, 1 to 4096; APTP_DEFAULT: one for each core that this process may use, within the quota of
+     * its control groups. Runtimes with the number of the first share its threads; others have more. */
     int64_t threads;
     /* Requests under way at once; APTP_DEFAULT: a full call of every expert. */
     int64_t max_running;
@@ -137,8 +140,9 @@ typedef struct aptp_open_options {
 APTP_API aptp_status aptp_open(const char* path, const aptp_open_options* options, aptp_runtime** runtime);
 
 /* End what is under way with APTP_CLOSED, join every thread, let go of the engines, and free the handle. A call under
- * way is waited for. Requests may be released before or after. NULL is fine. Not from a callback: that would wait for
- * itself, so it fails with APTP_USAGE_ERROR and closes nothing. */
+ * way is waited for, unless it is stuck: its thread keeps what it works with until the process ends. Requests may be
+ * released before or after. NULL is fine. Not from a callback: that would wait for itself, so it fails with
+ * APTP_USAGE_ERROR and closes nothing. */
 APTP_API aptp_status aptp_close(aptp_runtime* runtime);
 
 /* Let nothing more in, and wait until all is done. After `seconds` (APTP_FOREVER: no limit) what is left ends with
@@ -218,8 +222,8 @@ typedef struct aptp_request_options {
     }
 
 /* Let a request in, or refuse it, at once; NULL options are defaults. Nothing of what is passed is kept.
- * Fails with APTP_USAGE_ERROR, APTP_QUEUE_FULL, APTP_CLOSED, APTP_CODE_UNAVAILABLE, APTP_MANIFEST_ERROR,
- * APTP_INTEGRITY_ERROR; `*request` is NULL then. */
+ * Fails with APTP_USAGE_ERROR, APTP_QUEUE_FULL, APTP_CLOSED, APTP_UNAVAILABLE, APTP_CODE_UNAVAILABLE,
+ * APTP_MANIFEST_ERROR, APTP_INTEGRITY_ERROR; `*request` is NULL then. */
 APTP_API aptp_status aptp_submit(aptp_runtime* runtime, const char* prompt, const aptp_request_options* options,
                                  aptp_request** request);
 
@@ -366,10 +370,14 @@ typedef struct aptp_runtime_status {
     uint64_t admitted, finished, failed, cancelled, expired, rejected;
     uint64_t memory_used, memory_budget; /* bytes, of the engines' weights */
     int64_t last_call;                   /* how many requests shared the latest UNet call; 0: there was none */
+    /* Why nobody is let in now, and requests end with APTP_UNAVAILABLE: the system gave the runtime no thread, until it
+     * does; a thread died, for good; or one is stuck, until it comes back. Valid until this thread's next
+     * aptp_get_status. NULL: the runtime serves. */
+    const char* trouble;
 } aptp_runtime_status;
 
 #define APTP_RUNTIME_STATUS_INIT \
-    { sizeof(aptp_runtime_status), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(aptp_runtime_status), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL }
 
 APTP_API aptp_status aptp_get_status(aptp_runtime* runtime, aptp_runtime_status* status);
 

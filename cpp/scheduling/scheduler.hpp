@@ -70,6 +70,9 @@ public:
     // End a request that its owner takes back; false where it has ended already.
     bool cancel(const TicketPtr& ticket) { return end(ticket, End::cancelled); }
 
+    // End a request that cannot go on; false where it has ended already.
+    bool fail(const TicketPtr& ticket) { return end(ticket, End::failed); }
+
     // End the requests whose deadline has come; gives them.
     std::vector<TicketPtr> expire(Seconds now);
 

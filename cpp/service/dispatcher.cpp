@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <iterator>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "errors.hpp"
@@ -13,27 +13,51 @@ namespace aptp {
 
 namespace {
 
-constexpr Seconds LONGEST_WAIT = 3600;  // what is further off is looked at again then
+// Does something at its end, whatever is thrown before.
+class Finally {
+public:
+    explicit Finally(std::function<void()> work) : work_(std::move(work)) {}
+    ~Finally() { work_(); }
+    Finally(const Finally&) = delete;
+    Finally& operator=(const Finally&) = delete;
+
+private:
+    const std::function<void()> work_;
+};
 
 // All tasks of a dispatcher's scheduler came in through `submit`.
 Work& work_of(const Ticket& ticket) { return static_cast<Work&>(*ticket.task); }
 
 }  // namespace
 
-Seconds steady_seconds() {
-    return std::chrono::duration<Seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-Dispatcher::Dispatcher(Scheduler scheduler, Handler& handler, Log log, Clock clock)
+Dispatcher::Dispatcher(Scheduler scheduler, Handler& handler, Log log, Clock clock, Seconds pulse)
     : scheduler_(std::move(scheduler)),
       handler_(handler),
       log_(std::move(log)),
       clock_(std::move(clock)),
-      preparing_([this](TicketPtr& ticket) { prepare(ticket); }),
-      opening_([this](EngineOpening& opening) { open(opening); }),
-      calling_([this](CallGroup& group) { call(group); }) {}
+      pulse_(pulse),
+      preparing_(
+          "prepare", [this](TicketPtr& ticket) { prepare(ticket); }, hears_of_death(), clock_),
+      opening_(
+          "open", [this](EngineOpening& opening) { open(opening); }, hears_of_death(), clock_),
+      calling_(
+          "call", [this](CallGroup& group) { call(group); }, hears_of_death(), clock_),
+      watching_(
+          "watch", [this] { watch(); }, hears_of_death(), clock_),
+      supervisor_({&preparing_, &opening_, &calling_, &watching_}) {}
 
-Dispatcher::~Dispatcher() { close(); }
+Dispatcher::~Dispatcher() {
+    if (close()) return;
+    preparing_.join_for_good();
+    opening_.join_for_good();
+    calling_.join_for_good();
+    watching_.join_for_good();
+    close();
+}
+
+SupervisedThread::Died Dispatcher::hears_of_death() {
+    return [this](const std::string& name, const std::string& what) { lost(name, what); };
+}
 
 TicketPtr Dispatcher::submit(const std::shared_ptr<Work>& work, int priority, std::optional<Seconds> seconds) {
     return submit({{work, priority, seconds}}).front();
@@ -45,6 +69,7 @@ std::vector<TicketPtr> Dispatcher::submit(const std::vector<Submission>& submiss
     {
         const std::lock_guard lock(mutex_);
         if (closing_) throw Failure(Status::closed, "the runtime is closing and takes no more requests");
+        if (const auto refusal = supervisor_.refusal()) throw Failure(Status::unavailable, *refusal);
         if (!started_) start();
         scheduler_.check_room(static_cast<std::int64_t>(submissions.size()));
         tickets.reserve(submissions.size());
@@ -54,8 +79,8 @@ std::vector<TicketPtr> Dispatcher::submit(const std::vector<Submission>& submiss
             const auto deadline = seconds ? std::optional(now + *seconds) : std::nullopt;
             tickets.push_back(scheduler_.admit(work, priority, deadline, now));
             ++untold_;
-            if (seconds) deadlines_.notify_one();
         }
+        deadlines_.notify_one();
         dispatch();
     }
     for (const Submission& each : submissions) each.work->mailbox_.open(Queued{ahead++}, listener_of(*each.work));
@@ -91,30 +116,33 @@ bool Dispatcher::drain(std::optional<Seconds> seconds) {
     return done;
 }
 
-void Dispatcher::close() {
+bool Dispatcher::close() {
     drain(0);
+    bool ended = true;
     {
         const std::lock_guard once(ending_);
-        bool running = false;
         {
             const std::lock_guard lock(mutex_);
-            running = std::exchange(started_, false);
             stopped_ = true;
             deadlines_.notify_one();
         }
-        if (running) {
-            preparing_.stop();
-            opening_.stop();
-            calling_.stop();
-            watch_.join();
-        }
+        ended = stop();
     }
     {
         // Threads that are not ours may still tell of an end: those that submit, and those that cancel.
         std::unique_lock lock(mutex_);
-        idle_.wait(lock, [this] { return untold_ == 0; });
+        const auto all_told = [this] { return untold_ == 0; };
+        if (ended) idle_.wait(lock, all_told);
+        ended = ended && all_told();
     }
     evict([](Key) { return true; });
+    return ended;
+}
+
+// End the threads, those that began; whether they have ended.
+bool Dispatcher::stop() {
+    const bool ended[] = {preparing_.stop(), opening_.stop(), calling_.stop(), watching_.join()};
+    return std::all_of(std::begin(ended), std::end(ended), [](bool each) { return each; });
 }
 
 void Dispatcher::evict(const std::function<bool(Key)>& unwanted) {
@@ -147,19 +175,13 @@ bool Dispatcher::closing() const {
 
 // Called with the lock held.
 void Dispatcher::start() {
-    try {
+    const auto start_all = [this] {
         preparing_.start();
         opening_.start();
         calling_.start();
-        watch_ = std::thread([this] { watch(); });
-    } catch (const std::system_error& error) {  // those that there are end here; the next request tries again
-        preparing_.stop();
-        opening_.stop();
-        calling_.stop();
-        throw Failure(Status::failure, std::string("no thread can be started: ") + error.what() +
-                                           "; the request was not let in: end others, raise the limit of threads, or "
-                                           "try again");
-    }
+        watching_.start();
+    };
+    supervisor_.start(start_all, [this] { stop(); });  // those that began end here; the next request tries again
     started_ = true;
 }
 
@@ -250,13 +272,45 @@ void Dispatcher::watch() {
             tell_failed(expired, {Status::deadline_exceeded, "the deadline passed before the image was done"});
             expired.clear();
             lock.lock();
-        } else if (const auto deadline = scheduler_.next_deadline()) {
-            const Seconds left = std::clamp(*deadline - clock_(), 0.0, LONGEST_WAIT);
-            deadlines_.wait_for(lock, std::chrono::duration<Seconds>(left));
         } else {
-            deadlines_.wait(lock);
+            wait_for_news(lock);
+        }
+        if (scheduler_.size() == 0) continue;
+        if (const auto trouble = supervisor_.trouble()) {
+            lock.unlock();
+            fail_all(*trouble);
+            lock.lock();
         }
     }
+}
+
+// Wait until there may be a deadline to keep, or a thread to look after.
+void Dispatcher::wait_for_news(std::unique_lock<std::mutex>& lock) {
+    if (scheduler_.size() == 0) {
+        deadlines_.wait(lock);
+        return;
+    }
+    const auto deadline = scheduler_.next_deadline();
+    const Seconds left = deadline ? std::clamp(*deadline - clock_(), 0.0, pulse_) : pulse_;
+    deadlines_.wait_for(lock, std::chrono::duration<Seconds>(left));
+}
+
+// Called in a thread that died.
+void Dispatcher::lost(const std::string& name, const std::string& what) noexcept {
+    fail_all(supervisor_.died(name, what));
+}
+
+// End all that is in, whether it waits or runs.
+void Dispatcher::fail_all(const std::string& why) {
+    report(why, true);
+    Tickets left;
+    {
+        const std::lock_guard lock(mutex_);
+        left = scheduler_.tickets();
+        for (const TicketPtr& ticket : left) scheduler_.fail(ticket);
+        idle_.notify_all();
+    }
+    tell_failed(left, {Status::unavailable, why});
 }
 
 void Dispatcher::let_go_of_retired() {
@@ -310,10 +364,12 @@ void Dispatcher::report(const std::string& message, bool unforeseen) const {
 
 Mailbox::Hear Dispatcher::listener_of(Work& work) {
     return [this, &work](const Event& event) {
+        if (!is_end(event)) return work.hear(event);
+        const Finally told([this] {
+            const std::lock_guard lock(mutex_);
+            if (--untold_ == 0) idle_.notify_all();
+        });
         work.hear(event);
-        if (!is_end(event)) return;
-        const std::lock_guard lock(mutex_);
-        if (--untold_ == 0) idle_.notify_all();
     };
 }
 

@@ -160,6 +160,7 @@ RuntimeStatus RuntimeCore::status() const {
     RuntimeStatus status;
     status.draining = dispatcher_.closing();
     status.batch = models->batch();
+    status.trouble = dispatcher_.trouble();
     status.last_call = executor_.work_stats().last_call();
     dispatcher_.look([&](const Scheduler& scheduler) {
         status.queued = scheduler.queue().size();

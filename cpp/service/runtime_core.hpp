@@ -25,7 +25,7 @@ namespace aptp {
 using Opener = std::function<std::shared_ptr<Models>(const std::string& path)>;
 
 // How much a runtime core takes at once. Nothing: a full call of every expert under way, four times as many that wait,
-// and half of the machine's memory, in bytes, for engines.
+// and half of the memory that this process may use, in bytes, for engines.
 struct RuntimeCoreOptions {
     std::optional<std::int64_t> max_running;
     std::optional<std::int64_t> max_queued;

@@ -39,6 +39,7 @@ struct RuntimeStatus {
     std::uint64_t memory_budget = 0;
     std::int64_t batch = 1;
     std::pair<std::string, std::size_t> last_call;
+    std::optional<std::string> trouble;  // why nobody can be served now
 };
 
 }  // namespace aptp

@@ -5,21 +5,26 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <thread>
+#include <string>
 #include <utility>
+
+#include "service/supervised_thread.hpp"
 
 namespace aptp {
 
-// Does what it is given, in order. `work` must not throw. Whoever starts it has to stop it.
+// Does what it is given, in order, by `work`. Whoever starts it has to stop it.
 template <typename Piece>
-class WorkerThread {
+class WorkerThread : public SupervisedThread {
 public:
-    explicit WorkerThread(std::function<void(Piece&)> work) : work_(std::move(work)) {}
+    WorkerThread(std::string name, std::function<void(Piece&)> work, Died died, Clock clock)
+        : SupervisedThread(
+              std::move(name), [this] { work_on(); }, std::move(died), std::move(clock)),
+          work_(std::move(work)) {}
 
-    // Begin to take work, also after a `stop`. Throws std::system_error where no thread is to be had.
+    // As SupervisedThread::start.
     void start() {
         stopping_ = false;  // there is no other thread yet
-        thread_ = std::thread([this] { run(); });
+        SupervisedThread::start();
     }
 
     // Hand over a piece of work. Any thread may.
@@ -31,18 +36,19 @@ public:
         changed_.notify_one();
     }
 
-    // Do what was given so far, and end. Not from the thread itself.
-    void stop() {
+    // Do what was given so far, and end; whether it has: one that is stuck is not waited for, and ends when it comes
+    // back. Not from the thread itself.
+    bool stop() {
         {
             const std::lock_guard lock(mutex_);
             stopping_ = true;
         }
         changed_.notify_one();
-        if (thread_.joinable()) thread_.join();
+        return join();
     }
 
 private:
-    void run() {
+    void work_on() {
         std::unique_lock lock(mutex_);
         while (true) {
             changed_.wait(lock, [this] { return stopping_ || !given_.empty(); });
@@ -51,18 +57,19 @@ private:
                 Piece piece = std::move(given_.front());
                 given_.pop_front();
                 lock.unlock();
+                begin();
                 work_(piece);
+                done();
             }  // what is done is not kept until more is to be done, nor destroyed with the lock held
             lock.lock();
         }
     }
 
-    std::function<void(Piece&)> work_;
+    const std::function<void(Piece&)> work_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<Piece> given_;
     bool stopping_ = false;
-    std::thread thread_;
 };
 
 }  // namespace aptp

@@ -22,7 +22,7 @@ def lines(*command: object) -> list[str]:
 @pytest.mark.parametrize("engine", ["cpu", "auto"])
 def test_a_forked_child_is_refused_and_ends(program: Program, mini: Path, cache: Path, engine: str) -> None:
     assert sorted(lines(program("forked"), mini, cache, engine)) == sorted(
-        ["parent: image", "child: usage error", "child ended: 0", "parent: image"]
+        ["parent: image", "child: forked", "child ended: 0", "parent: image"]
     )
 
 

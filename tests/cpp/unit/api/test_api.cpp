@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "../../fakes/models.hpp"
+#include "../../fakes/scarcity.hpp"
 #include "api/handles.hpp"
 #include "aptp.h"
 
@@ -315,6 +316,27 @@ TEST_CASE("callbacks may release each other's requests") {
     aptp_release(bystander);
 }
 
+TEST_CASE("a runtime that gets no thread says so, and serves when it gets one") {
+    const Opened opened;
+    aptp_request* request = nullptr;
+    aptp_runtime_status status = APTP_RUNTIME_STATUS_INIT;
+    {
+        const fakes::Scarcity scarcity;
+        CHECK(aptp_submit(opened.runtime, "fives", nullptr, &request) == APTP_UNAVAILABLE);
+    }
+    const std::string why = error();
+    CHECK(why.find("gives this process no more threads") != std::string::npos);
+    CHECK(request == nullptr);
+    REQUIRE(aptp_get_status(opened.runtime, &status) == APTP_OK);
+    REQUIRE(status.trouble != nullptr);
+    CHECK(status.trouble == why);
+    request = opened.submit();
+    CHECK(aptp_wait(request, APTP_FOREVER) == APTP_OK);
+    aptp_release(request);
+    REQUIRE(aptp_get_status(opened.runtime, &status) == APTP_OK);
+    CHECK(status.trouble == nullptr);
+}
+
 TEST_CASE("waiting ends after the last callback has returned") {
     const Opened opened;
     for (int round = 0; round < 20; ++round) {
@@ -589,9 +611,9 @@ TEST_CASE("what a runtime offers, and how it is doing") {
 }
 
 TEST_CASE("every status has a name") {
-    for (int status = APTP_PENDING; status <= APTP_ENGINE_FAILURE; ++status) {
+    for (int status = APTP_PENDING; status <= APTP_FORKED; ++status) {
         CHECK(std::string(aptp_status_name(static_cast<aptp_status>(status))) != "unknown");
     }
-    CHECK(std::string(aptp_status_name(static_cast<aptp_status>(15))) == "unknown");
+    CHECK(std::string(aptp_status_name(static_cast<aptp_status>(APTP_FORKED + 1))) == "unknown");
     CHECK(aptp_abi() == APTP_ABI);
 }

@@ -18,7 +18,7 @@ std::shared_ptr<aptp::Models> opener(const std::string&, const aptp::ModelsOptio
 }
 
 bool is_refused(aptp_status status) {
-    return status == APTP_USAGE_ERROR && std::string(aptp_error()).find("forked") != std::string::npos;
+    return status == APTP_FORKED && std::string(aptp_error()).find("forked") != std::string::npos;
 }
 
 // What a child may be wrong about, as bits of its exit code.

@@ -27,6 +27,8 @@ TEST_CASE("every status has the name of its class in Python") {
     CHECK(aptp::name_of(aptp::Status::ok) == std::string("ok"));
     CHECK(aptp::name_of(aptp::Status::manifest) == std::string("ManifestError"));
     CHECK(aptp::name_of(aptp::Status::engine) == std::string("EngineFailure"));
+    CHECK(aptp::name_of(aptp::Status::unavailable) == std::string("Unavailable"));
+    CHECK(aptp::name_of(aptp::Status::forked) == std::string("Forked"));
     CHECK(aptp::Failure(aptp::Status::usage, "what").status() == aptp::Status::usage);
     CHECK(aptp::QueueFull("full", 1.5).retry_after() == 1.5);
 }

@@ -1,8 +1,6 @@
 // Threads around the scheduler: everyone is told how it ended, once, whatever goes wrong.
 #include <doctest/doctest.h>
 
-#include <pthread.h>
-
 #include <atomic>
 #include <functional>
 #include <future>
@@ -239,24 +237,6 @@ TEST_CASE("nothing is told before it is told that it is queued, and closing wait
     closing.join();
     CHECK(errand->ends() == 1);
     CHECK_FALSE(errand->overlapped());
-}
-
-TEST_CASE("where no thread can be started, that is said, and later requests start them") {
-    pthread_attr_t usual, huge;
-    REQUIRE(pthread_getattr_default_np(&usual) == 0);
-    REQUIRE(pthread_attr_init(&huge) == 0);
-    REQUIRE(pthread_attr_setstacksize(&huge, std::size_t{1} << 46) == 0);  // more than can be mapped
-    Theatre theatre;
-    REQUIRE(pthread_setattr_default_np(&huge) == 0);
-    CHECK_THROWS_WITH_AS(theatre.dispatcher.submit(std::make_shared<Errand>()),
-                         "no thread can be started: Resource temporarily unavailable; the request was not let in: end "
-                         "others, raise the limit of threads, or try again",
-                         Failure);
-    REQUIRE(pthread_setattr_default_np(&usual) == 0);
-    const auto errand = std::make_shared<Errand>();
-    theatre.dispatcher.submit(errand);
-    CHECK(errand->end() == "finished");
-    CHECK(counts(theatre).admitted == 1);
 }
 
 TEST_CASE("closing lets go of every engine, and may be done twice") {
