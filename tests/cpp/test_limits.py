@@ -25,7 +25,7 @@ SET_LIMIT = (
 
 @pytest.fixture
 def limits(program: Callable[[str], Path]) -> Limits:
-    """What C++ finds in each root, on the processors allowed (None: its own)."""
+    """Return a function that has C++ look into roots, on the processors allowed (None: its own)."""
 
     def find(allowed: Iterable[int] | None, roots: list[Path], *before: object) -> Told:
         words = [
