@@ -81,6 +81,7 @@ class Construction:
             jobs=options.jobs,
             threads=max(1, processor.threads() // options.jobs),
             memory=options.memory,
+            calibration=plan.parse_calibration(options.calibration, options.precision, path),
         )
         # Refused here, before anything is built, where the profile is of another UNet.
         forecasts = width_advice.forecasts(read(options.cost), checkpoint, spec.codes) if options.cost else {}
@@ -250,7 +251,8 @@ class Construction:
         return {name: self.finished[name].record for name in sorted(self.finished)}
 
     def _document(self) -> dict[str, Any]:
-        return manifest_body.body(self.checkpoint, self._records())
+        judged = manifest_body.judged(manifest_file.read_manifest(self.spec.out))
+        return manifest_body.body(self.checkpoint, self._records(), judged)
 
     def _assemble(self, folder: Path) -> None:
         files = part_store.gather(folder, self.finished.values())
