@@ -6,7 +6,9 @@ Its function is another than float32's, so the parity ladder has nothing to say 
 
 import json
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,8 @@ def write(serving: Path, feeds: Sequence[Arrays], folder: Path) -> list[str]:
     scales. On processors without instructions for eight bits, sums of two products of full range
     overflow: weights use half of theirs, so that one file computes the same on all.
     """
-    with openvino.silenced():  # NNCF sends events, unless it finds no telemetry when it is imported
+    # NNCF sends events, unless it finds no telemetry when it is imported; it draws progress on stdout.
+    with openvino.silenced(), redirect_stdout(StringIO()):
         import nncf
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
