@@ -7,6 +7,7 @@
 #include <openvino/openvino.hpp>
 #include <utility>
 
+#include "machine/processor.hpp"
 #include "numbers.hpp"
 
 namespace aptp::openvino {
@@ -44,8 +45,11 @@ ov::CompiledModel compile(const std::filesystem::path& path, const GraphSettings
         shapes[input.get_any_name()] = pinned(input.get_partial_shape(), settings.overrides);
     }
     model->reshape(shapes);
+    // Beside products of eight bits everything else is computed in bfloat16, where the processor has it.
+    const bool reduced = settings.precision == "bfloat16" ||
+                         (settings.precision == "int8" && computes_in_bfloat16(processor_class()));
     ov::AnyMap properties{
-        ov::hint::inference_precision(settings.precision == "bfloat16" ? ov::element::bf16 : ov::element::f32),
+        ov::hint::inference_precision(reduced ? ov::element::bf16 : ov::element::f32),
         ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY), ov::num_streams(1)};
     if (settings.threads) properties.insert(ov::inference_num_threads(static_cast<std::int32_t>(*settings.threads)));
     return core().compile_model(model, CPU, properties);

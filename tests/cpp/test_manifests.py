@@ -47,10 +47,13 @@ def expert(entry: Expert) -> list[Any]:
         for one in entry.compiled
     ]
     kept = [*map(float, entry.gates.kept)] if entry.gates else []
-    earned = [list(dataclasses.astuple(one)) for one in entry.earned]
+    earned = [
+        [one.engine, one.precision, one.processor, [list(dataclasses.astuple(shown)) for shown in one.rung]]
+        for one in entry.earned
+    ]
     return [
         *(model(entry.model), model(entry.clock), entry.parameters, entry.macs),
-        *(earned, compiled, kept),
+        *(earned, compiled, kept, model(entry.int8) if entry.int8 else []),
     ]
 
 
