@@ -1,4 +1,4 @@
-"""What eight bits cost in images: scenes drawn in int8 less the same in float32, for `export.judge`.
+"""The cost of eight bits in images: scenes drawn in int8 less the same in float32, for `export.judge`.
 
     python -m bench.int8 --bundle bundle --scores int8.scores.json [--per-tier 600]
 

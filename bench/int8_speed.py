@@ -1,4 +1,4 @@
-"""What eight bits win in time: a UNet call in int8 beside float32, and bfloat16 where the processor has it.
+"""The gain of eight bits in time: a UNet call in int8 beside float32, and bfloat16 where there is any.
 
     python -m bench.int8_speed --bundle bundle --codes 0,dense [--rounds 15]
 

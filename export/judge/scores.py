@@ -19,7 +19,7 @@ _NO_BAR = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What drew a set of images: an engine, and what it computed in."""
+    """The engine that drew a set of images, and what it computed in."""
 
     engine: str
     precision: str

@@ -21,7 +21,7 @@ IMAGES = 2400  # the fewest that judge what claims the same pictures and not the
 
 
 class Bar(NamedTuple):
-    """What a metric's 95 % interval of the paired `difference` has to lie above, over so many `images`."""
+    """The least that the lower end of a metric's 95 % interval may be: above `difference`, over `images`."""
 
     difference: float
     images: int

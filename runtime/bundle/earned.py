@@ -1,4 +1,4 @@
-"""What engines have earned: the reduced precisions in which they may compute an expert (docs/BUNDLE.md).
+"""The reduced precisions in which engines have earned to compute an expert (docs/BUNDLE.md).
 
 Two kinds of evidence earn one. Closeness does, where an engine claims the same function: a build shows it.
 Images do, where it claims the same pictures: then the entry has a `rung`, a comparison by each metric.

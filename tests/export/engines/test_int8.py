@@ -14,9 +14,15 @@ from aptp.default import default_checkpoint, default_prompts
 from export.build import __main__ as build
 from export.build import parts, plan
 from export.engines import calibration, int8, manifest_entry
+from runtime.bundle.reader import Bundle
 from runtime.engines import openvino
+from runtime.engines.session import open_session
 from runtime.errors import OutputError, Refused, UsageError
+from runtime.models.cache import Cache
+from tests.bundles import unet_inputs, write_bundle
 from tests.checkpoints import build_mini, command
+
+pytestmark = pytest.mark.timeout(300)
 
 PROMPTS = tuple(f"a red circle and {index} squares" for index in range(calibration.PROMPTS))
 HERE = int8.missing()
@@ -165,15 +171,15 @@ def test_an_expert_is_quantized_and_says_on_what(mini, tmp_path_factory, tmp_pat
 
 
 @needs_openvino
-def test_an_output_that_is_broken_is_an_error(tmp_path_factory):
-    graph = build_mini(tmp_path_factory) / "experts/0/unet/model.onnx"
-    feed = {
-        "sample": np.full((1, 4, 16, 16), np.nan, np.float32),
-        "timestep": np.ones(1, np.float32),
-        "encoder_hidden_states": np.zeros((1, 77, 32), np.float32),
-    }
-    with pytest.raises(OutputError, match="int8"):
-        int8.error(graph, [feed], [np.zeros((1, 4, 16, 16), np.float32)], 1)
+def test_an_output_that_is_broken_is_an_error(tmp_path):
+    bundle = Bundle.open(write_bundle(tmp_path / "bundle"))
+    graph = Cache(tmp_path / "cache").serving_graph(bundle, bundle.manifest.experts["0"].model)
+    sample, embedding, conditioning = unet_inputs(1)
+    feed = {"sample": sample, "time_embedding": embedding, **conditioning}
+    wanted = open_session(graph, "cpu").run("out_sample", feed)
+    assert int8.error(graph, [feed], [wanted], 1) < 1e-5
+    with pytest.raises(OutputError, match="int8: .* outputs are not finite"):
+        int8.error(graph, [{**feed, "time_embedding": embedding * np.nan}], [wanted], 1)
 
 
 @needs_nncf
