@@ -177,8 +177,8 @@ class Decoder:
 
 @dataclass(frozen=True, slots=True)
 class ImageComparison:
-    """A comparison of `images` with float32's by a `metric`: the mean paired `difference`, and the ends of its
-    95 % interval, of which `low` lies above `bar`.
+    """A comparison of `images` with float32's by a `metric`: the mean paired `difference`, and the ends of
+    its 95 % interval, of which `low` lies above `bar`.
     """
 
     metric: str
