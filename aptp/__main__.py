@@ -22,6 +22,7 @@ VERBS = {
     "serve": Verb("runtime.serve", "serve a bundle over HTTP"),
     "bench": Verb("runtime.bench", "measure what a bundle costs on this machine"),
     "build": Verb("export.build", "make a bundle from a checkpoint"),
+    "verdict": Verb("export.judge", "let engines take eight bits that images have shown to be good"),
     "profile": Verb("export.profile", "measure what each part of a UNet costs on this machine"),
     "lint": Verb("export.lint", "check graphs against what TensorRT's parser documents"),
     "pretrain": Verb("aptp.pretrain", "train the small dense pipeline that ships here"),

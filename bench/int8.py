@@ -1,94 +1,136 @@
-"""The gain of 8-bit integers for an expert under ONNX Runtime's CPU provider: speed and error.
+"""The cost of eight bits in images: scenes drawn in int8 less the same in float32, for `export.judge`.
 
-    python -m bench.int8 --bundle sd21/bundle --codes 0
+    python -m bench.int8 --bundle bundle --scores int8.scores.json [--per-tier 600]
 
-ONNX Runtime's own dynamic quantization of every product with weights, per channel; convolutions stay float32.
-The error is against the float32 graph on the same inputs, as the ladder measures reduced precision. The two
-take turns.
+OpenVINO draws both, to held-out captions and from the same start noise, each by the expert that its prompt
+goes to. Pictures are kept beside the scores, 100 to a file, so the same command goes on where it was stopped.
+The judge of scenes reads them. 600 captions of each of the four tiers are what `export.judge` asks for.
 """
 
-import tempfile
-import time
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from rich.console import Console
 
-from bench.report import save, spread
+from aptp.data.sample import Sample
+from aptp.evaluate.judge.reader import WEIGHTS, Judge
+from aptp.evaluate.rates import bootstrap
+from aptp.evaluate.verdicts import Verdict, examine, held_out
+from bench.report import save
+from export.judge.scores import FORMAT, VERSION
+from runtime import Pipeline
+from runtime.bundle.earned import INT8
 from runtime.bundle.reader import Bundle
 from runtime.cli.parser import Parser, run
-from runtime.engines.providers import onnxruntime
-from runtime.models.cache import Cache
+from runtime.cli.progress import Counting
+from runtime.errors import UsageError
+from runtime.files.publish import replacing, write_file
+from runtime.machine import processor
+from runtime.request.params import GenerationParams
 
-WARM, PRODUCTS = 1, ["MatMul", "Gemm"]
-
-
-def opened(graph: Path, sides: tuple[int, int]) -> Any:
-    options = onnxruntime().SessionOptions()
-    for name, size in (("batch", 1), ("height", sides[0]), ("width", sides[1])):
-        options.add_free_dimension_override_by_name(name, size)
-    return onnxruntime().InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def feeds(session: Any) -> dict[str, Any]:
-    rng = np.random.default_rng(0)
-    made = {
-        node.name: rng.standard_normal([int(size) for size in node.shape], np.float32)
-        for node in session.get_inputs()
-    }
-    return made
-
-
-def measured(graph: Path, sides: tuple[int, int], rounds: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as scratch:
-        small = Path(scratch) / "int8.onnx"
-        quantize_dynamic(
-            graph,
-            small,
-            op_types_to_quantize=PRODUCTS,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            use_external_data_format=True,
-            extra_options={"MatMulConstBOnly": True},
-        )
-        sessions = {"float32": opened(graph, sides), "int8": opened(small, sides)}
-        inputs = feeds(sessions["float32"])
-        exact, found = (session.run(None, inputs)[0] for session in sessions.values())
-        times: dict[str, list[float]] = {name: [] for name in sessions}
-        for _ in range(WARM + rounds):
-            for name, session in sessions.items():
-                start = time.perf_counter()
-                session.run(None, inputs)
-                times[name].append(time.perf_counter() - start)
-    error = float(np.sqrt(np.square(found - exact).mean() / np.square(exact).mean()))
-    return {"error": error, **{name: each[WARM:] for name, each in times.items()}}
+ENGINE, AT_ONCE = "openvino", 100
 
 
 def main() -> None:
     parser = Parser(prog="python -m bench.int8", description=__doc__)
     parser.add_argument("--bundle", type=Path, default=Path("bundle"))
-    parser.add_argument("--codes", default="0")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--scores", type=Path, required=True, metavar="FILE", help="where they go")
+    parser.add_argument(
+        "--per-tier", type=int, default=600, metavar="N", help="captions of each of four tiers"
+    )
     arguments = parser.parse_args()
-    bundle, cache, rows, samples = Bundle.open(arguments.bundle), Cache(), [], {}
-    latent = bundle.manifest.latent
-    for code in arguments.codes.split(","):
-        graph = cache.serving_graph(bundle, bundle.manifest.experts[code].model)
-        found = measured(graph, (latent.height, latent.width), arguments.rounds)
-        ratio = median(a / b for a, b in zip(found["float32"], found["int8"], strict=True))
-        samples[code] = found
-        rows.append(
+    if arguments.per_tier < 2:
+        raise UsageError(f"--per-tier {arguments.per_tier}: give at least 2")
+    bundle, samples = Bundle.open(arguments.bundle), unlike_calibration(arguments.bundle, arguments.per_tier)
+    folder = arguments.scores.with_name(f"{arguments.scores.name}.{bundle.digest[:16]}")
+    judge, verdicts, experts = Judge.load(WEIGHTS), {}, set[str]()
+    for precision in (INT8, "float32"):
+        pictures, experts = drawn(arguments.bundle, precision, samples, folder)
+        verdicts[precision] = examine(judge, samples, pictures)
+    found = differences(verdicts[INT8], verdicts["float32"])
+    scores = {
+        "format": FORMAT,
+        "version": VERSION,
+        "bundle": bundle.digest,
+        "processor": processor.vectors(),
+        "candidate": {"engine": ENGINE, "precision": INT8},
+        "baseline": {"engine": ENGINE, "precision": "float32"},
+        "experts": sorted(experts),
+        "captions": sorted({sample.caption for sample in samples}),
+        "differences": found,
+    }
+    write_file(arguments.scores, json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
+    save("int8", "Scenes in eight bits", {"Shares of scenes shown": rows(verdicts, found)}, scores)
+
+
+def unlike_calibration(bundle: Path, per_tier: int) -> list[Sample]:
+    """Return held-out scenes, but for those whose captions an expert was calibrated on."""
+    files = sorted(bundle.glob("experts/*/unet/int8.json"))
+    seen = {prompt for file in files for prompt in json.loads(file.read_text(encoding="utf-8"))["prompts"]}
+    return [sample for sample in held_out(per_tier) if sample.caption not in seen]
+
+
+def drawn(bundle: Path, precision: str, samples: Sequence[Sample], folder: Path) -> tuple[Any, set[str]]:
+    """Return pictures [N, H, W, 3] in order, and the experts that drew. What is kept is not drawn again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chunks, experts = [], set[str]()
+    with (
+        Pipeline.open(bundle, engine=ENGINE, precision=precision) as pipeline,
+        Counting(Console(stderr=True)) as progress,
+    ):
+        for start in range(0, len(samples), AT_ONCE):
+            captions = [sample.caption for sample in samples[start : start + AT_ONCE]]
+            kept = folder / f"{precision}-{len(samples)}-{start:05d}.npz"
+            if not kept.exists():
+                images = pipeline.generate(captions, GenerationParams(seed=start))
+                with replacing(kept) as file:
+                    names = np.array([image.choice.expert for image in images])
+                    np.savez(file, pictures=np.stack([image.pixels for image in images]), experts=names)
+            with np.load(kept) as found:
+                chunks.append(found["pictures"])
+                experts |= {str(name) for name in found["experts"]}
+            progress.tell(precision, start + len(captions), len(samples))
+    return np.concatenate(chunks), experts
+
+
+def differences(found: Sequence[Verdict], others: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Return paired differences in the share of scenes that are shown: of all, and of those of words."""
+    pairs = [
+        (one.scene.tier, one.score["all"] - other.score["all"])
+        for one, other in zip(found, others, strict=True)
+    ]
+    told = []
+    for metric, values in (
+        ("all", [value for _, value in pairs]),
+        ("words", [value for tier, value in pairs if tier == "word"]),
+    ):
+        low, high = bootstrap(values)
+        mean = sum(values) / len(values)
+        told.append({"metric": metric, "images": len(values), "difference": mean, "low": low, "high": high})
+    return told
+
+
+def rows(verdicts: dict[str, list[Verdict]], found: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    table = []
+    for one in found:
+        shares = {
+            name: np.mean(
+                [each.score["all"] for each in some if one["metric"] == "all" or each.scene.tier == "word"]
+            )
+            for name, some in verdicts.items()
+        }
+        table.append(
             {
-                "expert": code,
-                "float32": spread(found["float32"]),
-                "int8 products": spread(found["int8"]),
-                "speed-up": f"{ratio:.2f}",
-                "error": f"{found['error']:.4f}",
+                "scenes": one["metric"],
+                "images": str(one["images"]),
+                **{name: f"{share:.4f}" for name, share in shares.items()},
+                "difference": f"{one['difference']:+.4f} ({one['low']:+.4f} to {one['high']:+.4f})",
             }
         )
-    save("int8", "8-bit integer products under the CPU provider", {"One UNet call": rows}, samples)
+    return table
 
 
 if __name__ == "__main__":

@@ -75,6 +75,24 @@ def relist(root: Path, path: str) -> None:
     edit(root, lambda manifest: manifest["files"].update({path: _entry(root / path)}))
 
 
+def add_int8(
+    root: Path, experts: Sequence[str], graph: bytes = b"<net/>", weights: bytes = b"8", prompts: int = 2
+) -> None:
+    """Give experts a form in eight bits, calibrated on `calibrated 0`, `calibrated 1`, …"""
+    record = {"prompts": [f"calibrated {index}" for index in range(prompts)]}
+    for name in experts:
+        folder = f"experts/{name}/unet"
+        for file, data in (
+            ("int8.xml", graph),
+            ("int8.bin", weights),
+            ("int8.json", json.dumps(record).encode()),
+        ):
+            _write(root / folder / file, data)
+            relist(root, f"{folder}/{file}")
+        model = {"graph": f"{folder}/int8.xml", "weights": f"{folder}/int8.bin", "identity": "8" * 64}
+        edit(root, lambda manifest, name=name, model=model: manifest["experts"][name].update(int8=model))
+
+
 def unet_inputs(rows: int, side: int = 8) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Return what a call of an expert's engine is given."""
     rng = np.random.default_rng(0)

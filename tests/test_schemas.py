@@ -20,7 +20,7 @@ from runtime.errors import AptpError
 from runtime.files.strict_json import check_surrogates, decode
 from tests.aptp.checkpoint import test_record as checkpoints
 from tests.aptp.space import test_profile_file as profiles
-from tests.bundles import add_supernet, edit, write_bundle
+from tests.bundles import add_int8, add_supernet, edit, write_bundle
 from tests.fault.test_bundle_manifest import containers, restructure
 from tests.runtime.bundle import test_manifest as manifests
 from tests.runtime.engines.test_supernet import CODES
@@ -73,6 +73,9 @@ FORMATS = {
             "does not offer .* steps": SUM,
             r"must be \d+ bits in \d+ hexadecimal digits": SUM,
             "must be three integers, least, usual and most, none below": SUM,
+            "earned: names one engine, precision and processor twice": REFERENCE,
+            "earned: int8 is for engine 'openvino' and an expert with int8": REFERENCE,
+            "must lie within low and high|low: must be above bar": SUM,
         },
         {"version": NEWER},
     ),
@@ -111,8 +114,9 @@ def valid(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[bytes]]:
     def enrich(document: dict[str, Any]) -> None:
         rule = {"threshold": 1.5, "expert": "3"}
         document["router"].update(fallback="dense", out_of_distribution=rule)
-        document["experts"]["0"]["earned"] = [manifests.EARNED]
+        document["experts"]["0"]["earned"] = [manifests.EARNED, manifests.JUDGED]
 
+    add_int8(root, ["0"])
     edit(root, enrich)
 
     def shorten(body: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@
 namespace aptp {
 namespace {
 
+constexpr const char* INT8 = "int8";
 constexpr std::int64_t CHANNELS = 64;
 constexpr std::int64_t SIDE = 4096;
 constexpr std::int64_t LENGTH = 4096;
@@ -29,7 +30,6 @@ const std::vector<Reserved>& reserved() {
         {"router.bins", "this release routes by the prompt alone; build the bundle without"},
         {"conditioning.*.output", "this release feeds an encoder's one output; build the bundle without"},
         {"conditioning.*.request", "this release feeds encoders' outputs only; build the bundle without"},
-        {"experts.*.earned.*.rung", "this release knows no lossy engine; build the bundle without"},
     };
     return table;
 }
@@ -220,13 +220,45 @@ DecoderEntry parse_decoder(Fields fields) {
     return decoder;
 }
 
+ImageComparison parse_comparison(Fields& fields) {
+    ImageComparison found;
+    found.metric = fields.text("metric");
+    found.images = fields.integer("images", 1);
+    found.difference = fields.number("difference");
+    found.low = fields.number("low");
+    found.high = fields.number("high");
+    found.bar = fields.number("bar");
+    if (!(found.low <= found.difference && found.difference <= found.high)) {
+        throw fields.error("difference", "must lie within low and high");
+    }
+    if (!(found.low > found.bar)) throw fields.error("low", "must be above bar");
+    fields.close();
+    return found;
+}
+
 Earned parse_earned(Fields& fields) {
-    Earned earned{fields.text("engine"), fields.text("precision", {"bfloat16", "float16"}), fields.text("processor")};
+    Earned earned;
+    earned.precision = fields.text("precision", {"bfloat16", "float16", INT8});
+    earned.engine = fields.text("engine");
+    earned.processor = fields.text("processor");
+    if (earned.precision == INT8) earned.rung = fields.objects("rung", parse_comparison);
     if (!is_printable(earned.processor)) {
         throw fields.error("processor", "must be printable ASCII");
     }
     fields.close();
     return earned;
+}
+
+// Refuse twins, and eight bits of an expert that has no `int8` or of another engine.
+void check_earned(const ExpertEntry& expert, const Fields& fields) {
+    if (std::set<Earned>(expert.earned.begin(), expert.earned.end()).size() < expert.earned.size()) {
+        throw fields.error("earned", "names one engine, precision and processor twice");
+    }
+    for (const Earned& entry : expert.earned) {
+        if (entry.precision == INT8 && !(expert.int8 && entry.engine == "openvino")) {
+            throw fields.error("earned", "int8 is for engine 'openvino' and an expert with int8");
+        }
+    }
 }
 
 ExpertEntry parse_expert(Fields& fields) {
@@ -241,10 +273,12 @@ ExpertEntry parse_expert(Fields& fields) {
         Fields gates = fields.fields("gates");
         expert.gates = compiled::parse_gates(gates);
     }
+    if (fields.has("int8")) expert.int8 = parse_model(fields.fields("int8"));
     if (!expert.model.serve) throw fields.error("model.serve", "is missing; experts are served by it");
-    if (std::set<Earned>(expert.earned.begin(), expert.earned.end()).size() < expert.earned.size()) {
-        throw fields.error("earned", "names one engine, precision and processor twice");
+    if (expert.int8 && (expert.int8->serve || !expert.int8->weights)) {
+        throw fields.error("int8", "must have graph, weights and identity, and no serve");
     }
+    check_earned(expert, fields);
     fields.close();
     return expert;
 }

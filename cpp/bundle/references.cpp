@@ -84,6 +84,7 @@ void check_experts(const Manifest& manifest) {
         const std::string where = "experts " + repr(name);
         check_model(expert.model, manifest.files, where);
         check_model(expert.clock, manifest.files, where + ".clock");
+        if (expert.int8) check_model(*expert.int8, manifest.files, where + ".int8");
         compiled::check(expert, manifest.files, "manifest." + where);
     }
     compiled::check_supernets(manifest.experts);

@@ -136,12 +136,24 @@ struct DecoderEntry {
     std::optional<std::vector<std::vector<double>>> preview;
 };
 
-// A precision below float32 that an expert has earned: on that engine, on processors of that class, its error is no
-// larger than it may be.
+// What images showed by a metric: the mean paired difference from float32, and the ends of its 95 % interval, of which
+// `low` lies above `bar`.
+struct ImageComparison {
+    std::string metric;
+    std::int64_t images = 0;
+    double difference = 0;
+    double low = 0;
+    double high = 0;
+    double bar = 0;
+};
+
+// A precision below float32 that an expert has earned on an engine and on processors of a class: its error is no larger
+// than it may be or, where it has a `rung`, its images are good enough. Entries are equal whatever their rung.
 struct Earned {
     std::string engine;
-    std::string precision;  // "bfloat16" or "float16"
+    std::string precision;  // "bfloat16", "float16" or "int8"
     std::string processor;  // such as "avx512_bf16"
+    std::vector<ImageComparison> rung{};
 
     friend bool operator==(const Earned& a, const Earned& b) { return a.tied() == b.tied(); }
     friend bool operator<(const Earned& a, const Earned& b) { return a.tied() < b.tied(); }
@@ -153,7 +165,8 @@ private:
 };
 
 // One UNet: `parameters`, and `macs` of one call at the default size, batch 1. `clock` makes the time embedding that
-// `model.serve` takes; `gates` is the code under which the supernet is this expert.
+// `model.serve` takes; `gates` is the code under which the supernet is this expert; `int8` is the expert in eight bits,
+// an OpenVINO IR with the inputs of `model.serve`.
 struct ExpertEntry {
     ModelEntry model;
     ModelEntry clock;
@@ -162,6 +175,7 @@ struct ExpertEntry {
     std::vector<Earned> earned;
     std::vector<CompiledEntry> compiled;
     std::optional<SupernetGates> gates;
+    std::optional<ModelEntry> int8;
 };
 
 // A solver's table; `rows[n - 1]` rows for n steps, 0 where n is not offered.

@@ -19,8 +19,8 @@ namespace aptp {
 inline constexpr const char* OPENVINO = "openvino";
 
 // How a graph is opened: on an `engine` that runs graphs, at a `place`. `precision` is `float32` or, on OpenVINO,
-// `bfloat16`. `overrides` pins the dimensions of these names: `batch`, `height`, `width`. `threads` are those of one
-// call.
+// `bfloat16`, or `int8` for a graph that was quantized. `overrides` pins the dimensions of these names: `batch`,
+// `height`, `width`. `threads` are those of one call.
 struct GraphSettings {
     std::string engine = "cpu";
     Place place;

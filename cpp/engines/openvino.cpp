@@ -7,6 +7,7 @@
 #include <openvino/openvino.hpp>
 #include <utility>
 
+#include "machine/processor.hpp"
 #include "machine/threads.hpp"
 #include "numbers.hpp"
 
@@ -45,8 +46,11 @@ ov::CompiledModel compile(const std::filesystem::path& path, const GraphSettings
         shapes[input.get_any_name()] = pinned(input.get_partial_shape(), settings.overrides);
     }
     model->reshape(shapes);
+    // Beside products of eight bits everything else is computed in bfloat16, where the processor has it.
+    const bool reduced = settings.precision == "bfloat16" ||
+                         (settings.precision == "int8" && computes_in_bfloat16(processor_class()));
     ov::AnyMap properties{
-        ov::hint::inference_precision(settings.precision == "bfloat16" ? ov::element::bf16 : ov::element::f32),
+        ov::hint::inference_precision(reduced ? ov::element::bf16 : ov::element::f32),
         ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY), ov::num_streams(1)};
     // Its own choice is among the processors that this process may use; it sees no quota.
     const auto threads = settings.threads ? settings.threads : quota_threads(allowed_processors());

@@ -151,7 +151,7 @@ void Parser::add_engine() {
     aptp_open_options& open = to_.open;
     keep("--engine", "NAME",
          "what runs the UNet: auto (default), cpu, openvino, cuda, tensorrt-ep, aoti, supernet, tensorrt", open.engine);
-    keep("--precision", "NAME", "what it computes in: float32, bfloat16 (default: the least it has earned here)",
+    keep("--precision", "NAME", "what it computes in: float32, bfloat16, int8 (default: the least it has earned here)",
          open.precision);
     keep("--provider", "FILE", "a provider plugin of ONNX Runtime, which cuda and tensorrt-ep may have", open.provider);
     count("--device", "which GPU cuda and tensorrt-ep run on, from 0 (default: 0)", open.device);

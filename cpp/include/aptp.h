@@ -120,8 +120,8 @@ typedef struct aptp_open_options {
     int32_t warm;
     aptp_on_log on_log; /* NULL: ONNX Runtime's errors go to standard error, and nobody hears of the rest */
     void* user;         /* given to on_log */
-    /* What the UNet is computed in: "float32", "bfloat16", or NULL for the least that every expert has earned here,
-     * expert by expert. */
+    /* What the UNet is computed in: "float32", "bfloat16", "int8", or NULL for the least that every expert has earned
+     * here, expert by expert. */
     const char* precision;
     int64_t device; /* which GPU "cuda" and "tensorrt-ep" run on, from 0 */
     /* Not 0: trust the group that may write in the cache's folder. Other users may never write there. */

@@ -25,8 +25,8 @@ struct ModelsOptions {
     // What runs the UNet: `cpu`, `cuda`, `tensorrt-ep`, and where they were built in `openvino`, `aoti`, `supernet`,
     // `tensorrt`; or `auto` for the best that can be had here.
     std::string engine = "auto";
-    // What it computes in, `float32` or `bfloat16`; by default the least that each expert has earned on this engine and
-    // class of processor.
+    // What it computes in, `float32`, `bfloat16` or `int8`; by default the least that each expert has earned on this
+    // engine and class of processor.
     std::optional<std::string> precision;
     // Where derived files go.
     CacheOptions cache;

@@ -16,6 +16,7 @@ from rich.text import Text
 from export.build import layout, workers
 from runtime.cli.output import put
 from runtime.cli.parser import Parser, add_cache, run
+from runtime.cli.prompts import read_prompts
 from runtime.cli.terminal import quieten, say
 from runtime.cli.values import memory
 from runtime.errors import Refused, UsageError, unusable
@@ -42,7 +43,15 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="A,B",
         help="besides the graphs (onnx): openvino, aoti, tensorrt, supernet; auto: openvino where it is",
     )
-    parser.add_argument("--precision", help="of these engines: float32, bfloat16 or float16")
+    parser.add_argument(
+        "--precision",
+        help="of these engines: float32, bfloat16 or float16; int8: openvino, besides its own",
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="prompts that int8 is quantized on, one a line, unlike those to judge",
+    )
     parser.add_argument("--solvers", metavar="A,B", help="default: every solver that can be a table")
     parser.add_argument(
         "--jobs", type=int, default=processor.threads(), metavar="N", help="processes at once"
@@ -103,6 +112,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--jobs {options.jobs}: give at least 1")
     if options.memory is None:
         options.memory = min(12 << 30, half_of_memory())
+    if options.calibration is not None:
+        options.calibration = read_prompts(options.calibration)
     options.out = layout.place(options.out)
     if options.cache is not None:  # it is used by the last rung, hours from now
         check_folder(Path(options.cache), group_writable=options.cache_group_writable)

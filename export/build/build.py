@@ -7,7 +7,7 @@ stands until the new one is whole and has shown its images.
 import argparse
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ from export.profile.width_advice import WidthForecast
 from runtime.cli.progress import PartsProgress
 from runtime.errors import DiskFullError, PartError, Refused, ScheduleError, UsageError
 from runtime.files import publish
-from runtime.files.lock import locked
 from runtime.formats import DENSE
 from runtime.machine import processor
 
@@ -81,6 +80,7 @@ class Construction:
             jobs=options.jobs,
             threads=max(1, processor.threads() // options.jobs),
             memory=options.memory,
+            calibration=plan.parse_calibration(options.calibration, options.precision, path),
         )
         # Refused here, before anything is built, where the profile is of another UNet.
         forecasts = width_advice.forecasts(read(options.cost), checkpoint, spec.codes) if options.cost else {}
@@ -98,7 +98,7 @@ class Construction:
         """Make what is missing, publish what is whole, and report. Raises what stops the build altogether."""
         start = time.monotonic()
         out = self.spec.out
-        with _alone(out):
+        with layout.alone(out):
             publish.recover(out)
             publish.recover(layout.report_folder(out))
             try:
@@ -250,7 +250,8 @@ class Construction:
         return {name: self.finished[name].record for name in sorted(self.finished)}
 
     def _document(self) -> dict[str, Any]:
-        return manifest_body.body(self.checkpoint, self._records())
+        judged = manifest_body.judged(manifest_file.read_manifest(self.spec.out))
+        return manifest_body.body(self.checkpoint, self._records(), judged)
 
     def _assemble(self, folder: Path) -> None:
         files = part_store.gather(folder, self.finished.values())
@@ -286,15 +287,3 @@ def _notes(checkpoint: Checkpoint, spec: BuildSpec) -> list[str]:
         f"prompts unlike those of the training go to expert {rule.expert}, which is not built: they will "
         f"be refused; add it, as in --codes {','.join([*spec.codes, rule.expert])}"
     ]
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the bundle's lock; its folder goes with it, unless a build has left something to resume from."""
-    lock = layout.build_folder(out) / layout.LOCK
-    try:
-        with locked(lock, "wait for that build or choose another --out"):
-            yield
-    finally:
-        with suppress(OSError):
-            lock.parent.rmdir()

@@ -4,10 +4,13 @@ A build replaces what stands there, so it refuses a place that holds anything el
 a mount.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from runtime.bundle.manifest import MANIFEST
 from runtime.errors import UsageError
+from runtime.files.lock import locked
 from runtime.files.publish import check_place
 
 LOCK, PARTS, REPORT = "lock", "parts", "report.json"
@@ -47,6 +50,18 @@ def place(out: Path) -> Path:
         except OSError as error:
             raise UsageError(f"--out {folder}: {error.strerror}") from error
     return found
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold the bundle's lock; its folder goes with it, unless a build has left something to resume from."""
+    lock = build_folder(out) / LOCK
+    try:
+        with locked(lock, "wait for that build or choose another --out"):
+            yield
+    finally:
+        with suppress(OSError):
+            lock.parent.rmdir()
 
 
 def _check(folder: Path, marks: set[str], what: str) -> None:

@@ -12,10 +12,11 @@ from aptp.model.router import TIE
 from aptp.version import __version__
 from export.build.part_store import PartRecord
 from export.build.plan import LIBRARIES
-from export.engines import manifest_entry
+from export.engines import int8, manifest_entry
 from export.graphs import weights
 from export.graphs.expert import CLOCK
 from runtime.bundle.compiled import KINDS, SUPERNET
+from runtime.bundle.earned import INT8
 from runtime.bundle.schema import SupernetGates
 from runtime.formats import DENSE
 
@@ -29,10 +30,16 @@ _LARGEST = 4
 _SMALLEST_STEPS = 2
 
 
-def body(checkpoint: Checkpoint, records: Mapping[str, PartRecord]) -> dict[str, Any]:
-    """Return the manifest without its `files`, from the records of finished parts by name."""
+Judged = Mapping[tuple[str, str], list[dict[str, Any]]]  # entries of `earned` by what they were earned with
+
+
+def body(checkpoint: Checkpoint, records: Mapping[str, PartRecord], judged: Judged) -> dict[str, Any]:
+    """Return the manifest without its `files`, from the records of finished parts by name.
+
+    `judged` are judgements of an earlier bundle: what has not changed keeps them.
+    """
     schedules = {name: _schedule(name, record) for name, record in _below(records, "schedules").items()}
-    experts = {name: expert(checkpoint, name, records) for name in _below(records, "experts")}
+    experts = {name: expert(checkpoint, name, records, judged) for name in _below(records, "experts")}
     return {
         "producer": {"aptp": __version__, **{name: importlib.metadata.version(name) for name in LIBRARIES}},
         "source": {
@@ -65,12 +72,18 @@ def _below(records: Mapping[str, PartRecord], folder: str) -> dict[str, PartReco
 
 def _model(record: PartRecord) -> dict[str, str]:
     places = {path.rpartition("/")[2]: path for path in record.files}
-    names = {"graph": weights.GRAPH, "weights": weights.WEIGHTS, "serve": weights.SERVE}
-    found = {field: places[name] for field, name in names.items() if name in places}
+    names = {
+        "graph": (weights.GRAPH, int8.GRAPH),
+        "weights": (weights.WEIGHTS, int8.WEIGHTS),
+        "serve": (weights.SERVE,),
+    }
+    found = {field: places[name] for field, some in names.items() for name in some if name in places}
     return {**found, "identity": record.key}
 
 
-def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, PartRecord]) -> dict[str, Any]:
+def expert(
+    checkpoint: Checkpoint, name: str, records: Mapping[str, PartRecord], judged: Judged
+) -> dict[str, Any]:
     """Return the manifest's entry of an expert: its graphs, and what was compiled of them or for all."""
     record, gates = records[f"experts/{name}"], SupernetGates.of(checkpoint.architecture(name).keep)
     model, supernet = _model(record), records.get(f"compiled/{SUPERNET}")
@@ -81,6 +94,9 @@ def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, PartRecord])
         if one
     ]
     earned = _earned(records, name)
+    quantized = records.get(f"{INT8}/{name}")
+    if quantized:
+        earned += judged.get(_bytes_of(_model(quantized), quantized.files), [])
     return {
         "model": model,
         "clock": {
@@ -89,9 +105,24 @@ def expert(checkpoint: Checkpoint, name: str, records: Mapping[str, PartRecord])
         },
         **record.facts,
         **({"earned": earned} if earned else {}),
+        **({INT8: _model(quantized)} if quantized else {}),
         **({"compiled": compiled} if compiled else {}),
         **({"gates": asdict(gates)} if supernet else {}),
     }
+
+
+def judged(manifest: Mapping[str, Any] | None) -> Judged:
+    """Return the judgements that a manifest holds, by the bytes that they are about."""
+    found = {}
+    for one in manifest["experts"].values() if manifest else ():
+        entries = [entry for entry in one.get("earned", ()) if entry["precision"] == INT8]
+        if entries and manifest:
+            found[_bytes_of(one[INT8], manifest["files"])] = entries
+    return found
+
+
+def _bytes_of(model: Mapping[str, str], files: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+    return files[model["graph"]]["sha256"], files[model["weights"]]["sha256"]
 
 
 def _earned(records: Mapping[str, PartRecord], name: str) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from runtime.bundle.manifest import MAJOR, MANIFEST, MINOR, SIGNATURE
 
 FORMAT, VERSION, KIND = "aptp-bundle", f"{MAJOR}.{MINOR}", "pipeline"
+FRAME = ("format", "version", "kind", "files")  # what `document` adds to a body
 
 
 def write_manifest(folder: Path, body: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]) -> None:

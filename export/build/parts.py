@@ -22,7 +22,7 @@ from aptp.model.mahalanobis import GuardedRouter
 from export.build import layout, part_store
 from export.build.part_store import PartRecord
 from export.build.plan import OPENVINO, BuildSpec, Part
-from export.engines import aoti, manifest_entry, supernet
+from export.engines import aoti, calibration, int8, manifest_entry, supernet
 from export.engines.oracle import Oracle
 from export.engines.tensorrt import engine
 from export.engines.tensorrt.builder_cache import BuilderCache
@@ -32,6 +32,7 @@ from export.graphs.graph import Signature
 from export.parity import ladder
 from export.tables import preview_projection, solvers, unicode_tables
 from runtime.bundle.compiled import SUPERNET
+from runtime.bundle.earned import INT8
 from runtime.files import publish
 from runtime.formats import DENSE
 from runtime.models.cache import Cache
@@ -90,6 +91,7 @@ def make(job: PartJob) -> Made:
         "tokenizer": _tokenizer,
         "schedule": _schedule,
         OPENVINO: _openvino,
+        INT8: _int8,
         "aoti": _aoti,
         "tensorrt": _tensorrt,
         SUPERNET: _supernet,
@@ -146,6 +148,32 @@ def _openvino(job: PartJob, checkpoint: Checkpoint) -> Made:
         )
     measures = {"engine": error, **({"autocast": autocast} if autocast else {})}
     return Made(facts, measures)
+
+
+def _int8(job: PartJob, checkpoint: Checkpoint) -> Made:
+    """Quantize an expert; its error is measured on prompts that it was not quantized on."""
+    job.report("load", 0.02)
+    assert job.source is not None, "it is quantized from its expert's graphs"
+    module, name = _rounded(checkpoint, job.part.item), f"experts/{job.part.item}/unet"
+    job.report("draw", 0.05)
+    with torch.inference_mode():
+        feeds = calibration.trajectories(checkpoint, module.unet, job.spec.calibration)
+    shown = feeds[-calibration.MEASURED * calibration.STEPS :]
+    wanted = ladder.outputs(module, shown)
+    taken = clock.take_out(module.unet)
+    given = [{key: one.numpy() for key, one in taken.fed(feed).items()} for feed in feeds]
+    del module
+    job.report("quantize", 0.3)
+    folder = job.place(name)
+    with TemporaryDirectory(prefix=".int8-", suffix=".tmp", dir=job.folder) as scratch:
+        serving = Path(scratch) / weights.SERVE
+        publish.place(job.source / name / weights.SERVE, serving)
+        weights.widen(job.source / name / weights.WEIGHTS, serving.with_name(weights.SERVE_WEIGHTS))
+        kept = int8.write(serving, given[: -len(shown)], folder)
+    job.report("error", 0.9)
+    error = int8.error(folder / int8.GRAPH, given[-len(shown) :], wanted, job.spec.threads)
+    int8.record(folder, job.spec.calibration, kept)
+    return Made({}, {"int8": error})
 
 
 def _aoti(job: PartJob, checkpoint: Checkpoint) -> Made:

@@ -9,7 +9,7 @@ again. Nothing else decides: neither times nor the mere existence of a file.
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from typing import Any
 from aptp.checkpoint.ood_file import NAME as DETECTOR
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
+from aptp.default import FOLDER, default_prompts
 from aptp.space.unet_config import check_supported
-from export.engines import manifest_entry, supernet
+from export.engines import calibration, int8, manifest_entry, supernet
 from export.tables.solvers import SOLVERS
 from runtime.bundle.compiled import KINDS, SUPERNET
+from runtime.bundle.earned import INT8
 from runtime.engines import openvino
 from runtime.engines.precision import PRECISIONS
 from runtime.engines.providers import onnxruntime
@@ -58,12 +60,13 @@ class BuildSpec:
     codes: tuple[str, ...]
     solvers: tuple[str, ...]
     engines: tuple[str, ...]  # besides the graphs
-    precision: str | None  # of these; None: what suits this machine
+    precision: str | None  # of these; None: what suits this machine; int8: besides that
     cache: Path | None
     jobs: int
     threads: int
     memory: int  # bytes
     cache_group_writable: bool = False
+    calibration: tuple[str, ...] = ()  # prompts to quantize on
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,30 @@ def parse_engines(text: str) -> tuple[str, ...]:
     return tuple(name for name in names if name != GRAPHS)
 
 
+def parse_calibration(
+    given: Sequence[str] | None, precision: str | None, checkpoint: Path
+) -> tuple[str, ...]:
+    """Return the prompts to quantize on: those `given`, by default those of the default checkpoint.
+
+    Raises UsageError where they are needed and none are known, or are too few, or are not needed.
+    """
+    if precision != INT8:
+        if given is not None:
+            raise UsageError(f"--calibration: is for --precision {INT8}; leave it out")
+        return ()
+    if given is None and checkpoint != FOLDER:
+        raise UsageError(
+            f"--precision {INT8}: give prompts like those to be served with --calibration FILE, at least "
+            f"{calibration.PROMPTS}, one a line"
+        )
+    prompts = default_prompts() if given is None else given
+    if len(set(prompts)) < calibration.PROMPTS:
+        raise UsageError(
+            f"--calibration: has {len(set(prompts))} prompts; give at least {calibration.PROMPTS}"
+        )
+    return tuple(dict.fromkeys(prompts))[: calibration.PROMPTS]
+
+
 def check_pipeline(checkpoint: Checkpoint) -> None:
     """Refuse a pipeline that this package has no graphs for. Raises Refused, SpaceError."""
     if checkpoint.pipeline not in PIPELINES:
@@ -171,8 +198,10 @@ def parts(checkpoint: Checkpoint, spec: BuildSpec) -> list[Part]:
     kinds = [kind for kind in spec.engines if kind not in (OPENVINO, SUPERNET)]
     compiled = [_compiled(expert, kind, checkpoint, spec) for kind in kinds for expert in experts]
     if OPENVINO in spec.engines:
-        facts = openvino_here(spec.precision)
+        facts = openvino_here(None if spec.precision == INT8 else spec.precision)
         compiled = [*(earned(expert, facts) for expert in experts), *compiled]
+    if spec.precision == INT8:
+        compiled += [_quantized(expert, checkpoint, spec) for expert in experts]
     if SUPERNET in spec.engines:
         compiled.append(_supernet(experts, checkpoint, spec))
     return [*shared, *reversed(experts), *schedules, *compiled]
@@ -227,6 +256,29 @@ def earned(expert: Part, facts: Mapping[str, Any]) -> Part:
         effort=6.0,
         needs=(expert.name,),
         facts=shown,
+    )
+
+
+def _quantized(expert: Part, checkpoint: Checkpoint, spec: BuildSpec) -> Part:
+    """Plan an expert in eight bits, which NNCF makes of its graph. Raises UsageError, Refused."""
+    if OPENVINO not in spec.engines and not openvino.missing():
+        raise UsageError(f"--precision {INT8}: is {OPENVINO}'s; name it in --engines, or leave precision out")
+    if reason := int8.missing():
+        raise Refused(f"--precision {INT8}: {reason}")
+    made_by = {name: importlib.metadata.version(name) for name in ("nncf", "openvino")}
+    shared = {name: checkpoint.digest(name) for name in ("text_encoder", "tokenizer", "scheduler")}
+    weights = (expert.memory - _BASE_MEMORY) // 3
+    return replace(
+        expert,
+        name=f"{INT8}/{expert.item}",
+        kind=INT8,
+        key=_key({"expert": expert.key, **made_by, **shared, "prompts": spec.calibration}),
+        components=(*expert.components, "text_encoder", "tokenizer", "scheduler", "vae"),
+        shown_on="",
+        memory=_BASE_MEMORY + 5 * weights,
+        disk=weights,
+        effort=60.0,
+        needs=(expert.name,),
     )
 
 

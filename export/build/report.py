@@ -15,6 +15,7 @@ from export.build import layout, plan
 from export.build.part_store import PartRecord
 from export.build.plan import BuildSpec
 from export.profile.width_advice import WidthForecast
+from runtime.bundle.earned import INT8
 from runtime.cli.markdown import table as markdown_table
 from runtime.files import publish
 from runtime.machine import processor
@@ -121,7 +122,7 @@ def closing(result: BuildResult) -> list[str]:
     state = "is published" if result.published else "is up to date"
     rest = "; run the same command again to build the rest" if failures else ""
     forecasts = [f"experts/{code}: {forecast}" for code, forecast in result.forecasts.items()]
-    notes = [*_slowed(result), *_compiled(result), *forecasts, *result.notes]
+    notes = [*_slowed(result), *_compiled(result), *_quantized(result), *forecasts, *result.notes]
     return [*failures, *notes, f"{result.spec.out} {state}{rest}"]
 
 
@@ -143,6 +144,17 @@ def _compiled(result: BuildResult) -> list[str]:
         f"made in {record.seconds:.0f} s"
         for name, record in result.records.items()
         if name.startswith("compiled/")
+    ]
+
+
+def _quantized(result: BuildResult) -> list[str]:
+    """Say how far eight bits err, and that images have to judge them."""
+    return [
+        f"{name}: {_scaled(record.size)}B, errs by {_error(record.measures['int8'])} on prompts "
+        f"that it was not calibrated on, made in {record.seconds:.0f} s; it serves only by name until "
+        "python -m export.judge has recorded what its images show"
+        for name, record in result.records.items()
+        if name.startswith(f"{INT8}/")
     ]
 
 

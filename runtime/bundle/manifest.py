@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from runtime.bundle import compiled
+from runtime.bundle import compiled, earned
 from runtime.bundle.schema import (
     DENSE,
     GUIDANCE,
@@ -17,7 +17,6 @@ from runtime.bundle.schema import (
     Conditioning,
     Decoder,
     Defaults,
-    Earned,
     EncoderEntry,
     Expert,
     Latent,
@@ -50,7 +49,6 @@ RESERVED = {
     "router.bins": "this release routes by the prompt alone; build the bundle without",
     "conditioning.*.output": "this release feeds an encoder's one output; build the bundle without",
     "conditioning.*.request": "this release feeds encoders' outputs only; build the bundle without",
-    "experts.*.earned.*.rung": "this release knows no lossy engine; build the bundle without",
 }
 ENCODER_INPUTS = ("input_ids", "attention_mask")
 LIMITS = {
@@ -261,26 +259,18 @@ def _expert(fields: Fields) -> Expert:
         clock=_model(fields.fields("clock")),
         parameters=fields.integer("parameters"),
         macs=fields.integer("macs"),
-        earned=fields.objects("earned", _earned) if fields.has("earned") else (),
+        earned=fields.objects("earned", earned.parse) if fields.has("earned") else (),
         compiled=fields.objects("compiled", compiled.parse) if fields.has("compiled") else (),
         gates=compiled.parse_gates(fields.fields("gates")) if fields.has("gates") else None,
+        int8=_model(fields.fields("int8")) if fields.has("int8") else None,
     )
     if expert.model.serve is None:
         raise fields.error("model.serve", "is missing; experts are served by it")
-    if len(set(expert.earned)) < len(expert.earned):
-        raise fields.error("earned", "names one engine, precision and processor twice")
+    if expert.int8 and (expert.int8.serve or not expert.int8.weights):
+        raise fields.error("int8", "must have graph, weights and identity, and no serve")
+    earned.check(expert.earned, expert.int8 is not None, fields.where)
     fields.close()
     return expert
-
-
-def _earned(fields: Fields) -> Earned:
-    earned = Earned(
-        fields.text("engine"), fields.text("precision", choices=compiled.REDUCED), fields.text("processor")
-    )
-    if not (earned.processor.isascii() and earned.processor.isprintable()):
-        raise fields.error("processor", "must be printable ASCII")
-    fields.close()
-    return earned
 
 
 def _schedule(fields: Fields) -> Schedule:
@@ -317,6 +307,7 @@ def _check_references(manifest: Manifest) -> None:
         **{f"encoders {name!r}": encoder.model for name, encoder in manifest.encoders.items()},
         **{f"experts {name!r}": expert.model for name, expert in manifest.experts.items()},
         **{f"experts {name!r}.clock": expert.clock for name, expert in manifest.experts.items()},
+        **{f"experts {name!r}.int8": each.int8 for name, each in manifest.experts.items() if each.int8},
     }
     for where, model in models.items():
         for path in model.paths:

@@ -1,7 +1,7 @@
 """The manifest as frozen values (docs/BUNDLE.md, version 3.0); `manifest` parses them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from runtime.files.verified import FileEntry
@@ -176,12 +176,31 @@ class Decoder:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageComparison:
+    """A comparison of `images` with float32's by a `metric`: the mean paired `difference`, and the ends of
+    its 95 % interval, of which `low` lies above `bar`.
+    """
+
+    metric: str
+    images: int
+    difference: float
+    low: float
+    high: float
+    bar: float
+
+
+@dataclass(frozen=True, slots=True)
 class Earned:
-    """A reduced `precision` that an `engine` has shown to be close enough on a class of `processor`."""
+    """A reduced `precision` in which an `engine` may compute on a class of `processor`.
+
+    `rung` is empty where it was shown close to float32, else what images showed. Entries are equal whatever
+    their rung.
+    """
 
     engine: str
     precision: str
     processor: str
+    rung: tuple[ImageComparison, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +209,8 @@ class Expert:
 
     `clock` gives the time embedding that `model.serve` takes. `earned` are the reduced precisions in which
     engines may run the graph; all others use float32. `compiled` holds what was made of the graph for
-    particular machines; `gates` is the code under which the supernet is this expert.
+    particular machines; `gates` is the code under which the supernet is this expert. `int8` is the expert in
+    eight bits, an OpenVINO IR with the inputs of `model.serve`.
     """
 
     model: Model
@@ -200,6 +220,7 @@ class Expert:
     earned: tuple[Earned, ...] = ()
     compiled: tuple[Compiled, ...] = ()
     gates: SupernetGates | None = None
+    int8: Model | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ LEAST = (2026, 1)
 # Bytes of private memory for each weight of an open graph, by precision: measured on an expert of SD 2.1 with
 # 407 M parameters, on Zen 3 and Zen 5. The float32 weights that it reads are mapped, and not among them.
 HELD = {"float32": 4.3, "bfloat16": 6.9}
-# By the names of `runtime.bundle.compiled.PRECISIONS`.
+# By the names of `runtime.engines.precision.PRECISIONS`. Beside products of eight bits everything else is
+# computed in bfloat16, where the processor has it.
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _NATIVE = ("amx_bf16", "avx512_bf16")  # classes of processor with instructions for bfloat16
 _TELEMETRY = "openvino_telemetry"
@@ -107,7 +108,8 @@ def open_model(
 ) -> "OpenVinoGraph":
     """Open `graph` with the dimensions named in `overrides` pinned: `batch`, `height`, `width`.
 
-    `precision` is `float32` or `bfloat16`: what products compute in. Raises `EngineFailure`.
+    `precision` is what products compute in: `float32`, `bfloat16`, or `int8` for a graph that was quantized.
+    Raises `EngineFailure`.
     """
     return OpenVinoGraph(compiled(graph, overrides or {}, settings(precision, threads)), graph)
 
@@ -118,6 +120,8 @@ def settings(precision: str, threads: int | None = None) -> dict[str, str]:
     Without `threads` OpenVINO chooses, among the processors that this process may use; it sees no quota.
     """
     threads = threads or processor.quota()
+    if precision == "int8":
+        precision = "bfloat16" if computes_in("bfloat16") else "float32"
     return {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",

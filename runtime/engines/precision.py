@@ -1,20 +1,22 @@
-"""The precision that an expert's graph is computed in: float32, or less where that has been shown to be close
+"""The precision that an expert's graph is computed in: float32, or less where that has been shown to be good
 enough.
 
-Less is earned expert by expert, engine by engine and on a class of processor (docs/BUNDLE.md, "earned"):
-another computes the same graph by other instructions, and errs otherwise.
+Less is earned expert by expert, engine by engine and on a class of processor (docs/BUNDLE.md, "Earned
+precision"): another computes the same graph by other instructions, and errs otherwise. Eight bits may be
+asked for by name before anybody has judged them; nothing else takes them.
 """
 
 import logging
 
 from runtime.bundle.compiled import KINDS
+from runtime.bundle.earned import INT8
 from runtime.bundle.schema import Earned, Expert, Manifest
 from runtime.engines import openvino
 from runtime.errors import EnvironmentMismatch, UsageError, nearest
 from runtime.machine import processor
 
-FLOAT32 = "float32"
-PRECISIONS = (FLOAT32, "bfloat16")  # that can be asked for by name
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+PRECISIONS = (FLOAT32, BFLOAT16, INT8)  # that can be asked for by name
 log = logging.getLogger("runtime")
 
 REMEDY = "python -m export.build --codes all --engines openvino"
@@ -23,7 +25,8 @@ REMEDY = "python -m export.build --codes all --engines openvino"
 def check(asked: str | None, engine: str, manifest: Manifest) -> None:
     """Refuse a precision by name that an expert of the bundle cannot be served in here.
 
-    Without a name the log says which experts compute in more than they would have to.
+    Without a name the log says which experts compute in more than they would have to; with `int8`, which of
+    them nobody has judged.
     Raises `UsageError`, `EnvironmentMismatch`.
     """
     if asked is None:
@@ -45,18 +48,35 @@ def check(asked: str | None, engine: str, manifest: Manifest) -> None:
         raise EnvironmentMismatch(
             f"{where}: engine {engine!r} computes in float32; use engine 'openvino', or leave precision out"
         )
+    if asked == INT8:
+        _check_int8(engine, manifest)
+        return
     if not openvino.computes_in(asked):
         raise EnvironmentMismatch(
             f"{where}: this processor ({processor.vectors()}) does not compute in it; "
             "use float32, or leave precision out"
         )
+    for name in _without(engine, asked, manifest):
+        raise EnvironmentMismatch(
+            f"{where}: expert {name!r} has not earned it on engine {engine!r} and this class of "
+            f"processor ({processor.vectors()}); earn it by building the bundle again here, {REMEDY}, or "
+            "use float32"
+        )
+
+
+def _check_int8(engine: str, manifest: Manifest) -> None:
     for name, expert in manifest.experts.items():
-        if _earned(engine, asked) not in expert.earned:
+        if expert.int8 is None:
             raise EnvironmentMismatch(
-                f"{where}: expert {name!r} has not earned it on engine {engine!r} and this class of "
-                f"processor ({processor.vectors()}); earn it by building the bundle again here, {REMEDY}, or "
-                "use float32"
+                f"precision {INT8!r}: the bundle holds no such form of expert {name!r}; build it, {REMEDY} "
+                f"--precision {INT8}, or leave precision out"
             )
+    if names := _without(engine, INT8, manifest):
+        log.warning(
+            "engine %r computes experts %s in int8, whose images nobody has judged on this class of "
+            "processor (%s); python -m export.judge records such a judgement",
+            *(engine, ", ".join(names), processor.vectors()),
+        )
 
 
 def of(expert: Expert, engine: str, asked: str | None) -> str:
@@ -65,15 +85,21 @@ def of(expert: Expert, engine: str, asked: str | None) -> str:
     """
     if asked is not None:
         return asked
-    earned = _earned(engine, "bfloat16")
-    return earned.precision if earned in expert.earned and openvino.computes_in("bfloat16") else FLOAT32
+    if engine != "openvino" or not openvino.computes_in(BFLOAT16):
+        return FLOAT32  # where there is no bfloat16, nobody has measured that eight bits are faster
+    return next((name for name in (INT8, BFLOAT16) if _earned(engine, name) in expert.earned), FLOAT32)
 
 
 def unearned(engine: str, manifest: Manifest) -> list[str]:
     """Return the experts that compute in float32 here though this processor could do with less."""
-    if engine != "openvino" or not openvino.computes_in("bfloat16"):
+    if engine != "openvino" or not openvino.computes_in(BFLOAT16):
         return []
-    wanted = _earned(engine, "bfloat16")
+    return [name for name, expert in manifest.experts.items() if of(expert, engine, None) == FLOAT32]
+
+
+def _without(engine: str, precision: str, manifest: Manifest) -> list[str]:
+    """Return the experts that have not earned a precision here."""
+    wanted = _earned(engine, precision)
     return [name for name, expert in manifest.experts.items() if wanted not in expert.earned]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.bundle.compiled import SUPERNET
-from runtime.bundle.schema import Compiled, Manifest, Model
+from runtime.bundle.earned import INT8
+from runtime.bundle.schema import Compiled, Expert, Manifest, Model
 from runtime.engines import openvino, precision
 from runtime.engines.choice import ON_GRAPHS, PROVIDER_OF, fitting
 from runtime.engines.engine import Engine, GraphEngine
@@ -88,9 +89,11 @@ class Experts:
         expert = self._manifest.experts[bucket.model]
         if self._engine != "openvino":
             return memory_of(expert.model, files)
+        computed = precision.of(expert, self._engine, self._asked)
+        if computed == INT8:
+            return memory_of(_int8(expert), files)
         assert expert.model.weights is not None, "experts are served from weights"
-        held = openvino.HELD[precision.of(expert, self._engine, self._asked)]
-        return int(held / 2 * files[expert.model.weights].size)
+        return int(openvino.HELD[computed] / 2 * files[expert.model.weights].size)
 
     def key(self, expert: str, rows: int, height: int, width: int) -> ShapeBucket:
         """Return the shapes that an engine for the call is specialised to: a compiled one serves all that its
@@ -103,11 +106,12 @@ class Experts:
     def _graph(self, bucket: ShapeBucket) -> Engine:
         expert = self._manifest.experts[bucket.model]
         sides = {"height": bucket.height, "width": bucket.width}
+        computed = precision.of(expert, self._engine, self._asked)
         graph = self._sessions.open_on(
             self._engine,
-            expert.model,
+            _int8(expert) if computed == INT8 else expert.model,
             overrides={**sides, "batch": bucket.rows} if bucket.rows else sides,
-            precision=precision.of(expert, self._engine, self._asked),
+            precision=computed,
         )
         graph.require(["sample", "time_embedding", *self._inputs], "out_sample")
         if isinstance(graph, Session) and PROVIDER_OF[self._engine] in ON_GPU:
@@ -122,8 +126,13 @@ class Experts:
         return entry
 
 
+def _int8(expert: Expert) -> Model:
+    assert expert.int8 is not None, "who asks for it was checked, and who earned it has it"
+    return expert.int8
+
+
 def memory_of(model: Model, files: Mapping[str, FileEntry]) -> int:
     """Return the bytes that a graph's weights hold when it is open: float32, twice the float16 of
-    the bundle.
+    the bundle; in eight bits, twice what is stored, for products have a layout of their own.
     """
     return 2 * files[model.weights].size if model.weights else files[model.graph].size

@@ -80,7 +80,7 @@ class Models:
 
         `engine` is what runs the UNet: `cpu`, `openvino`, `cuda`, `tensorrt-ep`, `aoti`, `tensorrt`,
         `supernet` (one engine of all codes, whose requests share calls), or `auto` for the best that can be
-        had here (`runtime.engines.choice`); `precision` what it computes in, `float32` or `bfloat16`
+        had here (`runtime.engines.choice`); `precision` what it computes in, `float32`, `bfloat16` or `int8`
         (default: the least that each expert has earned on this engine and class of processor); `cache` a
         folder for derived files, which is the user's or root's and which no other user can write, unless
         `cache_group_writable` trusts its group; `batch` how many requests may share a UNet call (default: 8

@@ -18,7 +18,7 @@ from runtime.errors import RuntimeFailure
 from tests.bundles import add_supernet, edit, relist, sign, sign_bytes, write_bundle
 from tests.cpp.answers import ask, refusal
 from tests.fault import test_bundle_manifest as faults
-from tests.runtime.bundle.test_manifest import BROKEN
+from tests.runtime.bundle.test_manifest import BROKEN, judged
 from tests.runtime.engines.test_supernet import CODES
 
 MUTATIONS = 3000
@@ -47,10 +47,13 @@ def expert(entry: Expert) -> list[Any]:
         for one in entry.compiled
     ]
     kept = [*map(float, entry.gates.kept)] if entry.gates else []
-    earned = [list(dataclasses.astuple(one)) for one in entry.earned]
+    earned = [
+        [one.engine, one.precision, one.processor, [list(dataclasses.astuple(shown)) for shown in one.rung]]
+        for one in entry.earned
+    ]
     return [
         *(model(entry.model), model(entry.clock), entry.parameters, entry.macs),
-        *(earned, compiled, kept),
+        *(earned, compiled, kept, model(entry.int8) if entry.int8 else []),
     ]
 
 
@@ -156,6 +159,7 @@ def good(data: bytes) -> Iterator[bytes]:
     yield changed(data, lambda m: m["decoder"].update(scaling_factor=-1e308, shift_factor=-0.0))
     yield changed(data, lambda m: m["defaults"].update(guidance=1000))
     yield changed(data, lambda m: m["experts"]["0"].update(macs=2**53, parameters=0))
+    yield changed(data, judged)
     yield changed(data, lambda m: m["producer"].update({"a b": "", "c": "d"}) or m["producer"].pop("a b"))
     for version in ("3.1", "3.10", "3.9999"):
         yield changed(data, put(version=version, novelty={"deep": [[[1e5]]], "null": None}))

@@ -23,9 +23,16 @@ json expert(const aptp::ExpertEntry& entry) {
                             one.target, one.identity});
     }
     json earned = json::array();
-    for (const aptp::Earned& one : entry.earned) earned.push_back({one.engine, one.precision, one.processor});
+    for (const aptp::Earned& one : entry.earned) {
+        json rung = json::array();
+        for (const aptp::ImageComparison& shown : one.rung) {
+            rung.push_back({shown.metric, shown.images, shown.difference, shown.low, shown.high, shown.bar});
+        }
+        earned.push_back({one.engine, one.precision, one.processor, rung});
+    }
     const std::vector<float> kept = entry.gates ? entry.gates->kept() : std::vector<float>();
-    return {model(entry.model), model(entry.clock), entry.parameters, entry.macs, earned, compiled, kept};
+    const json int8 = entry.int8 ? model(*entry.int8) : json::array();
+    return {model(entry.model), model(entry.clock), entry.parameters, entry.macs, earned, compiled, kept, int8};
 }
 
 json everything(const aptp::Manifest& found) {

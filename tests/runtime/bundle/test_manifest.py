@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,16 @@ def put(box: Any, **values: Any) -> None:
 
 EARNED = {"engine": "openvino", "precision": "bfloat16", "processor": "amx_bf16"}
 
+SHOWN = {"metric": "all", "images": 2400, "difference": 0.0, "low": -0.01, "high": 0.01, "bar": -0.02}
+JUDGED = {**EARNED, "precision": "int8", "rung": [SHOWN]}
+INT8 = {"graph": "experts/0/unet/model.onnx", "weights": "experts/0/unet/serve.onnx", "identity": "8" * 64}
+
+
+def judged(manifest: dict[str, Any], **changes: Any) -> None:
+    """Let expert 0 have eight bits, and have earned them by what images show, with `changes` to that."""
+    put(expert(manifest), int8=INT8, earned=[{**JUDGED, "rung": [{**SHOWN, **changes}]}])
+
+
 # What the format keeps for later, each with the reason why this release refuses it.
 RESERVED: list[tuple[str, Change, str]] = [
     (
@@ -77,11 +88,6 @@ RESERVED: list[tuple[str, Change, str]] = [
         "added condition",
         lambda m: m["conditioning"].append({"input": "time_ids", "request": "sizes"}),
         r"manifest.conditioning\[1\].request: this release feeds encoders' outputs only",
-    ),
-    (
-        "rung",
-        lambda m: put(expert(m), earned=[{**EARNED, "precision": "int8", "rung": {"metric": "all right"}}]),
-        r"manifest.experts '0'.earned\[0\].rung: this release knows no lossy engine",
     ),
 ]
 BROKEN: list[tuple[str, Change, str]] = [
@@ -192,7 +198,7 @@ BROKEN: list[tuple[str, Change, str]] = [
     (
         "float32 earned",
         lambda m: put(expert(m), earned=[{**EARNED, "precision": "float32"}]),
-        r"earned\[0\].precision: 'float32' is not one of 'bfloat16', 'float16'",
+        r"earned\[0\].precision: 'float32' is not one of 'bfloat16', 'float16', 'int8'",
     ),
     (
         "earned on no processor",
@@ -203,6 +209,44 @@ BROKEN: list[tuple[str, Change, str]] = [
         "more than earned",
         lambda m: put(expert(m), earned=[{**EARNED, "version": "2026.1"}]),
         r"earned\[0\]: unknown field 'version'",
+    ),
+    (
+        "int8 without images",
+        lambda m: put(expert(m), int8=INT8, earned=[{**EARNED, "precision": "int8"}]),
+        r"earned\[0\]: the field 'rung' is missing",
+    ),
+    (
+        "images of a precision that is close",
+        lambda m: put(expert(m), earned=[{**EARNED, "rung": [SHOWN]}]),
+        r"earned\[0\]: unknown field 'rung'",
+    ),
+    (
+        "a rung of nothing",
+        lambda m: put(expert(m), earned=[{**JUDGED, "rung": []}]),
+        "rung: must be a list of at",
+    ),
+    ("a rung without images", lambda m: judged(m, images=0), r"rung\[0\].images: 0 is outside 1 to"),
+    ("a difference outside", lambda m: judged(m, difference=0.2), "difference: must lie within low and high"),
+    ("an interval below its bar", lambda m: judged(m, low=-0.03), r"rung\[0\].low: must be above bar"),
+    (
+        "int8 earned without int8",
+        lambda m: put(expert(m), earned=[JUDGED]),
+        "experts '0'.earned: int8 is for engine 'openvino' and an expert with int8",
+    ),
+    (
+        "int8 earned by another engine",
+        lambda m: put(expert(m), int8=INT8, earned=[{**JUDGED, "engine": "cpu"}]),
+        "experts '0'.earned: int8 is for engine 'openvino' and an expert with int8",
+    ),
+    (
+        "int8 without weights",
+        lambda m: put(expert(m), int8={"graph": INT8["graph"], "identity": "8" * 64}),
+        "experts '0'.int8: must have graph, weights and identity, and no serve",
+    ),
+    (
+        "int8 elsewhere",
+        lambda m: put(expert(m), int8={**INT8, "graph": "experts/0/unet/int8.xml"}),
+        "experts '0'.int8: names the file 'experts/0/unet/int8.xml', which is not there",
     ),
     ("reduced precision of old", lambda m: put(expert(m), reduced_precision=["openvino"]), "unknown field"),
     (
@@ -289,6 +333,16 @@ def test_what_experts_earned_arrives(data: bytes) -> None:
     assert [(one.engine, one.precision, one.processor) for one in manifest.experts["0"].earned] == of
     assert manifest.experts["1"].earned == ()
     assert manifest.experts["0"].clock.graph == "experts/0/unet/clock.onnx"
+
+
+def test_what_images_showed_arrives(data: bytes) -> None:
+    document = json.loads(data)
+    judged(document)
+    found = parse(json.dumps(document).encode()).experts["0"]
+    assert found.int8 is not None
+    assert (found.int8.paths, found.int8.identity) == ((INT8["graph"], INT8["weights"]), "8" * 64)
+    (entry,) = found.earned
+    assert [asdict(one) for one in entry.rung] == [SHOWN]
 
 
 def test_a_share_is_of_the_dense_cost(data: bytes) -> None:

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from runtime import Pipeline
+from runtime.bundle.reader import Bundle
 from runtime.engines import openvino
 from runtime.engines.engine import GraphEngine
 from runtime.engines.openvino import open_model, silenced
 from runtime.engines.session import open_session
 from runtime.errors import EngineFailure, EnvironmentMismatch
 from runtime.machine import processor
+from runtime.models.cache import Cache
 from runtime.request.params import GenerationParams
-from tests.bundles import unet_inputs
+from tests.bundles import add_int8, unet_inputs
 
 ROOT = Path(__file__).parents[3]
 HERE = openvino.missing()
@@ -53,6 +55,26 @@ def test_free_rows_are_any_number_and_pinned_ones_are_those(unet: Path) -> None:
     assert np.abs(one - alone).max() < 1e-6
     with pytest.raises(EngineFailure, match="serve.onnx: failed while running"):
         pinned.run(*unet_inputs(3))
+
+
+@needs_openvino
+def test_eight_bits_are_served_from_their_own_file(
+    bundle: Bundle, copy_path: Path, cache_path: Path, tmp_path: Path
+) -> None:
+    """The file of expert 1 stands for all experts' eight bits: what they draw tells which was read."""
+    graph = Cache(cache_path).serving_graph(bundle, bundle.manifest.experts["1"].model)
+    module = openvino.openvino()
+    module.save_model(module.Core().read_model(graph), tmp_path / "int8.xml", compress_to_fp16=False)
+    files = [(tmp_path / f"int8.{kind}").read_bytes() for kind in ("xml", "bin")]
+    add_int8(copy_path, sorted(bundle.manifest.experts), *files)
+
+    def image(precision: str, code: int) -> Any:
+        with Pipeline.open(copy_path, engine="openvino", precision=precision, cache=cache_path) as pipeline:
+            (made,) = pipeline.generate("a red circle", GenerationParams(seed=3, code=code))
+        return made.pixels
+
+    apart = [np.abs(image("int8", code).astype(int) - image("float32", code)).max() for code in (0, 1)]
+    assert apart[0] > 1 >= apart[1]
 
 
 @needs_openvino

@@ -6,13 +6,15 @@ from dataclasses import replace
 import pytest
 
 from runtime.bundle.reader import Bundle
-from runtime.bundle.schema import Earned, Manifest
+from runtime.bundle.schema import Earned, ImageComparison, Manifest, Model
 from runtime.engines import openvino, precision, providers
 from runtime.engines.choice import choose
 from runtime.errors import EnvironmentMismatch, UsageError
 from runtime.machine import processor
 
 HERE = Earned("openvino", "bfloat16", "amx_bf16")
+SHOWN = ImageComparison("all", 2400, 0.0, -0.01, 0.01, -0.02)
+JUDGED = Earned("openvino", "int8", "amx_bf16", (SHOWN,))
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +62,9 @@ def test_what_can_be_had_is_not_refused(manifest: Manifest, asked: str | None, e
 
 
 def test_an_unknown_precision(manifest: Manifest) -> None:
-    with pytest.raises(UsageError, match=r"'bfloat61' is not one of float32, bfloat16 \(did you mean 'bflo"):
+    with pytest.raises(
+        UsageError, match=r"'bfloat61' is not one of float32, bfloat16, int8 \(did you mean 'bflo"
+    ):
         precision.check("bfloat61", "openvino", manifest)
 
 
@@ -160,3 +164,52 @@ def test_the_log_says_nothing_where_nothing_is_wanting(
 ) -> None:
     precision.check(None, choose(engine, manifest), manifest)
     assert caplog.records == []
+
+
+@pytest.fixture
+def quantized(manifest: Manifest) -> Manifest:
+    """Every expert has eight bits, which nobody has judged."""
+    model = Model("int8.xml", "8" * 64, "int8.bin")
+    experts = {name: replace(expert, int8=model) for name, expert in manifest.experts.items()}
+    return replace(manifest, experts=experts)
+
+
+def test_eight_bits_that_nobody_judged_serve_by_name_and_the_log_says_so(
+    quantized: Manifest, caplog: pytest.LogCaptureFixture
+) -> None:
+    some = having(quantized, dict.fromkeys(("0", "1", "dense"), (JUDGED,)))
+    precision.check("int8", "openvino", some)
+    (record,) = caplog.records
+    assert (
+        "engine 'openvino' computes experts 2, 3 in int8, whose images nobody has judged"
+        in record.getMessage()
+    )
+    assert precision.of(some.experts["2"], "openvino", "int8") == "int8"
+    assert precision.of(some.experts["2"], "openvino", None) == "float32"
+
+
+def test_eight_bits_that_were_judged_here_are_taken(quantized: Manifest) -> None:
+    some = having(quantized, dict.fromkeys(quantized.experts, (HERE, JUDGED)))
+    assert precision.of(some.experts["0"], "openvino", None) == "int8"
+    assert precision.of(some.experts["0"], "cpu", None) == "float32"
+    assert precision.unearned("openvino", some) == []
+    elsewhere = replace(JUDGED, processor="avx512_bf16")
+    some = having(quantized, dict.fromkeys(quantized.experts, (HERE, elsewhere)))
+    assert precision.of(some.experts["0"], "openvino", None) == "bfloat16"
+
+
+@pytest.mark.usefixtures("no_bfloat16")
+def test_eight_bits_are_not_taken_where_nobody_measured_that_they_are_faster(quantized: Manifest) -> None:
+    here = replace(JUDGED, processor="avx2")
+    some = having(quantized, dict.fromkeys(quantized.experts, (here,)))
+    assert precision.of(some.experts["0"], "openvino", None) == "float32"
+    precision.check("int8", "openvino", some)
+
+
+def test_eight_bits_that_the_bundle_has_not(manifest: Manifest) -> None:
+    with pytest.raises(
+        EnvironmentMismatch, match="'int8': the bundle holds no such form of expert '0'; build"
+    ):
+        precision.check("int8", "openvino", manifest)
+    with pytest.raises(EnvironmentMismatch, match="'cpu' computes in float32; use engine 'openvino', or"):
+        precision.check("int8", "cpu", manifest)

@@ -43,7 +43,7 @@ TEST_CASE("without a name the log says which experts could do with less") {
 TEST_CASE("a precision that cannot be had is refused by name") {
     using aptp::Status;
     CHECK(refusal(Status::usage, "bfloat61", "cpu") ==
-          "precision 'bfloat61' is not one of float32, bfloat16 (did you mean 'bfloat16'?)");
+          "precision 'bfloat61' is not one of float32, bfloat16, int8 (did you mean 'bfloat16'?)");
     CHECK(refusal(Status::usage, "", "openvino") != "");
     CHECK(refusal(Status::environment, "bfloat16", "cpu") ==
           "precision 'bfloat16': engine 'cpu' computes in float32; use engine 'openvino', or leave precision out");
@@ -81,4 +81,22 @@ TEST_CASE("an expert computes in what was asked for, or in the least that it has
     CHECK(of(made.experts.at("2"), "openvino", "avx512_bf16") == "float32");
     CHECK(aptp::precision_of(earned, "openvino", "float32", "avx512_bf16") == "float32");
     CHECK(aptp::precision_of(earned, "openvino", "bfloat16", "avx512_bf16") == "bfloat16");
+}
+
+TEST_CASE("eight bits that nobody judged serve by name, and the log says so") {
+    aptp::Manifest some = manifest();
+    CHECK(refusal(aptp::Status::environment, "int8", "openvino") ==
+          "precision 'int8': the bundle holds no such form of expert '0'; build it, python -m export.build --codes all "
+          "--engines openvino --precision int8, or leave precision out");
+    for (auto& [name, expert] : some.experts) expert.int8 = aptp::ModelEntry{"int8.xml", "", "int8.bin", std::nullopt};
+    some.experts["0"].earned.push_back({"openvino", "int8", "avx512_bf16"});
+    std::vector<std::string> lines;
+    const aptp::Log log = [&](const std::string& message, bool) { lines.push_back(message); };
+    aptp::check_precision("int8", "openvino", some, log, "avx512_bf16");
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].rfind("engine 'openvino' computes experts 2 in int8, whose images nobody has judged", 0) == 0);
+    CHECK(aptp::precision_of(some.experts["0"], "openvino", std::nullopt, "avx512_bf16") == "int8");
+    CHECK(aptp::precision_of(some.experts["2"], "openvino", std::nullopt, "avx512_bf16") == "float32");
+    CHECK(aptp::precision_of(some.experts["0"], "openvino", std::nullopt, "avx2") == "float32");
+    CHECK(aptp::precision_of(some.experts["2"], "openvino", "int8", "avx2") == "int8");
 }
