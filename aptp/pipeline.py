@@ -219,8 +219,8 @@ def _class_of(folder: Path, index: Mapping[str, Any], name: str) -> Any:
     found = told[-1] if isinstance(told, list) and told else told
     if found != kind.__name__ and not (kind is CLIPTokenizer and found == "CLIPTokenizerFast"):
         raise CheckpointError(
-            f"{folder}/model_index.json: {name} is {found!r}; what can be pruned and served has a "
-            f"{kind.__name__} there"
+            f"{folder}/model_index.json: {name} is {found!r}; this software prunes and serves "
+            f"pipelines with {kind.__name__} there"
         )
     return kind
 

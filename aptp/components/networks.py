@@ -43,7 +43,7 @@ def read_network(kind: Any, folder: Path, dtype: torch.dtype | None = None) -> A
             "pipeline in float16, bfloat16 or float32"
         )
     stored = dtype or stored_dtype(weights)
-    with reading(f"{folder} cannot be loaded as a {kind.__name__}"):
+    with reading(f"{folder} cannot be loaded as {kind.__name__}"):
         model, report = kind.from_pretrained(
             folder,
             output_loading_info=True,

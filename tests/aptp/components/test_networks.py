@@ -131,5 +131,5 @@ def test_a_config_that_describes_nothing(
     folder: Path, kind: type, name: str, field: str, value: object
 ) -> None:
     change_config(folder / name / "config.json", **{field: value})
-    with pytest.raises(CheckpointError, match=f"{name} cannot be loaded as a {kind.__name__}"):
+    with pytest.raises(CheckpointError, match=f"{name} cannot be loaded as {kind.__name__}"):
         read_network(kind, folder / name)

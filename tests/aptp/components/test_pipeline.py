@@ -106,7 +106,7 @@ def test_what_is_no_pipelines_folder(folder: Path, place: Callable[[Path], Path]
             "is a StableDiffusionInpaintPipeline; this software",
         ),
         ({"_class_name": ["mine", "MyPipeline"]}, "this software prunes StableDiffusionPipeline and"),
-        ({"vae": ["diffusers", "AutoencoderTiny"]}, "vae is 'AutoencoderTiny'; .* has a AutoencoderKL there"),
+        ({"vae": ["diffusers", "AutoencoderTiny"]}, "vae is 'AutoencoderTiny'; .* with AutoencoderKL there"),
         ({"text_encoder": ["transformers", "T5EncoderModel"]}, "text_encoder is 'T5EncoderModel'"),
         ({"text_encoder": [None, None]}, "text_encoder is None"),
         ({"unet": None}, "unet is None"),
