@@ -2,7 +2,8 @@
 local folder.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,30 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from diffusers.models.attention_processor import AttnProcessor
-from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from aptp.components.boundary import reading
+from aptp.components.clip_tokenizer import read_clip_tokenizer
+from aptp.components.config_file import read_config
+from aptp.components.networks import DIFFUSERS, TRANSFORMERS, read_network
+from aptp.components.scheduler import read_scheduler
+from aptp.components.servable import ComponentConfigs, check_servable
+from aptp.components.weight_files import find_weights, stored_dtype
 from aptp.model.initial import randomise
 from aptp.model.tokenizer import make_tokenizer
 from aptp.presets import SCHEDULER, Preset
-from runtime.errors import CheckpointError
+from runtime.errors import CheckpointError, UsageError
 
-STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+CLASSES: Mapping[str, Any] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+    "text_encoder_2": CLIPTextModelWithProjection,
+    "tokenizer": CLIPTokenizer,
+    "tokenizer_2": CLIPTokenizer,
+}
 
 
 def build_pipeline(preset: Preset, seed: int, dtype: torch.dtype) -> DiffusionPipeline:
@@ -99,36 +113,116 @@ def classic_attention(*models: Any) -> None:
 
 
 def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:
-    """Read the pipeline in a local diffusers folder, safetensors only; by default as its UNet is stored.
+    """Read the pipeline in a local diffusers folder, safetensors only; by default every network in the dtype
+    that it is stored in.
 
-    Raises CheckpointError for anything else.
+    Links are followed, as in the hub's cache. Raises CheckpointError, or SpaceError of the UNet, for whatever
+    is not whole, does not fit together or cannot be served.
     """
+    index = _read_index(folder)
+    parts = {
+        name: read_network(_class_of(folder, index, name), folder / name, dtype)
+        for name in ("unet", "vae", *_each(index, "text_encoder"))
+    }
+    encoders = [parts[name] for name in _each(index, "text_encoder")]
+    text = tuple(encoder.config for encoder in encoders)
+    told = tuple(config.to_dict() for config in text)
+    check_servable(ComponentConfigs(folder, parts["unet"].config, parts["vae"].config, told))
+    for name, config in zip(_each(index, "tokenizer"), text, strict=True):
+        _class_of(folder, index, name)
+        parts[name] = read_clip_tokenizer(folder / name, config)
+    parts["scheduler"] = read_scheduler(folder / "scheduler")
+    with reading(f"{folder} cannot be read as a {index['_class_name']}"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what diffusers corrects in old configs, it corrects for us, too
+        return _whole(index, parts)
+
+
+def _whole(index: Mapping[str, Any], parts: Mapping[str, Any]) -> DiffusionPipeline:
+    if index["_class_name"] == "StableDiffusionPipeline":
+        return StableDiffusionPipeline(
+            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+    zeros = bool(index.get("force_zeros_for_empty_prompt", True))
+    return StableDiffusionXLPipeline(**parts, force_zeros_for_empty_prompt=zeros)
+
+
+def image_size(pipeline: DiffusionPipeline, option: str = "") -> tuple[int, int]:
+    """Return the (height, width) in pixels that a pipeline is made for. `option`: what may say it instead.
+
+    Raises UsageError where its UNet's config does not say.
+    """
+    side, scale = pipeline.unet.config.sample_size, pipeline.vae_scale_factor
+    sides = [side, side] if isinstance(side, int) else side
+    if not isinstance(sides, list | tuple) or len(sides) != 2 or not all(_is_side(one) for one in sides):
+        raise UsageError(
+            f"unet/config.json: sample_size is {side!r}: write the side of the latents there (64 for images "
+            f"of 512 pixels){f', or give {option}' if option else ''}"
+        )
+    return sides[0] * scale, sides[1] * scale
+
+
+def _is_side(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
+
+
+def stored_dtypes(folder: Path) -> dict[str, torch.dtype | None]:
+    """Return the dtype that each network of a pipeline's folder is stored in, by its name; None where it has
+    no floating numbers. Raises CheckpointError.
+    """
+    index = _read_index(folder)
+    found: dict[str, torch.dtype | None] = {}
+    for name in ("unet", "vae", *_each(index, "text_encoder")):
+        stem = TRANSFORMERS if name.startswith("text") else DIFFUSERS
+        found[name] = stored_dtype(find_weights(folder / name, stem))
+    return found
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    """Read `model_index.json`, of a pipeline that this software prunes. Raises CheckpointError."""
     if not (folder / "model_index.json").is_file():
-        raise CheckpointError(f"{folder} is not a diffusers pipeline folder: it has no model_index.json")
-    try:
-        pipeline = DiffusionPipeline.from_pretrained(
-            folder,
-            dtype=dtype or stored_dtype(folder),
-            use_safetensors=True,
-            local_files_only=True,
-            safety_checker=None,
-            feature_extractor=None,
-        )
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        SafetensorError,
-    ) as error:
-        raise CheckpointError(f"{folder} cannot be read as a diffusers pipeline: {error}") from error
-    if type(pipeline).__name__ not in SUPPORTED:
+        raise CheckpointError(f"{folder} is not a diffusers pipeline folder: {_instead(folder)}")
+    index = read_config(folder / "model_index.json")
+    if index.get("_class_name") not in SUPPORTED:
         raise CheckpointError(
-            f"{folder} is a {type(pipeline).__name__}; this software prunes {' and '.join(SUPPORTED)}"
+            f"{folder} is a {index.get('_class_name')}; this software prunes {' and '.join(SUPPORTED)}"
         )
-    return pipeline
+    return index
+
+
+def _instead(folder: Path) -> str:
+    """Say what is at `folder`, and how a pipeline's folder comes of it."""
+    if folder.is_file():
+        return (
+            "it is a file; diffusers makes a folder of a single-file checkpoint: "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(DIR)"
+        )
+    if not folder.is_dir():
+        return (
+            "there is no such folder; pipelines are read from this machine alone: fetch one with "
+            "hf download NAME --local-dir DIR"
+        )
+    if snapshots := sorted((folder / "snapshots").glob("*/model_index.json")):
+        return f"it is an entry of the hub's cache; give {snapshots[-1].parent}"
+    if (folder / "config.json").is_file():
+        return "it has no model_index.json; it holds one component: give the folder above"
+    return "it has no model_index.json"
+
+
+def _each(index: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return the names of the components of a kind that the pipeline's class has."""
+    return (name,) if index["_class_name"] == "StableDiffusionPipeline" else (name, f"{name}_2")
+
+
+def _class_of(folder: Path, index: Mapping[str, Any], name: str) -> Any:
+    """Return the class that a component has to be of. Raises CheckpointError for another one."""
+    kind, told = CLASSES[name], index.get(name)
+    found = told[-1] if isinstance(told, list) and told else told
+    if found != kind.__name__ and not (kind is CLIPTokenizer and found == "CLIPTokenizerFast"):
+        raise CheckpointError(
+            f"{folder}/model_index.json: {name} is {found!r}; this software prunes and serves "
+            f"pipelines with {kind.__name__} there"
+        )
+    return kind
 
 
 def _empty(kind: Any, dtype: torch.dtype, **config: Any) -> nn.Module:
@@ -136,12 +230,3 @@ def _empty(kind: Any, dtype: torch.dtype, **config: Any) -> nn.Module:
     with torch.device("meta"):
         module: nn.Module = kind(**config)
     return nn.Module.to(module, dtype).to_empty(device="cpu")
-
-
-def stored_dtype(folder: Path) -> torch.dtype | None:
-    """Return the dtype of the UNet in a diffusers folder; None where its file says nothing known."""
-    for path in sorted((folder / "unet").glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 (not a dict)
-                return STORED.get(file.get_slice(name).get_dtype())
-    return None

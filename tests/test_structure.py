@@ -45,7 +45,7 @@ FLOOR_ONLY = {"rich": "runtime.cli", "numpy": "runtime.timing"}
 # What the two stages of training stand on.
 METHOD = {
     *FLOOR,
-    *("aptp.trainer", "aptp.data", "aptp.checkpoint", "aptp.model", "aptp.space"),
+    *("aptp.trainer", "aptp.data", "aptp.checkpoint", "aptp.components", "aptp.model", "aptp.space"),
     *("aptp.pipeline", "aptp.presets", "aptp.version"),
 }
 
@@ -57,8 +57,9 @@ MAY_IMPORT = {
     "runtime.scheduling": {"runtime.scheduling", "runtime.errors"},
     "runtime": {"runtime"},
     "aptp.space": {"aptp.space", *FLOOR},
-    "aptp.model": {"aptp.model", "aptp.space", "kernels", *FLOOR},
-    "aptp.checkpoint": {"aptp.checkpoint", "aptp.model", "aptp.space", *FLOOR},
+    "aptp.components": {"aptp.components", "aptp.space", *FLOOR},
+    "aptp.model": {"aptp.model", "aptp.components", "aptp.space", "kernels", *FLOOR},
+    "aptp.checkpoint": {"aptp.checkpoint", "aptp.components", "aptp.model", "aptp.space", *FLOOR},
     "aptp.data": {"aptp.data", *FLOOR},
     "aptp.trainer": {"aptp.trainer", "aptp.data", "aptp.model", "aptp.space", "aptp.version", *FLOOR},
     "aptp.train": {*METHOD, "aptp.train"},
@@ -66,7 +67,7 @@ MAY_IMPORT = {
     "aptp.ood": {*METHOD, "aptp.train", "aptp.ood"},
     "aptp.analyse": {*METHOD, "aptp.train", "aptp.evaluate", "aptp.ood", "aptp.analyse"},
     "aptp.convert": {
-        *("aptp.convert", "aptp.checkpoint", "aptp.model", "aptp.space"),
+        *("aptp.convert", "aptp.checkpoint", "aptp.components", "aptp.model", "aptp.space"),
         *("aptp.pipeline", "aptp.version"),
         *FLOOR,
     },

@@ -4,7 +4,6 @@ codes.
 
 import hashlib
 import json
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
-from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from aptp.checkpoint import record as records
 from aptp.checkpoint import router_file
@@ -21,6 +19,11 @@ from aptp.checkpoint.ood_file import NAME as DETECTOR
 from aptp.checkpoint.ood_file import read_detector
 from aptp.checkpoint.record import PROMPT_ENCODER, TEXT_ENCODER, Record
 from aptp.checkpoint.router_file import read_router
+from aptp.components import scheduler
+from aptp.components.boundary import reading
+from aptp.components.clip_tokenizer import read_clip_tokenizer
+from aptp.components.networks import read_network
+from aptp.components.servable import ComponentConfigs, check_servable, vae_scale
 from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.model.prompt_encoder import PromptEncoder, frame_of, read_prompt_encoder, read_tokenizer
 from aptp.model.router import Router
@@ -70,10 +73,10 @@ class Checkpoint:
 
     @cached_property
     def space(self) -> Space:
+        dense = self._on_meta()
         try:
-            dense = self._on_meta()
             return discover(dense, depth=self.record.depth, feed_forward_gates=self.record.feed_forward_gates)
-        except (SpaceError, ValueError, TypeError) as error:
+        except SpaceError as error:
             raise CheckpointError(f"{self.path}: aptp.json does not fit unet/config.json: {error}") from error
 
     @cached_property
@@ -105,7 +108,7 @@ class Checkpoint:
     @property
     def vae_scale(self) -> int:
         """Image pixels per latent along one side."""
-        return int(2 ** (len(self.vae_config["block_out_channels"]) - 1))
+        return vae_scale(self.vae_config, self.path / "vae" / "config.json")
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -115,11 +118,14 @@ class Checkpoint:
 
     @property
     def latent_multiple(self) -> int:
-        return latent_multiple(self.unet_config)
+        with reading(f"{self.path}/unet/config.json describes no UNet"):
+            return latent_multiple(self.unet_config)
 
     def cost(self) -> LinearCost:
         """Return the true MACs at the size the codes were budgeted at."""
-        return mac_cost(self.unet_config, self.space, *self.latent_size, self.tokenizer["length"])
+        size, length = self.latent_size, self.tokenizer["length"]
+        with reading(f"{self.path}/unet/config.json describes no UNet that runs on {length} tokens"):
+            return mac_cost(self.unet_config, self.space, *size, length)
 
     @cached_property
     def routed_frame(self) -> dict[str, int]:
@@ -133,28 +139,38 @@ class Checkpoint:
     @cached_property
     def tokenizer(self) -> dict[str, int]:
         """`length`, `bos`, `eos` and `pad` of the pipeline's tokenizer."""
+        tokenizer = self.clip_tokenizer()
+        return {
+            "length": int(tokenizer.model_max_length),
+            "bos": int(tokenizer.bos_token_id),
+            "eos": int(tokenizer.eos_token_id),
+            "pad": int(tokenizer.pad_token_id),
+        }
+
+    def clip_tokenizer(self) -> CLIPTokenizer:
+        """Return the pipeline's tokenizer, held against its text encoder."""
         self.verify("tokenizer")
-        try:
-            tokenizer = CLIPTokenizer.from_pretrained(self.path / "tokenizer", local_files_only=True)
-            return {
-                "length": int(tokenizer.model_max_length),
-                "bos": int(tokenizer.bos_token_id),
-                "eos": int(tokenizer.eos_token_id),
-                "pad": int(tokenizer.pad_token_id),
-            }
-        except (ValueError, TypeError, OSError, KeyError) as error:
-            raise CheckpointError(f"{self.path}/tokenizer is not a CLIP tokenizer: {error}") from error
+        return read_clip_tokenizer(self.path / "tokenizer", self._text_config())
 
     def tokenizer_file(self, folder: str = "tokenizer") -> Path:
         """Return the tokenizer as one file of the *tokenizers* library."""
         self.verify(f"{folder}/tokenizer.json")
         return self.path / folder / "tokenizer.json"
 
+    def check_servable(self) -> None:
+        """Raise CheckpointError, or SpaceError of the UNet, for a pipeline that no bundle can serve."""
+        text = self._text_config().to_dict()
+        check_servable(ComponentConfigs(self.path, self.unet_config, self.vae_config, (text,)))
+
     def scheduler_config(self) -> dict[str, Any]:
-        return self._json("scheduler", "scheduler_config.json")
+        """Return the scheduler's config as diffusers' pipeline of this folder has it; `from_config` of any
+        scheduler class takes it.
+        """
+        config = self._json("scheduler", scheduler.FILE)
+        return scheduler.config_in_pipeline(config, self.path / "scheduler" / scheduler.FILE)
 
     def text_encoder(self, dtype: torch.dtype = torch.float32) -> CLIPTextModel:
-        return self._load(CLIPTextModel, "text_encoder", dtype=dtype)
+        return self._load(CLIPTextModel, "text_encoder", dtype)
 
     def prompt_encoder(self) -> PromptEncoder | None:
         """Load the encoder that the router reads, in float32; None where that is the text encoder."""
@@ -164,10 +180,10 @@ class Checkpoint:
         return read_prompt_encoder(self.path / PROMPT_ENCODER)
 
     def vae(self, dtype: torch.dtype = torch.float32) -> AutoencoderKL:
-        return self._load(AutoencoderKL, "vae", dtype=dtype)
+        return self._load(AutoencoderKL, "vae", dtype)
 
     def dense(self, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
-        return self._load(UNet2DConditionModel, "unet", dtype=dtype)
+        return self._load(UNet2DConditionModel, "unet", dtype)
 
     def expert(self, name: str, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
         """Return the UNet of code `name` ("0", "1", …), or the dense one for "dense". Raises CheckpointError
@@ -182,7 +198,8 @@ class Checkpoint:
         folder = f"experts/{name}"
         self.verify(folder)
         self._check_expert(name, folder)
-        return SlicedUNet.from_pretrained(self.path / folder, dtype=dtype).eval()
+        with reading(f"{self.path / folder} cannot be loaded"):
+            return SlicedUNet.from_pretrained(self.path / folder, dtype=dtype).eval()
 
     def router(self) -> Router:
         """Return the router in float32."""
@@ -238,8 +255,13 @@ class Checkpoint:
             raise CheckpointError(f"{self.path / path} does not hold an object")
         return data
 
+    def _text_config(self) -> CLIPTextConfig:
+        config = self._json("text_encoder", "config.json")
+        with reading(f"{self.path}/text_encoder/config.json describes no text encoder"):
+            return CLIPTextConfig.from_dict(config)
+
     def _on_meta(self) -> UNet2DConditionModel:
-        with torch.device("meta"):
+        with reading(f"{self.path}/unet/config.json describes no UNet"), torch.device("meta"):
             return UNet2DConditionModel.from_config(self.unet_config)
 
     def _check_expert(self, name: str, folder: str) -> None:
@@ -262,28 +284,9 @@ class Checkpoint:
                 f"{self.path}/{folder}/{WEIGHTS} does not fit code {name}: {error}"
             ) from error
 
-    def _load(self, kind: Any, component: str, **options: Any) -> Any:
+    def _load(self, kind: Any, component: str, dtype: torch.dtype) -> Any:
         self.verify(component)
-        try:
-            model, report = kind.from_pretrained(
-                self.path / component,
-                output_loading_info=True,
-                local_files_only=True,
-                use_safetensors=True,
-                **options,
-            )
-        except (ValueError, RuntimeError, OSError, TypeError, SafetensorError) as error:
-            raise CheckpointError(f"{self.path / component} cannot be loaded: {error}") from error
-        return _complete(model, report, self.path / component).eval()
-
-
-def _complete(model: nn.Module, report: Any, where: Path) -> nn.Module:
-    problems: Mapping[str, Any] = report if isinstance(report, Mapping) else vars(report)
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
-        if problems.get(problem):
-            names = sorted(map(str, problems[problem]))[:3]
-            raise CheckpointError(f"{where}: {problem.replace('_', ' ')}: {', '.join(names)}")
-    return model
+        return read_network(kind, self.path / component, dtype)
 
 
 def _read_index(path: Path) -> bytes:

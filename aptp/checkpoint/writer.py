@@ -24,6 +24,7 @@ from aptp.checkpoint.record import (
     parse,
 )
 from aptp.checkpoint.router_file import write_router
+from aptp.components import scheduler
 from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
@@ -53,6 +54,7 @@ def write_checkpoint(
     with published(out) as draft:
         progress("pipeline")
         pipeline.save_pretrained(draft, safe_serialization=True)
+        _store_scheduler(draft / "scheduler", pipeline.scheduler)
         progress("router")
         if prompt_encoder:
             prompt_encoder.save(draft / PROMPT_ENCODER)
@@ -106,6 +108,13 @@ def _copy(checkpoint: Checkpoint, draft: Path, without: tuple[str, ...]) -> None
         if not name.startswith(without):
             (draft / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(checkpoint.path / name, draft / name)
+
+
+def _store_scheduler(folder: Path, made: Any) -> None:
+    """Store what the pipeline's folder said of its scheduler, without the defaults of its class, which other
+    schedulers made from it would take for its word.
+    """
+    (folder / scheduler.FILE).write_text(json.dumps(scheduler.said(made), indent=2, sort_keys=True) + "\n")
 
 
 def _write_index(draft: Path, record: Record) -> None:

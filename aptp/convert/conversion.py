@@ -19,7 +19,7 @@ from aptp.convert.weights import read_weights
 from aptp.model.gated_router import GatedRouter
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
 from aptp.model.sliced import SlicedUNet, sliced_from
-from aptp.pipeline import read_pipeline
+from aptp.pipeline import image_size, read_pipeline
 from aptp.space.architecture import THRESHOLD, Architecture
 from aptp.space.cost import mac_cost
 from aptp.space.groups import Space
@@ -148,11 +148,10 @@ def _budgets(
     pipeline: DiffusionPipeline, space: Space, architectures: list[Architecture]
 ) -> tuple[tuple[int, int], list[float]]:
     """Return the pipeline's own size in pixels, and what each code costs there as a share of dense."""
-    side, scale = pipeline.unet.config.sample_size, pipeline.vae_scale_factor
-    height, width = (side, side) if isinstance(side, int) else tuple(side)
+    size, scale = image_size(pipeline), pipeline.vae_scale_factor
     tokens = int(pipeline.tokenizer.model_max_length)
-    cost = mac_cost(dict(pipeline.unet.config), space, height, width, tokens)
-    return (height * scale, width * scale), [cost.of(code) / cost.dense for code in architectures]
+    cost = mac_cost(dict(pipeline.unet.config), space, size[0] // scale, size[1] // scale, tokens)
+    return size, [cost.of(code) / cost.dense for code in architectures]
 
 
 def _record(source: ConversionSource, found: Published, space: Space, size: tuple[int, int]) -> Record:

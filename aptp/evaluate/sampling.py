@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
-from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.data.scenes.vocabulary import SIDE
@@ -29,12 +28,11 @@ class Parts:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Parts":
         """Return a checkpoint's parts, without its UNet."""
-        checkpoint.verify("tokenizer")
         return cls(
             unet=None,
             vae=checkpoint.vae(),
             text_encoder=checkpoint.text_encoder(),
-            tokenizer=CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer", local_files_only=True),
+            tokenizer=checkpoint.clip_tokenizer(),
             scheduler=DDIMScheduler.from_config(checkpoint.scheduler_config()),
         )
 

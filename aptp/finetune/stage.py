@@ -14,7 +14,7 @@ from aptp.data.sources import open_source
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.model.sliced import SlicedUNet
-from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
+from aptp.pipeline import classic_attention, read_pipeline, stored_dtypes
 from aptp.trainer import distributed, provenance
 from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
@@ -64,7 +64,7 @@ def finetune(
         return False
     if training.average:
         training.average.settle()
-    stored = stored_dtype(checkpoint.path)
+    stored = stored_dtypes(checkpoint.path)["unet"]
     tuned = {code: expert.to("cpu", stored).eval() for code, expert in experts.items()}
     told = {
         **provenance.origin("aptp.finetune"),

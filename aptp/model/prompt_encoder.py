@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer
 
+from aptp.components.boundary import reading
+from aptp.components.networks import TRANSFORMERS, check_complete
+from aptp.components.weight_files import find_weights
 from aptp.model.encoding import Encoded
 from runtime.errors import CheckpointError
 
 MOST_TOKENS = 384
 PROBE = "a photo of two dogs, one of them asleep"
+HEADS = r"(?!.*(lora_|\.base_layer\.|adapter)).*"
 FAILURES = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, IndexError)
 
 
@@ -86,21 +89,22 @@ class PromptEncoder(nn.Module):
 def read_prompt_encoder(folder: Path) -> PromptEncoder:
     """Read the encoder in a local transformers folder. Raises CheckpointError for anything else."""
     tokenizer = read_tokenizer(folder)
-    try:
+    weights = find_weights(folder, TRANSFORMERS)
+    with reading(f"{folder} cannot be read as a transformers encoder"):
         model, report = AutoModel.from_pretrained(
             folder,
             dtype=torch.float16,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
+            variant=weights.variant,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told in the report, by name
         )
-    except (*FAILURES, SafetensorError) as error:
-        raise CheckpointError(f"{folder} cannot be read as a transformers encoder: {error}") from error
-    missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
-    for problem, names in (("missing", missing), ("misshapen", report["mismatched_keys"])):
-        if names:
-            raise CheckpointError(f"{folder}: {problem} weights: {', '.join(sorted(map(str, names))[:3])}")
+        missing = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
+    # A file may hold heads, which nothing here reads; an adapter among the weights would be left out.
+    told = {"unexpected_keys": report["unexpected_keys"], "mismatched_keys": report["mismatched_keys"]}
+    check_complete(folder, {"missing_keys": missing, **told}, ignored=HEADS)
     return PromptEncoder(tokenizer, model, folder)
 
 

@@ -75,6 +75,9 @@ def main() -> int:
 def _report(
     console: Console, out: Path, cost: "LinearCost", codes: "Sequence[tuple[float, Architecture]]"
 ) -> None:
+    from aptp.checkpoint.reader import Checkpoint
+    from aptp.components.scheduler import replaced
+
     table = Table("code", "budget", "MACs (G)", "of dense", "skipped sublayers")
     for i, (budget, architecture) in enumerate(codes):
         macs = cost.of(architecture)
@@ -83,6 +86,8 @@ def _report(
     console.print(table)
     for module, reason in cost.space.left_dense:
         say(console, f"left dense: {module}: {reason}")
+    if told := replaced(Checkpoint.open(out).scheduler_config()):
+        say(console, told)
     ready = f"{out} is ready; next: python -m export.build --checkpoint {out} --codes all"
     say(console, ready)
 

@@ -15,7 +15,7 @@ from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import Record
 from aptp.checkpoint.writer import untrained_router, write_checkpoint
-from aptp.pipeline import build_pipeline, read_pipeline
+from aptp.pipeline import build_pipeline, image_size, read_pipeline
 from aptp.presets import DEFAULT_BUDGETS, PRESETS
 from aptp.space.architecture import Architecture
 from aptp.space.cost import LinearCost, mac_cost
@@ -122,9 +122,7 @@ def _pipeline(
     progress("weights")
     if source is not None:
         pipeline = read_pipeline(source, DTYPES[dtype] if dtype else None)
-        side = pipeline.unet.config.sample_size
-        sides = (side, side) if isinstance(side, int) else tuple(side)
-        return pipeline, size or (sides[0] * pipeline.vae_scale_factor, sides[1] * pipeline.vae_scale_factor)
+        return pipeline, size or image_size(pipeline, "--size WIDTHxHEIGHT")
     assert preset is not None, "checked before"
     geometry = PRESETS[preset]
     pipeline = build_pipeline(geometry, seed, DTYPES[dtype or "float16"])

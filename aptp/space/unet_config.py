@@ -9,7 +9,8 @@ from typing import Any
 from runtime.errors import SpaceError
 
 # Fields that bring something else into the time embedding than timestep and SDXL's conditions, or make
-# resnets read it in another way: `export.graphs.clock` could not take the clock out. With their plain values.
+# resnets read it in another way: `export.graphs.clock` could not take the clock out. With their plain values,
+# and those of fields that make the UNet read more than a bundle gives it.
 _PLAIN: Mapping[str, tuple[Any, ...]] = {
     "class_embed_type": (None,),
     "num_class_embeds": (None,),
@@ -17,6 +18,9 @@ _PLAIN: Mapping[str, tuple[Any, ...]] = {
     "time_embedding_act_fn": (None,),
     "resnet_skip_time_act": (None, False),
     "addition_embed_type": (None, "text_time"),
+    # Projections of the prompt's embeddings that belong to other pipelines.
+    "encoder_hid_dim": (None,),
+    "encoder_hid_dim_type": (None,),
 }
 
 

@@ -88,6 +88,9 @@ def main() -> int:
 
 
 def _report(terminal: Console, out: Path, found: "Usage", unit: str) -> None:
+    from aptp.checkpoint.reader import Checkpoint
+    from aptp.components.scheduler import replaced
+
     table = Table("code", "of dense", "of held-out prompts")
     for code, (cost, share) in enumerate(zip(found.costs, found.use, strict=True)):
         table.add_row(str(code), f"{cost:.3f}", f"{share:.3f}")
@@ -98,6 +101,8 @@ def _report(terminal: Console, out: Path, found: "Usage", unit: str) -> None:
         f"{out} is ready; next: python -m aptp.finetune --checkpoint {out} --codes all --out …",
     ):
         say(terminal, line)
+    if told := replaced(Checkpoint.open(out).scheduler_config()):
+        say(terminal, told)
 
 
 if __name__ == "__main__":

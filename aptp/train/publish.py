@@ -8,7 +8,7 @@ from typing import Any
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import Record
 from aptp.checkpoint.writer import write_checkpoint
-from aptp.pipeline import stored_dtype
+from aptp.pipeline import stored_dtypes
 from aptp.train.gate_policy import GatePolicy
 from aptp.train.pricing import unit
 from aptp.train.prompts import embeddings
@@ -31,9 +31,8 @@ def publish(run: Run, policy: GatePolicy, out: Path, origin: Mapping[str, Any]) 
     deployment = deploy(policy, run.cost, seen, generator(recipe.seed, recipe.steps))
     router = deployment.router(seen)
     found = usage(deployment, router, run.cost, unseen)
-    stored = stored_dtype(run.task.source)
-    if stored is not None:
-        run.pipeline.to(stored)
+    for name, dtype in stored_dtypes(run.task.source).items():
+        getattr(run.pipeline, name).to(dtype)
     codes = list(zip(found.costs, deployment.architectures, strict=True))
     if distributed.leads():
         record = _record(run, {**origin, "held_out": asdict(found)})

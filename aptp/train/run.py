@@ -12,7 +12,7 @@ from aptp.data.sample import NamedSource
 from aptp.data.sources import open_source
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
-from aptp.pipeline import classic_attention, read_pipeline
+from aptp.pipeline import classic_attention, image_size, read_pipeline
 from aptp.space.cost import Cost
 from aptp.space.discover import discover
 from aptp.train.budget import Budget
@@ -97,9 +97,8 @@ def _pipeline(source: Path, recompute: bool) -> DiffusionPipeline:
 
 
 def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[int, int]:
-    scale, side = pipeline.vae_scale_factor, pipeline.unet.config.sample_size
-    sides = (side, side) if isinstance(side, int) else tuple(side)
-    height, width = asked or (sides[0] * scale, sides[1] * scale)
+    scale = pipeline.vae_scale_factor
+    height, width = asked or image_size(pipeline, "--size WIDTHxHEIGHT")
     if height % scale or width % scale:
         raise UsageError(f"size {width}x{height}: both sides must be multiples of {scale} pixels")
     return height, width

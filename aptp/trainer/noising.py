@@ -54,5 +54,6 @@ class Noising:
         snr = self._snr[timesteps].to(latents.device)
         there = timesteps.to(latents.device)
         target = self._scheduler.get_velocity(latents, noise, there) if self._velocity else noise
-        weights = (snr + 1).clamp(max=GAMMA) / (snr + 1) if self._velocity else snr.clamp(max=GAMMA) / snr
+        # Written so that a timestep without signal (SNR 0) has the weight that it tends to, 1, and not 0 / 0.
+        weights = GAMMA / (snr + 1 if self._velocity else snr).clamp(min=GAMMA)
         return Noised(self._scheduler.add_noise(latents, noise, there), target, there, weights)

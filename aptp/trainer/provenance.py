@@ -11,6 +11,7 @@ from typing import Any
 from aptp.trainer import metrics_log
 from aptp.trainer.recipe import Recipe
 from aptp.version import __version__
+from runtime.errors import CheckpointError
 from runtime.machine.facts import commit
 
 NAME = "training.json"
@@ -32,7 +33,14 @@ def write(folder: Path, told: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Read what `write` left in `folder`; empty where nothing did."""
+    """Read what `write` left in `folder`; empty where nothing did. Raises CheckpointError."""
     path = folder / NAME
-    told: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; remove it to train without it") from error
+    if not isinstance(told, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object; remove it to train without it")
     return told

@@ -30,7 +30,7 @@ class Peer:
             model_path=task["checkpoint"],
             wtype=task["weights"],
             n_threads=task["threads"] or -1,
-            prediction=PREDICTIONS[json.loads(schedule.read_text())["prediction_type"]],
+            prediction=PREDICTIONS[json.loads(schedule.read_text()).get("prediction_type", "epsilon")],
             vae_decode_only=True,
             verbose=False,
         )

@@ -18,7 +18,6 @@ from aptp.checkpoint.ood_file import NAME as DETECTOR
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.record import PROMPT_ENCODER
 from aptp.default import FOLDER, default_prompts
-from aptp.space.unet_config import check_supported
 from export.engines import calibration, int8, manifest_entry, supernet
 from export.tables.solvers import SOLVERS
 from runtime.bundle.compiled import KINDS, SUPERNET
@@ -36,6 +35,7 @@ PIPELINES = ("StableDiffusionPipeline",)
 LIBRARIES = ("torch", "onnx", "onnx-ir", "onnxscript", "diffusers", "transformers", "tokenizers")
 # Our own code that decides what is in a part, or whether it passes.
 SOURCES = (
+    "aptp/components/*.py",
     "aptp/model/*.py",
     "aptp/space/*.py",
     "export/graphs/*.py",
@@ -172,12 +172,12 @@ def parse_calibration(
 
 
 def check_pipeline(checkpoint: Checkpoint) -> None:
-    """Refuse a pipeline that this package has no graphs for. Raises Refused, SpaceError."""
+    """Refuse a pipeline that this package has no graphs for. Raises Refused, CheckpointError, SpaceError."""
     if checkpoint.pipeline not in PIPELINES:
         raise Refused(
             f"{checkpoint.path}: {checkpoint.pipeline} cannot be exported; what can is {', '.join(PIPELINES)}"
         )
-    check_supported(checkpoint.unet_config, f"{checkpoint.path}/unet/config.json")
+    checkpoint.check_servable()
 
 
 def parts(checkpoint: Checkpoint, spec: BuildSpec) -> list[Part]:

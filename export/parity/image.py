@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from transformers import CLIPTokenizer
 
 from aptp.checkpoint.reader import Checkpoint
 from export.build import layout, part_store
@@ -74,7 +74,11 @@ def _side(latent: Any) -> int:
 
 
 def _diffusers(spec: BuildSpec, name: str, solver: str, latents: ladder.Array, scale: int) -> ladder.Array:
-    """Return the image as uint8 [H, W, 3], from the same weights, rounded alike."""
+    """Return the image as uint8 [H, W, 3], from the same weights, rounded alike.
+
+    The rest is diffusers' own reading of the folder: not our configs, and not our way from the pipeline's
+    scheduler to the solver's.
+    """
     checkpoint = Checkpoint.open(spec.checkpoint)
     modules = {
         "unet": checkpoint.expert(name),
@@ -83,14 +87,15 @@ def _diffusers(spec: BuildSpec, name: str, solver: str, latents: ladder.Array, s
     }
     for module in modules.values():
         weights.round_to_half(module)
-    pipeline = StableDiffusionPipeline(
-        **modules,
-        tokenizer=CLIPTokenizer.from_pretrained(checkpoint.path / "tokenizer"),
-        scheduler=solvers.scheduler(solver, checkpoint.scheduler_config(), tolerances.IMAGE_STEPS),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+    for component in ("tokenizer", "scheduler"):
+        checkpoint.verify(component)
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        checkpoint.path, **modules, safety_checker=None, feature_extractor=None, local_files_only=True
     )
+    kind, insisted = solvers.SOLVERS[solver]
+    own = pipeline.scheduler.config
+    if type(pipeline.scheduler).__name__ != kind or any(own[name] != insisted[name] for name in insisted):
+        pipeline.scheduler = getattr(diffusers, kind).from_config(own, **insisted)
     pipeline.set_progress_bar_config(disable=True)
     side = scale * latents.shape[-1]
     output = pipeline(

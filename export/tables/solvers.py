@@ -115,10 +115,13 @@ def probe(solver: str, config: Mapping[str, Any], max_steps: int = MAX_STEPS) ->
 
 def scheduler(solver: str, config: Mapping[str, Any], steps: int) -> Scheduler:
     """Return the diffusers scheduler behind `solver`, made from another's config as a diffusers user makes
-    it.
+    it: defaults of the other's class, which its config lists, become defaults of this one.
     """
     name, insisted = SOLVERS[solver]
-    made = getattr(diffusers, name).from_config(dict(config), **insisted)
+    told = dict(config)
+    if told.get("_class_name") == name:  # the pipeline's own, with what the pipeline corrected of it
+        told.pop("_use_default_values", None)
+    made = getattr(diffusers, name).from_config(told, **insisted)
     made.set_timesteps(steps)
     return made
 

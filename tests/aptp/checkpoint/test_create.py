@@ -1,6 +1,8 @@
 """Making checkpoints from presets and folders, reproducibly, all or nothing; and the command line."""
 
+import json
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,7 +112,7 @@ def test_a_target_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None
 
 def test_a_pipeline_index_that_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="cannot be read as a diffusers pipeline"):
+    with pytest.raises(CheckpointError, match="is a None; this software prunes StableDiffusionPipeline"):
         create(tmp_path / "out", source=tmp_path)
 
 
@@ -120,13 +122,37 @@ def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
 
 
 def test_pickled_weights_are_refused(checkpoint: Path, tmp_path: Path) -> None:
-    import shutil
-
     source = Path(shutil.copytree(checkpoint, tmp_path / "source"))
     weights = source / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    with pytest.raises(CheckpointError, match="cannot be read as a diffusers pipeline"):
+    with pytest.raises(CheckpointError, match=r"\.bin is a pickle, which can run code"):
         create(tmp_path / "out", source=source)
+
+
+def changed(checkpoint: Path, out: Path, file: str, **fields: object) -> Path:
+    """A copy as a plain pipeline's folder, with other fields in one of its configs."""
+    parts = ("aptp.json", "aptp.sha256", "experts", "router.safetensors")
+    source = Path(shutil.copytree(checkpoint, out, ignore=lambda *_: parts))
+    config = {**json.loads((source / file).read_text()), **fields}
+    (source / file).write_text(json.dumps(config))
+    return source
+
+
+def test_a_size_that_the_folder_does_not_say(checkpoint: Path, tmp_path: Path) -> None:
+    source = changed(checkpoint, tmp_path / "source", "unet/config.json", sample_size=None)
+    with pytest.raises(UsageError, match="sample_size is None: .* or give --size WIDTHxHEIGHT"):
+        create(tmp_path / "out", source=source, budgets=(0.7,))
+    create(tmp_path / "out", source=source, budgets=(0.7,), size=(64, 64))
+    assert Checkpoint.open(tmp_path / "out").record.size == (64, 64)
+
+
+def test_what_a_scheduler_was_not_told_stays_unsaid(checkpoint: Path, tmp_path: Path) -> None:
+    source = changed(checkpoint, tmp_path / "source", "scheduler/scheduler_config.json")
+    old = {"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
+    (source / "scheduler" / "scheduler_config.json").write_text(json.dumps(old))
+    create(tmp_path / "out", source=source, budgets=(0.7,))
+    stored = json.loads((tmp_path / "out" / "scheduler" / "scheduler_config.json").read_text())
+    assert {name: stored[name] for name in stored if name != "_diffusers_version"} == old
 
 
 @pytest.mark.parametrize(

@@ -249,3 +249,35 @@ def test_a_router_for_other_codes(damaged: Damaged) -> None:
     sign(path)
     with pytest.raises(CheckpointError, match=r"has 1 codes, aptp.json 2"):
         load_everything(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value", "use"),
+    [
+        ("tokenizer/tokenizer_config.json", "model_max_length", 33, Checkpoint.cost),
+        ("unet/config.json", "down_block_types", [True, "CrossAttnDownBlock2D"], Checkpoint.open),
+        ("unet/config.json", "up_block_types", ["UpBlock2D", "CrossAttnUpBlock2D"], Checkpoint.open),
+        ("unet/config.json", "block_out_channels", [10**12] * 3, Checkpoint.open),
+        ("unet/config.json", "norm_eps", "x", Checkpoint.cost),
+        ("vae/config.json", "block_out_channels", 7, Checkpoint.cost),
+        ("vae/config.json", "block_out_channels", None, Checkpoint.cost),
+        ("vae/config.json", "block_out_channels", [], Checkpoint.vae),
+        ("vae/config.json", "norm_num_groups", 0, Checkpoint.vae),
+        ("text_encoder/config.json", "layer_norm_eps", "x", Checkpoint.text_encoder),
+        ("text_encoder/config.json", "num_attention_heads", 0, Checkpoint.text_encoder),
+        ("text_encoder/config.json", "vocab_size", -1, Checkpoint.text_encoder),
+        ("scheduler/scheduler_config.json", "beta_start", "x", Checkpoint.scheduler_config),
+        ("scheduler/scheduler_config.json", "_class_name", "LCMScheduler", Checkpoint.scheduler_config),
+    ],
+)
+def test_a_config_that_no_library_takes(
+    damaged: Damaged, file: str, field: str, value: object, use: Callable[..., object]
+) -> None:
+    path = damaged()
+    config = {**json.loads((path / file).read_text()), field: value}
+    if value is None:
+        del config[field]
+    (path / file).write_text(json.dumps(config))
+    sign(path)
+    with pytest.raises(CheckpointError, match=file.split("/")[0]):
+        use(path if use == Checkpoint.open else Checkpoint.open(path))

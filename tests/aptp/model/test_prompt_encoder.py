@@ -94,6 +94,10 @@ def poison(state: dict[str, Any]) -> None:
     state["embeddings.LayerNorm.bias"].fill_(torch.nan)
 
 
+def adapt(state: dict[str, Any]) -> None:
+    state["encoder.layer.0.attention.attn.q.lora_A.weight"] = torch.zeros(2, 2)
+
+
 def unframe(folder: Path) -> None:
     """A tokenizer that adds nothing to a prompt."""
     edit(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
@@ -109,11 +113,12 @@ def edit(path: Path, **changes: Any) -> None:
     ("damage", "message"),
     [
         (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer.json"),
-        (lambda f: (f / "model.safetensors").unlink(), "cannot be read as a transformers encoder"),
+        (lambda f: (f / "model.safetensors").unlink(), "holds no weights that can be read"),
+        (lambda f: change(f, adapt), "those of a LoRA"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04pickle"), "cannot be read"),
         (lambda f: (f / "tokenizer.json").write_text("{}"), "tokenizer cannot be read"),
-        (lambda f: edit(f / "config.json", hidden_size=64), "cannot be read as a transformers encoder"),
-        (lambda f: edit(f / "config.json", num_hidden_layers=3), "missing weights: encoder.layer.2"),
+        (lambda f: edit(f / "config.json", hidden_size=64), "in another shape"),
+        (lambda f: edit(f / "config.json", num_hidden_layers=3), "the file lacks: encoder.layer.2"),
         (lambda f: edit(f / "config.json", model_type="secret"), "cannot be read as a transformers encoder"),
         (lambda f: change(f, poison), "one finite embedding"),
         (lambda f: unframe(f), "does not put one token before a prompt"),

@@ -2,8 +2,11 @@
 
 import json
 
+import pytest
+
 from aptp.trainer import metrics_log, provenance
 from aptp.trainer.loop import RunOptions, Training
+from runtime.errors import CheckpointError
 from runtime.machine import facts
 from tests.aptp.trainer.toys import RECIPE, Brightness, Noise
 
@@ -32,3 +35,10 @@ def test_a_folder_that_tells_nothing_reads_as_empty(tmp_path):
 def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(facts, "__file__", str(tmp_path / "runtime" / "machine" / "facts.py"))
     assert provenance.origin("aptp.train")["commit"] is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000])
+def test_a_file_that_tells_nothing(tmp_path, text):
+    (tmp_path / provenance.NAME).write_text(text)
+    with pytest.raises(CheckpointError, match=r"training\.json .*; remove it to train without it"):
+        provenance.read(tmp_path)

@@ -1,12 +1,15 @@
 """Tables against diffusers' own loop, and the refusal of what is no table."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 
+from aptp.components.scheduler import config_in_pipeline
 from export.tables import solvers
 from runtime.errors import ScheduleError, UsageError
 
@@ -146,3 +149,16 @@ def test_step_counts_beyond_the_training_steps_have_no_rows():
 def test_an_unknown_solver_names_the_nearest():
     with pytest.raises(UsageError, match="'dpmpp_2m'"):
         solvers.probe("dpmpp_2", CONFIG)
+
+
+@pytest.mark.parametrize("solver", solvers.SOLVERS)
+@pytest.mark.parametrize("own", ["PNDMScheduler", "EulerDiscreteScheduler"])
+def test_a_config_of_2022_gives_the_timesteps_of_diffusers(solver: str, own: str) -> None:
+    told = {"_class_name": own, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    told |= {"steps_offset": 1, "clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True}
+    pipelines = getattr(diffusers, own).from_config(told)
+    kind, insisted = solvers.SOLVERS[solver]
+    users = getattr(diffusers, kind).from_config(pipelines.config, **insisted)
+    users.set_timesteps(5)
+    found = solvers.scheduler(solver, config_in_pipeline(told, Path("here")), 5)
+    assert found.timesteps.tolist() == users.timesteps.tolist()
