@@ -226,7 +226,7 @@ class Training:
             ("parameters", self._parameters),
             ("average", self.average.values if self.average else {}),
         ):
-            found.check(group, wanted)
+            found.check_fits(group, wanted)
             for name, value in wanted.items():
                 value.copy_(found.groups[group][name])
         moments: dict[int, dict[str, torch.Tensor]] = {}

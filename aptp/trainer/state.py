@@ -46,7 +46,7 @@ class Saved:
     step: int
     groups: Groups
 
-    def check(self, group: str, wanted: Mapping[str, torch.Tensor]) -> None:
+    def check_fits(self, group: str, wanted: Mapping[str, torch.Tensor]) -> None:
         """Raise UsageError unless the tensors of `group` have the names and shapes of those `wanted`."""
         kept = self.groups.get(group, {})
         differing = sorted(
@@ -126,7 +126,7 @@ def load(folder: Path, identity: Mapping[str, Any]) -> Saved | None:
         raise IntegrityError(f"{path} is damaged ({error}); {way_out}") from error
     except OSError as error:
         raise StorageError(unusable(error)) from error
-    _check_identity(path, told, json.loads(json.dumps(identity)))
+    check(path, told, json.loads(json.dumps(identity)))
     return saved
 
 
@@ -174,7 +174,8 @@ def _grouped(flat: Mapping[str, torch.Tensor]) -> Groups:
     return groups
 
 
-def _check_identity(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def check(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raise UsageError, naming what differs, where the file at `path` was `saved` by another run."""
     differing = [
         f"{key} was {saved.get(key)!r} and is now {asked.get(key)!r}"
         for key in sorted(saved.keys() | asked.keys())

@@ -121,7 +121,7 @@ def test_the_state_of_an_older_version_is_not_passed_over(tmp_path):
 def test_tensors_of_another_model_are_refused(tmp_path, wanted):
     state.save(tmp_path, 12, {}, TENSORS)
     with pytest.raises(UsageError, match=r"is of another model: \d of its parameters differ, the first is"):
-        state.load(tmp_path, {}).check("parameters", wanted)
+        state.load(tmp_path, {}).check_fits("parameters", wanted)
 
 
 def test_a_disk_that_fills_up_keeps_the_old_states(tmp_path, monkeypatch):
