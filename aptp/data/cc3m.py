@@ -3,15 +3,15 @@
 - `Train_GCC-training.tsv` (caption and address, no heading) with `training/`, and for the test split
   `Validation_GCC-1.1.0-Validation.tsv` with `validation/`. Pictures are named after the CRC-32 of their
   address, with the row's number before it (`12_3735928559`) or not, with an ending or not.
-- Shards (`00000.tar` …) of pictures with `.txt` beside them, or the same as files in folders.
+- Shards, as `webdataset` reads them, or the same as files, as `folder` does.
 
-The splits are Google's where both tables are there, else by hash.
+The splits are Google's where both tables are there; those of shards and folders, else by hash.
 """
 
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from aptp.data import folder, shards, tables
+from aptp.data import folder, tables, webdataset
 from aptp.data.pairs import Lister, Listing
 from aptp.data.storage import files
 
@@ -28,16 +28,8 @@ def listing(root: Path, split: str) -> Listing:
         return _of_table(root, split).listing()
     if has["train"]:
         return _of_table(root, "train").listing(split)
-    found = [path for path in files(root) if path.suffix == ".tar"]
-    return _of_shards(root, found).listing(split) if found else folder.listing(root, split)
-
-
-def _of_shards(root: Path, found: list[PurePosixPath]) -> Lister:
-    lister = Lister()
-    for shard in found:
-        for sample in shards.members(root, shard, "txt"):
-            lister.add(sample.text, sample.place)
-    return lister
+    has_shards = any(path.suffix == ".tar" for path in files(root))
+    return webdataset.listing(root, split) if has_shards else folder.listing(root, split)
 
 
 def _of_table(root: Path, part: str) -> Lister:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aptp.data.pairs import Lister, Listing
+from aptp.data.reading import text
 from aptp.data.storage import files
 from runtime.errors import DataError, UsageError, nearest
 from runtime.files.source import read_source
@@ -26,10 +27,10 @@ def listing(root: Path, split: str, year: str | None = None) -> Listing:
     body = _json(path)
     folder = part if (root / part).is_dir() else f"images/{part}"
     there = {str(found) for found in files(root, folder)}
-    names = {_field(path, image, "id"): _field(path, image, "file_name") for image in body["images"]}
+    names = {_key(path, image, "id"): _field(path, image, "file_name") for image in body["images"]}
     lister = Lister()
     for annotation in body["annotations"]:
-        place = f"{folder}/{names.get(_field(path, annotation, 'image_id'))}"
+        place = f"{folder}/{names.get(_key(path, annotation, 'image_id'))}"
         if place in there:
             lister.add(_field(path, annotation, "caption"), place)
         else:
@@ -51,10 +52,10 @@ def _only_year(root: Path, part: str) -> str:
 
 def _json(path: Path) -> Mapping[str, Any]:
     try:
-        body = json.loads(read_source(path, MOST_BYTES))
+        body = json.loads(text(read_source(path, MOST_BYTES), str(path)))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({error}); fetch it again") from error
     for name in ("images", "annotations"):
         if not isinstance(body, dict) or not isinstance(body.get(name), list):
@@ -68,3 +69,10 @@ def _field(path: Path, entry: Any, name: str) -> Any:
     except (LookupError, TypeError) as error:
         known = entry if isinstance(entry, dict) else ()
         raise DataError(f"{path}: an entry has no '{name}'{nearest(name, known)}") from error
+
+
+def _key(path: Path, entry: Any, name: str) -> int | str:
+    found = _field(path, entry, name)
+    if not isinstance(found, int | str):
+        raise DataError(f"{path}: an entry's '{name}' is {str(found)[:64]}, and should be a number")
+    return found

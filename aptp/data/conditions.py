@@ -1,12 +1,14 @@
-"""Conditions on columns as a command line gives them: `watermark_class_id==1,aesthetic_score>=5`."""
+"""Conditions on columns and settings as a command line gives them, separated by commas:
+`captions=vlm_caption+original_caption,watermark_class_id==1,aesthetic_score>=5`.
+"""
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.errors import UsageError
+from runtime.errors import UsageError, nearest
 
 RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
@@ -17,6 +19,8 @@ RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
 }
 FORM = re.compile(rf"\s*(\w+)\s*({'|'.join(RELATIONS)})\s*([^\s=<>!].*?)\s*")
+
+SETTING = re.compile(r"\s*(\w+)\s*=\s*([^\s=].*?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +48,22 @@ def parse(text: str) -> tuple[Condition, ...]:
             )
         found.append(Condition(*match.groups()))
     return tuple(found)
+
+
+def settings(text: str, known: Collection[str]) -> tuple[dict[str, str], str]:
+    """Return the settings (`name=value`) in a list of clauses, and the other clauses. Raises UsageError for
+    a name that is not `known`.
+    """
+    found, others = {}, []
+    for clause in text.split(",") if text else ():
+        match = SETTING.fullmatch(clause)
+        if not match:
+            others.append(clause)
+        elif match[1] not in known:
+            raise UsageError(
+                f"'{clause}': there is no setting '{match[1]}'{nearest(match[1], known)}; "
+                f"use {', '.join(known)}, and == for a condition"
+            )
+        else:
+            found[match[1]] = match[2]
+    return found, ",".join(others)

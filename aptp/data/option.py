@@ -5,5 +5,5 @@ import argparse
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add `--data` to `parser`."""
-    kinds = "scenes, coco:DIR, cc3m:DIR, pixelprose:DIR, folder:DIR"
+    kinds = "scenes, coco:DIR, cc3m:DIR, pixelprose:DIR, webdataset:DIR, folder:DIR"
     parser.add_argument("--data", default="scenes", metavar="NAME[:DIR]", help=f"captioned images: {kinds}")

@@ -28,7 +28,8 @@ IN_A_ROW = 1000  # broken pictures after which a data set is taken for broken
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All pairs of a data set: captions and the places of their pictures. `rows` are the numbers of those
+    """All pairs of a data set: captions and the places of their pictures. A picture's captions, where one of
+    them is to be drawn each time, are one text with line ends between them. `rows` are the numbers of those
     that are used; `left_out` says how many others were found, and why they are not here.
     """
 
@@ -48,13 +49,14 @@ class Lister:
     def add(self, caption: object, place: str, key: str | None = None) -> None:
         """Add a pair.
 
-        `caption`: left out where it is no text or empty. `key`: a name of the picture that does not depend on
-        its place, if it has one.
+        `caption`: a text, or a list of which one is drawn each time the pair is shown. The pair is left out
+        where there is none. `key`: a name of the picture that does not depend on its place, if it has one.
         """
-        text = tidy(caption) if isinstance(caption, str) else ""
-        if not text:
+        several = caption if isinstance(caption, list | tuple) else (caption,)
+        texts = [tidied for each in several if isinstance(each, str) and (tidied := tidy(each))]
+        if not texts:
             return self.leave_out("without a caption")
-        self._captions.add(text)
+        self._captions.add("\n".join(dict.fromkeys(texts)))
         self._places.add(place)
         self._marks.append(_mark(key or storage.shown(place)))
 
@@ -79,7 +81,7 @@ class Lister:
 class View:
     """The preparation of pairs: `seed` of their order and of random crops; `size`, the (height, width)
     pictures are made, or None for captions alone; `fits` says which captions need no shortening; `still`: the
-    middle of each picture instead of a random crop, mirrored or not.
+    middle of each picture instead of a random crop, mirrored or not, and the first of several captions.
     """
 
     seed: int = 0
@@ -130,7 +132,7 @@ class Pairs:
             except BrokenPicture as error:
                 skipped.append((storage.shown(place), str(error)))
                 continue
-            return Sample(self._caption(row), picture, {"place": place, "skipped": tuple(skipped)})
+            return Sample(self._caption(row, position), picture, {"place": place, "skipped": tuple(skipped)})
         last = ": ".join(skipped[-1])
         raise DataError(
             f"{self._root}: no picture of {len(skipped)} in a row can be used; the last was {last}"
@@ -139,8 +141,10 @@ class Pairs:
     def _row(self, position: int) -> int:
         return int(self._listing.rows[shuffled(position, len(self._listing.rows), self._view.seed)])
 
-    def _caption(self, row: int) -> str:
-        caption = self._listing.captions[row]
+    def _caption(self, row: int, position: int) -> str:
+        caption, *others = self._listing.captions[row].split("\n")
+        if others and not self._view.still:
+            caption = Random(f"{self._view.seed} {position} caption").choice((caption, *others))
         return shortened(caption, self._view.fits) if self._view.fits else caption
 
     def _picture(self, place: str, position: int) -> npt.NDArray[np.uint8]:
@@ -152,4 +156,4 @@ class Pairs:
 
 
 def _mark(key: str) -> int:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(key.encode(errors="surrogatepass")).digest()[:8], "big")

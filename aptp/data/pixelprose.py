@@ -1,25 +1,28 @@
 """PixelProse: its parquet files, which hold captions and scores, and the pictures that img2dataset fetched.
 
-The captions are `vlm_caption`, without the words that nearly all begin with. Pictures are files or members
+The captions are `vlm_caption`, without the words that nearly all begin with, unless others are asked for:
+`captions=vlm_caption+original_caption` draws one of both each time. Pictures are files or members
 of tar shards anywhere below the folder. One belongs to a row by the `uid` in the `.json` beside it, or else
 by the `url` there; without a `.json` by its own name, which is the row's `uid` or `key`. A `.json` counts
 first, for img2dataset numbers what it fetches anew, and such a number is another row's `key`.
 
 Conditions on any column choose rows; a row whose column is empty fulfils none. Splits are by hash of `uid`.
-Needs pyarrow, and is alone in that.
+Needs pyarrow.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aptp.data import parquet
 from aptp.data.captions import without_prefix
 from aptp.data.conditions import Condition, parse
 from aptp.data.pairs import Lister, Listing
+from aptp.data.reading import reading
 from aptp.data.shards import members
 from aptp.data.storage import beside, files, is_picture
-from runtime.errors import DataError, Refused, UsageError, nearest
+from runtime.errors import DataError, UsageError, nearest
 
 if TYPE_CHECKING:
     import pyarrow
@@ -28,61 +31,58 @@ IDENTITIES = ("uid", "url", "key")
 CAPTION = "vlm_caption"
 
 
-def listing(root: Path, split: str, conditions: str = "") -> Listing:
-    """List the pairs of a split that fulfil `conditions`. Raises DataError, UsageError for conditions that
-    cannot be, and Refused without pyarrow.
+def listing(root: Path, split: str, conditions: str = "", columns: Sequence[str] = (CAPTION,)) -> Listing:
+    """List the pairs of a split that fulfil `conditions`, with captions from `columns`, of which one is drawn
+    each time. Raises DataError, UsageError for conditions that cannot be, and Refused without pyarrow.
     """
     wanted = parse(conditions)
-    tables = [path for path in files(root) if path.suffix == ".parquet" and _is_ours(root / path)]
+    # img2dataset leaves parquet files of its own.
+    tables = [
+        path
+        for path in files(root)
+        if path.suffix == ".parquet" and CAPTION in parquet.opened(root / path).schema_arrow.names
+    ]
     if not tables:
         raise DataError(f"{root} has no parquet file with a column '{CAPTION}', as PixelProse has")
     places = _places(root)
     lister = Lister()
     for path in tables:
-        for caption, *identities in _rows(root / path, wanted, lister):
+        for captions, identities in _rows(root / path, columns, wanted, lister):
             place = next((places[each] for each in identities if each in places), None)
             if place:
-                lister.add(without_prefix(caption or ""), place, identities[0])
+                lister.add([without_prefix(caption or "") for caption in captions], place, identities[0])
             else:
                 lister.leave_out("without a picture")
     return lister.listing(split)
 
 
-def _is_ours(path: Path) -> bool:
-    """Return whether a parquet file is PixelProse's; img2dataset leaves some of its own."""
-    return CAPTION in _open(path).schema_arrow.names
-
-
-def _open(path: Path) -> Any:
-    try:
-        from pyarrow import ArrowInvalid, parquet
-    except ModuleNotFoundError as error:
-        raise Refused("PixelProse is kept in parquet files; install aptp[parquet] to read them") from error
-    try:
-        return parquet.ParquetFile(path)
-    except (ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is no whole parquet file ({error}); fetch it again or remove it") from error
-
-
-def _rows(path: Path, wanted: tuple[Condition, ...], lister: Lister) -> Iterator[list[str | None]]:
-    """Return caption and identities of the rows that meet all conditions, and count the others."""
-    from pyarrow import Table
-
-    file = _open(path)
-    columns = (CAPTION, *IDENTITIES)
+def _rows(
+    path: Path, captions: Sequence[str], wanted: tuple[Condition, ...], lister: Lister
+) -> Iterator[tuple[tuple[str | None, ...], tuple[str | None, ...]]]:
+    """Yield captions and identities of the rows that meet all conditions, and count the others."""
+    schema = parquet.opened(path).schema_arrow
+    columns = (*captions, *IDENTITIES)
     for name in (*columns, *(condition.column for condition in wanted)):
-        if name not in file.schema_arrow.names:
-            known = file.schema_arrow.names
-            raise DataError(f"{path} has no column '{name}'{nearest(name, known)}")
-    filters = [_expression(file.schema_arrow.field(each.column), each) for each in wanted]
+        if name not in schema.names:
+            raise DataError(f"{path} has no column '{name}'{nearest(name, schema.names)}")
+    filters = [_expression(schema.field(each.column), each) for each in wanted]
     read = list(dict.fromkeys((*columns, *(condition.column for condition in wanted))))
-    for batch in file.iter_batches(columns=read):
-        found = Table.from_batches([batch])
-        for each in filters:
-            found = found.filter(each)
+    for batch in parquet.batches(path, read):
+        found = _filtered(batch, filters, path)
         if left := len(batch) - len(found):
             lister.leave_out("outside the conditions", left)
-        yield from zip(*(found[name].to_pylist() for name in columns), strict=True)
+        for row in zip(*(found[name].to_pylist() for name in columns), strict=True):
+            yield row[: len(captions)], row[len(captions) :]
+
+
+def _filtered(batch: Any, filters: Sequence[Any], path: Path) -> Any:
+    from pyarrow import Table
+
+    found = Table.from_batches([batch])
+    with reading(path, "table that conditions can be asked of"):
+        for each in filters:
+            found = found.filter(each)
+    return found
 
 
 def _expression(field: "pyarrow.Field", condition: Condition) -> Any:
@@ -111,7 +111,7 @@ def _places(root: Path) -> dict[str, str]:
     return found
 
 
-def _identity(told: bytes | str | None, name: str) -> str:
+def _identity(told: str | None, name: str) -> str:
     """Return what identifies a picture; empty where its `.json` does not say: better none than another's
     caption.
     """
@@ -120,5 +120,5 @@ def _identity(told: bytes | str | None, name: str) -> str:
     try:
         body = json.loads(told)
         return str(body.get("uid") or body.get("url") or "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return ""

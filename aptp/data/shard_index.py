@@ -17,7 +17,7 @@ from runtime.files.publish import write_file
 from runtime.files.source import read_source
 
 _MOST = 64 << 20  # bytes of what is kept of a shard
-FORM = 1  # of what is kept; a change of it makes everything before unknown
+FORM = 2  # of what is kept; a change of it makes everything before unknown
 
 
 def recall(shard: Path, ending: str) -> list[Any] | None:

@@ -1,11 +1,13 @@
 """Sources by the name a command line gives them: `scenes`, or `NAME:FOLDER`, or `NAME:FOLDER?CONDITION,…`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aptp.data import cc3m, coco, folder, pixelprose
+from aptp.data import cc3m, coco, folder, pixelprose, webdataset
 from aptp.data.captions import Fits
+from aptp.data.conditions import settings
 from aptp.data.pairs import Listing, Pairs, View
+from aptp.data.reading import reading
 from aptp.data.sample import NamedSource
 from aptp.data.scenes.source import Scenes
 from runtime.errors import DataError, UsageError, nearest
@@ -20,20 +22,45 @@ def _coco(root: Path, split: str, conditions: str) -> Listing:
     return coco.listing(root, split, years.get(conditions))
 
 
-def _without_conditions(name: str, listing: Callable[[Path, str], Listing]) -> Reader:
+def _cc3m(root: Path, split: str, conditions: str) -> Listing:
+    _refuse("cc3m", conditions)
+    return cc3m.listing(root, split)
+
+
+def _pixelprose(root: Path, split: str, conditions: str) -> Listing:
+    columns, others = _columns(conditions)
+    return pixelprose.listing(root, split, others, columns or (pixelprose.CAPTION,))
+
+
+def _captioned(name: str, listing: Callable[[Path, str, Sequence[str]], Listing]) -> Reader:
     def read(root: Path, split: str, conditions: str) -> Listing:
-        if conditions:
-            raise UsageError(f"{name} takes no conditions, and '?{conditions}' are some")
-        return listing(root, split)
+        columns, others = _columns(conditions)
+        _refuse(name, others)
+        return listing(root, split, columns)
 
     return read
 
 
+def _columns(conditions: str) -> tuple[tuple[str, ...], str]:
+    """Return the columns of `captions=A+B`, and the other clauses."""
+    found, others = settings(conditions, ("captions",))
+    columns = tuple(found["captions"].split("+")) if found else ()
+    if not all(columns):
+        raise UsageError(f"'captions={found['captions']}': give the names of columns, with + between them")
+    return columns, others
+
+
+def _refuse(name: str, conditions: str) -> None:
+    if conditions:
+        raise UsageError(f"{name} takes no conditions, and '?{conditions}' are some")
+
+
 READERS: dict[str, Reader] = {
     "coco": _coco,
-    "cc3m": _without_conditions("cc3m", cc3m.listing),
-    "pixelprose": pixelprose.listing,
-    "folder": _without_conditions("folder", folder.listing),
+    "cc3m": _cc3m,
+    "pixelprose": _pixelprose,
+    "webdataset": _captioned("webdataset", webdataset.listing),
+    "folder": _captioned("folder", folder.listing),
 }
 NAMES = ("scenes", *READERS)
 
@@ -66,5 +93,6 @@ def open_source(
     if not Path(path).is_dir():
         raise DataError(f"{name}: there is no folder {path}")
     view = View(seed, size, fits, still=split == "test")
-    listing = READERS[name](Path(path), split, conditions)
+    with reading(Path(path), f"folder of {name}"):
+        listing = READERS[name](Path(path), split, conditions)
     return Pairs(f"{name}?{conditions}" if conditions else name, Path(path), listing, view)

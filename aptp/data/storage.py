@@ -5,14 +5,18 @@ where its bytes start, how many they are and its name. Refuses links out of the 
 does: data sets are often made of them.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from aptp.data.picture import BrokenPicture
+from aptp.data.reading import reading, text
 from runtime.errors import DataError
 from runtime.files.source import open_source, read_source
 
+# What systems and archivers put beside pictures, besides all that is hidden: of macOS, of tar, of Synology.
+CLUTTER = ("__MACOSX", "PaxHeader", "@eaDir")
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 APART = "\t"
 MOST_PICTURE, MOST_BESIDE = 1 << 30, 16 << 20  # bytes
@@ -24,9 +28,19 @@ def member(shard: str, start: int, size: int, name: str) -> str:
 
 
 def shown(place: str) -> str:
-    """Return a place as people are told of it."""
+    """Return a place as people are told of it; bytes of a name that are no text are escaped."""
     shard, *rest = place.split(APART)
-    return f"{shard}/{rest[-1]}" if rest else shard
+    name = f"{shard}/{rest[-1]}" if rest else shard
+    return name.encode(errors="backslashreplace").decode()
+
+
+def is_hidden(path: PurePosixPath) -> bool:
+    """Return whether a file or a shard's member, or a folder it is in, is hidden or another program's."""
+    return not path.parts or any(map(_is_hidden, path.parts))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", *CLUTTER))
 
 
 def read(root: Path, place: str) -> bytes:
@@ -35,6 +49,8 @@ def read(root: Path, place: str) -> bytes:
     """
     name, *rest = place.split(APART)
     start, size = (int(rest[0]), int(rest[1])) if rest else (0, -1)
+    if size > MOST_PICTURE:
+        raise BrokenPicture(f"it has more than {MOST_PICTURE:,} bytes")
     try:
         with open_source(root / name) as file:
             file.seek(start)
@@ -48,33 +64,39 @@ def read(root: Path, place: str) -> bytes:
     return data
 
 
-def beside(root: Path, place: str, ending: str) -> bytes | None:
-    """Read the file of another ending beside a picture; None where there is none. Raises DataError as `read`
-    does.
+def beside(root: Path, place: str, ending: str) -> str | None:
+    """Read the text in the file of another ending beside a picture; None where there is none. Raises
+    DataError.
     """
     path = (root / place).with_suffix(ending)
-    try:
-        return read_source(path, MOST_BESIDE)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    with reading(path, "text file"):
+        return text(read_source(path, MOST_BESIDE), str(path))
 
 
 def files(root: Path, below: str = "") -> Iterator[PurePosixPath]:
-    """Yield all files below a folder of `root`, relative to `root`, in an order that no file system changes.
-
-    Raises DataError where there is no such folder. Hidden files and folders are passed over.
+    """Yield all files below a folder of `root`, relative to `root`, in an order that no file system changes,
+    but for those that `is_hidden` passes over. Raises DataError where there is no such folder, and for links
+    that lead back to a folder they are in.
     """
+    yield from _files(root, below, ())
+
+
+def _files(root: Path, below: str, above: tuple[tuple[int, int], ...]) -> Iterator[PurePosixPath]:
     try:
+        status = (root / below).stat()
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            raise OSError(errno.ELOOP, "its links lead back to it")
         with os.scandir(root / below) as found:
-            entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
+            entries = sorted((e.name, e.is_dir()) for e in found if not _is_hidden(e.name))
     except OSError as error:
         raise DataError(f"{root / below} cannot be listed: {error.strerror}") from error
-    for entry in entries:
-        path = PurePosixPath(below, entry.name)
-        if entry.is_dir():
-            yield from files(root, str(path))
+    for name, is_folder in entries:
+        path = PurePosixPath(below, name)
+        if is_folder:
+            yield from _files(root, str(path), (*above, here))
         else:
             yield path
 

@@ -1,24 +1,62 @@
-"""Tables of two columns, separated by a tab, without a heading and without quoting."""
+"""Tables of captions: two columns without a heading, or named fields as CSV, JSON lines or parquet."""
 
-from collections.abc import Iterator
+import csv
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from aptp.data import parquet
+from aptp.data.reading import lines, reading
 from runtime.errors import DataError
 
 
 def rows(path: Path, first: str, second: str) -> Iterator[tuple[str, str]]:
-    """Yield the rows of a file whose columns are called `first` and `second`. Raises DataError for a row that
-    has another number of columns, and where the disk does not answer.
+    """Yield the rows of a file of two columns, called `first` and `second`, which a tab separates, without a
+    heading and without quoting. Raises DataError for a row that has another number of columns.
     """
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                columns = line.rstrip("\r\n").split("\t")
-                if len(columns) != 2:
-                    raise DataError(
-                        f"{path}, line {number} has {len(columns)} columns; it should have two, "
-                        f"{first} and {second}"
-                    )
-                yield columns[0], columns[1]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    for number, line in lines(path):
+        columns = line.rstrip("\r\n").split("\t")
+        if len(columns) != 2:
+            raise DataError(
+                f"{path}, line {number} has {len(columns)} columns; it should have two, {first} and {second}"
+            )
+        yield columns[0], columns[1]
+
+
+def entries(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the fields of each entry of a table by name, after its place. The ending of `path` says what it
+    is. Raises DataError.
+    """
+    kinds = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}
+    yield from kinds[path.suffix](path)
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with reading(path, "table of comma-separated values"):
+        found = csv.DictReader((line for _, line in lines(path)), strict=True)
+        for entry in found:
+            where = f"{path}, line {found.line_num}"
+            if None in entry or None in entry.values():
+                heading = len(found.fieldnames or ())
+                raise DataError(f"{where} has not the {heading} values that the heading names")
+            yield where, entry
+
+
+def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in lines(path):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where} is no JSON object ({error})") from error
+        if not isinstance(entry, dict):
+            raise DataError(f"{where} is no JSON object")
+        yield where, entry
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, entry in enumerate(parquet.entries(path)):
+        yield f"{path}, row {number}", entry

@@ -7,6 +7,8 @@ from array import array
 
 import torch
 
+NAMES = "surrogatepass"  # names of files may have bytes that are no text, which Python holds as surrogates
+
 
 class Texts:
     """Strings by number, as they were packed."""
@@ -20,7 +22,7 @@ class Texts:
 
     def __getitem__(self, number: int) -> str:
         start = int(self._ends[number - 1]) if number else 0
-        return self._data[start : int(self._ends[number])].numpy().tobytes().decode()
+        return self._data[start : int(self._ends[number])].numpy().tobytes().decode(errors=NAMES)
 
     def update(self, digest: "hashlib._Hash") -> None:
         """Add all strings to a digest, and where one ends and another begins."""
@@ -38,7 +40,7 @@ class Packer:
         return len(self._ends)
 
     def add(self, text: str) -> None:
-        self._data += text.encode(errors="replace")
+        self._data += text.encode(errors=NAMES)
         self._ends.append(len(self._data))
 
     def pack(self) -> Texts:

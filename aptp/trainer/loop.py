@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from accelerate import Accelerator
 
 from aptp.data.batches import Batch, batches
 from aptp.data.sample import SampleSource
-from aptp.trainer import distributed, plots, state
+from aptp.trainer import distributed, plots, run_folder, state
 from aptp.trainer.bad_samples import BadSamples
 from aptp.trainer.ema import Average
 from aptp.trainer.learner import Learner
@@ -36,7 +36,8 @@ class RunOptions:
 
     `minutes`: stop after so long, to be resumed. `workers`: processes that load data ahead.
 
-    `precision`: of autocast, `bf16` or `no`. `save_every`: seconds between resume states.
+    `precision`: of autocast, `bf16` or `no`. `save_every`: seconds between resume states, of which the newest
+    `keep_states` stay.
     `tensorboard`, `plot`: also record for TensorBoard, draw the curves at the end of the session.
     """
 
@@ -44,8 +45,13 @@ class RunOptions:
     workers: int = 0
     precision: str = "bf16"
     save_every: float = 300.0
+    keep_states: int = state.KEPT
     tensorboard: bool = False
     plot: bool = False
+
+    def __post_init__(self) -> None:
+        if self.keep_states < 1:
+            raise UsageError(f"--keep-states {self.keep_states}: give an integer of at least 1")
 
 
 class Training:
@@ -61,10 +67,12 @@ class Training:
         *,
         identity: Mapping[str, Any] | None = None,
     ) -> None:
-        """`folder` keeps the resume state and the record; what is there already is resumed.
+        """`folder` keeps resume states and the record; what is there already is resumed. It is this
+        training's alone until `run` ends.
 
         `identity`: what else, beside the recipe, makes this run itself. Raises UsageError where the folder
-        holds another run, IntegrityError where its state is damaged.
+        holds another run, LockedError where another training is at work in it, IntegrityError where its
+        newest state is damaged, StorageError where it cannot be used.
         """
         self.recipe, self._options, self._folder, self._source = (
             recipe,
@@ -92,8 +100,12 @@ class Training:
         learner.to(self._accelerator.device)
         self._model, self._optimizer = self._accelerator.prepare(learner, optimizer)
         self.average = Average(self._parameters, recipe.average) if recipe.average else None
-        folder.mkdir(parents=True, exist_ok=True)
-        self.done = self._restore()
+        self._held = run_folder.hold(folder) if distributed.leads() else ExitStack()
+        try:
+            self.done = self._restore()
+        except BaseException:
+            self._held.close()
+            raise
 
     @property
     def finished(self) -> bool:
@@ -105,8 +117,10 @@ class Training:
 
         Raises TrainingError as soon as the loss is not finite; the last state saved is then still good.
         """
-        if self.finished:
-            return True
+        with self._held:
+            return self.finished or self._train(title, watch)
+
+    def _train(self, title: str, watch: Callable[[int], None]) -> bool:
         if distributed.count() > 1:
             title = f"{title}, {distributed.count()} processes"
         started = saved = time.monotonic()
@@ -201,26 +215,27 @@ class Training:
             "average": self.average.values if self.average else {},
             "optimizer": moving,
         }
-        state.save(self._folder, self.done, self._identity, groups)
+        state.save(self._folder, self.done, self._identity, groups, keep=self._options.keep_states)
 
     @torch.no_grad()
     def _restore(self) -> int:
         found = state.load(self._folder, self._identity)
         if found is None:
             return 0
-        done, groups = found
-        for name, parameter in self._parameters.items():
-            parameter.copy_(groups["parameters"][name])
-        if self.average:
-            for name, value in self.average.values.items():
-                value.copy_(groups["average"][name])
+        for group, wanted in (
+            ("parameters", self._parameters),
+            ("average", self.average.values if self.average else {}),
+        ):
+            found.check_fits(group, wanted)
+            for name, value in wanted.items():
+                value.copy_(found.groups[group][name])
         moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in groups.get("optimizer", {}).items():
+        for name, tensor in found.groups.get("optimizer", {}).items():
             index, _, key = name.partition("/")
             moments.setdefault(int(index), {})[key] = tensor
         current = self._optimizer.state_dict()
         self._optimizer.load_state_dict({"state": moments, "param_groups": current["param_groups"]})
-        return done
+        return found.step
 
 
 @contextmanager

@@ -6,7 +6,8 @@ A resumed run first cuts the record back to the step it resumes from, so that it
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,9 +16,13 @@ from rich.console import Console
 
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import say
+from runtime.errors import IntegrityError, StorageError, unusable
 from runtime.files.publish import write_file
+from runtime.files.source import read_source
 
 NAME = "log.jsonl"
+MOST = 4 << 30  # bytes of a record
+WAY_OUT = "put it right, or move it away to go on without it"
 LINE_EVERY = 30.0  # seconds between progress lines where there is no terminal
 
 
@@ -41,7 +46,10 @@ class MetricsLog:
         path = Path(os.devnull) if silent else folder / NAME
         if not silent:
             _cut(path, done)
-        self._file = path.open("a")
+        try:
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise StorageError(unusable(error)) from error
         self._board = _board(folder, done) if tensorboard and not silent else None
         self._console = Console(stderr=True, quiet=silent)
         self._progress = Counting(self._console, every=LINE_EVERY)
@@ -56,14 +64,18 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.__exit__(kind, error, trace)
-        self._file.close()
+        with suppress(OSError):  # a full disk, as `step` has told
+            self._file.close()
         if self._board is not None:
             self._board.close()
 
     def step(self, step: int, figures: Mapping[str, float]) -> None:
-        """Record a step, counted from 0."""
-        self._file.write(json.dumps({"step": step, **{k: _short(v) for k, v in figures.items()}}) + "\n")
-        self._file.flush()
+        """Record a step, counted from 0. Raises StorageError."""
+        try:
+            self._file.write(json.dumps({"step": step, **{k: _short(v) for k, v in figures.items()}}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise StorageError(f"the record {self._file.name} cannot be written: {error.strerror}") from error
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(name, value, step)
@@ -76,9 +88,29 @@ class MetricsLog:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """Read the steps recorded so far."""
-    path = folder / NAME
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """Read the steps recorded so far. Raises IntegrityError for what is no record."""
+    return [entry for _, entry in _steps(folder / NAME)]
+
+
+def _steps(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each line of a record with its step; not one that was being written."""
+    try:
+        lines = read_source(path, MOST).decode().splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"the record {path} cannot be read ({error}); {WAY_OUT}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):
+            return
+        try:
+            entry = json.loads(line)
+            is_step = isinstance(entry["step"], int) and isinstance(entry["seconds"], int | float)
+        except (ValueError, LookupError, TypeError, RecursionError):
+            is_step = False
+        if not is_step:
+            raise IntegrityError(f"{path}, line {number} is not the record of a step; {WAY_OUT}")
+        yield line, entry
 
 
 def _short(value: float) -> float:
@@ -90,11 +122,16 @@ def _cut(path: Path, done: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        if not line.endswith("\n") or json.loads(line)["step"] >= done:
+    for line, entry in _steps(path) if done else ():
+        if entry["step"] >= done:
             break
         kept.append(line)
-    write_file(path, "".join(kept))
+        if entry["step"] == done - 1:  # what lies behind may be what a power failure left
+            break
+    try:
+        write_file(path, "".join(kept))
+    except OSError as error:
+        raise StorageError(unusable(error)) from error
 
 
 def _board(folder: Path, done: int) -> Any:

@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--mixed-precision", dest="precision", default="bf16", choices=("bf16", "no"), help="of autocast"
     )
     group.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="resume states")
+    group.add_argument("--keep-states", type=int, default=2, metavar="N", help="so many, the newest ones")
     group.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
     group.add_argument("--plot", action="store_true", help="draw curves.png beside the record")
 
@@ -48,6 +49,7 @@ def run_options(arguments: argparse.Namespace) -> "RunOptions":
         workers=arguments.workers,
         precision=arguments.precision,
         save_every=arguments.save_every,
+        keep_states=arguments.keep_states,
         tensorboard=arguments.tensorboard,
         plot=arguments.plot,
     )

@@ -29,12 +29,15 @@ _numbers = count()
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, stem: str = "") -> Iterator[BinaryIO]:
     """Yield a file to write, which becomes the one at `path` when the block ends well, and vanishes
     otherwise.
+
+    What killed processes left of the same file is removed first; of all files with one `stem`, where one is
+    given.
     """
     check_place(path)
-    stem = f".{path.name[:_LETTERS]}"
+    stem = stem or f".{path.name[:_LETTERS]}"
     _sweep(path.parent, stem)
     scratch = path.with_name(f"{stem}.{os.getpid()}-{next(_numbers)}.tmp")
     with suppress(FileNotFoundError):
@@ -58,7 +61,7 @@ def write_file(path: Path, data: bytes | str) -> None:
 
 
 def _sweep(folder: Path, stem: str) -> None:
-    """Remove what killed processes left of the same file."""
+    """Remove what killed processes left of the files with a stem."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if found := re.fullmatch(re.escape(stem) + r"\.(\d{1,9})-\d+\.tmp", entry.name):

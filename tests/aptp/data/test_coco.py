@@ -80,6 +80,15 @@ def without(part, name):
         (without("annotations", "caption"), "an entry has no 'caption'"),
         (lambda body: {"images": body["images"]}, "has no list 'annotations'"),
         (lambda body: [body], "has no list 'images'"),
+        (
+            lambda body: body | {"images": [{"id": [1], "file_name": "a"}]},
+            r"an entry's 'id' is \[1\], and should",
+        ),
+        (
+            lambda body: body | {"annotations": [{"image_id": {}}]},
+            r"an entry's 'image_id' is \{\}, and should be",
+        ),
+        (lambda body: body | {"annotations": [3]}, "an entry has no 'image_id'"),
     ],
 )
 def test_a_missing_field_is_named(tmp_path, change, message):
@@ -93,6 +102,28 @@ def test_a_file_cut_short(tmp_path):
     path = tmp_path / "annotations" / "captions_train2014.json"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="is not JSON .*; fetch it again"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_changes_nothing(tmp_path, encoding):
+    coco(tmp_path)
+    path = tmp_path / "annotations" / "captions_train2014.json"
+    path.write_text(path.read_text("utf-8"), encoding)
+    assert len(everything(opened(tmp_path))) == 12
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"[" * 100_000, "captions_train2014.json is not JSON .*; fetch it again"),
+        ('{"images":\n"\u00e9"}'.encode("latin-1"), "captions_train2014.json, line 2 is not UTF-8"),
+    ],
+)
+def test_captions_that_are_none(tmp_path, data, message):
+    coco(tmp_path)
+    (tmp_path / "annotations" / "captions_train2014.json").write_bytes(data)
+    with pytest.raises(DataError, match=message):
         opened(tmp_path)
 
 

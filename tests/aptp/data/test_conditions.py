@@ -2,7 +2,7 @@
 
 import pytest
 
-from aptp.data.conditions import Condition, parse
+from aptp.data.conditions import Condition, parse, settings
 from runtime.errors import UsageError
 
 
@@ -35,3 +35,21 @@ def test_relations(relation, holds):
 def test_what_cannot(text):
     with pytest.raises(UsageError, match="is no condition: write COLUMN"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ({}, "")),
+        ("captions=a+b", ({"captions": "a+b"}, "")),
+        (" captions = a ,x==1,y>=2", ({"captions": "a"}, "x==1,y>=2")),
+        ("x==1", ({}, "x==1")),
+    ],
+)
+def test_settings_are_told_from_conditions(text, found):
+    assert settings(text, ("captions",)) == found
+
+
+def test_a_setting_that_is_none():
+    with pytest.raises(UsageError, match=r"'caption=a': there is no setting 'caption' \(did you mean"):
+        settings("x>1,caption=a", ("captions",))

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from aptp.data import pairs
+from aptp.data import pairs, storage
 from aptp.data.batches import batches
 from aptp.data.pairs import Lister, Pairs, View
 from aptp.data.sources import open_source
@@ -81,6 +82,39 @@ def test_long_captions_are_shortened(tmp_path):
     lister.add("One two. Three four. Five six.", "a.jpg")
     found = Pairs("folder", tmp_path, lister.listing(), View(fits=lambda text: len(text) < 21))
     assert found[0].caption == "One two. Three four."
+
+
+def several(still):
+    lister = Lister()
+    lister.add(["one", "two\nlines", " ", None, "one"], "a.jpg")
+    lister.add("alone", "b.jpg")
+    found = Pairs("folder", Path("nowhere"), lister.listing(), View(still=still))
+    return [found[i].caption for i in range(40)], [found.captions()[i].caption for i in range(40)]
+
+
+def test_of_several_captions_one_is_drawn_by_position():
+    seen, again = several(still=False)
+    assert set(seen) == {"one", "two lines", "alone"}
+    assert seen == again == several(still=False)[0]
+
+
+def test_the_test_split_shows_the_first_of_several_captions():
+    assert set(several(still=True)[0]) == {"one", "alone"}
+
+
+def test_no_captions_among_several():
+    lister = Lister()
+    lister.add([None, " ", 3], "a.jpg")
+    assert lister.listing().left_out == {"without a caption": 1}
+
+
+def test_a_member_too_large_to_be_a_picture_is_skipped(tmp_path):
+    (tmp_path / "00000.tar").write_bytes(b"")
+    lister = Lister()
+    lister.add("a caption", storage.member("00000.tar", 0, 1 << 40, "a.jpg"))
+    found = Pairs("webdataset", tmp_path, lister.listing(), View(size=(8, 8)))
+    with pytest.raises(DataError, match="the last was 00000.tar/a.jpg: it has more than 1,073,741,824 bytes"):
+        found[0]
 
 
 def test_no_picture_is_in_both_splits():

@@ -115,7 +115,7 @@ def test_pictures_under_the_published_keys(tmp_path):
     assert everything(tmp_path) == same(*range(6))
 
 
-@pytest.mark.parametrize("told", ["{}", "no JSON", "[]"])
+@pytest.mark.parametrize("told", ["{}", "no JSON", "[]", "[" * 100_000])
 def test_a_picture_that_does_not_say_whose_it_is_is_nobody_s(tmp_path, told):
     rows = pixelprose(tmp_path)
     put(tmp_path / f"images/{rows[2]['uid']}.json", told)
@@ -159,6 +159,40 @@ def test_conditions_that_cannot_be(tmp_path, conditions, error, message):
     pixelprose(tmp_path)
     with pytest.raises(error, match=message):
         opened(tmp_path, f"?{conditions}")
+
+
+def test_of_several_captions_one_is_drawn(tmp_path):
+    pixelprose(tmp_path)
+    found = opened(tmp_path, "?captions=vlm_caption+original_caption,width>=48")
+    seen = [found[i].caption for i in range(40)]
+    assert {caption.split()[0] for caption in seen} == {"A", "alt"}
+    assert found.about["name"] == "pixelprose?captions=vlm_caption+original_caption,width>=48"
+    assert {opened(tmp_path, "?captions=original_caption")[i].caption.split()[0] for i in range(9)} == {"alt"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "error", "message"),
+    [
+        ("captions=alt", DataError, r"cc12m_00.parquet has no column 'alt'"),
+        ("captoins=alt", UsageError, r"there is no setting 'captoins' \(did you mean 'captions'"),
+        ("captions=url+,width>=4", UsageError, "give the names of columns"),
+    ],
+)
+def test_captions_that_are_not_there(tmp_path, conditions, error, message):
+    pixelprose(tmp_path)
+    with pytest.raises(error, match=message):
+        opened(tmp_path, f"?{conditions}")
+
+
+@pytest.mark.parametrize("kept", [4, 100, 1000])
+def test_a_table_whose_bytes_changed(tmp_path, kept):
+    pixelprose(tmp_path)
+    path = tmp_path / TABLE
+    data = bytearray(path.read_bytes())
+    data[kept : kept + 200] = b"\xff" * 200
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="cc12m_00.parquet (cannot be read|is no whole parquet file)"):
+        opened(tmp_path)
 
 
 def test_a_folder_without_its_tables(tmp_path):

@@ -17,7 +17,7 @@ def test_scenes():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("secnes", r"no data named 'secnes' \(did you mean 'scenes'.*pixelprose, folder"),
+        ("secnes", r"no data named 'secnes' \(did you mean 'scenes'.*pixelprose, webdataset, folder"),
         ("scenes:here", "scenes are rendered, from no folder"),
         ("coco", "'coco': say where it lies: coco:DIR"),
         ("folder:", "say where it lies"),

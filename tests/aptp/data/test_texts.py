@@ -30,8 +30,8 @@ def test_they_come_out_as_they_went_in(words):
     assert [texts[i] for i in range(len(texts))] == words
 
 
-def test_what_is_no_text_is_marked():
-    assert packed(["a\udc80b"])[0] == "a?b"
+def test_names_that_are_no_text_come_back():
+    assert packed(["a\udc80b"])[0] == "a\udc80b"
 
 
 def test_a_digest_tells_where_strings_end():

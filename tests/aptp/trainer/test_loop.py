@@ -9,7 +9,7 @@ import torch
 
 from aptp.trainer import metrics_log
 from aptp.trainer.loop import RunOptions, Training
-from runtime.errors import IntegrityError, TrainingError, UsageError
+from runtime.errors import IntegrityError, LockedError, StorageError, TrainingError, UsageError
 from tests.aptp.trainer.toys import RECIPE, Brightness, Exploding, Noise
 
 PLAIN = RunOptions(precision="no")
@@ -138,12 +138,71 @@ def test_another_runs_folder_is_refused_by_what_differs(tmp_path):
         start(tmp_path, recipe=replace(RECIPE, batch=8), identity={"stage": "two"})
 
 
-def test_a_damaged_state_is_refused_by_name(tmp_path):
+def states(folder):
+    return sorted(folder.glob("state-*.safetensors"))
+
+
+def test_a_damaged_state_is_refused_by_name_and_the_one_before_goes_on(tmp_path, unbroken):
+    folder = tmp_path / "damaged"
+    for _ in range(4):
+        start(folder, options=replace(PLAIN, minutes=0)).run("toy")
+    older, newest = states(folder)
+    data = bytearray(newest.read_bytes())
+    data[-3] ^= 1
+    newest.write_bytes(data)
+    with pytest.raises(IntegrityError, match=rf"{newest.name} is damaged .*go on from {older.name}"):
+        start(folder)
+    newest.unlink()
+    resumed = start(folder)
+    assert resumed.done == 3
+    resumed.run("toy")
+    assert_same(outcome(resumed, folder), unbroken)
+
+
+def test_as_many_states_stay_as_were_asked_for(tmp_path):
+    start(tmp_path, options=replace(PLAIN, save_every=0.0, keep_states=3)).run("toy")
+    assert [path.name[6:14] for path in states(tmp_path)] == ["00000010", "00000011", "00000012"]
+    with pytest.raises(UsageError, match="--keep-states 0: give an integer of at least 1"):
+        replace(PLAIN, keep_states=0)
+
+
+def test_a_state_of_another_model_is_refused(tmp_path):
     start(tmp_path).run("toy")
-    path = tmp_path / "state.safetensors"
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(IntegrityError, match=r"state\.safetensors is damaged .*remove it to start over"):
-        start(tmp_path)
+    learner = Brightness()
+    learner.linear = torch.nn.Linear(12, 2)
+    with pytest.raises(UsageError, match=r"is of another model: 2 of its parameters differ"):
+        start(tmp_path, learner)
+
+
+def test_a_second_training_in_the_same_folder_is_refused_by_name(tmp_path, unbroken):
+    folder = tmp_path / "shared"
+    seen = []
+
+    def intrude(done):
+        with pytest.raises(
+            LockedError, match=r"training.lock: locked by pid \d+; wait for that training"
+        ) as caught:
+            start(folder)
+        seen.append(caught.value.pid)
+
+    training = start(folder)
+    training.run("toy", watch=intrude)
+    assert seen == [os.getpid()] * RECIPE.steps
+    assert_same(outcome(training, folder), unbroken)
+    assert start(folder).finished
+
+
+def test_a_refused_training_lets_go_of_the_folder(tmp_path):
+    start(tmp_path).run("toy")
+    with pytest.raises(UsageError) as kept:
+        start(tmp_path, recipe=replace(RECIPE, batch=8))
+    assert start(tmp_path).finished, kept
+
+
+def test_a_folder_that_cannot_be_one(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file.*see to its place and rights"):
+        start(tmp_path / "file" / "run")
 
 
 def test_a_record_for_tensorboard_on_request(tmp_path):
