@@ -2,7 +2,7 @@
 local folder.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from aptp.model.initial import randomise
 from aptp.model.tokenizer import make_tokenizer
-from aptp.presets import SCHEDULER, Preset
-from runtime.errors import CheckpointError
+from aptp.presets import PRESETS, SCHEDULER, Preset
+from aptp.space.unet_config import check_resolution
+from runtime.errors import CheckpointError, UsageError
 
 STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
@@ -129,6 +130,26 @@ def read_pipeline(folder: Path, dtype: torch.dtype | None) -> DiffusionPipeline:
             f"{folder} is a {type(pipeline).__name__}; this software prunes {' and '.join(SUPPORTED)}"
         )
     return pipeline
+
+
+def draws_scenes(config: Mapping[str, Any]) -> bool:
+    """Return whether a UNet of this config is of the default's kind, which draws rendered scenes."""
+    return all(_plain(config.get(name)) == _plain(value) for name, value in PRESETS["tiny"].unet.items())
+
+
+def check_size(size: tuple[int, int], scale: int, config: Mapping[str, Any]) -> tuple[int, int]:
+    """Return `size`, (height, width) in pixels. Raises UsageError and SpaceError where a VAE of that `scale`
+    and a UNet of that `config` cannot halve it evenly.
+    """
+    height, width = size
+    if height % scale or width % scale:
+        raise UsageError(f"size {width}x{height}: both sides must be multiples of {scale} pixels")
+    check_resolution(config, height // scale, width // scale)
+    return size
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _empty(kind: Any, dtype: torch.dtype, **config: Any) -> nn.Module:

@@ -39,6 +39,8 @@ class Method:
     - `exact_placement`: gates act where mask equals slice, not before a norm that cancels them;
     - `true_macs`: the budget is in MACs that exist (cross-attention at its true key length) and in shares
       of all of them; needed where a profile counts seconds instead;
+    - `served_budget`: the budget is counted at the size that is served, not at that of the pictures in
+      training;
     - `noise`: whether scores get Gumbel noise in training; `noisy_codes`: whether the experts are one
       noisy sample, instead of what the scores say;
     - `ordered_depth`: whether sublayers can only be dropped in a fixed order, innermost first;
@@ -66,6 +68,7 @@ class Method:
     hard: bool = False
     exact_placement: bool = False
     true_macs: bool = False
+    served_budget: bool = False
     noise: bool = True
     noisy_codes: bool = True
     ordered_depth: bool = True
@@ -117,6 +120,7 @@ PRESETS: dict[str, Method] = {
         hard=True,
         exact_placement=True,
         true_macs=True,
+        served_budget=True,
         noise=False,
         noisy_codes=False,
         ordered_depth=False,

@@ -56,6 +56,7 @@ def _record(run: Run, origin: Mapping[str, Any]) -> Record:
             **origin,
             "codes": "learned; experts are slices, not fine-tuned",
             "budget": unit(task.cost),
+            "train_size": list(run.train_size),
             "method": task.method.identity(),
             "from": known.provenance if known else provenance.read(task.source),
         },

@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 def call(*words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["aptp.analyse", *words])
+        patch.setattr(sys, "argv", ["aptp.analyse", "--data", "scenes", *words])
         patch.setattr(study, "FITTED", 200)
         patch.setattr(study, "measure", partial(measure, share=0.1))
         with pytest.raises(SystemExit) as stop:

@@ -39,7 +39,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def call(*words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["aptp.ood", *words])
+        patch.setattr(sys, "argv", ["aptp.ood", "--data", "scenes", *words])
         with pytest.raises(SystemExit) as stop:
             run(command.main)
     return int(stop.value.code or 0)

@@ -40,7 +40,7 @@ def test_defaults(
     asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch) == 0
-    assert asked["task"] == RouterTask(Path("dense"), "scenes", PRESETS["tiny"], RECIPES["tiny"])
+    assert asked["task"] == RouterTask(Path("dense"), None, PRESETS["tiny"], RECIPES["tiny"])
     assert (asked["out"], asked["folder"]) == (Path("made"), Path("made.run"))
     said = capsys.readouterr().err
     assert "0.6000 of dense MACs" in said
@@ -57,6 +57,15 @@ def test_changes(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None
     assert task.size == (32, 64)
     assert (task.recipe.steps, task.recipe.seed, task.recipe.batch) == (50, 3, 128)
     assert asked["recompute"] is True
+
+
+def test_what_stage_2_has_to_be_told_as_well(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "--data", "folder:mine", "--size", "768x512", "--train-size", "256x128") == 0
+    assert (asked["task"].size, asked["task"].train_size) == ((512, 768), (128, 256))
+    said = capsys.readouterr().err
+    assert "--checkpoint made --codes all --data folder:mine --train-size 256x128 --out" in said
 
 
 def test_a_budget_in_seconds(

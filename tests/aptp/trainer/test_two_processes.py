@@ -17,7 +17,8 @@ from tests.checkpoints import MINI, mini_checkpoint
 pytestmark = pytest.mark.timeout(600)  # four starts of a training command each
 
 ROOT = Path(__file__).parents[3]
-PLAIN = ("--mixed-precision", "no", "--train-steps", "4", "--train-batch", "8")
+SCENES = ("--data", "scenes", "--train-size", "64x64")
+PLAIN = (*SCENES, "--mixed-precision", "no", "--train-steps", "4", "--train-batch", "8")
 # What `accelerate launch` is for several GPUs; for processors, that starts one process, or asks for MPI.
 LAUNCH = ("-m", "torch.distributed.run", "--nproc-per-node")
 # Sums are taken in another order, and Adam's first steps divide what is left of a gradient by its size.
@@ -83,6 +84,7 @@ def test_a_batch_that_cannot_be_shared(tmp_path: Path, tmp_path_factory: pytest.
         str(source),
         "--out",
         str(tmp_path / "out"),
+        *SCENES,
         "--train-batch",
         "5",
     ]
