@@ -57,15 +57,19 @@ class ExpertLearner(Learner):
         experts: Mapping[int, SlicedUNet],
         weights: ExpertLossWeights,
         prompt_encoder: PromptEncoder | None = None,
+        *,
+        timesteps: str = "stratified",
     ) -> None:
-        """`prompt_encoder`: what the router reads, where that is not the pipeline's text encoder."""
+        """`prompt_encoder`: what the router reads, where that is not the pipeline's text encoder.
+        `timesteps`: how they are drawn (`aptp.trainer.timesteps`).
+        """
         super().__init__()
         self.teacher, self.router = _frozen(pipeline.unet), _frozen(router)
         self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
         self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
         self.experts = nn.ModuleDict({str(code): expert.train() for code, expert in experts.items()})
         self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
-        self._noising = Noising(pipeline.scheduler.config)
+        self._noising = Noising(pipeline.scheduler, timesteps)
         self._weights = weights
 
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
@@ -79,7 +83,8 @@ class ExpertLearner(Learner):
         if not len(used):  # one row that counts nothing, so that there is a graph
             rows[next(iter(rows))] = used = codes.new_zeros(1)
         lesson = self._taught(batch, context, used, weight, draws)
-        power, start, losses = powers(lesson.blocks, lesson.share), 0, []
+        power = powers(lesson.blocks, lesson.share) if self._weights.relative_blocks else None
+        start, losses = 0, []
         for code, own in rows.items():
             losses.append(self._loss(code, lesson.part(slice(start, start + len(own))), power))
             start += len(own)
@@ -116,7 +121,7 @@ class ExpertLearner(Learner):
         share = context.new_full((len(used),), weight)
         return TeacherTargets(noised, context[used], output, tuple(blocks), share)
 
-    def _loss(self, code: str, lesson: TeacherTargets, power: Tensor) -> Tensor:
+    def _loss(self, code: str, lesson: TeacherTargets, power: Tensor | None) -> Tensor:
         """Return the loss of one expert on its rows, each weighted by its share."""
         expert: Any = self.experts[code]
         if not len(lesson.share):  # a gradient of zero: without one, other processes would wait for it

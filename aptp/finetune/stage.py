@@ -53,7 +53,14 @@ def finetune(
     fits = Window(pipeline.tokenizer)
     source = open_source(data, seed=recipe.seed, size=size, fits=fits)
     training = Training(
-        ExpertLearner(pipeline, checkpoint.router(), experts, weights, checkpoint.prompt_encoder()),
+        ExpertLearner(
+            pipeline,
+            checkpoint.router(),
+            experts,
+            weights,
+            checkpoint.prompt_encoder(),
+            timesteps=recipe.timesteps,
+        ),
         source,
         recipe,
         folder,
@@ -76,6 +83,7 @@ def finetune(
     told = {
         **provenance.origin("aptp.finetune"),
         **provenance.account(folder, recipe),
+        "precision": options.precision,
         "codes": list(codes),
         "data": source.about,
         "train_size": list(size),

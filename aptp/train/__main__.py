@@ -61,7 +61,7 @@ def main() -> int:
     terminal = open_console()
     with terminal.status("starting"):
         quieten()
-        from aptp.train.method import RECIPES, method
+        from aptp.train.method import PRECISIONS, RECIPES, method
         from aptp.train.run import RouterTask
         from aptp.train.stage import train
         from aptp.trainer.options import recipe_of, run_folder, run_options
@@ -77,9 +77,8 @@ def main() -> int:
         arguments.prompt_encoder,
         arguments.train_size and (arguments.train_size.height, arguments.train_size.width),
     )
-    found = train(
-        task, arguments.out, run_folder(arguments), run_options(arguments), recompute=arguments.recompute
-    )
+    options = run_options(arguments, PRECISIONS[arguments.preset])
+    found = train(task, arguments.out, run_folder(arguments), options, recompute=arguments.recompute)
     if found is None:
         return 1
     _report(terminal, arguments, found)

@@ -28,6 +28,7 @@ class CodeLearner(Learner):
     """A learner of `policy` on a frozen pipeline, whose UNet is student (gated) and teacher (all open).
 
     `prompt_encoder`: what prompts are routed by, where that is not the pipeline's text encoder.
+    `timesteps`: how they are drawn (`aptp.trainer.timesteps`).
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class CodeLearner(Learner):
         policy: GatePolicy,
         budget: Budget,
         prompt_encoder: PromptEncoder | None = None,
+        *,
+        timesteps: str = "stratified",
     ) -> None:
         super().__init__()
         self.policy = policy
@@ -45,7 +48,7 @@ class CodeLearner(Learner):
         self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
         self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
         self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
-        self._noising = Noising(pipeline.scheduler.config)
+        self._noising = Noising(pipeline.scheduler, timesteps)
 
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
         """Draws, in this order: latents, timesteps and noise, dropped captions, Gumbel noise."""

@@ -142,12 +142,22 @@ PRESETS: dict[str, Method] = {
 
 
 RECIPES: dict[str, Recipe] = {
-    # The rate is the published 2e-4 times the square root of the batch.
     "paper": Recipe(
-        steps=5_000, batch=128, rate=2e-4 * 128**0.5, warmup=100, betas=(0.9, 0.999), weight_decay=0.0
+        steps=5_000,
+        batch=128,
+        rate=2e-4,
+        scaling="sqrt",
+        warmup=100,
+        clip=0.0,
+        betas=(0.9, 0.999),
+        weight_decay=0.0,
+        timesteps="uniform",
     ),
     "tiny": Recipe(steps=2_000, batch=64, rate=1e-2, warmup=20, decay=1_000, weight_decay=0.0),
 }
+
+# Of autocast; the published code trains in float32.
+PRECISIONS = {"paper": "no", "tiny": "bf16"}
 
 
 def method(preset: str, changes: Sequence[str] = ()) -> Method:

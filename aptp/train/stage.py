@@ -31,7 +31,8 @@ def train(
     check_target(out)
     run = Run.open(task, recompute=recompute)
     policy = _policy(run)
-    learner = CodeLearner(run.pipeline, policy, run.budget, run.encoder)
+    timesteps = task.recipe.timesteps
+    learner = CodeLearner(run.pipeline, policy, run.budget, run.encoder, timesteps=timesteps)
     training = Training(learner, run.seen, task.recipe, folder, options, identity=identity(run))
     if not training.run("codes"):
         return None
@@ -39,6 +40,7 @@ def train(
     origin = {
         **provenance.origin("aptp.train"),
         **provenance.account(folder, task.recipe),
+        "precision": options.precision,
         "data": run.seen.about,
     }
     return publish(run, policy, out, origin)

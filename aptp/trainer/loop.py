@@ -184,7 +184,7 @@ class Training:
                 "precision's risk (--mixed-precision no), in a new --out"
             )
         self._accelerator.backward(terms["loss"])
-        norm = self._accelerator.clip_grad_norm_(self._parameters.values(), self.recipe.clip)
+        norm = self._accelerator.clip_grad_norm_(self._parameters.values(), self.recipe.clip or math.inf)
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self.average:
