@@ -14,7 +14,7 @@ DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to i
 def _arguments() -> argparse.Namespace:
     from aptp.finetune.weights import ExpertLossWeights
     from aptp.trainer.fields import add_fields
-    from aptp.trainer.options import add_options
+    from aptp.trainer.options import add_memory, add_options
 
     parser = Parser(prog="python -m aptp.finetune", extra="train", description=DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="what aptp.train made")
@@ -24,7 +24,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--codes", default="all", help="the experts to train: all, or 0,2")
     add_training_data(parser)
-    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
+    add_memory(parser)
     add_fields(parser.add_argument_group("the loss (defaults: the preset's)"), ExpertLossWeights)
     add_options(parser)
     arguments: argparse.Namespace = parser.parse_args()
@@ -67,6 +67,7 @@ def main() -> int:
         options=run_options(arguments, usual.precision),
         folder=run_folder(arguments),
         recompute=arguments.recompute,
+        at_once=arguments.at_once,
         train_size=arguments.train_size and (arguments.train_size.height, arguments.train_size.width),
     )
     if not finished:

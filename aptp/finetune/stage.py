@@ -35,13 +35,15 @@ def finetune(
     folder: Path,
     recompute: bool = False,
     train_size: tuple[int, int] | None = None,
+    at_once: int | None = None,
 ) -> bool:
     """Train the experts of `codes` and write a checkpoint with them and all others to `out`.
 
     False where the session ended first: the same call goes on from the state in `folder`. `data`: None for
     scenes, where the checkpoint is of the default's kind. `recompute`: trade time for memory by gradient
     checkpointing. `train_size`: (height, width) in pixels of the pictures in training, by default what the
-    checkpoint serves. Raises UsageError, TrainingError, Refused, StorageError.
+    checkpoint serves. `at_once`: rows that a process's UNets take at a time. Raises UsageError,
+    TrainingError, Refused, StorageError.
     """
     check_target(out)
     data = chosen(data, checkpoint.path, draws_scenes=draws_scenes(checkpoint.unet_config))
@@ -60,6 +62,7 @@ def finetune(
             weights,
             checkpoint.prompt_encoder(),
             timesteps=recipe.timesteps,
+            at_once=at_once,
         ),
         source,
         recipe,

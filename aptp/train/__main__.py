@@ -20,7 +20,7 @@ DESCRIPTION = "Learn which parts of a dense pipeline a prompt can do without: a 
 
 def _arguments() -> argparse.Namespace:
     from aptp.checkpoint.record import GUIDANCE
-    from aptp.trainer.options import add_options
+    from aptp.trainer.options import add_memory, add_options
 
     parser = Parser(prog="python -m aptp.train", extra="train", description=DESCRIPTION)
     parser.add_argument(
@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
         metavar="DIR",
         help="route by this transformers encoder (all-mpnet-base-v2, say), not by the pipeline's own",
     )
-    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
+    add_memory(parser)
     add_options(parser)
     arguments: argparse.Namespace = parser.parse_args()
     for name in ("codes", "budget"):
@@ -78,7 +78,8 @@ def main() -> int:
         arguments.train_size and (arguments.train_size.height, arguments.train_size.width),
     )
     options = run_options(arguments, PRECISIONS[arguments.preset])
-    found = train(task, arguments.out, run_folder(arguments), options, recompute=arguments.recompute)
+    memory = {"recompute": arguments.recompute, "at_once": arguments.at_once}
+    found = train(task, arguments.out, run_folder(arguments), options, **memory)
     if found is None:
         return 1
     _report(terminal, arguments, found)

@@ -21,6 +21,9 @@ class Noised(NamedTuple):
     timesteps: torch.Tensor
     weights: torch.Tensor
 
+    def part(self, rows: slice) -> "Noised":
+        return Noised(*(field[rows] for field in self))
+
     def loss(self, output: torch.Tensor) -> torch.Tensor:
         """Return the weighted squared error of a model's `output`, the mean of each sample: [B]."""
         return self.weights * (output.float() - self.target.float()).square().mean(dim=(1, 2, 3))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aptp.trainer.fields import add_fields, changed
 from aptp.trainer.recipe import Recipe
+from runtime.cli.values import whole
 
 if TYPE_CHECKING:
     from aptp.trainer.loop import RunOptions
@@ -20,11 +21,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
     group.add_argument("--workers", type=int, default=0, help="processes that load data ahead")
     group.add_argument(
-        "--mixed-precision", dest="precision", choices=("bf16", "no"), help="of autocast (the preset's)"
+        "--mixed-precision",
+        dest="precision",
+        choices=("bf16", "fp16", "no"),
+        help="of autocast (the preset's)",
     )
     group.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="resume states")
     group.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
     group.add_argument("--plot", action="store_true", help="draw curves.png beside the record")
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """Add the options that trade time for memory, and change nothing of the result but its rounding."""
+    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
+    parser.add_argument(
+        "--slice",
+        dest="at_once",
+        type=rows,
+        metavar="ROWS",
+        help="that UNet and VAE take at a time: less memory, the same batch (all of a process's share)",
+    )
+
+
+def rows(text: str) -> int:
+    """Read a number of rows, from 1. Raises `ArgumentTypeError`."""
+    if not (found := whole(text)):
+        raise argparse.ArgumentTypeError(f"{text!r}: give an integer from 1")
+    return found
 
 
 def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:

@@ -51,10 +51,10 @@ def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, options=PLAIN, name="out
     )
 
 
-def learner(source, codes=(0, 1)):
+def learner(source, codes=(0, 1), **memory):
     experts = {code: source.expert(str(code)) for code in codes}
     pipeline = read_pipeline(source.path, torch.float32)
-    return ExpertLearner(pipeline, source.router(), experts, ExpertLossWeights())
+    return ExpertLearner(pipeline, source.router(), experts, ExpertLossWeights(), **memory)
 
 
 def weights_of(checkpoint, name):
@@ -127,6 +127,27 @@ def test_each_expert_learns_from_its_own_prompts_only(source):
     # Zero, not missing, as processes that share gradients need.
     assert all(p.grad is not None and not p.grad.any() for p in whole.experts["1"].parameters())
     assert any(p.grad is not None and p.grad.any() for p in whole.experts["0"].parameters())
+
+
+def test_slices_learn_what_the_whole_batch_teaches(source):
+    batch, wanted = next(batches(Scenes(), 8)), None
+    for at_once in (None, 1, 3):
+        made, rows = learner(source, at_once=at_once), []
+        for unet in (made.teacher, *made.experts.values()):
+            unet.register_forward_pre_hook(lambda module, args, rows=rows: rows.append(len(args[0])))
+        found = made(batch, 0, drawn(8))
+        found["loss"].backward()
+        gradients = {name: parameter.grad for name, parameter in made.trained().items()}
+        if at_once is None:
+            terms, wanted = found, gradients
+            continue
+        assert max(rows) == at_once
+        assert found.keys() == terms.keys()
+        for name, value in terms.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-7)
+        for name, gradient in wanted.items():
+            scale = float(gradient.abs().max())
+            torch.testing.assert_close(gradients[name], gradient, rtol=1e-3, atol=1e-4 * scale)
 
 
 def test_prompts_are_routed_by_the_checkpoints_own_encoder(source, tmp_path):

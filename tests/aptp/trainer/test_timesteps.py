@@ -8,6 +8,9 @@ from aptp.presets import SCHEDULER
 from aptp.trainer.timesteps import Timesteps
 from tests.aptp.trainer.toys import drawn
 
+# diffusers' Euler makes numpy arrays of tensors in a way that numpy is about to drop.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 TRAILING = {**SCHEDULER, "timestep_spacing": "trailing"}
 LEADING = {**SCHEDULER, "timestep_spacing": "leading"}
 
