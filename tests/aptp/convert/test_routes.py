@@ -12,6 +12,7 @@ from aptp.convert import routes
 from aptp.convert.conversion import NOISE_FREE, ROW_0, ConversionSource, convert
 from aptp.convert.routes import IN_BATCHES, RouteComparison, compare
 from aptp.evaluate.routing import routes as served
+from aptp.model.gated_router import published_noise
 from runtime.errors import CheckpointError, UsageError
 from tests.checkpoints import mini_checkpoint
 
@@ -47,8 +48,11 @@ def test_shares_and_disagreement_are_those_of_the_checkpoints(made: dict[str, Ch
 def test_in_batches_every_row_has_its_own_noise(
     made: dict[str, Checkpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In batches of one, every prompt is row 0."""
-    assert compare(made[ROW_0], PROMPTS).agreement[ROW_0] < 1
+    """In batches of one, every prompt is row 0. The noise is made louder than this folder's scores."""
+    monkeypatch.setattr(routes, "published_noise", lambda *shape: 30 * published_noise(*shape))
+    found = compare(made[ROW_0], PROMPTS)
+    assert found.disagreement > 0
+    assert found.agreement[ROW_0] < 1
     monkeypatch.setattr(routes, "BATCH", 1)
     assert compare(made[ROW_0], PROMPTS).agreement[ROW_0] == 1
 
