@@ -53,6 +53,14 @@ def guarded(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_captions_of_another_kind_of_pipeline_have_to_be_named(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["aptp.ood", "--checkpoint", str(mini), "--out", str(tmp_path / "out")])
+    with pytest.raises(UsageError, match="--data is missing: .* is not of the default's kind"):
+        command.main()
+
+
 def test_everything_else_is_copied(mini: Path, guarded: Path) -> None:
     before, after = Checkpoint.open(mini), Checkpoint.open(guarded)
     assert after.record.files.keys() - before.record.files.keys() == {DETECTOR}
