@@ -29,7 +29,8 @@ from aptp.components.servable import ComponentConfigs, check_servable
 from aptp.components.weight_files import find_weights, stored_dtype
 from aptp.model.initial import randomise
 from aptp.model.tokenizer import make_tokenizer
-from aptp.presets import SCHEDULER, Preset
+from aptp.presets import PRESETS, SCHEDULER, Preset
+from aptp.space.unet_config import check_resolution
 from runtime.errors import CheckpointError, UsageError
 
 SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
@@ -223,6 +224,26 @@ def _class_of(folder: Path, index: Mapping[str, Any], name: str) -> Any:
             f"pipelines with {kind.__name__} there"
         )
     return kind
+
+
+def draws_scenes(config: Mapping[str, Any]) -> bool:
+    """Return whether a UNet of this config is of the default's kind, which draws rendered scenes."""
+    return all(_plain(config.get(name)) == _plain(value) for name, value in PRESETS["tiny"].unet.items())
+
+
+def check_size(size: tuple[int, int], scale: int, config: Mapping[str, Any]) -> tuple[int, int]:
+    """Return `size`, (height, width) in pixels. Raises UsageError and SpaceError where a VAE of that `scale`
+    and a UNet of that `config` cannot halve it evenly.
+    """
+    height, width = size
+    if height % scale or width % scale:
+        raise UsageError(f"size {width}x{height}: both sides must be multiples of {scale} pixels")
+    check_resolution(config, height // scale, width // scale)
+    return size
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _empty(kind: Any, dtype: torch.dtype, **config: Any) -> nn.Module:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from aptp.data.option import add_data
+from aptp.data.option import add_data, chosen
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import quieten, say
@@ -63,9 +63,12 @@ def main() -> int:
         from aptp.analyse.study import RouterStudy, StudyOptions
         from aptp.checkpoint.reader import Checkpoint
         from aptp.evaluate.sampling import SamplingOptions
+        from aptp.pipeline import draws_scenes
         from runtime.cli.prompts import read_prompts
 
     checkpoint = Checkpoint.open(arguments.checkpoint)
+    scenes = draws_scenes(checkpoint.unet_config)
+    arguments.data = chosen(arguments.data, checkpoint.path, draws_scenes=scenes)
     others = {path.stem: read_prompts(path) for path in arguments.prompts}
     if arguments.guidance is None:
         arguments.guidance = checkpoint.record.guidance

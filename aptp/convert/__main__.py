@@ -14,6 +14,7 @@ from runtime.cli.terminal import quieten, say
 
 if TYPE_CHECKING:
     from aptp.convert.conversion import Converted
+    from aptp.convert.routes import RouteComparison
 
 DESCRIPTION = "Make a checkpoint of the experts, codes and router that the method's authors publish."
 
@@ -48,6 +49,12 @@ def _arguments() -> argparse.Namespace:
         default="noise-free",
         help="noise-free, or row-0: with the noise that the published evaluation adds to a single prompt",
     )
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="route these by either routing, tell how far the two agree, and advise one",
+    )
     arguments: argparse.Namespace = parser.parse_args()
     return arguments
 
@@ -57,13 +64,21 @@ def main() -> int:
     console = Console(stderr=True)
     with console.status("starting") as status:
         quieten()
+        from aptp.checkpoint.reader import Checkpoint
         from aptp.convert.conversion import ConversionSource, convert
+        from aptp.convert.routes import compare
+        from runtime.cli.prompts import read_prompts
 
         source = ConversionSource(
             arguments.source, arguments.pipeline, arguments.prompt_encoder, arguments.routing
         )
+        prompts = read_prompts(arguments.prompts) if arguments.prompts else []
         made = convert(source, arguments.out, stages(console, status))
+        status.update("prompts")
+        found = compare(Checkpoint.open(arguments.out), prompts) if prompts else None
     _report(console, arguments.out, made)
+    if found:
+        _compare(console, found, arguments.routing)
     return 0
 
 
@@ -76,6 +91,20 @@ def _report(console: Console, out: Path, made: "Sequence[Converted]") -> None:
     console.print(table)
     ready = f"{out} is ready; next: python -m export.build --checkpoint {out} --codes all"
     say(console, ready)
+
+
+def _compare(console: Console, found: "RouteComparison", routing: str) -> None:
+    table = Table("code", *(f"{name}" for name in found.shares))
+    for code, shares in enumerate(zip(*found.shares.values(), strict=True)):
+        table.add_row(str(code), *(f"{share:.3f}" for share in shares))
+    console.print(table)
+    other = "" if found.advice == routing else "; convert again to have it"
+    agreeing = ", ".join(f"{name} {share:.1%}" for name, share in found.agreement.items())
+    say(
+        console, f"the two routings send {found.disagreement:.1%} of {found.count} prompts to different codes"
+    )
+    say(console, f"prompts that they send where a batch of the published code does: {agreeing}")
+    say(console, f"so --routing {found.advice} is nearer to what the experts were tuned on{other}")
 
 
 if __name__ == "__main__":

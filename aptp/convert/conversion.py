@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
-from torch import Tensor
 
 from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.record import Record
@@ -16,7 +15,7 @@ from aptp.convert import layout, published
 from aptp.convert.experts import PublishedExpert
 from aptp.convert.published import Published
 from aptp.convert.weights import read_weights
-from aptp.model.gated_router import GatedRouter
+from aptp.model.gated_router import GatedRouter, published_noise
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
 from aptp.model.sliced import SlicedUNet, sliced_from
 from aptp.pipeline import image_size, read_pipeline
@@ -108,15 +107,8 @@ def gated_router(found: Published, space: Space, routing: str) -> GatedRouter:
     router.temperature.fill_(found.temperature)
     router.offset.fill_(found.offset)
     if routing == ROW_0:
-        sizes = [*found.structure.groups, found.structure.depths]
-        router.noise.copy_(torch.cat([_row_0(size) for size in sizes]))
+        router.noise.copy_(published_noise(space)[0])
     return router.eval()
-
-
-def _row_0(size: int) -> Tensor:
-    """Gumbel noise [size] of the published evaluation, which draws that of every group from seed 0 anew."""
-    uniform = torch.rand(size, generator=torch.Generator().manual_seed(0))
-    return -torch.log(-torch.log(uniform + 1e-20) + 1e-20)
 
 
 def _architecture(root: Path, space: Space, expert: PublishedExpert) -> Architecture:

@@ -10,6 +10,7 @@ from aptp.data.pairs import Listing, Pairs, View
 from aptp.data.reading import reading
 from aptp.data.sample import NamedSource
 from aptp.data.scenes.source import Scenes
+from aptp.data.scenes.vocabulary import SIDE
 from runtime.errors import DataError, UsageError, nearest
 
 Reader = Callable[[Path, str, str], Listing]  # of a folder, a split and conditions
@@ -76,9 +77,9 @@ def open_source(
     """Open the train or test split of a source.
 
     `size`: the (height, width) in pixels that pictures are cropped to; without it captions alone are read,
-    and pictures are empty. Scenes have pictures of one size always. `fits`: captions it does not hold for
-    are cut at a sentence's end. Raises UsageError for a name that is none, DataError for a folder that is not
-    laid out as it should be.
+    and pictures are empty. `fits`: captions it does not hold for are cut at a sentence's end. Raises
+    UsageError for a name that is none, and for scenes of another size than theirs; DataError for a folder
+    that is not laid out as it should be.
     """
     name, _, rest = data.partition(":")
     path, _, conditions = rest.partition("?")
@@ -87,6 +88,11 @@ def open_source(
     if name == "scenes":
         if rest:
             raise UsageError(f"'{data}': scenes are rendered, from no folder")
+        if size not in (None, (SIDE, SIDE)):
+            raise UsageError(
+                f"scenes are pictures of {SIDE}x{SIDE} pixels, and this trains at {size[1]}x{size[0]}: give "
+                f"--data folder:DIR or the like, or --train-size {SIDE}x{SIDE}"
+            )
         return Scenes(split, seed=seed)
     if not path:
         raise UsageError(f"'{data}': say where it lies: {name}:DIR")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from aptp.data.option import add_data
+from aptp.data.option import add_data, chosen
 from runtime.cli.output import put
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
@@ -68,8 +68,11 @@ def _report(arguments: argparse.Namespace, console: Console) -> str:
     from aptp.checkpoint.reader import Checkpoint
     from aptp.evaluate.models_under_test import Subjects
     from aptp.evaluate.sampling import SamplingOptions
+    from aptp.pipeline import draws_scenes
 
     checkpoint = Checkpoint.open(arguments.checkpoint)
+    scenes = draws_scenes(checkpoint.unet_config)
+    arguments.data = chosen(arguments.data, checkpoint.path, draws_scenes=scenes)
     if arguments.guidance is None:
         arguments.guidance = checkpoint.record.guidance
     settings = SamplingOptions(arguments.steps, arguments.guidance, arguments.seed, arguments.batch)

@@ -1,11 +1,9 @@
 """`python -m aptp.finetune`: stage 2, train the experts of a checkpoint."""
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 
-from aptp.data.option import add_data
-from aptp.finetune.weights import ExpertLossWeights
+from aptp.data.option import add_training_data
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import open_console, quieten, say
 from runtime.errors import UsageError
@@ -14,17 +12,20 @@ DESCRIPTION = "Fine-tune a checkpoint's experts, each on the prompts routed to i
 
 
 def _arguments() -> argparse.Namespace:
-    from aptp.trainer.options import add_options
+    from aptp.finetune.weights import ExpertLossWeights
+    from aptp.trainer.fields import add_fields
+    from aptp.trainer.options import add_memory, add_options
 
     parser = Parser(prog="python -m aptp.finetune", extra="train", description=DESCRIPTION)
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="what aptp.train made")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
+    parser.add_argument(
+        "--preset", default="tiny", help="tiny (ours), paper-coco or paper-cc3m (as published)"
+    )
     parser.add_argument("--codes", default="all", help="the experts to train: all, or 0,2")
-    add_data(parser)
-    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
-    weights = parser.add_argument_group("weights of the loss's terms")
-    for name, usual in asdict(ExpertLossWeights()).items():
-        weights.add_argument(f"--{name}", type=float, default=usual, metavar="W", help=f"{usual:g}")
+    add_training_data(parser)
+    add_memory(parser)
+    add_fields(parser.add_argument_group("the loss (defaults: the preset's)"), ExpertLossWeights)
     add_options(parser)
     arguments: argparse.Namespace = parser.parse_args()
     return arguments
@@ -44,25 +45,30 @@ def _codes(text: str, count: int) -> list[int]:
 
 def main() -> int:
     arguments = _arguments()
-    weights = ExpertLossWeights(arguments.diffusion, arguments.output, arguments.blocks)
     terminal = open_console()
     with terminal.status("starting"):
         quieten()
         from aptp.checkpoint.reader import Checkpoint
-        from aptp.finetune.stage import RECIPE, finetune
+        from aptp.finetune.presets import preset
+        from aptp.finetune.stage import finetune
+        from aptp.trainer.fields import changed
         from aptp.trainer.options import recipe_of, run_folder, run_options
 
-        checkpoint = Checkpoint.open(arguments.checkpoint)
+    usual = preset(arguments.preset)
+    recipe, weights = recipe_of(arguments, usual.recipe), changed(usual.weights, arguments)
+    checkpoint = Checkpoint.open(arguments.checkpoint)
     finished = finetune(
         checkpoint,
         arguments.out,
         _codes(arguments.codes, len(checkpoint.record.codes)),
         data=arguments.data,
-        recipe=recipe_of(arguments, RECIPE),
+        recipe=recipe,
         weights=weights,
-        options=run_options(arguments),
+        options=run_options(arguments, usual.precision),
         folder=run_folder(arguments),
         recompute=arguments.recompute,
+        at_once=arguments.at_once,
+        train_size=arguments.train_size and (arguments.train_size.height, arguments.train_size.width),
     )
     if not finished:
         return 1

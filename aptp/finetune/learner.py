@@ -19,6 +19,7 @@ from aptp.trainer.inputs import drop, encode
 from aptp.trainer.learner import Learner
 from aptp.trainer.noising import Noised, Noising
 from aptp.trainer.rng import Draws
+from aptp.trainer.slices import SlicedGradient, joined, slices
 
 
 class TeacherTargets(NamedTuple):
@@ -34,7 +35,7 @@ class TeacherTargets(NamedTuple):
 
     def part(self, rows: slice) -> "TeacherTargets":
         return TeacherTargets(
-            Noised(*(field[rows] for field in self.noised)),
+            self.noised.part(rows),
             self.context[rows],
             self.output[rows],
             tuple(block[rows] for block in self.blocks),
@@ -57,15 +58,22 @@ class ExpertLearner(Learner):
         experts: Mapping[int, SlicedUNet],
         weights: ExpertLossWeights,
         prompt_encoder: PromptEncoder | None = None,
+        *,
+        timesteps: str = "stratified",
+        at_once: int | None = None,
     ) -> None:
-        """`prompt_encoder`: what the router reads, where that is not the pipeline's text encoder."""
+        """`prompt_encoder`: what the router reads, where that is not the pipeline's text encoder.
+        `timesteps`: how they are drawn (`aptp.trainer.timesteps`). `at_once`: rows that UNets and VAE take
+        at a time, for less memory and the same result; by default all.
+        """
         super().__init__()
         self.teacher, self.router = _frozen(pipeline.unet), _frozen(router)
         self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
         self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
         self.experts = nn.ModuleDict({str(code): expert.train() for code, expert in experts.items()})
         self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
-        self._noising = Noising(pipeline.scheduler.config)
+        self._at_once = at_once
+        self._noising = Noising(pipeline.scheduler, timesteps)
         self._weights = weights
 
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
@@ -79,14 +87,21 @@ class ExpertLearner(Learner):
         if not len(used):  # one row that counts nothing, so that there is a graph
             rows[next(iter(rows))] = used = codes.new_zeros(1)
         lesson = self._taught(batch, context, used, weight, draws)
-        power, start, losses = powers(lesson.blocks, lesson.share), 0, []
+        power = powers(lesson.blocks, lesson.share) if self._weights.relative_blocks else None
+        start, losses = 0, []
+        gradients = {
+            code: SlicedGradient(expert.parameters(), self.loss_scale)
+            for code, expert in self.experts.items()
+        }
         for code, own in rows.items():
-            losses.append(self._loss(code, lesson.part(slice(start, start + len(own))), power))
+            part = lesson.part(slice(start, start + len(own)))
+            losses.append(self._loss(code, part, power, gradients[code]))
             start += len(own)
         shares = zip(self.experts, distributed.total(torch.stack(losses)) * everyone, counts, strict=True)
         # The mean over processes is then the mean over all used rows.
+        gradient = torch.stack([each.loss() for each in gradients.values()]).sum()
         return {
-            "loss": distributed.count() * torch.stack(losses).sum(),
+            "loss": distributed.count() * (torch.stack(losses).sum() + gradient),
             **{f"loss.{code}": total / count for code, total, count in shares if count},
         }
 
@@ -110,26 +125,39 @@ class ExpertLearner(Learner):
     ) -> TeacherTargets:
         """Return the teacher's pass over the rows `used`, each of which counts `weight`."""
         drawn = draws.of(used)
-        noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], drawn), drawn)
+        noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], drawn, self._at_once), drawn)
+        asked, lessons = context[used], []
         with recorded(self.teacher) as blocks:
-            output = self.teacher(noised.sample, noised.timesteps, context[used], return_dict=False)[0]
+            for part in slices(len(used), self._at_once):
+                blocks.clear()
+                inputs = (noised.sample[part], noised.timesteps[part], asked[part])
+                lessons.append((self.teacher(*inputs, return_dict=False)[0], *blocks))
+        output, *taught = map(joined, zip(*lessons, strict=True))
         share = context.new_full((len(used),), weight)
-        return TeacherTargets(noised, context[used], output, tuple(blocks), share)
+        return TeacherTargets(noised, asked, output, tuple(taught), share)
 
-    def _loss(self, code: str, lesson: TeacherTargets, power: Tensor) -> Tensor:
-        """Return the loss of one expert on its rows, each weighted by its share."""
+    def _loss(
+        self, code: str, lesson: TeacherTargets, power: Tensor | None, gradient: SlicedGradient
+    ) -> Tensor:
+        """Return the loss of one expert on its rows, each weighted by its share, without its graph, which
+        goes to `gradient`.
+        """
         expert: Any = self.experts[code]
-        if not len(lesson.share):  # a gradient of zero: without one, other processes would wait for it
-            return sum((p.sum() * 0 for p in expert.parameters()), lesson.share.sum())
-        noised = lesson.noised
-        with recorded(expert) as blocks:
-            output = expert(noised.sample, noised.timesteps, lesson.context, return_dict=False)[0]
-        lost = (
-            self._weights.diffusion * noised.loss(output)
-            + self._weights.output * output_distances(output, lesson.output)
-            + self._weights.blocks * block_distances(blocks, lesson.blocks, power)
-        )
-        return (lost * lesson.share).sum()
+        found = lesson.share.new_zeros(())
+        for rows in slices(len(lesson.share), self._at_once):
+            taught = lesson.part(rows)
+            noised = taught.noised
+            with recorded(expert) as blocks:
+                output = expert(noised.sample, noised.timesteps, taught.context, return_dict=False)[0]
+            lost = (
+                self._weights.diffusion * noised.loss(output)
+                + self._weights.output * output_distances(output, taught.output)
+                + self._weights.blocks * block_distances(blocks, taught.blocks, power)
+            )
+            lost = (lost * taught.share).sum()
+            gradient.add(lost)
+            found = found + lost.detach()
+        return found
 
 
 def _frozen(module: nn.Module) -> Any:

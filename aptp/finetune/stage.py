@@ -10,11 +10,12 @@ from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.writer import rewrite_experts
 from aptp.data.captions import Window
+from aptp.data.option import chosen
 from aptp.data.sources import open_source
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.model.sliced import SlicedUNet
-from aptp.pipeline import classic_attention, read_pipeline, stored_dtypes
+from aptp.pipeline import check_size, classic_attention, draws_scenes, read_pipeline, stored_dtypes
 from aptp.trainer import distributed, provenance
 from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
@@ -27,27 +28,42 @@ def finetune(
     out: Path,
     codes: Sequence[int],
     *,
-    data: str,
+    data: str | None,
     recipe: Recipe,
     weights: ExpertLossWeights,
     options: RunOptions,
     folder: Path,
     recompute: bool = False,
+    train_size: tuple[int, int] | None = None,
+    at_once: int | None = None,
 ) -> bool:
     """Train the experts of `codes` and write a checkpoint with them and all others to `out`.
 
-    False where the session ended first: the same call goes on from the state in `folder`. `recompute`:
-    trade time for memory by gradient checkpointing. Raises UsageError, TrainingError, Refused, StorageError.
+    False where the session ended first: the same call goes on from the state in `folder`. `data`: None for
+    scenes, where the checkpoint is of the default's kind. `recompute`: trade time for memory by gradient
+    checkpointing. `train_size`: (height, width) in pixels of the pictures in training, by default what the
+    checkpoint serves. `at_once`: rows that a process's UNets take at a time. Raises UsageError,
+    TrainingError, Refused, StorageError.
     """
     check_target(out)
+    data = chosen(data, checkpoint.path, draws_scenes=draws_scenes(checkpoint.unet_config))
+    size = check_size(train_size or checkpoint.record.size, checkpoint.vae_scale, checkpoint.unet_config)
     checkpoint.verify()
     experts = {code: _expert(checkpoint, code, recompute) for code in codes}
     pipeline = read_pipeline(checkpoint.path, torch.float32)
     classic_attention(pipeline.unet, pipeline.vae, *experts.values())
     fits = Window(pipeline.tokenizer)
-    source = open_source(data, seed=recipe.seed, size=checkpoint.record.size, fits=fits)
+    source = open_source(data, seed=recipe.seed, size=size, fits=fits)
     training = Training(
-        ExpertLearner(pipeline, checkpoint.router(), experts, weights, checkpoint.prompt_encoder()),
+        ExpertLearner(
+            pipeline,
+            checkpoint.router(),
+            experts,
+            weights,
+            checkpoint.prompt_encoder(),
+            timesteps=recipe.timesteps,
+            at_once=at_once,
+        ),
         source,
         recipe,
         folder,
@@ -56,6 +72,7 @@ def finetune(
             "stage": "finetune",
             "codes": list(codes),
             "data": source.about,
+            "train_size": list(size),
             "weights": asdict(weights),
             "checkpoint": checkpoint.digest(),
         },
@@ -69,8 +86,10 @@ def finetune(
     told = {
         **provenance.origin("aptp.finetune"),
         **provenance.account(folder, recipe),
+        "precision": options.precision,
         "codes": list(codes),
         "data": source.about,
+        "train_size": list(size),
         "weights": asdict(weights),
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
     }

@@ -71,6 +71,15 @@ class GatedRouter(Router):
         return widths + THRESHOLD * (empty[:, self.group] & self.first).to(widths.dtype)
 
 
+def published_noise(space: Space, rows: int = 1) -> Tensor:
+    """Return the Gumbel noise [rows, D] that the published evaluation adds to the scores of a batch: drawn
+    from seed 0 anew for every group, the depth gates being one, whose noise is by rank.
+    """
+    sizes = [*(group.gates for group in space.widths), len(space.depths)]
+    uniform = [torch.rand(rows, size, generator=torch.Generator().manual_seed(0)) for size in sizes]
+    return -torch.log(-torch.log(torch.cat(uniform, dim=1) + 1e-20) + 1e-20)
+
+
 def falling(scores: Tensor) -> Tensor:
     """Depth scores [B, depths] as logits of shares that fall from 1: the first is always kept."""
     shares = scores.softmax(1).cumsum(1).flip(1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from aptp.data.option import add_data
+from aptp.data.option import add_data, chosen
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import quieten, say
@@ -60,17 +60,19 @@ def main() -> int:
         from aptp.data.sources import open_source
         from aptp.ood.prompts import Reader
         from aptp.ood.threshold import distances, measure
+        from aptp.pipeline import draws_scenes
         from aptp.trainer.provenance import origin
         from runtime.cli.prompts import read_prompts
 
     check_target(arguments.out)
     checkpoint = Checkpoint.open(arguments.checkpoint)
     expert = _expert(checkpoint, arguments.to)
+    data = chosen(arguments.data, checkpoint.path, draws_scenes=draws_scenes(checkpoint.unet_config))
     others = {path: read_prompts(path) for path in arguments.against}
     read = Reader(checkpoint)
-    seen, unseen = (open_source(arguments.data, seed=arguments.seed, split=s) for s in ("train", "test"))
-    chosen = {name: getattr(arguments, name) for name in ("prompts", "clusters", "share")}
-    options = {name: value for name, value in chosen.items() if value is not None}
+    seen, unseen = (open_source(data, seed=arguments.seed, split=s) for s in ("train", "test"))
+    given = {name: getattr(arguments, name) for name in ("prompts", "clusters", "share")}
+    options = {name: value for name, value in given.items() if value is not None}
     with Counting(console) as progress:
         reading = partial(progress.tell, "reading captions")
         limit = measure(read, seen, unseen, seed=arguments.seed, progress=reading, **options)

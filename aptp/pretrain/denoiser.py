@@ -31,7 +31,7 @@ class DenoiserLearner(Learner):
         self.unet, self.encoder = pipeline.unet, pipeline.text_encoder
         self.vae = pipeline.vae.requires_grad_(False).eval()
         self.text = TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
-        self.noising = Noising(pipeline.scheduler.config)
+        self.noising = Noising(pipeline.scheduler)
         asked = self.unet.up_blocks[-2].attentions[-1]
         self.head = LayoutHead(asked.proj_out.out_features)
         asked.register_forward_hook(self._keep)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from aptp.data.option import add_data
+from aptp.data.option import add_training_data
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import open_console, quieten, say
 from runtime.cli.values import size
@@ -20,7 +20,7 @@ DESCRIPTION = "Learn which parts of a dense pipeline a prompt can do without: a 
 
 def _arguments() -> argparse.Namespace:
     from aptp.checkpoint.record import GUIDANCE
-    from aptp.trainer.options import add_options
+    from aptp.trainer.options import add_memory, add_options
 
     parser = Parser(prog="python -m aptp.train", extra="train", description=DESCRIPTION)
     parser.add_argument(
@@ -36,20 +36,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--set", dest="changes", action="append", default=[], metavar="NAME=VALUE", help="of the method"
     )
-    parser.add_argument(
-        "--size", type=size, metavar="WxH", help="that the budget holds at (the pipeline's own)"
-    )
+    parser.add_argument("--size", type=size, metavar="WxH", help="that will be served (the pipeline's own)")
     parser.add_argument(
         "--guidance", type=float, default=GUIDANCE, metavar="G", help="that images are drawn with by default"
     )
-    add_data(parser)
+    add_training_data(parser)
     parser.add_argument(
         "--prompt-encoder",
         type=Path,
         metavar="DIR",
         help="route by this transformers encoder (all-mpnet-base-v2, say), not by the pipeline's own",
     )
-    parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
+    add_memory(parser)
     add_options(parser)
     arguments: argparse.Namespace = parser.parse_args()
     for name in ("codes", "budget"):
@@ -63,7 +61,7 @@ def main() -> int:
     terminal = open_console()
     with terminal.status("starting"):
         quieten()
-        from aptp.train.method import RECIPES, method
+        from aptp.train.method import PRECISIONS, RECIPES, method
         from aptp.train.run import RouterTask
         from aptp.train.stage import train
         from aptp.trainer.options import recipe_of, run_folder, run_options
@@ -77,20 +75,24 @@ def main() -> int:
         arguments.guidance,
         arguments.cost,
         arguments.prompt_encoder,
+        arguments.train_size and (arguments.train_size.height, arguments.train_size.width),
     )
-    found = train(
-        task, arguments.out, run_folder(arguments), run_options(arguments), recompute=arguments.recompute
-    )
+    options = run_options(arguments, PRECISIONS[arguments.preset])
+    memory = {"recompute": arguments.recompute, "at_once": arguments.at_once}
+    found = train(task, arguments.out, run_folder(arguments), options, **memory)
     if found is None:
         return 1
-    _report(terminal, arguments.out, found, f"seconds, by {arguments.cost}" if arguments.cost else "MACs")
+    _report(terminal, arguments, found)
     return 0
 
 
-def _report(terminal: Console, out: Path, found: "Usage", unit: str) -> None:
+def _report(terminal: Console, arguments: argparse.Namespace, found: "Usage") -> None:
     from aptp.checkpoint.reader import Checkpoint
     from aptp.components.scheduler import replaced
 
+    out, unit = arguments.out, f"seconds, by {arguments.cost}" if arguments.cost else "MACs"
+    given = {"--data": arguments.data, "--train-size": arguments.train_size}
+    same = "".join(f" {option} {value}" for option, value in given.items() if value)
     table = Table("code", "of dense", "of held-out prompts")
     for code, (cost, share) in enumerate(zip(found.costs, found.use, strict=True)):
         table.add_row(str(code), f"{cost:.3f}", f"{share:.3f}")
@@ -98,7 +100,7 @@ def _report(terminal: Console, out: Path, found: "Usage", unit: str) -> None:
     for line in (
         f"mean budget of held-out prompts as the router sends them: {found.budget:.4f} of dense {unit}",
         f"the router sends {found.agreement:.1%} of them where the method's own rule does",
-        f"{out} is ready; next: python -m aptp.finetune --checkpoint {out} --codes all --out …",
+        f"{out} is ready; next: python -m aptp.finetune --checkpoint {out} --codes all{same} --out …",
     ):
         say(terminal, line)
     if told := replaced(Checkpoint.open(out).scheduler_config()):

@@ -20,8 +20,6 @@ from aptp.trainer.distributed import gathered, own
 from aptp.trainer.rng import Draws
 from runtime.errors import TrainingError
 
-ROUTING_SEED = 0  # of the one noise sample that the published code adds wherever prompts are routed
-
 
 class RivalCode(NamedTuple):
     """Another code for each prompt, drawn at random: its hard `gates` [B, D], without gradient, and the

@@ -28,6 +28,7 @@ def identity(run: Run) -> Mapping[str, Any]:
         "method": task.method.identity(),
         "data": run.seen.about,
         "size": list(run.size),
+        "train_size": list(run.train_size),
         "source": hashlib.sha256("".join(lines).encode()).hexdigest(),
         **({"prompt_encoder": run.encoder.digest()} if run.encoder else {}),
         **({"cost": unit(task.cost)} if task.cost else {}),

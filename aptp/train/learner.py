@@ -22,12 +22,15 @@ from aptp.trainer.inputs import drop, encode
 from aptp.trainer.learner import Learner
 from aptp.trainer.noising import Noised, Noising
 from aptp.trainer.rng import Draws
+from aptp.trainer.slices import SlicedGradient, joined, slices
 
 
 class CodeLearner(Learner):
     """A learner of `policy` on a frozen pipeline, whose UNet is student (gated) and teacher (all open).
 
     `prompt_encoder`: what prompts are routed by, where that is not the pipeline's text encoder.
+    `timesteps`: how they are drawn (`aptp.trainer.timesteps`). `at_once`: rows that UNet and VAE take at a
+    time, for less memory and the same result; by default all.
     """
 
     def __init__(
@@ -36,6 +39,9 @@ class CodeLearner(Learner):
         policy: GatePolicy,
         budget: Budget,
         prompt_encoder: PromptEncoder | None = None,
+        *,
+        timesteps: str = "stratified",
+        at_once: int | None = None,
     ) -> None:
         super().__init__()
         self.policy = policy
@@ -45,22 +51,23 @@ class CodeLearner(Learner):
         self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
         self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
         self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
-        self._noising = Noising(pipeline.scheduler.config)
+        self._at_once = at_once
+        self._noising = Noising(pipeline.scheduler, timesteps)
 
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
         """Draws, in this order: latents, timesteps and noise, dropped captions, Gumbel noise."""
         method = self.policy.method
-        latents = encode(self.vae, batch.images, draws)
+        latents = encode(self.vae, batch.images, draws, self._at_once)
         noised = self._noising.draw(latents, draws)
         # Prompts are routed in float32 when they are served, so that is how routing is learned.
         with torch.autocast(latents.device.type, enabled=False):
             context, embedding = self._read(batch.captions, draws)
             choice = self.policy(embedding, step < method.warm_up, draws)
-        terms = self._of_images(noised, context, choice)
+        terms, gradient = self._of_images(noised, context, choice)
         with torch.autocast(latents.device.type, enabled=False):
             ratios = self._budget.ratios(choice.built)
             terms |= self._of_architectures(ratios, choice.vectors, embedding)
-        return {"loss": self._sum(terms), **terms, **_figures(ratios, choice, method.codes)}
+        return {"loss": self._sum(terms) + gradient.loss(), **terms, **_figures(ratios, choice, method.codes)}
 
     @torch.no_grad()
     def _read(self, captions: Sequence[str], draws: Draws) -> tuple[Tensor, Tensor]:
@@ -73,36 +80,49 @@ class CodeLearner(Learner):
         empty = self._text([""]).hidden
         return torch.where(gone.to(empty.device)[:, None, None], empty, encoded.hidden), pooled(routed)
 
-    def _of_images(self, noised: Noised, context: Tensor, choice: CodeChoice) -> dict[str, Tensor]:
-        """Return the loss terms of the UNet under the chosen gates; the teacher is the same UNet under open
-        gates.
+    def _of_images(
+        self, noised: Noised, context: Tensor, choice: CodeChoice
+    ) -> tuple[dict[str, Tensor], SlicedGradient]:
+        """Return the loss terms of the UNet under the chosen gates, and their gradient there; the teacher is
+        the same UNet under open gates.
         """
-        inputs = (noised.sample, noised.timesteps, context)
+        count, gradient = len(choice.gates), SlicedGradient([choice.gates], self.loss_scale)
+        rows = slices(count, self._at_once)
         with recorded(self.supernet.unet) as blocks:
 
-            def distances(gates: Tensor) -> dict[str, Tensor]:
+            def run(part: slice, gates: Tensor) -> Tensor:
                 blocks.clear()
-                output = self.supernet(*inputs, gates=gates)
+                inputs = (noised.sample[part], noised.timesteps[part], context[part])
+                output: Tensor = self.supernet(*inputs, gates=gates[part])
+                return output
+
+            def distances(part: slice, gates: Tensor) -> dict[str, Tensor]:
+                output = run(part, gates)
                 return {
-                    "diffusion": noised.loss(output),
-                    "output": output_distances(output, dense),
-                    "blocks": block_distances(blocks, taught, power),
+                    "diffusion": noised.part(part).loss(output),
+                    "output": output_distances(output, dense[part]),
+                    "blocks": block_distances(blocks, [block[part] for block in taught], power),
                 }
 
             with torch.no_grad():
-                dense = self.supernet(*inputs, gates=torch.ones_like(choice.gates))
-                taught = blocks.copy()
+                lessons = [(run(part, torch.ones_like(choice.gates)), *blocks) for part in rows]
+                dense, *taught = map(joined, zip(*lessons, strict=True))
                 power = self._power(taught)
-                rival = distances(choice.rival.gates) if choice.rival else None
-            # Last, because gradient checkpointing runs it again under the gates that were set last.
-            own = distances(choice.gates)
+                rivals = [distances(part, choice.rival.gates) for part in rows] if choice.rival else []
+            # A slice's gradient follows at once, because gradient checkpointing runs it again under the gates
+            # that were set last.
+            found = []
+            for part in rows:
+                found.append(distances(part, choice.gates))
+                gradient.add(self._sum({name: each.sum() / count for name, each in found[-1].items()}))
+        own = _together(found)
         terms = {name: each.mean() for name, each in own.items()}
-        if rival and choice.rival:
-            gain = self._sum(own) - self._sum(rival)
+        if choice.rival:
+            gain = self._sum(own) - self._sum(_together(rivals))
             terms["gain"] = losses.gain_loss(
                 distributed.gathered(choice.rival.lead), distributed.gathered(gain)
             )
-        return terms
+        return terms, gradient
 
     def _power(self, taught: Sequence[Tensor]) -> Tensor | None:
         if not self.policy.method.relative_blocks:
@@ -125,6 +145,11 @@ class CodeLearner(Learner):
             "deviation": losses.deviation_loss(ratios, method.spread),
             "largest": losses.largest_loss(ratios),
         }
+
+
+def _together(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the terms of all slices' rows, without their graphs."""
+    return {name: joined([part[name].detach() for part in parts]) for name in parts[0]}
 
 
 def _figures(ratios: Tensor, choice: CodeChoice, codes: int) -> dict[str, Tensor]:

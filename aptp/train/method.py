@@ -39,6 +39,8 @@ class Method:
     - `exact_placement`: gates act where mask equals slice, not before a norm that cancels them;
     - `true_macs`: the budget is in MACs that exist (cross-attention at its true key length) and in shares
       of all of them; needed where a profile counts seconds instead;
+    - `served_budget`: the budget is counted at the size that is served, not at that of the pictures in
+      training;
     - `noise`: whether scores get Gumbel noise in training; `noisy_codes`: whether the experts are one
       noisy sample, instead of what the scores say;
     - `ordered_depth`: whether sublayers can only be dropped in a fixed order, innermost first;
@@ -66,6 +68,7 @@ class Method:
     hard: bool = False
     exact_placement: bool = False
     true_macs: bool = False
+    served_budget: bool = False
     noise: bool = True
     noisy_codes: bool = True
     ordered_depth: bool = True
@@ -117,6 +120,7 @@ PRESETS: dict[str, Method] = {
         hard=True,
         exact_placement=True,
         true_macs=True,
+        served_budget=True,
         noise=False,
         noisy_codes=False,
         ordered_depth=False,
@@ -138,12 +142,22 @@ PRESETS: dict[str, Method] = {
 
 
 RECIPES: dict[str, Recipe] = {
-    # The rate is the published 2e-4 times the square root of the batch.
     "paper": Recipe(
-        steps=5_000, batch=128, rate=2e-4 * 128**0.5, warmup=100, betas=(0.9, 0.999), weight_decay=0.0
+        steps=5_000,
+        batch=128,
+        rate=2e-4,
+        scaling="sqrt",
+        warmup=100,
+        clip=0.0,
+        betas=(0.9, 0.999),
+        weight_decay=0.0,
+        timesteps="uniform",
     ),
     "tiny": Recipe(steps=2_000, batch=64, rate=1e-2, warmup=20, decay=1_000, weight_decay=0.0),
 }
+
+# Of autocast; the published code trains in float32.
+PRECISIONS = {"paper": "no", "tiny": "bf16"}
 
 
 def method(preset: str, changes: Sequence[str] = ()) -> Method:

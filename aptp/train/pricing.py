@@ -22,25 +22,30 @@ def costs(
     size: tuple[int, int],
     method: Method,
     profile: Path | None = None,
+    *,
+    train_size: tuple[int, int] | None = None,
 ) -> tuple[Cost, Budget]:
-    """Return what serving pays at `size`, (height, width) in pixels, and what the budget loss counts.
+    """Return what serving pays at `size`, and what the budget loss counts: there, or at `train_size` where
+    `method` says so. Sizes are (height, width) in pixels.
 
     Serving pays in true MACs, or in the seconds of `profile`. Raises `UsageError`, `TableError`.
     """
     config, scale = dict(pipeline.unet.config), pipeline.vae_scale_factor
-    height, width = size[0] // scale, size[1] // scale
     tokens = int(pipeline.tokenizer.model_max_length)
+    counted = size if method.served_budget else train_size or size
+    served_at, counted_at = ((height // scale, width // scale) for height, width in (size, counted))
     if profile is not None:
         if not method.true_macs:
             raise UsageError("this method counts MACs in its own way, not seconds: add --set true_macs=true")
-        seconds = table_cost(read(profile), space, height, width, tokens)
-        return seconds, Budget(seconds, method.budget)
-    true = mac_cost(config, space, height, width, tokens)
+        measured = read(profile)
+        seconds = table_cost(measured, space, *served_at, tokens)
+        return seconds, Budget(table_cost(measured, space, *counted_at, tokens), method.budget)
+    true = mac_cost(config, space, *served_at, tokens)
     if method.true_macs:
-        return true, Budget(true, method.budget)
-    single = mac_cost(config, space, height, width, 1)
-    counted = published_cost(config, single, height, width)
-    return true, Budget(counted, method.budget, prunable=True)
+        return true, Budget(mac_cost(config, space, *counted_at, tokens), method.budget)
+    single = mac_cost(config, space, *counted_at, 1)
+    published = published_cost(config, single, *counted_at)
+    return true, Budget(published, method.budget, prunable=True)
 
 
 def unit(profile: Path | None) -> dict[str, Any]:

@@ -28,6 +28,8 @@ def publish(run: Run, policy: GatePolicy, out: Path, origin: Mapping[str, Any]) 
     recipe = run.task.recipe
     seen = embeddings(run.encode, run.seen.captions(), PRICING)
     unseen = embeddings(run.encode, run.unseen.captions(), HELD_OUT)
+    for frozen in (run.pipeline, policy, *([run.encoder] if run.encoder else [])):
+        frozen.to("cpu")
     deployment = deploy(policy, run.cost, seen, generator(recipe.seed, recipe.steps))
     router = deployment.router(seen)
     found = usage(deployment, router, run.cost, unseen)
@@ -55,6 +57,7 @@ def _record(run: Run, origin: Mapping[str, Any]) -> Record:
             **origin,
             "codes": "learned; experts are slices, not fine-tuned",
             "budget": unit(task.cost),
+            "train_size": list(run.train_size),
             "method": task.method.identity(),
             "from": known.provenance if known else provenance.read(task.source),
         },

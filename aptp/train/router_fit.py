@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aptp.model.gated_router import GatedRouter
+from aptp.model.gated_router import GatedRouter, published_noise
 from aptp.model.router import Router
 from aptp.model.sliced import gates_of
 from aptp.space.architecture import Architecture, harden
 from aptp.space.cost import Cost
 from aptp.train import optimal_transport
 from aptp.train.budget import fit
-from aptp.train.gate_policy import ROUTING_SEED, GatePolicy
+from aptp.train.gate_policy import GatePolicy
 from aptp.train.gumbel_sigmoid import SampledGates, gumbel
 
 RIDGE, ITERATIONS = 1e-3, 200  # of the logistic fit
@@ -77,10 +77,7 @@ class Deployment:
         state["offset"] = torch.tensor(policy.method.offset)
         state["noise"] = torch.zeros(policy.space.size)
         if policy.method.noise:
-            widths = policy.space.width_gates
-            noise = _routing_noise(policy.space.size)[0]
-            # By rank, as the router's depth scores are, not by gate.
-            state["noise"] = torch.cat([noise[:widths], noise[widths:][order.cpu()]])
+            state["noise"] = published_noise(policy.space)[0]
         router.load_state_dict(state)
         return router.eval()
 
@@ -120,14 +117,18 @@ def _fits(policy: GatePolicy, vectors: Tensor, embeddings: Tensor) -> Tensor:
     scores = policy.predictor(embeddings)
     gates = None
     if not policy.method.linear_routing:
-        noise = _routing_noise(scores.shape[1]).to(scores) if policy.method.noise else None
+        noise = _routing_noise(policy).to(scores) if policy.method.noise else None
         gates = policy.relaxation(scores, noise)
     return policy.similarity.prompts(scores, gates) @ vectors.T
 
 
-def _routing_noise(size: int) -> Tensor:
-    """Return the sample [1, size] that the published code adds wherever prompts are routed."""
-    return gumbel(torch.rand(1, size, generator=torch.Generator().manual_seed(ROUTING_SEED)))
+def _routing_noise(policy: GatePolicy) -> Tensor:
+    """Return the sample [1, D] that the published code adds to a single prompt, by gate."""
+    noise, order = published_noise(policy.space), policy.relaxation.order.cpu()
+    widths = policy.space.width_gates
+    by_gate = noise.clone()
+    by_gate[:, widths + order] = noise[:, widths:]
+    return by_gate
 
 
 @torch.enable_grad()

@@ -8,11 +8,12 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
 from aptp.checkpoint.record import GUIDANCE
 from aptp.data.captions import Window
+from aptp.data.option import chosen
 from aptp.data.sample import NamedSource
 from aptp.data.sources import open_source
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
-from aptp.pipeline import classic_attention, image_size, read_pipeline
+from aptp.pipeline import check_size, classic_attention, draws_scenes, image_size, read_pipeline
 from aptp.space.cost import Cost
 from aptp.space.discover import discover
 from aptp.train.budget import Budget
@@ -25,22 +26,25 @@ from runtime.formats import MAX_GUIDANCE
 
 @dataclass(frozen=True, slots=True)
 class RouterTask:
-    """The task of stage 1: learn from `source`, a diffusers folder, on `data`.
+    """The task of stage 1: learn from `source`, a diffusers folder, on `data`; None: on scenes, where the
+    pipeline is of the default's kind.
 
-    `size` is the (height, width) in pixels at which the budget holds, by default the pipeline's own.
-    `guidance`: the scale images are to be drawn with by default. `cost`: a profile of the machine that will
-    serve, whose seconds are budgeted instead of MACs. `prompt_encoder`: a transformers folder whose encoder
-    prompts are routed by, instead of the pipeline's text encoder. Raises `UsageError`.
+    `size` is the (height, width) in pixels that will be served, by default the pipeline's own; `train_size`
+    that of the pictures in training, by default `size`. `guidance`: the scale images are to be drawn with by
+    default. `cost`: a profile of the machine that will serve, whose seconds are budgeted instead of MACs.
+    `prompt_encoder`: a transformers folder whose encoder prompts are routed by, instead of the pipeline's
+    text encoder. Raises `UsageError`.
     """
 
     source: Path
-    data: str
+    data: str | None
     method: Method
     recipe: Recipe
     size: tuple[int, int] | None = None
     guidance: float = GUIDANCE
     cost: Path | None = None
     prompt_encoder: Path | None = None
+    train_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -51,13 +55,15 @@ class RouterTask:
 class Run:
     """An opened task: the frozen `pipeline` and `encoder`, samples `seen` in training and `unseen` by it.
 
-    `size` is in pixels, (height, width). `cost` is what serving pays there, `budget` what the loss counts.
+    `size`, which is served, and `train_size` are in pixels, (height, width). `cost` is what serving pays,
+    `budget` what the loss counts.
     """
 
     task: RouterTask
     pipeline: DiffusionPipeline
     encoder: PromptEncoder | None
     size: tuple[int, int]
+    train_size: tuple[int, int]
     cost: Cost
     budget: Budget
     seen: NamedSource
@@ -71,12 +77,16 @@ class Run:
         """
         pipeline = _pipeline(task.source, recompute)
         size = _size(pipeline, task.size)
-        cost, budget = costs(pipeline, discover(pipeline.unet), size, task.method, task.cost)
+        train_size = _size(pipeline, task.train_size or size)
+        data = chosen(task.data, task.source, draws_scenes=draws_scenes(pipeline.unet.config))
+        cost, budget = costs(
+            pipeline, discover(pipeline.unet), size, task.method, task.cost, train_size=train_size
+        )
         encoder = read_prompt_encoder(task.prompt_encoder) if task.prompt_encoder else None
         fits, seed = Window(pipeline.tokenizer), task.recipe.seed
-        seen = open_source(task.data, seed=seed, size=size, fits=fits)
-        unseen = open_source(task.data, seed=seed, split="test", fits=fits)
-        return cls(task, pipeline, encoder, size, cost, budget, seen, unseen)
+        seen = open_source(data, seed=seed, size=train_size, fits=fits)
+        unseen = open_source(data, seed=seed, split="test", fits=fits)
+        return cls(task, pipeline, encoder, size, train_size, cost, budget, seen, unseen)
 
     @property
     def encode(self) -> Encode:
@@ -97,8 +107,5 @@ def _pipeline(source: Path, recompute: bool) -> DiffusionPipeline:
 
 
 def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[int, int]:
-    scale = pipeline.vae_scale_factor
-    height, width = asked or image_size(pipeline, "--size WIDTHxHEIGHT")
-    if height % scale or width % scale:
-        raise UsageError(f"size {width}x{height}: both sides must be multiples of {scale} pixels")
-    return height, width
+    size = asked or image_size(pipeline, "--size WIDTHxHEIGHT")
+    return check_size(size, pipeline.vae_scale_factor, pipeline.unet.config)

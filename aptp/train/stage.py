@@ -20,25 +20,32 @@ CENTRING = 1024  # prompts whose mean is the predictor's centre
 
 
 def train(
-    task: RouterTask, out: Path, folder: Path, options: RunOptions, *, recompute: bool = False
+    task: RouterTask,
+    out: Path,
+    folder: Path,
+    options: RunOptions,
+    *,
+    recompute: bool = False,
+    at_once: int | None = None,
 ) -> Usage | None:
     """Learn router and codes, write a checkpoint to `out`, and return how it spreads held-out prompts.
 
     None where the run was cut short: the same call goes on from the state in `folder`. `recompute`: trade
-    time for memory by gradient checkpointing. Raises `UsageError`, `TrainingError`, `Refused`,
-    `StorageError`.
+    time for memory by gradient checkpointing. `at_once`: rows that a process's UNet takes at a time. Raises
+    `UsageError`, `TrainingError`, `Refused`, `StorageError`.
     """
     check_target(out)
     run = Run.open(task, recompute=recompute)
     policy = _policy(run)
-    learner = CodeLearner(run.pipeline, policy, run.budget, run.encoder)
+    timesteps = task.recipe.timesteps
+    learner = CodeLearner(run.pipeline, policy, run.budget, run.encoder, timesteps=timesteps, at_once=at_once)
     training = Training(learner, run.seen, task.recipe, folder, options, identity=identity(run))
     if not training.run("codes"):
         return None
-    learner.to("cpu")
     origin = {
         **provenance.origin("aptp.train"),
         **provenance.account(folder, task.recipe),
+        "precision": options.precision,
         "data": run.seen.about,
     }
     return publish(run, policy, out, origin)

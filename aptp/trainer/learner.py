@@ -12,7 +12,12 @@ from aptp.trainer.rng import Draws
 class Learner(nn.Module):
     """The models of a stage; parameters with `requires_grad` are optimised, averaged and saved, the rest is
     frozen.
+
+    `loss_scale`: what the loop will multiply the loss by. A learner that computes gradients itself does so
+    under the same scale.
     """
+
+    loss_scale = 1.0
 
     @abstractmethod
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, torch.Tensor]:

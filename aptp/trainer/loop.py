@@ -25,6 +25,7 @@ from aptp.trainer.bad_samples import BadSamples
 from aptp.trainer.ema import Average
 from aptp.trainer.learner import Learner
 from aptp.trainer.metrics_log import MetricsLog
+from aptp.trainer.precision import LossScaler, autocast, check_precision
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
 from runtime.errors import TrainingError, UsageError
@@ -36,8 +37,8 @@ class RunOptions:
 
     `minutes`: stop after so long, to be resumed. `workers`: processes that load data ahead.
 
-    `precision`: of autocast, `bf16` or `no`. `save_every`: seconds between resume states, of which the newest
-    `keep_states` stay.
+    `precision`: of autocast, `bf16`, `fp16` or `no`. `save_every`: seconds between resume states, of which the
+    newest `keep_states` stay.
     `tensorboard`, `plot`: also record for TensorBoard, draw the curves at the end of the session.
     """
 
@@ -86,9 +87,10 @@ class Training:
         self._accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
         atexit.register(self._accelerator.end_training)  # the last word between processes
         self._rows = self._share()
-        self._autocast = torch.autocast(
-            self._accelerator.device.type, torch.bfloat16, enabled=self._options.precision == "bf16"
-        )
+        precision, device = self._options.precision, self._accelerator.device
+        check_precision(precision, device)
+        self._autocast, self._scaler = autocast(precision, device), LossScaler(precision, device)
+        self._learner = learner
         self._parameters = learner.trained()
         optimizer = torch.optim.AdamW(
             self._parameters.values(),
@@ -187,6 +189,7 @@ class Training:
         rate = self.recipe.rate_at(self.done)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+        self._learner.loss_scale = self._scaler.scale
         drawn = draws(self.recipe.seed, self.done, self._rows, self.recipe.batch)
         with self._autocast:
             terms = self._model(batch, self.done, drawn)
@@ -197,13 +200,14 @@ class Training:
                 f"{self._folder} is from before; lower the learning rate ({self.recipe.rate:g}) or the "
                 "precision's risk (--mixed-precision no), in a new --out"
             )
-        self._accelerator.backward(terms["loss"])
-        norm = self._accelerator.clip_grad_norm_(self._parameters.values(), self.recipe.clip)
-        self._optimizer.step()
+        self._accelerator.backward(self._scaler.scaled(terms["loss"]))
+        self._scaler.unscale(self._optimizer)
+        norm = self._accelerator.clip_grad_norm_(self._parameters.values(), self.recipe.clip or math.inf)
+        taken = self._scaler.step(self._optimizer)
         self._optimizer.zero_grad()
         if self.average:
             self.average.update(self.done)
-        return {**figures, "gradient": float(norm), "rate": rate}
+        return {**figures, "gradient": float(norm) if taken else 0.0, "rate": rate}
 
     def _save(self) -> None:
         if not distributed.leads():
@@ -214,6 +218,7 @@ class Training:
             "parameters": self._parameters,
             "average": self.average.values if self.average else {},
             "optimizer": moving,
+            "scaler": self._scaler.state(),
         }
         state.save(self._folder, self.done, self._identity, groups, keep=self._options.keep_states)
 
@@ -235,6 +240,7 @@ class Training:
             moments.setdefault(int(index), {})[key] = tensor
         current = self._optimizer.state_dict()
         self._optimizer.load_state_dict({"state": moments, "param_groups": current["param_groups"]})
+        self._scaler.restore(found.groups.get("scaler", {}))
         return found.step
 
 

@@ -7,6 +7,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from aptp.trainer.rng import Draws
+from aptp.trainer.timesteps import Timesteps
 from runtime.errors import CheckpointError
 
 GAMMA = 5.0  # of min-SNR weighting
@@ -20,32 +21,36 @@ class Noised(NamedTuple):
     timesteps: torch.Tensor
     weights: torch.Tensor
 
+    def part(self, rows: slice) -> "Noised":
+        return Noised(*(field[rows] for field in self))
+
     def loss(self, output: torch.Tensor) -> torch.Tensor:
         """Return the weighted squared error of a model's `output`, the mean of each sample: [B]."""
         return self.weights * (output.float() - self.target.float()).square().mean(dim=(1, 2, 3))
 
 
 class Noising:
-    """The forward process: it draws timesteps and noise, and gives the model's target.
+    """The forward process of a pipeline's `scheduler`: it draws timesteps and noise, and gives the target.
 
-    Timesteps are stratified: one uniform draw in each of as many equal ranges as the batch has rows, in
-    random order, so that batches differ less. Weights are min(SNR + 1, γ) / (SNR + 1): min-SNR weighting
-    (Hang et al. 2023, equation 5, for v-prediction) in the published APTP's form, which stays positive at
-    zero terminal SNR.
+    `timesteps` says how they are drawn (`Timesteps`). Weights are min(SNR + 1, γ) / (SNR + 1): min-SNR
+    weighting (Hang et al. 2023, equation 5, for v-prediction) in the published APTP's form, which stays
+    positive at zero terminal SNR.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, scheduler: Any, timesteps: str = "stratified") -> None:
+        config: Mapping[str, Any] = scheduler.config
         kind = config.get("prediction_type", "epsilon")
         if kind not in ("epsilon", "v_prediction"):
             raise CheckpointError(f"the scheduler predicts '{kind}'; training knows epsilon and v_prediction")
         self._scheduler: Any = DDIMScheduler.from_config(dict(config))
+        self._timesteps = Timesteps(timesteps, scheduler)
         self._velocity = kind == "v_prediction"
         alphas = self._scheduler.alphas_cumprod
         self._snr = alphas / (1 - alphas)  # [T]
 
     def draw(self, latents: torch.Tensor, draws: Draws) -> Noised:
         """Draw timesteps and noise for `latents`, [B, C, H, W], already scaled."""
-        timesteps = (draws.strata() * len(self._snr)).long().clamp(max=len(self._snr) - 1)
+        timesteps = self._timesteps.draw(draws)
         noise = draws.normal(*latents.shape[1:]).to(latents)
         return self.at(latents, noise, timesteps)
 

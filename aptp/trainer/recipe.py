@@ -1,44 +1,81 @@
-"""The recipe of a training run: steps, batch, learning rate."""
+"""The recipe of a training run: steps, batch, learning rate, and what else decides what is learned."""
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aptp.trainer.fields import option
 from runtime.errors import UsageError
+
+NONE, SQRT = "none", "sqrt"
+TIMESTEPS = re.compile(r"stratified|uniform|serving:([1-9][0-9]{0,2})")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The hyperparameters of a run.
+    """The hyperparameters of a run, each an option of the command line.
 
-    `batch`: samples per step over all processes. `warmup` and `decay`: steps over which the rate rises from
-    zero at the start and falls to zero at the end. `average`: decay of the running average of the weights (0:
-    none is kept). `clip`: largest norm of the gradient.
+    `batch`: samples per step over all processes. `scaling`: where it is `sqrt`, `rate` is times the square
+    root of `batch`, as published. `warmup` and `decay`: steps over which the rate rises from zero at the
+    start and falls to zero at the end. `clip`: largest norm of the gradient, 0 for any. `average`: decay of
+    the running average of the weights (0: none is kept). `timesteps`: how they are drawn
+    (`aptp.trainer.timesteps`).
     """
 
-    steps: int
-    batch: int
-    rate: float
-    warmup: int = 100
-    decay: int = 0
-    clip: float = 1.0
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 0.01
-    average: float = 0.0
-    seed: int = 0
+    steps: int = option("--train-steps", "of the whole run")
+    batch: int = option("--train-batch", "samples per step, over all processes")
+    rate: float = option("--rate", "learning rate", metavar="RATE")
+    scaling: str = option(
+        "--rate-scaling", "sqrt: times the square root of the batch", NONE, choices=(NONE, SQRT)
+    )
+    warmup: int = option("--rate-warmup", "first steps, over which the rate rises from 0", 100)
+    decay: int = option("--rate-decay", "last steps, over which it falls to 0", 0)
+    clip: float = option("--clip", "largest norm of the gradient; 0: any", 1.0, metavar="NORM")
+    betas: tuple[float, float] = option("--betas", "of AdamW", (0.9, 0.99), metavar="B1,B2")
+    weight_decay: float = option("--weight-decay", "of AdamW", 0.01, metavar="W")
+    average: float = option(
+        "--ema", "decay of the running average of the weights; 0: none", 0.0, metavar="DECAY"
+    )
+    timesteps: str = option(
+        "--timesteps",
+        "stratified, uniform, or serving:STEPS, those of the schedule that will serve",
+        "stratified",
+        metavar="HOW",
+    )
+    seed: int = option("--seed", "of everything random", 0)
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.rate > 0:
+        for name in ("warmup", "decay", "seed", "clip", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        for name, shares in {"betas": self.betas, "average": (self.average,)}.items():
+            if not all(0 <= share < 1 for share in shares):
+                raise UsageError(f"{name} is {','.join(f'{s:g}' for s in shares)}; give shares in [0, 1)")
+        if self.scaling not in (NONE, SQRT):
+            raise UsageError(f"scaling is '{self.scaling}'; it must be {NONE} or {SQRT}")
+        if not 0 < self.rate < math.inf:
             raise UsageError(f"the learning rate is {self.rate}; it must be above 0")
+        if not TIMESTEPS.fullmatch(self.timesteps):
+            raise UsageError(
+                f"timesteps '{self.timesteps}': give stratified, uniform, or serving:STEPS for the schedule "
+                "of so many steps, 1 to 999"
+            )
+
+    @property
+    def peak(self) -> float:
+        """The largest learning rate of the run."""
+        return self.rate * math.sqrt(self.batch) if self.scaling == SQRT else self.rate
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0: up, flat, down (all linear)."""
         up = (step + 1) / max(self.warmup, 1)
         down = (self.steps - step) / max(self.decay, 1)
-        return self.rate * min(1.0, up, down)
+        return self.peak * min(1.0, up, down)
 
     def identity(self) -> Mapping[str, Any]:
         """Return what a resumed run must have in common with the run it resumes."""

@@ -19,6 +19,7 @@ from aptp.checkpoint.writer import write_guarded
 from aptp.model.mahalanobis import MahalanobisDetector
 from aptp.ood.threshold import measure
 from runtime.cli.parser import run
+from runtime.errors import UsageError
 from tests.checkpoints import mini_checkpoint
 
 HOSTILE = '<script>alert("1")</script> & </style>'
@@ -49,7 +50,7 @@ class Page(HTMLParser):
 
 def call(*words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["aptp.analyse", *words])
+        patch.setattr(sys, "argv", ["aptp.analyse", "--data", "scenes", *words])
         patch.setattr(study, "FITTED", 200)
         patch.setattr(study, "measure", partial(measure, share=0.1))
         with pytest.raises(SystemExit) as stop:
@@ -71,6 +72,15 @@ def report(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, M
     words = ["--checkpoint", str(mini), "--out", str(folder / "report.html"), *files]
     assert call(*words, "--count", "120", "--pictures", "2", "--steps", "1") == 0
     return (folder / "report.html").read_text(), json.loads((folder / "report.json").read_text())
+
+
+def test_captions_of_another_kind_of_pipeline_have_to_be_named(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = str(tmp_path / "report.html")
+    monkeypatch.setattr(sys, "argv", ["aptp.analyse", "--checkpoint", str(mini), "--out", page])
+    with pytest.raises(UsageError, match="--data is missing: .* is not of the default's kind"):
+        command.main()
 
 
 def test_the_page_needs_nothing_else(report: tuple[str, Mapping[str, Any]]) -> None:

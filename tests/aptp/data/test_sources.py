@@ -2,6 +2,7 @@
 
 import pytest
 
+from aptp.data.option import chosen
 from aptp.data.scenes.source import Scenes
 from aptp.data.sources import open_source
 from runtime.errors import DataError, UsageError
@@ -26,6 +27,21 @@ def test_scenes():
 def test_names_that_are_none(data, message):
     with pytest.raises(UsageError, match=message):
         open_source(data)
+
+
+def test_scenes_have_one_size():
+    assert open_source("scenes", size=(64, 64))[0].image.shape == (64, 64, 3)
+    with pytest.raises(
+        UsageError, match=r"scenes are pictures of 64x64 .* trains at 768x512.*--data folder:DIR"
+    ):
+        open_source("scenes", size=(512, 768))
+
+
+def test_scenes_are_chosen_unasked_for_what_draws_them():
+    assert chosen(None, "here", draws_scenes=True) == "scenes"
+    assert chosen("coco:DIR", "here", draws_scenes=True) == "coco:DIR"
+    with pytest.raises(UsageError, match="--data is missing: here is not of the default's kind"):
+        chosen(None, "here", draws_scenes=False)
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -14,6 +14,7 @@ from aptp.evaluate.evaluation import Evaluation
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.sampling import SamplingOptions
 from runtime.errors import CheckpointError, IntegrityError, StorageError, UsageError
+from tests.checkpoints import mini_checkpoint
 
 SUBJECTS = ("dense", "mixed", "render")
 
@@ -100,6 +101,12 @@ def test_bad_options(folder, tmp_path, options, message):
     with pytest.raises(UsageError, match=message):
         main(["--checkpoint", str(folder), "--out", str(tmp_path / "out"), *options])
     assert not (tmp_path / "out").exists()
+
+
+def test_captions_of_another_kind_of_pipeline_have_to_be_named(tmp_path, tmp_path_factory):
+    mini = mini_checkpoint(tmp_path_factory)
+    with pytest.raises(UsageError, match="--data is missing: .* is not of the default's kind"):
+        main(["--checkpoint", str(mini), "--out", str(tmp_path / "out")])
 
 
 def test_a_checkpoint_of_another_size_is_refused(folder, judge):

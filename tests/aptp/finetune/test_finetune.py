@@ -20,8 +20,10 @@ from aptp.new.create import create
 from aptp.pipeline import read_pipeline
 from aptp.trainer import metrics_log
 from aptp.trainer.loop import RunOptions
-from runtime.errors import UsageError
+from runtime.errors import SpaceError, UsageError
+from tests.aptp.data import datasets
 from tests.aptp.trainer.toys import drawn
+from tests.checkpoints import mini_checkpoint
 from tests.encoders import give_encoder
 
 SHORT = replace(RECIPE, steps=3, batch=8, warmup=1, decay=1, rate=1e-3)
@@ -35,23 +37,24 @@ def source(tmp_path_factory):
     return Checkpoint.open(folder)
 
 
-def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, options=PLAIN, name="out"):
+def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, options=PLAIN, name="out", data=None, **rest):
     return finetune(
         source,
         tmp_path / name,
         codes,
-        data="scenes",
+        data=data,
         recipe=recipe,
         weights=ExpertLossWeights(),
         options=options,
         folder=tmp_path / f"{name}.run",
+        **rest,
     )
 
 
-def learner(source, codes=(0, 1)):
+def learner(source, codes=(0, 1), **memory):
     experts = {code: source.expert(str(code)) for code in codes}
     pipeline = read_pipeline(source.path, torch.float32)
-    return ExpertLearner(pipeline, source.router(), experts, ExpertLossWeights())
+    return ExpertLearner(pipeline, source.router(), experts, ExpertLossWeights(), **memory)
 
 
 def weights_of(checkpoint, name):
@@ -126,6 +129,27 @@ def test_each_expert_learns_from_its_own_prompts_only(source):
     assert any(p.grad is not None and p.grad.any() for p in whole.experts["0"].parameters())
 
 
+def test_slices_learn_what_the_whole_batch_teaches(source):
+    batch, wanted = next(batches(Scenes(), 8)), None
+    for at_once in (None, 1, 3):
+        made, rows = learner(source, at_once=at_once), []
+        for unet in (made.teacher, *made.experts.values()):
+            unet.register_forward_pre_hook(lambda module, args, rows=rows: rows.append(len(args[0])))
+        found = made(batch, 0, drawn(8))
+        found["loss"].backward()
+        gradients = {name: parameter.grad for name, parameter in made.trained().items()}
+        if at_once is None:
+            terms, wanted = found, gradients
+            continue
+        assert max(rows) == at_once
+        assert found.keys() == terms.keys()
+        for name, value in terms.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-7)
+        for name, gradient in wanted.items():
+            scale = float(gradient.abs().max())
+            torch.testing.assert_close(gradients[name], gradient, rtol=1e-3, atol=1e-4 * scale)
+
+
 def test_prompts_are_routed_by_the_checkpoints_own_encoder(source, tmp_path):
     batch = next(batches(Scenes(), 16))
     folder = shutil.copytree(source.path, tmp_path / "own")
@@ -180,6 +204,31 @@ def test_another_checkpoint_is_not_resumed_into(source, tmp_path):
     create(tmp_path / "other", preset="tiny", budgets=(0.5, 0.8), seed=1)
     with pytest.raises(UsageError, match="checkpoint was"):
         tuned(Checkpoint.open(tmp_path / "other"), tmp_path)
+
+
+def test_trained_at_another_size_than_is_served(source, tmp_path):
+    pictures = tmp_path / "pictures"
+    datasets.folder(pictures, 8)
+    once = replace(SHORT, steps=1, batch=4)
+    assert tuned(source, tmp_path, recipe=once, data=f"folder:{pictures}", train_size=(32, 48))
+    made = Checkpoint.open(tmp_path / "out")
+    assert made.record.size == (64, 64)
+    assert made.record.provenance["train_size"] == [32, 48]
+
+
+def test_sizes_that_cannot_be_trained_at(source, tmp_path):
+    for size, error in (((66, 64), UsageError), ((68, 64), SpaceError)):
+        with pytest.raises(error, match="must be multiples of 4"):
+            tuned(source, tmp_path, train_size=size)
+    with pytest.raises(UsageError, match="scenes are pictures of 64x64"):
+        tuned(source, tmp_path, train_size=(32, 32))
+
+
+def test_data_has_to_be_named_for_another_kind_of_pipeline(tmp_path, tmp_path_factory):
+    mini = Checkpoint.open(mini_checkpoint(tmp_path_factory))
+    with pytest.raises(UsageError, match="--data is missing: .* is not of the default's kind"):
+        tuned(mini, tmp_path)
+    assert not (tmp_path / "out.run").exists()
 
 
 def test_unknown_data_is_refused_by_name(source, tmp_path):

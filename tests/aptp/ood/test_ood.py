@@ -39,7 +39,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def call(*words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["aptp.ood", *words])
+        patch.setattr(sys, "argv", ["aptp.ood", "--data", "scenes", *words])
         with pytest.raises(SystemExit) as stop:
             run(command.main)
     return int(stop.value.code or 0)
@@ -51,6 +51,14 @@ def guarded(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["--num-prompts", "200", "--clusters", "2", "--share", "0.1", "--to", "1"]
     assert call("--checkpoint", str(mini), "--out", str(out), *words) == 0
     return out
+
+
+def test_captions_of_another_kind_of_pipeline_have_to_be_named(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["aptp.ood", "--checkpoint", str(mini), "--out", str(tmp_path / "out")])
+    with pytest.raises(UsageError, match="--data is missing: .* is not of the default's kind"):
+        command.main()
 
 
 def test_everything_else_is_copied(mini: Path, guarded: Path) -> None:

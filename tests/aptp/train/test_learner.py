@@ -30,14 +30,16 @@ def batch() -> Batch:
     return replace(found, images=found.images[:, :, ::4, ::4].contiguous())
 
 
-def learner(dense: Path, method: Method, *, pruned: bool = True, recompute: bool = False) -> CodeLearner:
+def learner(
+    dense: Path, method: Method, *, pruned: bool = True, recompute: bool = False, at_once: int | None = None
+) -> CodeLearner:
     pipeline = read_pipeline(dense, torch.float32)
     if recompute:
         pipeline.unet.enable_gradient_checkpointing()
     space = discover(pipeline.unet)
     policy = GatePolicy(space, method, torch.zeros(pipeline.text_encoder.config.hidden_size), 1.0, 0)
     _, budget = costs(pipeline, space, (32, 32), method)
-    return CodeLearner(pipeline, spread_codes(policy) if pruned else policy, budget)
+    return CodeLearner(pipeline, spread_codes(policy) if pruned else policy, budget, at_once=at_once)
 
 
 def gradients(made: CodeLearner, terms: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -118,6 +120,30 @@ def test_gradient_checkpointing_changes_nothing(dense: Path, batch: Batch) -> No
         found.append(gradients(made, made(batch, LATE, drawn(4))))
     for name, gradient in found[0].items():
         torch.testing.assert_close(gradient, found[1][name])
+
+
+@pytest.mark.parametrize("method", [ours(warm_up=5), theirs()], ids=["ours", "theirs"])
+@pytest.mark.parametrize("step", [0, LATE])
+def test_slices_learn_what_the_whole_batch_teaches(
+    dense: Path, batch: Batch, method: Method, step: int
+) -> None:
+    """Routes, transport and contrast are the batch's; the UNet alone takes a few rows at a time."""
+    whole = learner(dense, method)
+    terms = whole(batch, step, drawn(4))
+    wanted = gradients(whole, terms)
+    for at_once in (1, 3):
+        made = learner(dense, method, at_once=at_once, recompute=at_once == 3)
+        rows: list[int] = []
+        made.supernet.register_forward_pre_hook(lambda module, args, rows=rows: rows.append(len(args[0])))
+        routed: list[int] = []
+        made.policy.register_forward_pre_hook(lambda module, args, routed=routed: routed.append(len(args[0])))
+        found = made(batch, step, drawn(4))
+        assert (max(rows), routed) == (at_once, [4])
+        for name, value in terms.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
+        for name, gradient in gradients(made, found).items():
+            scale = float(wanted[name].abs().max())
+            torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5 * scale)
 
 
 def test_dropped_captions_are_dropped_for_the_unet_and_not_for_the_router(

@@ -40,7 +40,7 @@ def test_defaults(
     asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch) == 0
-    assert asked["task"] == RouterTask(Path("dense"), "scenes", PRESETS["tiny"], RECIPES["tiny"])
+    assert asked["task"] == RouterTask(Path("dense"), None, PRESETS["tiny"], RECIPES["tiny"])
     assert (asked["out"], asked["folder"]) == (Path("made"), Path("made.run"))
     said = capsys.readouterr().err
     assert "0.6000 of dense MACs" in said
@@ -50,13 +50,25 @@ def test_defaults(
 
 def test_changes(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     words = "--preset paper --num-codes 6 --budget 0.7 --set hard=true --set weights.contrast=5 --size 64x32"
-    assert call(monkeypatch, *words.split(), "--train-steps", "50", "--seed", "3", "--recompute") == 0
+    assert (
+        call(monkeypatch, *words.split(), "--train-steps", "50", "--seed", "3", "--recompute", "--slice", "4")
+        == 0
+    )
     task = asked["task"]
     assert (task.method.codes, task.method.budget, task.method.hard) == (6, 0.7, True)
     assert task.method.weights.contrast == 5
     assert task.size == (32, 64)
     assert (task.recipe.steps, task.recipe.seed, task.recipe.batch) == (50, 3, 128)
-    assert asked["recompute"] is True
+    assert (asked["recompute"], asked["at_once"]) == (True, 4)
+
+
+def test_what_stage_2_has_to_be_told_as_well(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "--data", "folder:mine", "--size", "768x512", "--train-size", "256x128") == 0
+    assert (asked["task"].size, asked["task"].train_size) == ((512, 768), (128, 256))
+    said = capsys.readouterr().err
+    assert "--checkpoint made --codes all --data folder:mine --train-size 256x128 --out" in said
 
 
 def test_a_budget_in_seconds(
@@ -95,6 +107,8 @@ def test_a_leg_that_ended_first(asked: dict[str, Any], monkeypatch: pytest.Monke
         (["--size", "0x64"], "'0x64': give WIDTHxHEIGHT"),
         (["--guidance", "-1"], "guidance -1.0: give a number from 0"),
         (["--train-steps", "0"], "steps is 0"),
+        (["--slice", "0"], "argument --slice: '0': give an integer from 1"),
+        (["--timesteps", "serving"], "timesteps 'serving': give stratified, uniform, or serving:STEPS"),
     ],
 )
 def test_mistakes(

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from aptp.train.method import PRESETS, RECIPES, Method, method
+from aptp.train.method import PRECISIONS, PRESETS, RECIPES, Method, method
 from runtime.errors import BudgetError, UsageError
 
 
@@ -21,7 +21,9 @@ def test_paper_is_the_published_method() -> None:
     weights = paper.weights
     assert (weights.diffusion, weights.output, weights.blocks, weights.budget) == (1, 0.2, 0.2, 2)
     assert (weights.contrast, weights.deviation, weights.largest) == (100, 0.1, 0.1)
-    assert RECIPES["paper"].rate == pytest.approx(2.26e-3, rel=0.01)
+    recipe = RECIPES["paper"]
+    assert recipe.rate_at(1000) == pytest.approx(2.26e-3, rel=0.01)
+    assert (recipe.clip, recipe.timesteps, PRECISIONS["paper"]) == (0, "uniform", "no")
 
 
 def test_every_correction_can_be_undone_alone() -> None:

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from aptp.convert.conversion import ROW_0, gated_router
+from aptp.convert.layout import Structure
+from aptp.convert.published import Published
 from aptp.model.gates import GatedUNet
 from aptp.model.router import Router
 from aptp.model.sliced import gates_of, slice_unet
@@ -69,6 +72,25 @@ def test_the_served_router_is_the_published_rule(noise: bool) -> None:
     measured = usage(found, router, small()[1], prompts(3000, seed=9))
     assert measured.agreement > 0.995  # all but near-ties, which go to the lower code
     assert max(measured.use) < 1
+
+
+def test_the_published_noise_is_that_of_converted_experts() -> None:
+    """Both commands serve the same rule: seed 0 anew for every group, and by rank for the depth gates."""
+    found = deployed(theirs())
+    space, relaxation = found.policy.space, found.policy.relaxation
+    made = found.router(prompts(SEEN))
+    structure = Structure((tuple(group.gates for group in space.widths),), (True,) * len(space.depths))
+    gates = relaxation(found.policy.codes).soft.detach()
+    order = tuple(relaxation.order.tolist())
+    told = Published(structure, *found.policy.predictor.affine(), gates, order, 0.4, 3.0, ())
+    converted = gated_router(told, space, ROW_0)
+    assert torch.equal(made.noise, converted.noise)
+    sizes = [*structure.groups, structure.depths]
+    starts = [0, *np.cumsum(sizes)[:-1].tolist()]
+    assert len({float(made.noise[start]) for start in starts}) == 1
+    converted.codes.data.copy_(made.codes)
+    unseen = prompts(3000, seed=9)
+    assert torch.equal(served_routes(made, unseen), served_routes(converted, unseen))
 
 
 def test_the_served_router_repeats_a_mixture_of_rules_as_a_line_can() -> None:

@@ -13,7 +13,8 @@ from aptp.checkpoint.reader import Checkpoint
 from aptp.data.sources import open_source
 from aptp.evaluate.routing import routes
 from aptp.model.prompt_encoder import read_prompt_encoder
-from aptp.pipeline import read_pipeline
+from aptp.pipeline import build_pipeline, draws_scenes, read_pipeline
+from aptp.presets import PRESETS as PIPELINES
 from aptp.space.discover import discover
 from aptp.space.groups import Kind, WidthGroup
 from aptp.space.measured_cost import TableCost, table_cost
@@ -21,18 +22,20 @@ from aptp.space.profile_file import write
 from aptp.train import publish, run, stage
 from aptp.train.method import RECIPES
 from aptp.train.router_fit import Usage
-from aptp.train.run import RouterTask
+from aptp.train.run import RouterTask, Run
 from aptp.train.stage import train
 from aptp.trainer import metrics_log
 from aptp.trainer.loop import RunOptions
 from runtime.errors import SpaceError, TableError, UsageError
+from tests.aptp.data.datasets import folder
 from tests.aptp.train.spaces import ours, theirs
 from tests.encoders import WIDTH, write_encoder
 from tests.profiles import SETTING, profile
 
 SHORT = replace(RECIPES["tiny"], steps=4, batch=4, warmup=1, decay=1)
 PLAIN = RunOptions(precision="no")
-TASK = RouterTask(Path(), "scenes", ours(warm_up=1), SHORT, guidance=3.0)
+SCENES = (64, 64)
+TASK = RouterTask(Path(), "scenes", ours(warm_up=1), SHORT, guidance=3.0, train_size=SCENES)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +73,7 @@ def test_what_it_leaves(dense: Path, tmp_path: Path) -> None:
     assert made.record.guidance == 3
     provenance = made.record.provenance
     assert provenance["budget"] == {"in": "MACs"}
+    assert provenance["train_size"] == [64, 64]
     assert provenance["method"]["hard"] is True
     assert provenance["recipe"]["steps"] == 4
     assert provenance["held_out"]["budget"] == found.budget
@@ -181,10 +185,17 @@ def test_sessions_of_one_step_equal_one_session(dense: Path, tmp_path: Path) -> 
 
 
 def test_another_run_s_state_is_refused(dense: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    folder(pictures, 40)
     task = replace(TASK, source=dense)
     assert result(task, tmp_path, replace(PLAIN, minutes=0)) is None
-    for other in (replace(task, method=ours(align=2)), replace(task, size=(64, 64))):
-        with pytest.raises(UsageError, match="belongs to another run: (method|size) was"):
+    others = (
+        replace(task, method=ours(align=2)),
+        replace(task, size=SCENES),
+        replace(task, data=f"folder:{pictures}", train_size=(32, 32)),
+    )
+    for other in others:
+        with pytest.raises(UsageError, match="belongs to another run: (method|size|data) was"):
             result(other, tmp_path)
 
 
@@ -202,8 +213,38 @@ def test_a_checkpoint_is_a_source_too_and_keeps_its_name(dense: Path, tmp_path: 
 def test_sizes_that_cannot_be(
     dense: Path, tmp_path: Path, size: Sequence[int], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=message):
-        result(replace(TASK, source=dense, size=tuple(size)), tmp_path)
+    for task in (replace(TASK, size=tuple(size)), replace(TASK, train_size=tuple(size))):
+        with pytest.raises(error, match=message):
+            result(replace(task, source=dense), tmp_path)
+
+
+def test_data_that_nobody_named_are_scenes_for_the_default_s_kind_alone(dense: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"--data is missing: .*mini is not of the default's kind.*folder:DIR"
+    ):
+        result(replace(TASK, source=dense, data=None), tmp_path)
+    assert not (tmp_path / "out.run").exists()
+    tiny = build_pipeline(PIPELINES["tiny"], 0, torch.float16)
+    assert draws_scenes(tiny.unet.config)
+
+
+def test_scenes_have_one_size(dense: Path, tmp_path: Path) -> None:
+    task = replace(TASK, source=dense, train_size=None)
+    with pytest.raises(UsageError, match="scenes are pictures of 64x64 pixels, and this trains at 32x32"):
+        result(task, tmp_path)
+    assert not (tmp_path / "out.run").exists()
+
+
+def test_trained_at_one_size_and_served_at_another(dense: Path) -> None:
+    """The published method counts its budget where it trains, ours where images are drawn."""
+    task = replace(TASK, source=dense, size=(128, 128))
+    opened = [Run.open(replace(task, method=method)) for method in (ours(), theirs(true_macs=True), theirs())]
+    served, trained = (opened[0].cost, Run.open(replace(task, size=SCENES)).cost)
+    assert served.dense > 3.9 * trained.dense
+    assert [each.cost.dense for each in opened] == [served.dense] * 3
+    assert [each.budget.cost.dense for each in opened[:2]] == [served.dense, trained.dense]
+    assert opened[2].budget.cost.dense < served.dense / 2
+    assert {each.seen[0].image.shape for each in opened} == {(64, 64, 3)}
 
 
 def test_an_occupied_target_is_refused_before_hours_are_spent(dense: Path, tmp_path: Path) -> None:

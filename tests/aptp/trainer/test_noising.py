@@ -16,6 +16,10 @@ def config(kind="v_prediction", **more):
     return {**SCHEDULER, "prediction_type": kind, **more}
 
 
+def process(kind="v_prediction", **more):
+    return Noising(DDIMScheduler.from_config(config(kind, **more)))
+
+
 @pytest.fixture
 def rng():
     return torch.Generator().manual_seed(0)
@@ -25,7 +29,7 @@ def rng():
 def test_sample_and_target_are_those_of_the_process(rng, kind):
     latents, noise = torch.randn(2, 5, 4, 8, 8, generator=rng)
     timesteps = torch.tensor([0, 10, 400, 998, 999])
-    noised = Noising(config(kind)).at(latents, noise, timesteps)
+    noised = process(kind).at(latents, noise, timesteps)
     alpha = DDIMScheduler.from_config(config(kind)).alphas_cumprod[timesteps].view(-1, 1, 1, 1)
     torch.testing.assert_close(noised.sample, alpha.sqrt() * latents + (1 - alpha).sqrt() * noise)
     velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
@@ -33,7 +37,7 @@ def test_sample_and_target_are_those_of_the_process(rng, kind):
 
 
 def test_weights_are_min_snr_and_stay_positive_at_zero_snr():
-    noising = Noising(config(**ZERO_SNR))
+    noising = process(**ZERO_SNR)
     timesteps = torch.arange(1000)
     noised = noising.at(torch.zeros(1000, 1, 1, 1), torch.zeros(1000, 1, 1, 1), timesteps)
     alpha = DDIMScheduler.from_config(config(**ZERO_SNR)).alphas_cumprod
@@ -55,7 +59,7 @@ def test_weights_of_epsilon_are_finite_at_zero_snr():
 
 
 def test_the_loss_weighs_each_sample(rng):
-    noised = Noising(config()).draw(torch.randn(6, 4, 8, 8, generator=rng), drawn(6))
+    noised = process().draw(torch.randn(6, 4, 8, 8, generator=rng), drawn(6))
     output = torch.randn(6, 4, 8, 8, generator=rng)
     terms = [
         weight * ((o - t) ** 2).mean()
@@ -65,7 +69,7 @@ def test_the_loss_weighs_each_sample(rng):
 
 
 def test_timesteps_are_uniform_and_stratified():
-    noising, latents = Noising(config()), torch.zeros(10, 1, 1, 1)
+    noising, latents = process(), torch.zeros(10, 1, 1, 1)
     found = torch.stack([noising.draw(latents, drawn(10, step=step)).timesteps for step in range(200)])
     assert torch.equal((found.sort(dim=1).values // 100), torch.arange(10).expand(200, 10))
     assert found.float().mean() == pytest.approx(499.5, abs=10)
@@ -74,4 +78,4 @@ def test_timesteps_are_uniform_and_stratified():
 
 def test_other_predictions_are_refused_by_name():
     with pytest.raises(CheckpointError, match="'sample'"):
-        Noising(config("sample"))
+        process("sample")

@@ -12,7 +12,32 @@ def test_the_rate_rises_stays_and_falls():
     assert rates == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 0.5]
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch": 0}, {"rate": 0.0}, {"rate": float("nan")}])
+def test_the_published_rate_follows_the_batch():
+    recipe = Recipe(steps=10, batch=16, rate=1e-3, scaling="sqrt", warmup=1)
+    assert recipe.rate_at(5) == pytest.approx(4e-3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"batch": 0},
+        {"rate": 0.0},
+        {"rate": float("nan")},
+        {"rate": float("inf")},
+        {"scaling": "linear"},
+        {"warmup": -1},
+        {"decay": -1},
+        {"clip": -0.1},
+        {"clip": float("nan")},
+        {"weight_decay": -1.0},
+        {"betas": (0.9, 1.0)},
+        {"average": 1.0},
+        {"timesteps": "serving"},
+        {"timesteps": "serving:0"},
+        {"timesteps": "strata"},
+    ],
+)
 def test_nonsense_is_refused_by_name(wrong):
     with pytest.raises(UsageError, match="rate" if "rate" in wrong else next(iter(wrong))):
         Recipe(**{"steps": 1, "batch": 1, "rate": 0.1, **wrong})
