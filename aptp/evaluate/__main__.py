@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from aptp.data.option import add_data
+from aptp.device import add_device
 from runtime.cli.output import put
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
@@ -49,6 +50,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="draws captions and start noise")
     parser.add_argument("--batch", type=int, default=50, help="pictures drawn at once")
     parser.add_argument("--judge", type=Path, metavar="FILE", help="of scenes (the one in this package)")
+    add_device(parser)
     arguments: argparse.Namespace = parser.parse_args(argv)
     return arguments
 
@@ -66,13 +68,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(arguments: argparse.Namespace, console: Console) -> str:
     """Write the report, and return its main table."""
     from aptp.checkpoint.reader import Checkpoint
+    from aptp.device import choose_device
     from aptp.evaluate.models_under_test import Subjects
     from aptp.evaluate.sampling import SamplingOptions
 
     checkpoint = Checkpoint.open(arguments.checkpoint)
     if arguments.guidance is None:
         arguments.guidance = checkpoint.record.guidance
-    settings = SamplingOptions(arguments.steps, arguments.guidance, arguments.seed, arguments.batch)
+    settings = SamplingOptions(
+        *(arguments.steps, arguments.guidance, arguments.seed, arguments.batch),
+        device=choose_device(arguments.device),
+    )
     subjects = Subjects(checkpoint, settings)
     names = subjects.chosen(arguments.codes)
     return (_evaluate if arguments.data == "scenes" else _survey)(arguments, subjects, names, console)
