@@ -50,6 +50,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="draws captions and start noise")
     parser.add_argument("--batch", type=int, default=50, help="pictures drawn at once")
     parser.add_argument("--judge", type=Path, metavar="FILE", help="of scenes (the one in this package)")
+    for option, what in (("inception", "FILE"), ("clip", "DIR"), ("cmmd-clip", "DIR")):
+        parser.add_argument(
+            f"--{option}", type=Path, metavar=what, help="also score, as aptp.score; not scenes"
+        )
     add_device(parser)
     arguments: argparse.Namespace = parser.parse_args(argv)
     return arguments
@@ -116,11 +120,17 @@ def _survey(
     """
     from aptp.data.captions import Window
     from aptp.data.sources import open_source
+    from aptp.evaluate.models_under_test import RENDER
+    from aptp.evaluate.scored import ENCODERS, check_subjects, score_pictures
     from aptp.evaluate.survey import UNJUDGED, Survey
 
     checkpoint, fits = subjects.checkpoint, Window(subjects.parts.tokenizer)
     if arguments.judge:
         raise UsageError("--judge reads scenes alone; leave it out with other data")
+    encoders = {name: getattr(arguments, name) for name in ENCODERS if getattr(arguments, name)}
+    if encoders:
+        check_subjects(names)
+        names = list(dict.fromkeys([*names, RENDER]))
     source = open_source(
         arguments.data, seed=arguments.seed, split="test", size=checkpoint.record.size, fits=fits
     )
@@ -137,6 +147,8 @@ def _survey(
             lambda name, done: progress.tell(name, done, len(samples)),
         )
     survey.save(arguments.out)
+    if encoders:
+        score_pictures(survey, arguments.out, encoders, str(subjects.device))
     say(console, UNJUDGED)
     return survey.mixture.to_markdown()
 
@@ -147,6 +159,10 @@ def _check(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, option)
         if value < least:
             raise UsageError(f"--{option.replace('_', '-')} {value}: give at least {least}")
+    if arguments.data == "scenes" and (arguments.inception or arguments.clip or arguments.cmmd_clip):
+        raise UsageError(
+            "scenes are judged (FD-scenes); --inception, --clip and --cmmd-clip are for other data"
+        )
     if arguments.guidance is not None and not 0 <= arguments.guidance < math.inf:
         raise UsageError(f"--guidance {arguments.guidance}: give a number from 0 up")
 

@@ -56,6 +56,11 @@ class Subjects:
                 raise UsageError(f"--codes: no '{name}'{nearest(name, self.names)}; there is {known}")
         return chosen
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return self._settings.device
+
     @cached_property
     def parts(self) -> Parts:
         """The pipeline without its UNet."""

@@ -4,7 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-from runtime.cli.prompts import SEPARATORS, read_prompts
+from runtime.cli.prompts import SEPARATORS, Plain, read_prompts
 from runtime.errors import UsageError
 from runtime.files.source import read_source
 
@@ -52,9 +52,9 @@ def _named(path: Path) -> dict[str, str] | None:
     separator = SEPARATORS.get(path.suffix.lower())
     if separator is None:
         return None
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    dialect = Plain if separator == "\t" else csv.excel
     try:
-        rows = list(csv.reader(_text(path).splitlines(keepends=True), delimiter=separator, quoting=quoting))
+        rows = list(csv.reader(_text(path).splitlines(keepends=True), dialect))
     except csv.Error as error:
         raise UsageError(f"--captions {path} is no table: {error}") from error
     head = [name.strip().lower() for name in rows[0]] if rows else []

@@ -28,7 +28,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="python -m aptp.score.coco30k", extra="eval", description=DESCRIPTION)
     parser.add_argument("--coco", type=Path, required=True, metavar="DIR", help="COCO 2014, as published")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where prompts.tsv and pictures/ go"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where prompts.txt, captions.tsv and pictures/ go",
     )
     parser.add_argument(
         "--count", type=whole, default=30_000, metavar="N", help="of captions (default: 30,000)"
@@ -50,14 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name, _ in pairs:
                 place((folder / name).resolve(), draft / "pictures" / name)
             rows = ["file_name\tcaption", *(f"{name}\t{caption}" for name, caption in pairs)]
-            write_file(draft / "prompts.tsv", "\n".join(rows) + "\n")
+            write_file(draft / "captions.tsv", "\n".join(rows) + "\n")
+            write_file(draft / "prompts.txt", "".join(f"{caption}\n" for _, caption in pairs))
     except OSError as error:
         raise StorageError(
             f"--out {arguments.out} cannot be written ({error.strerror}); name another place"
         ) from error
     say(
         Console(stderr=True),
-        f"{arguments.out}: {len(pairs)} captions in prompts.tsv, their pictures in pictures/",
+        f"{arguments.out}: {len(pairs)} captions in prompts.txt, their pictures in pictures/",
     )
     return 0
 

@@ -210,7 +210,7 @@ class ClipCaptions:
 @contextmanager
 def exactly() -> Iterator[None]:
     """Infer in float32 to the last bit that a device has: no TF32 in convolutions or products."""
-    flags = torch.backends.cudnn, torch.backends.cuda.matmul
+    flags: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [each.allow_tf32 for each in flags]
     try:
         for each in flags:

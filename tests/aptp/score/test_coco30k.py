@@ -41,10 +41,10 @@ def test_one_caption_of_each_picture(root):
     for each in body["annotations"]:
         firsts.setdefault(each["image_id"], each["caption"])
     names = {each["file_name"]: firsts[each["id"]] for each in body["images"]}
-    found = read_captions(root / "out/prompts.tsv")
+    found = read_captions(root / "out/captions.tsv")
     assert len(found) == 5
     assert found.items() <= names.items()
-    assert read_prompts(root / "out/prompts.tsv") == list(found.values())
+    assert read_prompts(root / "out/prompts.txt") == list(found.values())
     assert {each.path.name for each in PictureSet.open("ref", root / "out/pictures").pictures} == set(found)
 
 
