@@ -39,7 +39,7 @@ def test_one_caption_of_each_picture(root):
     body = json.loads((root / "coco/annotations/captions_val2014.json").read_text())
     firsts = {}
     for each in body["annotations"]:
-        firsts.setdefault(each["image_id"], each["caption"])
+        firsts.setdefault(each["image_id"], each["caption"].strip())
     names = {each["file_name"]: firsts[each["id"]] for each in body["images"]}
     found = read_captions(root / "out/captions.tsv")
     assert len(found) == 5
