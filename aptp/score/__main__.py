@@ -129,6 +129,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--metrics {name} needs --against, the reference pictures")
     if arguments.keep and not arguments.against:
         raise UsageError("--keep keeps the features of --against, which is missing")
+    if arguments.keep and arguments.metrics == ("clip",):
+        raise UsageError("--keep keeps the features of fid, kid or cmmd, and none of them is to be scored")
     if arguments.batch < 1:
         raise UsageError("--batch 0: give at least 1")
     if arguments.resize == 0:

@@ -164,6 +164,7 @@ def test_what_is_missing_is_named(made, tmp_path):
         (["--metrics", "cmmd"], "--metrics cmmd needs --cmmd-clip"),
         (["--metrics", "fid", "--inception", "x"], "--metrics fid needs --against"),
         (["--clip", "x", "--keep", "y"], "--keep keeps the features of --against"),
+        (["--clip", "x", "--against", "z", "--keep", "y"], "--keep keeps the features of fid, kid or cmmd"),
     ):
         with pytest.raises(UsageError, match=message):
             main([*some, *more])
