@@ -32,6 +32,8 @@ VERBS = {
     "convert": Verb("aptp.convert", "make a checkpoint of published experts"),
     "ood": Verb("aptp.ood", "send prompts unlike those of the training to one expert"),
     "evaluate": Verb("aptp.evaluate", "draw and judge held-out captions"),
+    "score": Verb("aptp.score", "score pictures: FID, KID, CMMD, CLIP score"),
+    "coco30k": Verb("aptp.score.coco30k", "list the captions of COCO that the paper draws"),
     "judge": Verb("aptp.evaluate.judge", "measure the judge, or train one"),
     "analyse": Verb("aptp.analyse", "show what a router learned, as a page"),
 }

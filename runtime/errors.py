@@ -13,6 +13,7 @@ AptpError                          1
 │   │   ├── IntegrityError             a file is not the one that was published
 │   │   ├── EnvironmentMismatch        this machine lacks what was asked for
 │   │   ├── CheckpointError            the folder is not a checkpoint, or its parts do not fit together
+│   │   ├── EncoderError               an encoder's weights cannot be read, or are another network's
 │   │   ├── DataError                  captioned images not laid out as they should be, or none is left
 │   │   ├── ScheduleError              a diffusers scheduler is not a table
 │   │   ├── WeightError                a tensor does not fit into float16
@@ -123,6 +124,10 @@ class EnvironmentMismatch(Refused):
 
 class CheckpointError(Refused):
     """The folder is not a checkpoint, or its parts do not fit together."""
+
+
+class EncoderError(Refused):
+    """The weights of an encoder of pictures or captions cannot be read, or are another network's."""
 
 
 class DataError(Refused):

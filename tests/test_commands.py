@@ -158,6 +158,8 @@ COMPLETE = {
     "aptp.new": ("--preset", "tiny", "--out", "o"),
     "aptp.ood": ("--checkpoint", "c", "--out", "o"),
     "aptp.pretrain": ("--out", "o"),
+    "aptp.score.coco30k": ("--coco", "c", "--out", "o"),
+    "aptp.score": ("--pictures", "p", "--out", "o"),
     "aptp.train": ("--from", "f", "--out", "o"),
     "export.build": ("--codes", "all", "--out", "o"),
     "export.judge": ("--bundle", "b", "--scores", "s", "--out", "o"),

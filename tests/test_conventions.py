@@ -18,6 +18,7 @@ CACHED = "keeps a cached_property in its dictionary"
 # Dataclasses that cannot have slots, by `module:class`, and why not.
 WITHOUT_SLOTS = {
     "aptp.analyse.landing:Landing": CACHED,
+    "aptp.score.pictures:PictureSet": CACHED,
     "aptp.space.groups:Space": CACHED,
     "aptp.space.profile:Measured": CACHED,
     "aptp.space.profile:Profile": CACHED,

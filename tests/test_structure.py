@@ -46,7 +46,7 @@ FLOOR_ONLY = {"rich": "runtime.cli", "numpy": "runtime.timing"}
 METHOD = {
     *FLOOR,
     *("aptp.trainer", "aptp.data", "aptp.checkpoint", "aptp.components", "aptp.model", "aptp.space"),
-    *("aptp.pipeline", "aptp.presets", "aptp.version"),
+    *("aptp.pipeline", "aptp.presets", "aptp.version", "aptp.device"),
 }
 
 # What a module of each area may import of ours; everything else among our packages is an arrow the wrong way.
@@ -65,14 +65,15 @@ MAY_IMPORT = {
     "aptp.train": {*METHOD, "aptp.train"},
     "aptp.finetune": {*METHOD, "aptp.finetune"},
     "aptp.ood": {*METHOD, "aptp.train", "aptp.ood"},
-    "aptp.analyse": {*METHOD, "aptp.train", "aptp.evaluate", "aptp.ood", "aptp.analyse"},
+    "aptp.score": {"aptp.score", "aptp.data", "aptp.device", "aptp.version", *FLOOR},
+    "aptp.analyse": {*METHOD, "aptp.train", "aptp.score", "aptp.evaluate", "aptp.ood", "aptp.analyse"},
     "aptp.convert": {
         *("aptp.convert", "aptp.checkpoint", "aptp.components", "aptp.model", "aptp.space"),
         *("aptp.pipeline", "aptp.version"),
         *FLOOR,
     },
-    "aptp.pretrain": {*METHOD, "aptp.pretrain", "aptp.evaluate"},
-    "aptp.evaluate": {*METHOD, "aptp.evaluate"} - {"aptp.trainer"},
+    "aptp.pretrain": {*METHOD, "aptp.pretrain", "aptp.evaluate", "aptp.score"},
+    "aptp.evaluate": {*METHOD, "aptp.score", "aptp.evaluate"} - {"aptp.trainer"},
     "aptp": {"aptp", "kernels", *FLOOR},
     "export": {
         *("export", "kernels", "runtime"),

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from aptp.data.option import add_data, chosen
+from aptp.device import add_device
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import quieten, say
@@ -48,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=25, help="of DDIM")
     parser.add_argument("--guidance", type=float, help="default: the checkpoint's")
     parser.add_argument("--seed", type=int, default=0, help="draws captions and start noise")
+    add_device(parser)
     arguments: argparse.Namespace = parser.parse_args()
     _check(arguments)
     return arguments
@@ -62,6 +64,7 @@ def main() -> int:
         from aptp.analyse.pictures import draw
         from aptp.analyse.study import RouterStudy, StudyOptions
         from aptp.checkpoint.reader import Checkpoint
+        from aptp.device import choose_device
         from aptp.evaluate.sampling import SamplingOptions
         from aptp.pipeline import draws_scenes
         from runtime.cli.prompts import read_prompts
@@ -72,11 +75,12 @@ def main() -> int:
     others = {path.stem: read_prompts(path) for path in arguments.prompts}
     if arguments.guidance is None:
         arguments.guidance = checkpoint.record.guidance
+    device = choose_device(arguments.device)
     options = StudyOptions(arguments.data, arguments.count, arguments.pictures, arguments.seed)
     with Counting(console) as progress:
-        study = RouterStudy(checkpoint, options, others, partial(progress.tell, "reading prompts"))
+        study = RouterStudy(checkpoint, options, others, partial(progress.tell, "reading prompts"), device)
         findings = study.findings(_about(arguments, checkpoint, options))
-        settings = SamplingOptions(arguments.steps, arguments.guidance, arguments.seed)
+        settings = SamplingOptions(arguments.steps, arguments.guidance, arguments.seed, device=device)
         pictures = draw(checkpoint, findings, settings, partial(progress.tell, "drawing"))
     data = arguments.out.with_suffix(".json")
     html = page(findings, checkpoint.architectures, study.landings, pictures, data.name)

@@ -7,8 +7,8 @@ import numpy as np
 
 from aptp.data.sample import Sample
 from aptp.data.scenes.scene import TIERS, Scene
-from aptp.evaluate.rates import bootstrap
 from aptp.evaluate.routing import chance_information, crossed, mutual_information
+from aptp.score.intervals import bootstrap
 
 LENGTHS = 4  # groups that prompts are divided into by their number of words
 

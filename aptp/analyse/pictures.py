@@ -21,11 +21,11 @@ def draw(
 ) -> dict[Example, str]:
     """Return a data URI for each example that is to be drawn. Each expert is loaded once."""
     wanted = list(dict.fromkeys(_wanted(findings)))
-    parts, drawn, done = Parts.of(checkpoint), dict[Example, str](), 0
+    parts, drawn, done = Parts.of(checkpoint, settings.device), dict[Example, str](), 0
     for code in sorted({example.code for example in wanted}):
         own = [example for example in wanted if example.code == code]
         pixels = sample(
-            parts.with_unet(checkpoint.expert(str(code))),
+            parts.with_unet(checkpoint.expert(str(code)).to(settings.device)),
             [example.prompt for example in own],
             replace(settings, size=checkpoint.record.size),
             numbers=[wanted.index(example) for example in own],

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from aptp.analyse.findings import CodeFindings, Example, SetFindings, StudyFindings
 from aptp.analyse.groups import groupings
@@ -16,10 +17,10 @@ from aptp.checkpoint.reader import Checkpoint
 from aptp.data.sample import Sample
 from aptp.data.sources import open_source
 from aptp.evaluate.mixture import target
-from aptp.evaluate.rates import Rate, bootstrap
 from aptp.model.mahalanobis import MahalanobisDetector
-from aptp.ood.prompts import Progress, Reader
+from aptp.ood.prompts import CPU, Progress, Reader
 from aptp.ood.threshold import measure
+from aptp.score.intervals import Rate, bootstrap
 from aptp.space.architecture import Architecture
 from aptp.space.groups import Kind
 
@@ -51,10 +52,11 @@ class RouterStudy:
         options: StudyOptions,
         others: Mapping[str, Sequence[str]],
         progress: Progress = lambda done, total: None,
+        device: torch.device = CPU,
     ) -> None:
         self.checkpoint, self._options, self._progress = checkpoint, options, progress
         self._others = others
-        self._read = Reader(checkpoint)
+        self._read = Reader(checkpoint, device)
         self._router = checkpoint.router()
 
     @cached_property

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from aptp.data.option import add_data, chosen
+from aptp.device import add_device
 from runtime.cli.output import put
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
@@ -49,6 +50,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="draws captions and start noise")
     parser.add_argument("--batch", type=int, default=50, help="pictures drawn at once")
     parser.add_argument("--judge", type=Path, metavar="FILE", help="of scenes (the one in this package)")
+    for option, what in (("inception", "FILE"), ("clip", "DIR"), ("cmmd-clip", "DIR")):
+        parser.add_argument(
+            f"--{option}", type=Path, metavar=what, help="also score, as aptp.score; not scenes"
+        )
+    add_device(parser)
     arguments: argparse.Namespace = parser.parse_args(argv)
     return arguments
 
@@ -66,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(arguments: argparse.Namespace, console: Console) -> str:
     """Write the report, and return its main table."""
     from aptp.checkpoint.reader import Checkpoint
+    from aptp.device import choose_device
     from aptp.evaluate.models_under_test import Subjects
     from aptp.evaluate.sampling import SamplingOptions
     from aptp.pipeline import draws_scenes
@@ -75,7 +82,10 @@ def _report(arguments: argparse.Namespace, console: Console) -> str:
     arguments.data = chosen(arguments.data, checkpoint.path, draws_scenes=scenes)
     if arguments.guidance is None:
         arguments.guidance = checkpoint.record.guidance
-    settings = SamplingOptions(arguments.steps, arguments.guidance, arguments.seed, arguments.batch)
+    settings = SamplingOptions(
+        *(arguments.steps, arguments.guidance, arguments.seed, arguments.batch),
+        device=choose_device(arguments.device),
+    )
     subjects = Subjects(checkpoint, settings)
     names = subjects.chosen(arguments.codes)
     return (_evaluate if arguments.data == "scenes" else _survey)(arguments, subjects, names, console)
@@ -113,11 +123,17 @@ def _survey(
     """
     from aptp.data.captions import Window
     from aptp.data.sources import open_source
+    from aptp.evaluate.models_under_test import RENDER
+    from aptp.evaluate.scored import ENCODERS, check_subjects, score_pictures
     from aptp.evaluate.survey import UNJUDGED, Survey
 
     checkpoint, fits = subjects.checkpoint, Window(subjects.parts.tokenizer)
     if arguments.judge:
         raise UsageError("--judge reads scenes alone; leave it out with other data")
+    encoders = {name: getattr(arguments, name) for name in ENCODERS if getattr(arguments, name)}
+    if encoders:
+        check_subjects(names)
+        names = list(dict.fromkeys([*names, RENDER]))
     source = open_source(
         arguments.data, seed=arguments.seed, split="test", size=checkpoint.record.size, fits=fits
     )
@@ -134,6 +150,8 @@ def _survey(
             lambda name, done: progress.tell(name, done, len(samples)),
         )
     survey.save(arguments.out)
+    if encoders:
+        score_pictures(survey, arguments.out, encoders, str(subjects.device))
     say(console, UNJUDGED)
     return survey.mixture.to_markdown()
 
@@ -144,6 +162,10 @@ def _check(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, option)
         if value < least:
             raise UsageError(f"--{option.replace('_', '-')} {value}: give at least {least}")
+    if arguments.data == "scenes" and (arguments.inception or arguments.clip or arguments.cmmd_clip):
+        raise UsageError(
+            "scenes are judged (FD-scenes); --inception, --clip and --cmmd-clip are for other data"
+        )
     if arguments.guidance is not None and not 0 <= arguments.guidance < math.inf:
         raise UsageError(f"--guidance {arguments.guidance}: give a number from 0 up")
 

@@ -8,13 +8,13 @@ from typing import Any
 from aptp.data.sample import Sample
 from aptp.data.scenes.vocabulary import SIDE
 from aptp.evaluate.detections import Pictures
-from aptp.evaluate.frechet import Features, frechet
 from aptp.evaluate.judge.reader import Judge
 from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED, RENDER, Subjects
 from aptp.evaluate.pictures import grid, save_routes
 from aptp.evaluate.report import EvaluationResult, Report
 from aptp.evaluate.verdicts import examine, reference
+from aptp.score.distances import Features, frechet
 from runtime.errors import CheckpointError, StorageError
 from runtime.files.publish import replacing, write_file
 

@@ -10,7 +10,7 @@ from aptp.data.sample import Sample
 from aptp.data.scenes.scene import TIERS, Scene
 from aptp.evaluate import routing
 from aptp.evaluate.models_under_test import Subjects
-from aptp.evaluate.rates import bootstrap
+from aptp.score.intervals import bootstrap
 from runtime.cli import markdown
 
 Mean = tuple[float, float, float]  # with the ends of its 95 % interval

@@ -56,10 +56,15 @@ class Subjects:
                 raise UsageError(f"--codes: no '{name}'{nearest(name, self.names)}; there is {known}")
         return chosen
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return self._settings.device
+
     @cached_property
     def parts(self) -> Parts:
         """The pipeline without its UNet."""
-        return Parts.of(self.checkpoint)
+        return Parts.of(self.checkpoint, self._settings.device)
 
     def timed(
         self, name: str, samples: Sequence[Sample], progress: Callable[[str, int], None]
@@ -90,7 +95,7 @@ class Subjects:
         for expert in sorted(set(by_expert)):
             numbers = np.flatnonzero(by_expert == expert).tolist()
             drawn[numbers] = sample(
-                self.parts.with_unet(self.checkpoint.expert(expert)),
+                self.parts.with_unet(self.checkpoint.expert(expert).to(self._settings.device)),
                 [captions[number] for number in numbers],
                 self._settings,
                 numbers=numbers,
@@ -106,16 +111,18 @@ class Subjects:
     def encode(self) -> Encode:
         """The encoder of captions that are to be routed."""
         own = self.checkpoint.prompt_encoder()
-        return own or TextEncoding(self.parts.tokenizer, self.parts.text_encoder)
+        if own is not None:
+            return own.to(self._settings.device)
+        return TextEncoding(self.parts.tokenizer, self.parts.text_encoder)
 
     def _reconstructed(self, renders: Pictures, progress: Progress) -> Pictures:
         drawn = []
         for start in range(0, len(renders), self._settings.batch):
-            some = torch.from_numpy(renders[start : start + self._settings.batch])
+            some = torch.from_numpy(renders[start : start + self._settings.batch]).to(self._settings.device)
             with torch.inference_mode():
                 latents = self.parts.vae.encode(some.permute(0, 3, 1, 2) / 127.5 - 1).latent_dist.mean
                 images = self.parts.vae.decode(latents).sample.nan_to_num(-1, -1, -1)
             pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
-            drawn.append(pixels.permute(0, 2, 3, 1).numpy())
+            drawn.append(pixels.permute(0, 2, 3, 1).cpu().numpy())
             progress(len(some))
         return np.concatenate(drawn)

@@ -8,8 +8,8 @@ from typing import Any
 from aptp.data.scenes.scene import TIERS
 from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.models_under_test import MIXED
-from aptp.evaluate.rates import Rate
 from aptp.evaluate.verdicts import EVERY_TIER, Verdict, bindings, differences, rates
+from aptp.score.intervals import Rate
 from runtime.cli import markdown
 from runtime.formats import DENSE
 

@@ -21,7 +21,7 @@ def routes(router: Router, encode: Encode, captions: Sequence[str], batch: int =
     for start in range(0, len(captions), batch):
         with torch.inference_mode():
             encoded = encode(captions[start : start + batch])
-            codes += router.route(encoded.hidden.float(), encoded.mask).tolist()
+            codes += router.route(encoded.hidden.float().cpu(), encoded.mask.cpu()).tolist()
     return codes
 
 

@@ -12,6 +12,8 @@ from aptp.checkpoint.reader import Checkpoint
 from aptp.data.scenes.vocabulary import SIDE
 from aptp.evaluate.detections import Pictures
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -26,12 +28,12 @@ class Parts:
     scheduler: Any
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "Parts":
-        """Return a checkpoint's parts, without its UNet."""
+    def of(cls, checkpoint: Checkpoint, device: torch.device = CPU) -> "Parts":
+        """Return a checkpoint's parts on a device, without its UNet."""
         return cls(
             unet=None,
-            vae=checkpoint.vae(),
-            text_encoder=checkpoint.text_encoder(),
+            vae=checkpoint.vae().to(device),
+            text_encoder=checkpoint.text_encoder().to(device),
             tokenizer=checkpoint.clip_tokenizer(),
             scheduler=DDIMScheduler.from_config(checkpoint.scheduler_config()),
         )
@@ -43,7 +45,7 @@ class Parts:
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
     """The options of sampling: `steps` of DDIM; `batch`: pictures drawn at once, which changes none of them
-    beyond rounding; `size`: their height and width.
+    beyond rounding; `size`: their height and width; `device`: where the networks run.
     """
 
     steps: int = 25
@@ -51,6 +53,7 @@ class SamplingOptions:
     seed: int = 0
     batch: int = 50
     size: tuple[int, int] = (SIDE, SIDE)
+    device: torch.device = CPU
 
 
 def sample(

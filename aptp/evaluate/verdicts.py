@@ -10,10 +10,10 @@ from aptp.data.sample import Sample
 from aptp.data.scenes.scene import TIERS, Scene
 from aptp.data.scenes.source import Scenes
 from aptp.evaluate.detections import Pictures, Reading
-from aptp.evaluate.frechet import Features
 from aptp.evaluate.judge.reader import Judge
-from aptp.evaluate.rates import Rate, bootstrap
 from aptp.evaluate.scene_score import Score, binding, score
+from aptp.score.distances import Features
+from aptp.score.intervals import Rate, bootstrap
 
 EVERY_TIER = "every tier"
 ORDER = (

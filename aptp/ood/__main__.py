@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from aptp.data.option import add_data, chosen
+from aptp.device import add_device
 from runtime.cli.parser import Parser, run
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import quieten, say
@@ -41,6 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--against", type=Path, action="append", default=[], metavar="FILE", help="prompts to try it on"
     )
+    add_device(parser)
     arguments: argparse.Namespace = parser.parse_args()
     for option, value in (("--num-prompts", arguments.prompts), ("--clusters", arguments.clusters)):
         if value is not None and value < 1:
@@ -58,18 +60,20 @@ def main() -> int:
         from aptp.checkpoint.record import OutOfDistributionRule
         from aptp.checkpoint.writer import write_guarded
         from aptp.data.sources import open_source
+        from aptp.device import choose_device
         from aptp.ood.prompts import Reader
         from aptp.ood.threshold import distances, measure
         from aptp.pipeline import draws_scenes
         from aptp.trainer.provenance import origin
         from runtime.cli.prompts import read_prompts
 
+    device = choose_device(arguments.device)
     check_target(arguments.out)
     checkpoint = Checkpoint.open(arguments.checkpoint)
     expert = _expert(checkpoint, arguments.to)
     data = chosen(arguments.data, checkpoint.path, draws_scenes=draws_scenes(checkpoint.unet_config))
     others = {path: read_prompts(path) for path in arguments.against}
-    read = Reader(checkpoint)
+    read = Reader(checkpoint, device)
     seen, unseen = (open_source(data, seed=arguments.seed, split=s) for s in ("train", "test"))
     given = {name: getattr(arguments, name) for name in ("prompts", "clusters", "share")}
     options = {name: value for name, value in given.items() if value is not None}

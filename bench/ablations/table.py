@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aptp.evaluate.rates import bootstrap
+from aptp.score.intervals import bootstrap
 from bench.ablations.variants import IN_SECONDS, OURS
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]  # by variant, one for each seed

@@ -14,7 +14,9 @@ SEPARATORS = {".tsv": "\t", ".csv": ","}
 COLUMNS = ("prompt", "caption", "text")  # in order of preference, in whatever case
 
 
-class _Plain(csv.excel_tab):
+class Plain(csv.excel_tab):
+    """Tab-separated values, quoted nowhere."""
+
     quoting = csv.QUOTE_NONE
 
 
@@ -35,7 +37,7 @@ def read_prompts(path: str | Path) -> list[str]:
 
 def _column(path: Path, text: str, separator: str) -> list[str]:
     # Tab-separated files quote nothing, and their prompts hold quotation marks of their own.
-    dialect = _Plain if separator == "\t" else csv.excel
+    dialect = Plain if separator == "\t" else csv.excel
     table = csv.reader(text.splitlines(keepends=True), dialect)
     try:
         head, *rows = list(table) or [[]]

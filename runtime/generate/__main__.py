@@ -15,10 +15,9 @@ from runtime.cli.values import seed, size
 from runtime.engines.choice import ENGINES
 from runtime.engines.precision import PRECISIONS
 from runtime.errors import RuntimeFailure, UsageError
+from runtime.formats import GRID
 from runtime.generate.album import Album
 from runtime.request.params import GenerationParams, random_seed
-
-GRID = "grid.png"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

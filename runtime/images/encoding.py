@@ -16,9 +16,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from runtime.errors import OutputFailure
 from runtime.files.publish import write_file
+from runtime.formats import PNG_KEY
 from runtime.service.generated import Generated
 
-KEY = "aptp"  # the PNG text chunk that holds the settings, as JSON
 FORMATS = ("png", "jpeg", "webp")
 LEVEL = 4  # of zlib's 9: pictures are as small as with its default, 6, in half the time
 QUALITY = 95  # of the formats that lose something
@@ -59,7 +59,7 @@ def save_grid(images: Sequence[Generated], path: Path) -> None:
 def encode(generated: Generated, form: str = "png") -> bytes:
     """Encode the image in one of `FORMATS`; a PNG has its settings in the text chunk `aptp`."""
     text = PngInfo()
-    text.add_text(KEY, json.dumps(describe(generated), sort_keys=True))
+    text.add_text(PNG_KEY, json.dumps(describe(generated), sort_keys=True))
     return encode_pixels(Image.fromarray(generated.pixels), form, text if form == "png" else None)
 
 

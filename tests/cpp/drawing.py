@@ -12,7 +12,8 @@ from PIL import Image
 
 from runtime import Pipeline
 from runtime.errors import RuntimeFailure
-from runtime.images.encoding import KEY, describe
+from runtime.formats import PNG_KEY
+from runtime.images.encoding import describe
 from runtime.request.params import GenerationParams
 from runtime.service.generated import Generated
 
@@ -49,7 +50,7 @@ def drawn_by_library(
             flat = np.fromfile(folder / f"{index}.rgb", np.uint8)
             one["pixels"] = flat.reshape(one["height"], one["width"], 3)
             with Image.open(folder / f"{index}.png") as png:
-                one["text"] = json.loads(png.text[KEY])
+                one["text"] = json.loads(png.text[PNG_KEY])
                 assert np.array_equal(np.asarray(png), one["pixels"])
     return told
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from runtime.images.encoding import KEY
+from runtime.formats import PNG_KEY
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -56,7 +56,7 @@ def test_files_and_json_are_those_of_python(generate: Run, tmp_path: Path) -> No
         assert list(one.items()) == list(other.items())
         with Image.open(paths[0]) as image, Image.open(paths[1]) as another:
             assert image.tobytes() == another.tobytes()
-            assert json.loads(image.text[KEY]) == json.loads(another.text[KEY])
+            assert json.loads(image.text[PNG_KEY]) == json.loads(another.text[PNG_KEY])
     assert not list(tmp_path.rglob("*.partial"))
 
 

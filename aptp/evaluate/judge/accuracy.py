@@ -15,7 +15,7 @@ from aptp.evaluate.detections import Detection, Lettering, Reading
 from aptp.evaluate.judge.judge_data import Jumbles, strings
 from aptp.evaluate.judge.reader import Judge
 from aptp.evaluate.judge.targets import row_of
-from aptp.evaluate.rates import Rate
+from aptp.score.intervals import Rate
 
 NEAR = 4.0  # pixels: a detection this close to a thing is of it
 GOAL = 0.99  # of every question but these: characters are many to a picture, and words need all of theirs

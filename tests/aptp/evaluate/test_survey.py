@@ -10,6 +10,7 @@ from aptp.evaluate.mixture import RoutedMixture
 from aptp.evaluate.survey import UNJUDGED, Survey
 from runtime.errors import StorageError, UsageError
 from tests.aptp.data.datasets import coco, picture, put
+from tests.aptp.score.made_up import write_clip
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,28 @@ def words(folder, out, data, *more):
 @pytest.fixture(scope="module")
 def report(folder, data, tmp_path_factory):
     out = tmp_path_factory.mktemp("survey") / "deep"
-    assert main(words(folder, out, data, "--codes", "dense,mixed,render")) == 0
+    clip = write_clip(tmp_path_factory.mktemp("clip") / "clip")
+    assert (
+        main(words(folder, out, data, "--codes", "dense,mixed", "--clip", str(clip), "--device", "cpu")) == 0
+    )
     return out
+
+
+def test_what_was_drawn_is_scored(report):
+    body = json.loads((report / "scores/report.json").read_text())
+    assert list(body["sets"]) == ["dense", "mixed"]
+    assert list(body["sets"]["mixed"]) == ["clip"]
+    assert body["about"]["start noise"] == "the same"
+    drawn = json.loads((report / "report.json").read_text())["pictures"]
+    found = [(each["caption"], each["sets"]["mixed"]["expert"]) for each in body["pictures"]]
+    assert found == [(each["caption"], str(each["code"])) for each in drawn]
+
+
+def test_only_what_a_model_drew_is_scored(folder, data, tmp_path):
+    with pytest.raises(UsageError, match="scores are of pictures that a model drew"):
+        main(words(folder, tmp_path / "out", data, "--codes", "render", "--clip", str(tmp_path)))
+    with pytest.raises(UsageError, match="scenes are judged"):
+        main(words(folder, tmp_path / "out", "scenes", "--clip", str(tmp_path)))
 
 
 def test_the_json_has_routes_and_no_scores(report):

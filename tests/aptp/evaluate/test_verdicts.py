@@ -8,8 +8,6 @@ import pytest
 from aptp.data.scenes.scene import TIERS
 from aptp.data.scenes.source import split_of
 from aptp.evaluate.detections import Reading
-from aptp.evaluate.frechet import frechet
-from aptp.evaluate.rates import Rate
 from aptp.evaluate.verdicts import (
     EVERY_TIER,
     Verdict,
@@ -20,6 +18,8 @@ from aptp.evaluate.verdicts import (
     rates,
     reference,
 )
+from aptp.score.distances import frechet
+from aptp.score.intervals import Rate
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from aptp.evaluate.judge import training
 from aptp.evaluate.judge.__main__ import main
 from aptp.evaluate.judge.accuracy import accuracy, examinations, missed, table
 from aptp.evaluate.judge.network import JudgeNetwork
-from aptp.evaluate.rates import Rate
+from aptp.score.intervals import Rate
 from runtime.errors import UsageError
 
 PLAIN = Background("grey", "plain")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aptp.evaluate.frechet import frechet
+from aptp.score.distances import frechet
 from runtime.errors import UsageError
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from aptp.evaluate.rates import Rate, bootstrap
+from aptp.score.intervals import Rate, bootstrap
 
 
 @pytest.mark.parametrize(
