@@ -17,8 +17,8 @@ from rich.console import Console
 
 from aptp.data.sample import Sample
 from aptp.evaluate.judge.reader import WEIGHTS, Judge
-from aptp.evaluate.rates import bootstrap
 from aptp.evaluate.verdicts import Verdict, examine, held_out
+from aptp.score.intervals import bootstrap
 from bench.report import save
 from export.judge.scores import FORMAT, VERSION
 from runtime import Pipeline

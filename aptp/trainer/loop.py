@@ -37,8 +37,8 @@ class RunOptions:
 
     `minutes`: stop after so long, to be resumed. `workers`: processes that load data ahead.
 
-    `precision`: of autocast, `bf16`, `fp16` or `no`. `save_every`: seconds between resume states, of which the
-    newest `keep_states` stay.
+    `precision`: of autocast, `bf16`, `fp16` or `no`. `save_every`: seconds between resume states, of which
+    the newest `keep_states` stay.
     `tensorboard`, `plot`: also record for TensorBoard, draw the curves at the end of the session.
     """
 
