@@ -75,7 +75,7 @@ class Run:
         encoder = read_prompt_encoder(task.prompt_encoder) if task.prompt_encoder else None
         fits, seed = Window(pipeline.tokenizer), task.recipe.seed
         seen = open_source(task.data, seed=seed, size=size, fits=fits)
-        unseen = open_source(task.data, seed=seed, split="test", fits=fits)
+        unseen = open_source(task.data, seed=seed, split="test", size=size, fits=fits)
         return cls(task, pipeline, encoder, size, cost, budget, seen, unseen)
 
     @property

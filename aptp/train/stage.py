@@ -32,7 +32,9 @@ def train(
     run = Run.open(task, recompute=recompute)
     policy = _policy(run)
     learner = CodeLearner(run.pipeline, policy, run.budget, run.encoder)
-    training = Training(learner, run.seen, task.recipe, folder, options, identity=identity(run))
+    training = Training(
+        learner, run.seen, task.recipe, folder, options, identity=identity(run), held_out=run.unseen
+    )
     if not training.run("codes"):
         return None
     learner.to("cpu")

@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,17 @@ from accelerate import Accelerator
 
 from aptp.data.batches import Batch, batches
 from aptp.data.sample import SampleSource
-from aptp.trainer import distributed, plots, state
+from aptp.trainer import distributed, plots, state, validation
 from aptp.trainer.bad_samples import BadSamples
 from aptp.trainer.ema import Average
 from aptp.trainer.learner import Learner
+from aptp.trainer.memory import check_memory
 from aptp.trainer.metrics_log import MetricsLog
+from aptp.trainer.optimizers import moments, optimizer_of, restore
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
+from aptp.trainer.trackers import check_trackers
+from aptp.trainer.validation import Validation
 from runtime.errors import TrainingError, UsageError
 
 
@@ -36,16 +40,32 @@ class RunOptions:
 
     `minutes`: stop after so long, to be resumed. `workers`: processes that load data ahead.
 
-    `precision`: of autocast, `bf16` or `no`. `save_every`: seconds between resume states.
-    `tensorboard`, `plot`: also record for TensorBoard, draw the curves at the end of the session.
+    `precision`: of autocast, `bf16` or `no`. `save_every`: seconds between resume states. `trackers`: also
+    record for these. `plot`: draw the curves at the end of the session. `validate_every`, `draw_every`: steps
+    between measurements of the held-out loss, and between drawings (0: never).
+
+    Raises UsageError and EnvironmentMismatch for what cannot be had.
     """
 
     minutes: float = math.inf
     workers: int = 0
     precision: str = "bf16"
     save_every: float = 300.0
-    tensorboard: bool = False
+    trackers: tuple[str, ...] = ()
     plot: bool = False
+    validate_every: int = 0
+    draw_every: int = 0
+
+    def __post_init__(self) -> None:
+        check_trackers(self.trackers)
+        for name in ("validate_every", "draw_every"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 (never) or more")
+
+    @property
+    def looks(self) -> bool:
+        """Whether held-out samples are needed."""
+        return bool(self.validate_every or self.draw_every)
 
 
 class Training:
@@ -60,8 +80,11 @@ class Training:
         options: RunOptions | None = None,
         *,
         identity: Mapping[str, Any] | None = None,
+        held_out: SampleSource | None = None,
     ) -> None:
         """`folder` keeps the resume state and the record; what is there already is resumed.
+
+        `held_out`: samples to validate on, where the options ask for it; they change nothing of the run.
 
         `identity`: what else, beside the recipe, makes this run itself. Raises UsageError where the folder
         holds another run, IntegrityError where its state is damaged.
@@ -81,14 +104,11 @@ class Training:
         self._autocast = torch.autocast(
             self._accelerator.device.type, torch.bfloat16, enabled=self._options.precision == "bf16"
         )
-        self._parameters = learner.trained()
-        optimizer = torch.optim.AdamW(
-            self._parameters.values(),
-            recipe.rate,
-            betas=recipe.betas,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
+        self._learner, self._parameters = learner, learner.trained()
+        self._validation = Validation(held_out, recipe, self._rows) if held_out else None
+        self._memory = check_memory(learner, recipe, self._accelerator.device)
+        optimizer = optimizer_of(recipe, self._parameters.values())
+        self._clipped = learner.clipped()
         learner.to(self._accelerator.device)
         self._model, self._optimizer = self._accelerator.prepare(learner, optimizer)
         self.average = Average(self._parameters, recipe.average) if recipe.average else None
@@ -114,6 +134,7 @@ class Training:
             self._journal(title) as journal,
             _interruption() as interrupted,
         ):
+            journal.say(self._memory)
             loader = self._batches()
             skips = BadSamples(self._identity.get("data"), self._accelerator.device)
             while not self.finished:
@@ -122,8 +143,10 @@ class Training:
                 waited = time.monotonic() - before
                 figures = {**self._step(batch), **skips.figures(batch)}
                 now = time.monotonic()
-                journal.step(self.done, {**figures, "seconds": now - before, "waiting": waited})
+                measured = self._validated()
+                journal.step(self.done, {**figures, **measured, "seconds": now - before, "waiting": waited})
                 self.done += 1
+                self._draw(journal)
                 watch(self.done)
                 over = self._agreed(interrupted() or now - started > 60 * self._options.minutes)
                 if over or self.finished or now - saved > self._options.save_every:
@@ -146,7 +169,7 @@ class Training:
             title,
             self.recipe.steps,
             self.done,
-            tensorboard=self._options.tensorboard,
+            trackers=self._options.trackers,
             silent=not distributed.leads(),
         )
 
@@ -184,22 +207,43 @@ class Training:
                 "precision's risk (--mixed-precision no), in a new --out"
             )
         self._accelerator.backward(terms["loss"])
-        norm = self._accelerator.clip_grad_norm_(self._parameters.values(), self.recipe.clip)
+        norms = [self._accelerator.clip_grad_norm_(group, self.recipe.clip) for group in self._clipped]
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self.average:
             self.average.update(self.done)
-        return {**figures, "gradient": float(norm), "rate": rate}
+        return {**figures, "gradient": math.hypot(*map(float, norms)), "rate": rate}
+
+    def _validated(self) -> dict[str, float]:
+        """Return the held-out loss after this step, if it is due: of the averaged weights, if there are."""
+        if not (self._validation and self._due(self._options.validate_every, self.done + 1)):
+            return {}
+        with self._averaged(), self._autocast:
+            return self._validation.figures(self._learner, self.done)
+
+    def _draw(self, journal: MetricsLog) -> None:
+        """Draw held-out captions, if that is due; the first process does, and the others wait for it."""
+        if not (self._validation and self._due(self._options.draw_every, self.done) and distributed.leads()):
+            return
+        with self._averaged():
+            drawn = self._validation.pictures(self._learner)
+        if drawn:
+            validation.keep(self._folder, self.done, *drawn)
+            journal.show(self.done, drawn[1])
+
+    def _due(self, every: int, done: int) -> bool:
+        return bool(every) and (done % every == 0 or done == self.recipe.steps)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return self.average.applied() if self.average else nullcontext()
 
     def _save(self) -> None:
         if not distributed.leads():
             return
-        moments = self._optimizer.state_dict()["state"]
-        moving = {f"{i}/{key}": value for i in moments for key, value in moments[i].items()}
         groups: dict[str, Mapping[str, torch.Tensor]] = {
             "parameters": self._parameters,
             "average": self.average.values if self.average else {},
-            "optimizer": moving,
+            "optimizer": moments(self._optimizer),
         }
         state.save(self._folder, self.done, self._identity, groups)
 
@@ -214,12 +258,7 @@ class Training:
         if self.average:
             for name, value in self.average.values.items():
                 value.copy_(groups["average"][name])
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in groups.get("optimizer", {}).items():
-            index, _, key = name.partition("/")
-            moments.setdefault(int(index), {})[key] = tensor
-        current = self._optimizer.state_dict()
-        self._optimizer.load_state_dict({"state": moments, "param_groups": current["param_groups"]})
+        restore(self._optimizer, groups.get("optimizer", {}))
         return done
 
 

@@ -6,18 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aptp.trainer.recipe import Recipe
+from aptp.trainer.recipe import OPTIMIZERS, Recipe
 
 if TYPE_CHECKING:
     from aptp.trainer.loop import RunOptions
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser, *, draws: bool = False) -> None:
+    """Add the options that training commands share. `draws`: its learners can draw pictures."""
     recipe = parser.add_argument_group("what is learned")
     recipe.add_argument("--train-steps", dest="steps", type=int, help="of the whole run")
-    recipe.add_argument("--train-batch", dest="batch", type=int, help="samples per step")
+    recipe.add_argument("--train-batch", dest="batch", type=int, help="samples per step, of each expert")
     recipe.add_argument("--rate", type=float, help="learning rate")
     recipe.add_argument("--seed", type=int, default=0)
+    recipe.add_argument("--optimizer", choices=OPTIMIZERS, help="with moments in 32 bits (adamw), or in 8")
     group = parser.add_argument_group("how it is run")
     group.add_argument("--run", type=Path, metavar="DIR", help="resume state and record (<out>.run)")
     group.add_argument("--minutes", type=float, default=math.inf, help="stop then; the same command goes on")
@@ -26,7 +28,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--mixed-precision", dest="precision", default="bf16", choices=("bf16", "no"), help="of autocast"
     )
     group.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="resume states")
-    group.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
+    group.add_argument(
+        "--validate-every", type=int, default=0, metavar="STEPS", help="measure the held-out loss (0: never)"
+    )
+    if draws:
+        group.add_argument(
+            "--draw-every", type=int, default=0, metavar="STEPS", help="draw held-out captions (0: never)"
+        )
+    group.add_argument(
+        "--tracker",
+        dest="trackers",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also record for tensorboard, wandb or trackio; may be given several times",
+    )
     group.add_argument("--plot", action="store_true", help="draw curves.png beside the record")
 
 
@@ -36,7 +52,7 @@ def recipe_of(arguments: argparse.Namespace, usual: Recipe) -> Recipe:
     """
     if arguments.steps:
         usual = replace(usual, decay=round(usual.decay * arguments.steps / usual.steps))
-    asked = {name: getattr(arguments, name) for name in ("steps", "batch", "rate", "seed")}
+    asked = {name: getattr(arguments, name) for name in ("steps", "batch", "rate", "seed", "optimizer")}
     return replace(usual, **{name: value for name, value in asked.items() if value is not None})
 
 
@@ -48,7 +64,9 @@ def run_options(arguments: argparse.Namespace) -> "RunOptions":
         workers=arguments.workers,
         precision=arguments.precision,
         save_every=arguments.save_every,
-        tensorboard=arguments.tensorboard,
+        trackers=tuple(arguments.trackers),
+        validate_every=arguments.validate_every,
+        draw_every=getattr(arguments, "draw_every", 0),
         plot=arguments.plot,
     )
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from runtime.errors import UsageError
+from runtime.errors import UsageError, nearest
+
+OPTIMIZERS = ("adamw", "adamw8bit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,7 @@ class Recipe:
 
     `batch`: samples per step over all processes. `warmup` and `decay`: steps over which the rate rises from
     zero at the start and falls to zero at the end. `average`: decay of the running average of the weights (0:
-    none is kept). `clip`: largest norm of the gradient.
+    none is kept). `clip`: largest norm of the gradient. `optimizer`: one of OPTIMIZERS.
     """
 
     steps: int
@@ -26,11 +28,17 @@ class Recipe:
     weight_decay: float = 0.01
     average: float = 0.0
     seed: int = 0
+    optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.optimizer not in OPTIMIZERS:
+            raise UsageError(
+                f"there is no optimizer named '{self.optimizer}'{nearest(self.optimizer, OPTIMIZERS)}; "
+                f"use {' or '.join(OPTIMIZERS)}"
+            )
         if not self.rate > 0:
             raise UsageError(f"the learning rate is {self.rate}; it must be above 0")
 

@@ -15,7 +15,13 @@ from runtime.errors import IntegrityError, StorageError, UsageError
 from runtime.files.publish import replacing
 
 NAME = "state.safetensors"
-DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64"}
+DTYPES = {
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int64: "I64",
+    torch.uint8: "U8",
+}
 FREE = ("steps", "decay")  # what may change between sessions: how long the run is to be
 
 
@@ -62,7 +68,7 @@ def load(folder: Path, identity: Mapping[str, Any]) -> tuple[int, dict[str, dict
             flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise IntegrityError(f"{path} is damaged ({error}); remove it to start over") from error
-    _check(path, json.loads(header["identity"]), json.loads(json.dumps(identity)))
+    check(path, json.loads(header["identity"]), json.loads(json.dumps(identity)))
     groups: dict[str, dict[str, torch.Tensor]] = {}
     for name, tensor in flat.items():
         group, _, rest = name.partition("/")
@@ -70,7 +76,8 @@ def load(folder: Path, identity: Mapping[str, Any]) -> tuple[int, dict[str, dict
     return int(header["step"]), groups
 
 
-def _check(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def check(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raise UsageError, naming what differs, where the file at `path` was `saved` by another run."""
     differing = [
         f"{key} was {saved.get(key)!r} and is now {asked.get(key)!r}"
         for key in sorted(saved.keys() | asked.keys())

@@ -147,5 +147,5 @@ def test_a_damaged_state_is_refused_by_name(tmp_path):
 
 
 def test_a_record_for_tensorboard_on_request(tmp_path):
-    start(tmp_path, options=replace(PLAIN, tensorboard=True)).run("toy")
+    start(tmp_path, options=replace(PLAIN, trackers=("tensorboard",))).run("toy")
     assert list((tmp_path / "tensorboard").iterdir())
