@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "aptp.data": {"aptp.data", *FLOOR},
     "aptp.trainer": {"aptp.trainer", "aptp.data", "aptp.model", "aptp.space", "aptp.version", *FLOOR},
     "aptp.train": {*METHOD, "aptp.train"},
-    "aptp.finetune": {*METHOD, "aptp.finetune"},
+    "aptp.finetune": {*METHOD, "aptp.evaluate", "aptp.finetune"},
     "aptp.ood": {*METHOD, "aptp.train", "aptp.ood"},
     "aptp.analyse": {*METHOD, "aptp.train", "aptp.evaluate", "aptp.ood", "aptp.analyse"},
     "aptp.convert": {

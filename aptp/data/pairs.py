@@ -116,6 +116,16 @@ class Pairs:
             "sha256": digest.hexdigest(),
         }
 
+    @property
+    def count(self) -> int:
+        return len(self._listing.rows)
+
+    def only(self, positions: torch.Tensor) -> "Pairs":
+        """Return the pairs at some positions of the first pass as a source of their own, for any order."""
+        rows = torch.tensor([self._row(position) for position in positions.tolist()], dtype=torch.int64)
+        listing = replace(self._listing, rows=rows.sort().values)
+        return Pairs(self._name, self._root, listing, self._view)
+
     def captions(self) -> "Pairs":
         return Pairs(self._name, self._root, self._listing, replace(self._view, size=None))
 

@@ -25,7 +25,7 @@ def _arguments() -> argparse.Namespace:
     weights = parser.add_argument_group("weights of the loss's terms")
     for name, usual in asdict(ExpertLossWeights()).items():
         weights.add_argument(f"--{name}", type=float, default=usual, metavar="W", help=f"{usual:g}")
-    add_options(parser)
+    add_options(parser, draws=True)
     arguments: argparse.Namespace = parser.parse_args()
     return arguments
 

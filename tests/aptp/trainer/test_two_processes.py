@@ -83,6 +83,8 @@ def test_a_batch_that_cannot_be_shared(tmp_path: Path, tmp_path_factory: pytest.
         str(source),
         "--out",
         str(tmp_path / "out"),
+        "--codes",
+        "0",
         "--train-batch",
         "5",
     ]
