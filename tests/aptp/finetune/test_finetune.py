@@ -91,45 +91,29 @@ def test_experts_are_stored_as_the_dense_one_is(source, result):
         assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
 
 
-def test_one_expert_alone(source, tmp_path):
+def test_one_expert_alone_becomes_what_it_becomes_beside_others(source, result, tmp_path):
     assert tuned(source, tmp_path, codes=(1,))
-    made = Checkpoint.open(tmp_path / "out")
-    assert same(weights_of(source, "0"), weights_of(made, "0"))
-    assert not same(weights_of(source, "1"), weights_of(made, "1"))
+    (together, _), alone = result, Checkpoint.open(tmp_path / "out")
+    assert same(weights_of(source, "0"), weights_of(alone, "0"))
+    assert same(weights_of(together, "1"), weights_of(alone, "1"))
 
 
-def test_an_expert_does_not_depend_on_what_else_is_tuned(source, result, tmp_path):
-    together, _ = result
-    for code, name in ((0, "first"), (1, "second")):
-        assert tuned(source, tmp_path, codes=(code,), name=name)
-        alone = Checkpoint.open(tmp_path / name)
-        assert same(weights_of(together, str(code)), weights_of(alone, str(code)))
-
-
-def test_looking_at_a_run_changes_none_of_its_weights(source, result, tmp_path):
-    made, _ = result
-    assert tuned(source, tmp_path, options=replace(PLAIN, validate_every=2, draw_every=3))
+def test_sessions_of_one_step_that_are_looked_at_equal_one_session(source, result, tmp_path):
+    made, folder = result
+    looking = replace(PLAIN, minutes=0, validate_every=2, draw_every=3)
+    while not tuned(source, tmp_path, options=looking):
+        assert not (tmp_path / "out").exists()
     again, run = Checkpoint.open(tmp_path / "out"), tmp_path / "out.run"
     assert all(same(weights_of(made, code), weights_of(again, code)) for code in ("0", "1"))
+    losses = [[line["loss"] for line in metrics_log.read(each)] for each in (folder / "out.run", run)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 3
     measured = [line for line in metrics_log.read(run) if "validation.loss" in line]
     assert [line["step"] for line in measured] == [1, 2]
     assert measured[0].keys() >= {"validation.loss.0", "validation.loss.1"}
     with Image.open(run / "pictures/step-0000003.png") as sheet:
         assert sheet.size == (4 * 64, 2 * 64)
         assert sheet.getextrema() != ((0, 0),) * 3
-
-
-def test_sessions_of_one_step_equal_one_session(source, result, tmp_path):
-    made, folder = result
-    while not tuned(source, tmp_path, options=replace(PLAIN, minutes=0)):
-        assert not (tmp_path / "out").exists()
-    again = Checkpoint.open(tmp_path / "out")
-    assert same(weights_of(made, "0"), weights_of(again, "0"))
-    losses = [
-        [line["loss"] for line in metrics_log.read(run)] for run in (folder / "out.run", tmp_path / "out.run")
-    ]
-    assert losses[0] == losses[1]
-    assert len(losses[0]) == 3
 
 
 def test_each_expert_learns_from_its_own_rows_only(source):
