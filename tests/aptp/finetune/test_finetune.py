@@ -20,7 +20,7 @@ from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.new.create import create
 from aptp.pipeline import read_pipeline
-from aptp.trainer import metrics_log
+from aptp.trainer import metrics_log, validation
 from aptp.trainer.loop import RunOptions
 from aptp.trainer.rng import draws
 from runtime.errors import UsageError
@@ -98,7 +98,8 @@ def test_one_expert_alone_becomes_what_it_becomes_beside_others(source, result, 
     assert same(weights_of(together, "1"), weights_of(alone, "1"))
 
 
-def test_sessions_of_one_step_that_are_looked_at_equal_one_session(source, result, tmp_path):
+def test_sessions_of_one_step_that_are_looked_at_equal_one_session(source, result, tmp_path, monkeypatch):
+    monkeypatch.setattr(validation, "ROWS", 8)
     made, folder = result
     looking = replace(PLAIN, minutes=0, validate_every=2, draw_every=3)
     while not tuned(source, tmp_path, options=looking):
