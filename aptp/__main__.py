@@ -28,6 +28,7 @@ VERBS = {
     "pretrain": Verb("aptp.pretrain", "train the small dense pipeline that ships here"),
     "train": Verb("aptp.train", "stage 1: learn the router and the codes of a pipeline"),
     "finetune": Verb("aptp.finetune", "stage 2: train the experts of a checkpoint"),
+    "merge": Verb("aptp.merge", "make one checkpoint of experts that were tuned apart"),
     "new": Verb("aptp.new", "make a checkpoint with random codes"),
     "convert": Verb("aptp.convert", "make a checkpoint of published experts"),
     "ood": Verb("aptp.ood", "send prompts unlike those of the training to one expert"),

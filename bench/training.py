@@ -76,7 +76,7 @@ def learners(folder: Path) -> dict[str, tuple[Callable[[], Learner], Recipe]]:
         tuned = {code: checkpoint.expert(str(code)) for code in range(len(checkpoint.record.codes))}
         read = read_pipeline(checkpoint.path, torch.float32)
         classic_attention(read.unet, read.vae, *tuned.values())
-        return ExpertLearner(read, checkpoint.router(), tuned, ExpertLossWeights())
+        return ExpertLearner(read, tuned, ExpertLossWeights())
 
     return {
         "VAE": (lambda: codec.CodecLearner(pipeline().vae), codec.RECIPE),
@@ -86,7 +86,7 @@ def learners(folder: Path) -> dict[str, tuple[Callable[[], Learner], Recipe]]:
         ),
         "UNet": (lambda: denoiser.DenoiserLearner(pipeline()), denoiser.RECIPE),
         "stage 1": (codes, RECIPES["tiny"]),
-        "stage 2, four experts": (experts, finetuning.RECIPE),
+        "stage 2, four experts": (experts, replace(finetuning.RECIPE, batch=4 * finetuning.RECIPE.batch)),
     }
 
 

@@ -155,6 +155,7 @@ COMPLETE = {
     "aptp.evaluate": ("--checkpoint", "c", "--out", "o"),
     "aptp.evaluate.judge": (),
     "aptp.finetune": ("--checkpoint", "c", "--out", "o"),
+    "aptp.merge": ("a", "b", "--out", "o"),
     "aptp.new": ("--preset", "tiny", "--out", "o"),
     "aptp.ood": ("--checkpoint", "c", "--out", "o"),
     "aptp.pretrain": ("--out", "o"),

@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "aptp.data": {"aptp.data", *FLOOR},
     "aptp.trainer": {"aptp.trainer", "aptp.data", "aptp.model", "aptp.space", "aptp.version", *FLOOR},
     "aptp.train": {*METHOD, "aptp.train"},
-    "aptp.finetune": {*METHOD, "aptp.finetune"},
+    "aptp.finetune": {*METHOD, "aptp.evaluate", "aptp.finetune"},
     "aptp.ood": {*METHOD, "aptp.train", "aptp.ood"},
     "aptp.score": {"aptp.score", "aptp.data", "aptp.device", "aptp.version", *FLOOR},
     "aptp.analyse": {*METHOD, "aptp.train", "aptp.score", "aptp.evaluate", "aptp.ood", "aptp.analyse"},

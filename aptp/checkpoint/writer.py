@@ -86,6 +86,21 @@ def rewrite_experts(
         _write_index(draft, replace(checkpoint.record, trained=True, provenance=provenance))
 
 
+def gather_experts(
+    checkpoint: Checkpoint, out: Path, donors: Mapping[int, Checkpoint], provenance: Mapping[str, Any]
+) -> None:
+    """Publish at `out` the same checkpoint with the experts of others: `donors`, by code. All of it is copied
+    byte for byte.
+    """
+    with published(out) as draft:
+        checkpoint.verify()
+        _copy(checkpoint, draft, tuple(f"experts/{code}/" for code in donors))
+        for code, donor in donors.items():
+            donor.verify(f"experts/{code}")
+            _copy(donor, draft, within=f"experts/{code}/")
+        _write_index(draft, replace(checkpoint.record, trained=True, provenance=provenance))
+
+
 def write_guarded(
     checkpoint: Checkpoint,
     out: Path,
@@ -103,9 +118,9 @@ def write_guarded(
         _write_index(draft, replace(checkpoint.record, out_of_distribution=rule, provenance=provenance))
 
 
-def _copy(checkpoint: Checkpoint, draft: Path, without: tuple[str, ...]) -> None:
+def _copy(checkpoint: Checkpoint, draft: Path, without: tuple[str, ...] = (), within: str = "") -> None:
     for name in checkpoint.record.files:
-        if not name.startswith(without):
+        if name.startswith(within) and not name.startswith(without):
             (draft / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(checkpoint.path / name, draft / name)
 

@@ -30,13 +30,16 @@ IN_A_ROW = 1000  # broken pictures after which a data set is taken for broken
 class Listing:
     """All pairs of a data set: captions and the places of their pictures. A picture's captions, where one of
     them is to be drawn each time, are one text with line ends between them. `rows` are the numbers of those
-    that are used; `left_out` says how many others were found, and why they are not here.
+    that are used; `left_out` says how many others were found, and why they are not here. `drawn_at`: for each
+    of these rows, the position at which it was shown with the one caption that it keeps; None: a caption is
+    drawn each time.
     """
 
     captions: Texts
     places: Texts
     rows: torch.Tensor
     left_out: Mapping[str, int]
+    drawn_at: torch.Tensor | None = None
 
 
 class Lister:
@@ -118,6 +121,21 @@ class Pairs:
             "sha256": digest.hexdigest(),
         }
 
+    @property
+    def count(self) -> int:
+        return len(self._listing.rows)
+
+    def only(self, positions: torch.Tensor) -> "Pairs":
+        """Return the pairs at some positions of the first pass as a source of their own, for any order, each
+        with the caption that it has there.
+        """
+        numbers = torch.tensor([self._number(position) for position in positions.tolist()], dtype=torch.int64)
+        order = numbers.argsort()
+        listing = replace(
+            self._listing, rows=self._listing.rows[numbers[order]], drawn_at=positions[order].long()
+        )
+        return Pairs(self._name, self._root, listing, self._view)
+
     def captions(self) -> "Pairs":
         return Pairs(self._name, self._root, self._listing, replace(self._view, size=None))
 
@@ -125,26 +143,31 @@ class Pairs:
         count, skipped = len(self._listing.rows), []
         first = position - position % count
         for tried in range(min(count, IN_A_ROW)):
-            row = self._row(first + (position - first + tried) % count)
-            place = self._listing.places[row]
+            number = self._number(first + (position - first + tried) % count)
+            place = self._listing.places[int(self._listing.rows[number])]
             try:
                 picture = self._picture(place, position)
             except BrokenPicture as error:
                 skipped.append((storage.shown(place), str(error)))
                 continue
-            return Sample(self._caption(row, position), picture, {"place": place, "skipped": tuple(skipped)})
+            return Sample(
+                self._caption(number, position), picture, {"place": place, "skipped": tuple(skipped)}
+            )
         last = ": ".join(skipped[-1])
         raise DataError(
             f"{self._root}: no picture of {len(skipped)} in a row can be used; the last was {last}"
         )
 
-    def _row(self, position: int) -> int:
-        return int(self._listing.rows[shuffled(position, len(self._listing.rows), self._view.seed)])
+    def _number(self, position: int) -> int:
+        """Return which of the rows is at a position."""
+        return shuffled(position, len(self._listing.rows), self._view.seed)
 
-    def _caption(self, row: int, position: int) -> str:
-        caption, *others = self._listing.captions[row].split("\n")
+    def _caption(self, number: int, position: int) -> str:
+        listing = self._listing
+        caption, *others = listing.captions[int(listing.rows[number])].split("\n")
         if others and not self._view.still:
-            caption = Random(f"{self._view.seed} {position} caption").choice((caption, *others))
+            drawn_at = position if listing.drawn_at is None else int(listing.drawn_at[number])
+            caption = Random(f"{self._view.seed} {drawn_at} caption").choice((caption, *others))
         return shortened(caption, self._view.fits) if self._view.fits else caption
 
     def _picture(self, place: str, position: int) -> npt.NDArray[np.uint8]:

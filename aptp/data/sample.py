@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,19 @@ class NamedSource(SampleSource, Protocol):
     @property
     def about(self) -> Mapping[str, Any]:
         """Identify this source, as JSON: the same where, and only where, its samples are."""
+        ...
+
+    @property
+    def count(self) -> int | None:
+        """Samples in a pass, the first of which are positions 0 to `count` − 1; None where none comes
+        twice.
+        """
+        ...
+
+    def only(self, positions: Tensor) -> SampleSource:
+        """Return the samples at some positions (int64), in an order shuffled anew in every pass where there
+        are passes, else as they stand there.
+        """
         ...
 
     def captions(self) -> SampleSource:

@@ -38,6 +38,11 @@ class Parts:
             scheduler=DDIMScheduler.from_config(checkpoint.scheduler_config()),
         )
 
+    @classmethod
+    def of_pipeline(cls, pipeline: Any) -> "Parts":
+        """Return a pipeline's own modules, trained or in training."""
+        return cls(pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.scheduler)
+
     def with_unet(self, unet: Any) -> "Parts":
         return replace(self, unet=unet)
 

@@ -26,7 +26,7 @@ def _arguments() -> argparse.Namespace:
     add_training_data(parser)
     add_memory(parser)
     add_fields(parser.add_argument_group("the loss (defaults: the preset's)"), ExpertLossWeights)
-    add_options(parser)
+    add_options(parser, draws=True)
     arguments: argparse.Namespace = parser.parse_args()
     return arguments
 

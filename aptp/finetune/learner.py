@@ -1,17 +1,18 @@
 """The learner of stage 2: experts sliced from the dense UNet are trained to match it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from aptp.data.batches import Batch
+from aptp.evaluate.detections import Pictures
+from aptp.evaluate.sampling import Parts, SamplingOptions, sample
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.model.encoding import TextEncoding
-from aptp.model.prompt_encoder import PromptEncoder
-from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet
 from aptp.trainer import distributed
 from aptp.trainer.distillation_losses import block_distances, output_distances, powers, recorded
@@ -23,7 +24,7 @@ from aptp.trainer.slices import SlicedGradient, joined, slices
 
 
 class TeacherTargets(NamedTuple):
-    """The targets that one pass of the teacher gives the experts, row by row: its `output` and `blocks` for
+    """The targets that a pass of the teacher gives an expert, row by row: its `output` and `blocks` for
     `noised` under `context`. `share` [B]: how much each row counts.
     """
 
@@ -44,105 +45,95 @@ class TeacherTargets(NamedTuple):
 
 
 class ExpertLearner(Learner):
-    """A learner of `experts` (by code), each on the prompts that `router` sends to it.
+    """A learner of `experts` (by code), which take turns in a batch of B rows: row r is the (r mod n)-th
+    expert's, who has B / n of them (`aptp.finetune.turns` arranges the samples so).
 
-    All of them share one pass of the teacher, the dense UNet. Rows of a batch whose expert is not being
-    trained cost nothing but their caption's encoding. Which expert a caption belongs to is decided before
-    captions are dropped, as it is when guidance runs the empty prompt through the prompt's own expert.
+    What an expert learns does not depend on the others: its rows have random numbers of their own and a pass
+    of the teacher, the dense UNet, for themselves, and its gradient is clipped apart.
     """
 
     def __init__(
         self,
         pipeline: DiffusionPipeline,
-        router: Router,
         experts: Mapping[int, SlicedUNet],
         weights: ExpertLossWeights,
-        prompt_encoder: PromptEncoder | None = None,
         *,
+        size: tuple[int, int] | None = None,
         timesteps: str = "stratified",
         at_once: int | None = None,
     ) -> None:
-        """`prompt_encoder`: what the router reads, where that is not the pipeline's text encoder.
+        """`size`: the (height, width) in pixels of what `draw` draws; by default the pipeline's own.
         `timesteps`: how they are drawn (`aptp.trainer.timesteps`). `at_once`: rows that UNets and VAE take
-        at a time, for less memory and the same result; by default all.
+        at a time, for less memory and the same result; by default all of an expert's.
         """
         super().__init__()
-        self.teacher, self.router = _frozen(pipeline.unet), _frozen(router)
-        self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
+        self.teacher = _frozen(pipeline.unet)
         self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
         self.experts = nn.ModuleDict({str(code): expert.train() for code, expert in experts.items()})
         self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
         self._at_once = at_once
         self._noising = Noising(pipeline.scheduler, timesteps)
-        self._weights = weights
+        self._weights, self._parts = weights, Parts.of_pipeline(pipeline)
+        side = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
+        self._size = size or (side, side)
+
+    @property
+    def drawers(self) -> int:
+        return len(self.experts)
+
+    def draw(self, captions: Sequence[str]) -> Pictures:
+        each = len(captions) // len(self.experts)
+        options = SamplingOptions(size=self._size)
+        drawn = []
+        for turn, expert in enumerate(self.experts.values()):
+            own = captions[turn * each : (turn + 1) * each]
+            drawn.append(sample(self._parts.with_unet(expert), own, options))
+        return np.concatenate(drawn)
+
+    def clipped(self) -> list[list[nn.Parameter]]:
+        return [list(expert.parameters()) for expert in self.experts.values()]
 
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
-        """Draws, in this order: dropped captions, latents, timesteps and noise."""
-        context, codes = self._read(batch, draws)
-        rows = {code: (codes == int(code)).nonzero()[:, 0] for code in self.experts}
-        counts = distributed.total(torch.tensor([len(own) for own in rows.values()]).to(codes))
-        everyone = int(counts.sum())  # rows that are used, in all processes
-        used = torch.cat(list(rows.values()))
-        weight = 1 / everyone if len(used) else 0.0
-        if not len(used):  # one row that counts nothing, so that there is a graph
-            rows[next(iter(rows))] = used = codes.new_zeros(1)
-        lesson = self._taught(batch, context, used, weight, draws)
-        power = powers(lesson.blocks, lesson.share) if self._weights.relative_blocks else None
-        start, losses = 0, []
-        gradients = {
-            code: SlicedGradient(expert.parameters(), self.loss_scale)
-            for code, expert in self.experts.items()
-        }
-        for code, own in rows.items():
-            part = lesson.part(slice(start, start + len(own)))
-            losses.append(self._loss(code, part, power, gradients[code]))
-            start += len(own)
-        shares = zip(self.experts, distributed.total(torch.stack(losses)) * everyone, counts, strict=True)
-        # The mean over processes is then the mean over all used rows.
-        gradient = torch.stack([each.loss() for each in gradients.values()]).sum()
-        return {
-            "loss": distributed.count() * (torch.stack(losses).sum() + gradient),
-            **{f"loss.{code}": total / count for code, total, count in shares if count},
-        }
+        """Return the loss of each expert, the mean over its rows, and as `loss` their sum."""
+        assert draws.total % len(self.experts) == 0, "experts have the same number of rows"
+        losses, gradients = {}, []
+        for turn, (code, expert) in enumerate(self.experts.items()):
+            rows, drawn = draws.turn(turn, len(self.experts), int(code))
+            share = 1 / drawn.total
+            if not len(rows):  # one row that counts nothing: other processes wait for sums and gradients
+                rows, drawn, share = torch.zeros(1, dtype=torch.int64), drawn.first(), 0.0
+            lesson = self._taught([batch.captions[i] for i in rows], batch.images[rows], share, drawn)
+            gradient = SlicedGradient(expert.parameters(), self.loss_scale)
+            losses[code] = distributed.count() * self._loss(expert, lesson, gradient)
+            gradients.append(gradient.loss())
+        # The mean of each over processes is the mean over all its rows.
+        loss = torch.stack([*losses.values()]).sum() + distributed.count() * torch.stack(gradients).sum()
+        return {"loss": loss, **{f"loss.{code}": value for code, value in losses.items()}}
 
     @torch.no_grad()
-    def _read(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Return what the UNets see [B, T, E], some captions emptied, and each caption's code [B], none
-        emptied.
+    def _taught(self, captions: Sequence[str], images: Tensor, share: float, draws: Draws) -> TeacherTargets:
+        """Return the teacher's pass over rows of which each counts `share`.
+
+        Draws, in this order: dropped captions, latents, timesteps and noise.
         """
-        # Prompts are routed in float32 when they are served.
-        with torch.autocast(self.vae.device.type, enabled=False):
-            encoded = self._text(batch.captions)
-            routed = self.prompt_encoder(batch.captions) if self.prompt_encoder else encoded
-            codes = self.router.route(routed.hidden, routed.mask)
-            gone = torch.tensor([not kept for kept in drop(batch.captions, draws)], device=codes.device)
-            empty = self._text([""]).hidden
-        return torch.where(gone[:, None, None], empty, encoded.hidden), codes
-
-    @torch.no_grad()
-    def _taught(
-        self, batch: Batch, context: Tensor, used: Tensor, weight: float, draws: Draws
-    ) -> TeacherTargets:
-        """Return the teacher's pass over the rows `used`, each of which counts `weight`."""
-        drawn = draws.of(used)
-        noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], drawn, self._at_once), drawn)
-        asked, lessons = context[used], []
+        with torch.autocast(self.vae.device.type, enabled=False):  # served prompts are encoded in float32
+            context = self._text(drop(captions, draws)).hidden
+        noised = self._noising.draw(encode(self.vae, images, draws, self._at_once), draws)
+        lessons = []
         with recorded(self.teacher) as blocks:
-            for part in slices(len(used), self._at_once):
+            for part in slices(len(context), self._at_once):
                 blocks.clear()
-                inputs = (noised.sample[part], noised.timesteps[part], asked[part])
+                inputs = (noised.sample[part], noised.timesteps[part], context[part])
                 lessons.append((self.teacher(*inputs, return_dict=False)[0], *blocks))
         output, *taught = map(joined, zip(*lessons, strict=True))
-        share = context.new_full((len(used),), weight)
-        return TeacherTargets(noised, asked, output, tuple(taught), share)
+        counts = context.new_full((len(context),), share)
+        return TeacherTargets(noised, context, output, tuple(taught), counts)
 
-    def _loss(
-        self, code: str, lesson: TeacherTargets, power: Tensor | None, gradient: SlicedGradient
-    ) -> Tensor:
-        """Return the loss of one expert on its rows, each weighted by its share, without its graph, which
+    def _loss(self, expert: Any, lesson: TeacherTargets, gradient: SlicedGradient) -> Tensor:
+        """Return the loss of one expert on these rows, each weighted by its share, without its graph, which
         goes to `gradient`.
         """
-        expert: Any = self.experts[code]
+        power = powers(lesson.blocks, lesson.share) if self._weights.relative_blocks else None
         found = lesson.share.new_zeros(())
         for rows in slices(len(lesson.share), self._at_once):
             taught = lesson.part(rows)

@@ -9,18 +9,17 @@ import torch
 from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.writer import rewrite_experts
-from aptp.data.captions import Window
 from aptp.data.option import chosen
-from aptp.data.sources import open_source
 from aptp.finetune.learner import ExpertLearner
+from aptp.finetune.samples import open_samples
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.model.sliced import SlicedUNet
 from aptp.pipeline import check_size, classic_attention, draws_scenes, read_pipeline, stored_dtypes
-from aptp.trainer import distributed, provenance
+from aptp.trainer import distributed, provenance, run_folder
 from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
 
-RECIPE = Recipe(steps=2_800, batch=128, rate=7e-4, warmup=200, decay=1_400, average=0.999)
+RECIPE = Recipe(steps=2_800, batch=32, rate=7e-4, warmup=200, decay=1_400, average=0.999)
 
 
 def finetune(
@@ -39,45 +38,59 @@ def finetune(
 ) -> bool:
     """Train the experts of `codes` and write a checkpoint with them and all others to `out`.
 
-    False where the session ended first: the same call goes on from the state in `folder`. `data`: None for
-    scenes, where the checkpoint is of the default's kind. `recompute`: trade time for memory by gradient
-    checkpointing. `train_size`: (height, width) in pixels of the pictures in training, by default what the
-    checkpoint serves. `at_once`: rows that a process's UNets take at a time. Raises UsageError,
-    TrainingError, Refused, StorageError.
+    The batch of `recipe` is each expert's. False where the session ended first: the same call goes on from
+    the state in `folder`. `data`: None for scenes, where the checkpoint is of the default's kind.
+    `recompute`: trade time for memory by gradient checkpointing. `train_size`: (height, width) in pixels of
+    the pictures in training, by default what the checkpoint serves. `at_once`: rows that a process's UNets
+    take at a time. Raises UsageError, TrainingError, Refused, StorageError.
     """
     check_target(out)
     data = chosen(data, checkpoint.path, draws_scenes=draws_scenes(checkpoint.unet_config))
     size = check_size(train_size or checkpoint.record.size, checkpoint.vae_scale, checkpoint.unet_config)
     checkpoint.verify()
+    device = distributed.join()
     experts = {code: _expert(checkpoint, code, recompute) for code in codes}
     pipeline = read_pipeline(checkpoint.path, torch.float32)
     classic_attention(pipeline.unet, pipeline.vae, *experts.values())
-    fits = Window(pipeline.tokenizer)
-    source = open_source(data, seed=recipe.seed, size=size, fits=fits)
-    training = Training(
-        ExpertLearner(
-            pipeline,
-            checkpoint.router(),
-            experts,
-            weights,
-            checkpoint.prompt_encoder(),
-            timesteps=recipe.timesteps,
-            at_once=at_once,
-        ),
-        source,
-        recipe,
-        folder,
-        options,
-        identity={
-            "stage": "finetune",
-            "codes": list(codes),
-            "data": source.about,
-            "train_size": list(size),
-            "weights": asdict(weights),
-            "checkpoint": checkpoint.digest(),
-        },
+    learner = ExpertLearner(
+        pipeline,
+        experts,
+        weights,
+        size=checkpoint.record.size,
+        timesteps=recipe.timesteps,
+        at_once=at_once,
     )
-    if not training.run("experts " + ", ".join(map(str, codes))):
+    with run_folder.hold(folder) as held:  # routes are kept there before there is a training
+        samples = open_samples(
+            checkpoint,
+            pipeline,
+            codes,
+            data=data,
+            size=size,
+            recipe=recipe,
+            folder=folder,
+            device=device,
+            unseen=options.looks,
+        )
+        training = Training(
+            learner,
+            samples.seen,
+            recipe.together(len(codes)),
+            folder,
+            options,
+            identity={
+                "stage": "finetune",
+                "codes": list(codes),
+                "data": samples.about,
+                "train_size": list(size),
+                "weights": asdict(weights),
+                "checkpoint": checkpoint.digest(),
+            },
+            held_out=samples.unseen,
+            held=held,
+        )
+        finished = training.run("experts " + ", ".join(map(str, codes)))
+    if not finished:
         return False
     if training.average:
         training.average.settle()
@@ -88,7 +101,7 @@ def finetune(
         **provenance.account(folder, recipe),
         "precision": options.precision,
         "codes": list(codes),
-        "data": source.about,
+        "data": samples.about,
         "train_size": list(size),
         "weights": asdict(weights),
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},

@@ -19,7 +19,7 @@ def _arguments() -> argparse.Namespace:
     parser = Parser(prog="python -m aptp.pretrain", extra="train", description=DESCRIPTION)
     parser.add_argument("--preset", default="tiny", help="geometry to train; scenes fit 'tiny' alone")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the pipeline folder to make")
-    add_options(parser)
+    add_options(parser, draws=True)
     arguments: argparse.Namespace = parser.parse_args()
     return arguments
 

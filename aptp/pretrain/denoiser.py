@@ -1,11 +1,14 @@
 """The training of the default's UNet: v-prediction on latents, jointly with the text encoder."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 
 from aptp.data.batches import Batch
+from aptp.evaluate.detections import Pictures
+from aptp.evaluate.sampling import Parts, sample
 from aptp.model.encoding import TextEncoding
 from aptp.pretrain.layout_loss import LayoutHead, answers
 from aptp.trainer.inputs import drop, encode
@@ -28,6 +31,7 @@ class DenoiserLearner(Learner):
 
     def __init__(self, pipeline: DiffusionPipeline) -> None:
         super().__init__()
+        self._pipeline = pipeline
         self.unet, self.encoder = pipeline.unet, pipeline.text_encoder
         self.vae = pipeline.vae.requires_grad_(False).eval()
         self.text = TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
@@ -47,6 +51,13 @@ class DenoiserLearner(Learner):
         feature = self._feature.permute(0, 2, 3, 1)  # [B, CELLS, CELLS, C]
         layout = self.head.loss(feature, answers([sample["layout"] for sample in batch.metadata]))
         return {"loss": denoising + LAYOUT * layout, "denoising": denoising, "layout": layout}
+
+    @property
+    def drawers(self) -> int:
+        return 1
+
+    def draw(self, captions: Sequence[str]) -> Pictures:
+        return sample(Parts.of_pipeline(self._pipeline), captions)
 
     def _keep(self, module: Any, args: Any, output: Any) -> None:
         self._feature = output[0]

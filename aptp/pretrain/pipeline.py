@@ -83,7 +83,15 @@ class _Runs:
         recipe, folder = replace(recipe, seed=self._seed), self._folder / name
         options = replace(self._options, minutes=max(0.0, self._ends - time.monotonic()) / 60)
         scenes = source or Scenes(seed=self._seed)
-        training = Training(learner, scenes, recipe, folder, options, identity={"stage": name})
+        training = Training(
+            learner,
+            scenes,
+            recipe,
+            folder,
+            options,
+            identity={"stage": name},
+            held_out=Scenes("test", seed=self._seed),
+        )
         finished = training.run(name)
         if finished and training.average:
             training.average.settle()

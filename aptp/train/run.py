@@ -85,7 +85,7 @@ class Run:
         encoder = read_prompt_encoder(task.prompt_encoder) if task.prompt_encoder else None
         fits, seed = Window(pipeline.tokenizer), task.recipe.seed
         seen = open_source(data, seed=seed, size=train_size, fits=fits)
-        unseen = open_source(data, seed=seed, split="test", fits=fits)
+        unseen = open_source(data, seed=seed, split="test", size=train_size, fits=fits)
         return cls(task, pipeline, encoder, size, train_size, cost, budget, seen, unseen)
 
     @property

@@ -39,7 +39,9 @@ def train(
     policy = _policy(run)
     timesteps = task.recipe.timesteps
     learner = CodeLearner(run.pipeline, policy, run.budget, run.encoder, timesteps=timesteps, at_once=at_once)
-    training = Training(learner, run.seen, task.recipe, folder, options, identity=identity(run))
+    training = Training(
+        learner, run.seen, task.recipe, folder, options, identity=identity(run), held_out=run.unseen
+    )
     if not training.run("codes"):
         return None
     origin = {

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 
 import torch
 import torch.distributed as dist
+from accelerate import PartialState
 from torch import Tensor
+
+
+def join() -> torch.device:
+    """Meet the processes that a launcher started beside this one, and return this one's device."""
+    found: torch.device = PartialState(cpu=not torch.accelerator.is_available()).device
+    return found
 
 
 def count() -> int:

@@ -1,7 +1,10 @@
 """The interface of what a training loop trains."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -24,6 +27,21 @@ class Learner(nn.Module):
         """Return scalars to log, the same names in every process; they are averaged over processes, and the
         average of the one called `loss` is minimised. Nothing is random but `draws`, of this process's rows.
         """
+
+    @property
+    def drawers(self) -> int:
+        """The number of models that `draw` draws with; 0 where none can."""
+        return 0
+
+    def draw(self, captions: Sequence[str]) -> npt.NDArray[np.uint8]:
+        """Return a picture for each caption, uint8 [N, H, W, 3], always from the same noise: of n models, the
+        first draws the first n-th of the captions, and so on.
+        """
+        raise NotImplementedError
+
+    def clipped(self) -> list[list[nn.Parameter]]:
+        """Return the groups of parameters whose gradients are clipped apart: by default one of them all."""
+        return [list(self.trained().values())]
 
     def trained(self) -> dict[str, nn.Parameter]:
         return {name: p for name, p in self.named_parameters() if p.requires_grad}

@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,18 @@ from accelerate import Accelerator
 
 from aptp.data.batches import Batch, batches
 from aptp.data.sample import SampleSource
-from aptp.trainer import distributed, plots, run_folder, state
+from aptp.trainer import distributed, plots, run_folder, state, validation
 from aptp.trainer.bad_samples import BadSamples
 from aptp.trainer.ema import Average
 from aptp.trainer.learner import Learner
+from aptp.trainer.memory import check_memory
 from aptp.trainer.metrics_log import MetricsLog
+from aptp.trainer.optimizers import moments, optimizer_of, restore
 from aptp.trainer.precision import LossScaler, autocast, check_precision
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
+from aptp.trainer.trackers import check_trackers
+from aptp.trainer.validation import Validation
 from runtime.errors import TrainingError, UsageError
 
 
@@ -38,8 +42,11 @@ class RunOptions:
     `minutes`: stop after so long, to be resumed. `workers`: processes that load data ahead.
 
     `precision`: of autocast, `bf16`, `fp16` or `no`. `save_every`: seconds between resume states, of which
-    the newest `keep_states` stay.
-    `tensorboard`, `plot`: also record for TensorBoard, draw the curves at the end of the session.
+    the newest `keep_states` stay. `trackers`: also record for these. `plot`: draw the curves at the end of
+    the session. `validate_every`, `draw_every`: steps between measurements of the held-out loss, and between
+    drawings (0: never).
+
+    Raises UsageError and EnvironmentMismatch for what cannot be had.
     """
 
     minutes: float = math.inf
@@ -47,12 +54,23 @@ class RunOptions:
     precision: str = "bf16"
     save_every: float = 300.0
     keep_states: int = state.KEPT
-    tensorboard: bool = False
+    trackers: tuple[str, ...] = ()
     plot: bool = False
+    validate_every: int = 0
+    draw_every: int = 0
 
     def __post_init__(self) -> None:
         if self.keep_states < 1:
             raise UsageError(f"--keep-states {self.keep_states}: give an integer of at least 1")
+        check_trackers(self.trackers)
+        for name in ("validate_every", "draw_every"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 (never) or more")
+
+    @property
+    def looks(self) -> bool:
+        """Whether held-out samples are needed."""
+        return bool(self.validate_every or self.draw_every)
 
 
 class Training:
@@ -67,11 +85,14 @@ class Training:
         options: RunOptions | None = None,
         *,
         identity: Mapping[str, Any] | None = None,
+        held_out: SampleSource | None = None,
+        held: ExitStack | None = None,
     ) -> None:
         """`folder` keeps resume states and the record; what is there already is resumed. It is this
-        training's alone until `run` ends.
+        training's alone until `run` ends. `held`: its lock (`run_folder.hold`), where it is taken already.
 
-        `identity`: what else, beside the recipe, makes this run itself. Raises UsageError where the folder
+        `identity`: what else, beside the recipe, makes this run itself. `held_out`: samples to validate on,
+        where the options ask for it; they change nothing of the run. Raises UsageError where the folder
         holds another run, LockedError where another training is at work in it, IntegrityError where its
         newest state is damaged, StorageError where it cannot be used.
         """
@@ -90,19 +111,15 @@ class Training:
         precision, device = self._options.precision, self._accelerator.device
         check_precision(precision, device)
         self._autocast, self._scaler = autocast(precision, device), LossScaler(precision, device)
-        self._learner = learner
-        self._parameters = learner.trained()
-        optimizer = torch.optim.AdamW(
-            self._parameters.values(),
-            recipe.rate,
-            betas=recipe.betas,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
+        self._learner, self._parameters = learner, learner.trained()
+        self._validation = Validation(held_out, recipe, self._rows) if held_out else None
+        self._memory = check_memory(learner, recipe, device)
+        optimizer = optimizer_of(recipe, self._parameters.values())
+        self._clipped = learner.clipped()
         learner.to(self._accelerator.device)
         self._model, self._optimizer = self._accelerator.prepare(learner, optimizer)
         self.average = Average(self._parameters, recipe.average) if recipe.average else None
-        self._held = run_folder.hold(folder) if distributed.leads() else ExitStack()
+        self._held = run_folder.hold(folder) if held is None else held
         try:
             self.done = self._restore()
         except BaseException:
@@ -130,6 +147,7 @@ class Training:
             self._journal(title) as journal,
             _interruption() as interrupted,
         ):
+            journal.say(self._memory)
             loader = self._batches()
             skips = BadSamples(self._identity.get("data"), self._accelerator.device)
             while not self.finished:
@@ -138,8 +156,10 @@ class Training:
                 waited = time.monotonic() - before
                 figures = {**self._step(batch), **skips.figures(batch)}
                 now = time.monotonic()
-                journal.step(self.done, {**figures, "seconds": now - before, "waiting": waited})
+                measured = self._validated()
+                journal.step(self.done, {**figures, **measured, "seconds": now - before, "waiting": waited})
                 self.done += 1
+                self._draw(journal)
                 watch(self.done)
                 over = self._agreed(interrupted() or now - started > 60 * self._options.minutes)
                 if over or self.finished or now - saved > self._options.save_every:
@@ -162,7 +182,7 @@ class Training:
             title,
             self.recipe.steps,
             self.done,
-            tensorboard=self._options.tensorboard,
+            trackers=self._options.trackers,
             silent=not distributed.leads(),
         )
 
@@ -202,22 +222,44 @@ class Training:
             )
         self._accelerator.backward(self._scaler.scaled(terms["loss"]))
         self._scaler.unscale(self._optimizer)
-        norm = self._accelerator.clip_grad_norm_(self._parameters.values(), self.recipe.clip or math.inf)
+        most = self.recipe.clip or math.inf
+        norms = [float(self._accelerator.clip_grad_norm_(group, most)) for group in self._clipped]
         taken = self._scaler.step(self._optimizer)
         self._optimizer.zero_grad()
         if self.average:
             self.average.update(self.done)
-        return {**figures, "gradient": float(norm) if taken else 0.0, "rate": rate}
+        return {**figures, "gradient": math.hypot(*norms) if taken else 0.0, "rate": rate}
+
+    def _validated(self) -> dict[str, float]:
+        """Return the held-out loss after this step, if it is due: of the averaged weights, if there are."""
+        if not (self._validation and self._due(self._options.validate_every, self.done + 1)):
+            return {}
+        with self._averaged(), self._autocast:
+            return self._validation.figures(self._learner, self.done)
+
+    def _draw(self, journal: MetricsLog) -> None:
+        """Draw held-out captions, if that is due; the first process does, and the others wait for it."""
+        if not (self._validation and self._due(self._options.draw_every, self.done) and distributed.leads()):
+            return
+        with self._averaged():
+            drawn = self._validation.pictures(self._learner)
+        if drawn:
+            validation.keep(self._folder, self.done, *drawn)
+            journal.show(self.done, drawn[1])
+
+    def _due(self, every: int, done: int) -> bool:
+        return bool(every) and (done % every == 0 or done == self.recipe.steps)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return self.average.applied() if self.average else nullcontext()
 
     def _save(self) -> None:
         if not distributed.leads():
             return
-        moments = self._optimizer.state_dict()["state"]
-        moving = {f"{i}/{key}": value for i in moments for key, value in moments[i].items()}
         groups: dict[str, Mapping[str, torch.Tensor]] = {
             "parameters": self._parameters,
             "average": self.average.values if self.average else {},
-            "optimizer": moving,
+            "optimizer": moments(self._optimizer),
             "scaler": self._scaler.state(),
         }
         state.save(self._folder, self.done, self._identity, groups, keep=self._options.keep_states)
@@ -234,12 +276,7 @@ class Training:
             found.check_fits(group, wanted)
             for name, value in wanted.items():
                 value.copy_(found.groups[group][name])
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in found.groups.get("optimizer", {}).items():
-            index, _, key = name.partition("/")
-            moments.setdefault(int(index), {})[key] = tensor
-        current = self._optimizer.state_dict()
-        self._optimizer.load_state_dict({"state": moments, "param_groups": current["param_groups"]})
+        restore(self._optimizer, found.groups.get("optimizer", {}))
         self._scaler.restore(found.groups.get("scaler", {}))
         return found.step
 

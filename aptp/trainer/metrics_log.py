@@ -1,4 +1,4 @@
-"""The record of a run: one JSON object per step in `log.jsonl`, a progress line, TensorBoard on request.
+"""The record of a run: one JSON object per step in `log.jsonl`, a progress line, trackers on request.
 
 A resumed run first cuts the record back to the step it resumes from, so that it reads like an unbroken one's.
 """
@@ -6,14 +6,17 @@ A resumed run first cuts the record back to the step it resumes from, so that it
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 
+from aptp.trainer.trackers import Trackers
 from runtime.cli.progress import Counting
 from runtime.cli.terminal import say
 from runtime.errors import IntegrityError, StorageError, unusable
@@ -39,7 +42,7 @@ class MetricsLog:
         steps: int,
         done: int,
         *,
-        tensorboard: bool = False,
+        trackers: Sequence[str] = (),
         silent: bool = False,
     ) -> None:
         self._steps, self._title, self._done = steps, title, done
@@ -50,7 +53,7 @@ class MetricsLog:
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise StorageError(unusable(error)) from error
-        self._board = _board(folder, done) if tensorboard and not silent else None
+        self._trackers = Trackers(() if silent else trackers, folder, done)
         self._console = Console(stderr=True, quiet=silent)
         self._progress = Counting(self._console, every=LINE_EVERY)
         self._progress.begin(title, steps, done)
@@ -66,8 +69,7 @@ class MetricsLog:
         self._progress.__exit__(kind, error, trace)
         with suppress(OSError):  # a full disk, as `step` has told
             self._file.close()
-        if self._board is not None:
-            self._board.close()
+        self._trackers.finish()
 
     def step(self, step: int, figures: Mapping[str, float]) -> None:
         """Record a step, counted from 0. Raises StorageError."""
@@ -76,12 +78,14 @@ class MetricsLog:
             self._file.flush()
         except OSError as error:
             raise StorageError(f"the record {self._file.name} cannot be written: {error.strerror}") from error
-        if self._board is not None:
-            for name, value in figures.items():
-                self._board.add_scalar(name, value, step)
+        self._trackers.log(step, figures)
         rate = (step + 1 - self._done) / (time.monotonic() - self._began)
         shown = f"loss {figures['loss']:.4f}, {rate:.2f} steps/s"
         self._progress.tell(self._title, step + 1, self._steps, shown)
+
+    def show(self, step: int, pictures: npt.NDArray[np.uint8]) -> None:
+        """Show what was drawn after `step` steps, [N, H, W, 3], in the trackers."""
+        self._trackers.show(step, "pictures", pictures)
 
     def say(self, line: str) -> None:
         say(self._console, line)
@@ -132,9 +136,3 @@ def _cut(path: Path, done: int) -> None:
         write_file(path, "".join(kept))
     except OSError as error:
         raise StorageError(unusable(error)) from error
-
-
-def _board(folder: Path, done: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=done)

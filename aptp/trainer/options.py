@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from aptp.trainer.loop import RunOptions
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser, *, draws: bool = False) -> None:
+    """Add the options that training commands share. `draws`: its learners can draw pictures."""
     add_fields(parser.add_argument_group("what is learned (defaults: the preset's)"), Recipe)
     group = parser.add_argument_group("how it is run")
     group.add_argument("--run", type=Path, metavar="DIR", help="resume state and record (<out>.run)")
@@ -28,7 +29,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="resume states")
     group.add_argument("--keep-states", type=int, default=2, metavar="N", help="so many, the newest ones")
-    group.add_argument("--tensorboard", action="store_true", help="also record for TensorBoard")
+    group.add_argument(
+        "--validate-every", type=int, default=0, metavar="STEPS", help="measure the held-out loss (0: never)"
+    )
+    if draws:
+        group.add_argument(
+            "--draw-every", type=int, default=0, metavar="STEPS", help="draw held-out captions (0: never)"
+        )
+    group.add_argument(
+        "--tracker",
+        dest="trackers",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also record for tensorboard, wandb or trackio; may be given several times",
+    )
     group.add_argument("--plot", action="store_true", help="draw curves.png beside the record")
 
 
@@ -70,7 +85,9 @@ def run_options(arguments: argparse.Namespace, precision: str = "bf16") -> "RunO
         precision=arguments.precision or precision,
         save_every=arguments.save_every,
         keep_states=arguments.keep_states,
-        tensorboard=arguments.tensorboard,
+        trackers=tuple(arguments.trackers),
+        validate_every=arguments.validate_every,
+        draw_every=getattr(arguments, "draw_every", 0),
         plot=arguments.plot,
     )
 

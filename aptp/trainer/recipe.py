@@ -3,11 +3,13 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from aptp.trainer.fields import option
-from runtime.errors import UsageError
+from runtime.errors import UsageError, nearest
+
+OPTIMIZERS = ("adamw", "adamw8bit")
 
 NONE, SQRT = "none", "sqrt"
 TIMESTEPS = re.compile(r"stratified|uniform|serving:([1-9][0-9]{0,2})")
@@ -21,11 +23,11 @@ class Recipe:
     root of `batch`, as published. `warmup` and `decay`: steps over which the rate rises from zero at the
     start and falls to zero at the end. `clip`: largest norm of the gradient, 0 for any. `average`: decay of
     the running average of the weights (0: none is kept). `timesteps`: how they are drawn
-    (`aptp.trainer.timesteps`).
+    (`aptp.trainer.timesteps`). `optimizer`: one of OPTIMIZERS.
     """
 
     steps: int = option("--train-steps", "of the whole run")
-    batch: int = option("--train-batch", "samples per step, over all processes")
+    batch: int = option("--train-batch", "samples per step over all processes; in stage 2, of each expert")
     rate: float = option("--rate", "learning rate", metavar="RATE")
     scaling: str = option(
         "--rate-scaling", "sqrt: times the square root of the batch", NONE, choices=(NONE, SQRT)
@@ -35,6 +37,9 @@ class Recipe:
     clip: float = option("--clip", "largest norm of the gradient; 0: any", 1.0, metavar="NORM")
     betas: tuple[float, float] = option("--betas", "of AdamW", (0.9, 0.99), metavar="B1,B2")
     weight_decay: float = option("--weight-decay", "of AdamW", 0.01, metavar="W")
+    optimizer: str = option(
+        "--optimizer", "AdamW with moments in 32 bits, or in 8", OPTIMIZERS[0], choices=OPTIMIZERS
+    )
     average: float = option(
         "--ema", "decay of the running average of the weights; 0: none", 0.0, metavar="DECAY"
     )
@@ -58,6 +63,11 @@ class Recipe:
                 raise UsageError(f"{name} is {','.join(f'{s:g}' for s in shares)}; give shares in [0, 1)")
         if self.scaling not in (NONE, SQRT):
             raise UsageError(f"scaling is '{self.scaling}'; it must be {NONE} or {SQRT}")
+        if self.optimizer not in OPTIMIZERS:
+            raise UsageError(
+                f"there is no optimizer named '{self.optimizer}'{nearest(self.optimizer, OPTIMIZERS)}; "
+                f"use {' or '.join(OPTIMIZERS)}"
+            )
         if not 0 < self.rate < math.inf:
             raise UsageError(f"the learning rate is {self.rate}; it must be above 0")
         if not TIMESTEPS.fullmatch(self.timesteps):
@@ -70,6 +80,10 @@ class Recipe:
     def peak(self) -> float:
         """The largest learning rate of the run."""
         return self.rate * math.sqrt(self.batch) if self.scaling == SQRT else self.rate
+
+    def together(self, models: int) -> "Recipe":
+        """Return the recipe of so many `models` in one run, each of which has this batch and this rate."""
+        return replace(self, batch=self.batch * models, rate=self.peak, scaling=NONE)
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0: up, flat, down (all linear)."""

@@ -20,9 +20,27 @@ class Draws:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def total(self) -> int:
+        """The rows of the batch, over all processes."""
+        return self._total
+
     def of(self, rows: Tensor) -> "Draws":
         """Return the draws of some of these rows, counted from 0 within them."""
         return Draws(self.rng, self._rows[rows.cpu()], self._total)
+
+    def turn(self, which: int, turns: int, key: int) -> tuple[Tensor, "Draws"]:
+        """Return the rows, counted from 0 within these, that take turn `which` of `turns` in the batch, and
+        their draws: those of a batch that consists of such rows alone. `key` tells one kind of rows from
+        another, whatever its turn.
+        """
+        mine = (self._rows % turns == which).nonzero()[:, 0]
+        own = generator(self.rng.initial_seed(), key)
+        return mine, Draws(own, self._rows[mine] // turns, self._total // turns)
+
+    def first(self) -> "Draws":
+        """Return the draws of the first row of the batch, whoever has it."""
+        return Draws(self.rng, torch.zeros(1, dtype=torch.int64), self._total)
 
     def normal(self, *shape: int) -> Tensor:
         """Draw standard normal numbers [B, *shape]."""

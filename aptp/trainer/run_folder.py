@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 
+from aptp.trainer import distributed
 from runtime.errors import StorageError, unusable
 from runtime.files.lock import locked
 
@@ -12,9 +13,12 @@ LOCK = "training.lock"
 def hold(folder: Path) -> ExitStack:
     """Make `folder` where there is none, and keep other trainings out of it until the result is closed.
 
-    Raises LockedError where another one is at work, StorageError where the folder cannot be used.
+    The first process of a run does so for all of them. Raises LockedError where another training is at work,
+    StorageError where the folder cannot be used.
     """
     held = ExitStack()
+    if not distributed.leads():
+        return held
     try:
         held.enter_context(
             locked(folder / LOCK, "wait for that training to end, or give this one another --run")

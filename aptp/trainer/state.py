@@ -24,7 +24,13 @@ NAME = "state-{:08d}.safetensors"
 FORM = re.compile(r"state-(\d{8,15})\.safetensors")
 UNDATED = "state.safetensors"  # of versions before 0.7, which kept one without a digest
 STEM = ".state"
-DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int64: "I64"}
+DTYPES = {
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int64: "I64",
+    torch.uint8: "U8",
+}
 FREE = ("steps", "decay")  # what may change between sessions: how long the run is to be
 KEPT = 2
 BLOCK = 1 << 20  # bytes read at once

@@ -37,7 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--train-steps", dest="steps", type=int, default=300, help="of stage 1")
     parser.add_argument("--tune", type=int, default=120, help="steps of stage 2")
     parser.add_argument("--train-batch", dest="batch", type=int, default=64, help="of stage 1")
-    parser.add_argument("--tune-batch", type=int, default=128, help="of stage 2")
+    parser.add_argument("--tune-batch", type=int, default=128, help="of stage 2, for all experts")
     parser.add_argument("--per-tier", type=int, default=50, help="captions drawn of each tier")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--variants", help="some of them, separated by commas (all)")

@@ -115,11 +115,11 @@ class Trial:
         return coding.train(task, out, self.folder / "coded.run", options) is not None
 
     def _tune(self, checkpoint: Checkpoint, out: Path, options: RunOptions) -> bool:
-        steps = self.plan.tune
+        steps, codes = self.plan.tune, range(len(checkpoint.record.codes))
         recipe = replace(
             tuning.RECIPE,
             steps=steps,
-            batch=self.plan.tune_batch,
+            batch=max(1, self.plan.tune_batch // len(codes)),
             warmup=min(50, steps),
             decay=steps // 2,
             average=0.0,
@@ -128,7 +128,7 @@ class Trial:
         return tuning.finetune(
             checkpoint,
             out,
-            range(len(checkpoint.record.codes)),
+            codes,
             data="scenes",
             recipe=recipe,
             weights=self.variant.tuning,

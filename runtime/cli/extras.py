@@ -9,7 +9,12 @@ _BUILD = (
     *("safetensors", "torch", "transformers"),
 )
 _EVAL = (*_BUILD, "jinja2", "matplotlib")
-EXTRAS = {"build": _BUILD, "eval": _EVAL, "train": (*_EVAL, "ot", "tensorboard")}
+EXTRAS = {
+    "build": _BUILD,
+    "eval": _EVAL,
+    "train": (*_EVAL, "ot", "tensorboard"),
+    "adam8bit": ("bitsandbytes",),
+}
 
 
 def check_installed(extra: str, command: str) -> None:

@@ -2,10 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import copy
 from random import Random
 from typing import Any
 
-from aptp.data.sample import Sample
+import numpy as np
+from torch import Tensor
+
+from aptp.data.sample import Sample, SampleSource
 from aptp.data.scenes.compose import arrange, compose
 from aptp.data.scenes.render import render
 from aptp.data.scenes.scene import TIERS, caption
@@ -43,14 +47,24 @@ class Scenes:
         assert split in SPLITS
         assert set(shares) <= set(TIERS)
         self._split, self._seed, self._words = split, seed, words
+        self._rendered = True
         self._tiers, self._weights = tuple(shares), tuple(shares.values())
 
     @property
     def about(self) -> Mapping[str, Any]:
         return {"name": "scenes"}
 
+    @property
+    def count(self) -> None:
+        return None
+
+    def only(self, positions: Tensor) -> "Chosen":
+        return Chosen(self, positions)
+
     def captions(self) -> "Scenes":
-        return self
+        made = copy(self)
+        made._rendered = False  # takes ten times as long as all the rest
+        return made
 
     def __getitem__(self, position: int) -> Sample:
         rng = Random(f"{self._split} {self._seed} {position}")
@@ -60,5 +74,19 @@ class Scenes:
             text = caption(scene)
             if split_of(text) == self._split:
                 break
+        if not self._rendered:
+            return Sample(text, np.empty((0, 0, 3), np.uint8), {"scene": scene})
         layout = arrange(rng, scene)
         return Sample(text, render(layout), {"scene": scene, "layout": layout})
+
+
+class Chosen:
+    """A source of some samples of another: its position p shows the p-th of `positions` there, and behind
+    the last of them, where loaders read ahead, the first again.
+    """
+
+    def __init__(self, source: SampleSource, positions: Tensor) -> None:
+        self._source, self._positions = source, positions
+
+    def __getitem__(self, position: int) -> Sample:
+        return self._source[int(self._positions[position % len(self._positions)])]

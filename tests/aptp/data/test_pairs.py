@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from aptp.data import pairs, storage
@@ -100,6 +101,20 @@ def test_of_several_captions_one_is_drawn_by_position():
 
 def test_the_test_split_shows_the_first_of_several_captions():
     assert set(several(still=True)[0]) == {"one", "alone"}
+
+
+def test_some_pairs_keep_the_captions_that_they_have_in_the_first_pass():
+    lister = Lister()
+    for number in range(9):
+        lister.add([f"{number} {word}" for word in ("a", "b", "c")], f"{number}.jpg")
+    captions = Pairs("folder", Path("nowhere"), lister.listing(), View(seed=1)).captions()
+    positions = torch.tensor([8, 2, 5, 3])
+    wanted = {captions[int(position)].caption for position in positions}
+    some = captions.only(positions)
+    assert some.count == 4
+    passes = [[some[4 * turn + i].caption for i in range(4)] for turn in range(6)]
+    assert all(set(shown) == wanted for shown in passes)
+    assert len(set(map(tuple, passes))) > 1
 
 
 def test_no_captions_among_several():

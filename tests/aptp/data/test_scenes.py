@@ -152,3 +152,13 @@ def test_written_words_fit(word):
         image = render(Layout(PLAIN, word=word, colour="blue", x=SIDE / 2 + WORD_JITTER, y=y))
         edges = np.concatenate([image[:, 0], image[:, -1], image[0], image[-1]])
         assert (edges == edges[0]).all(), "letters touch the edge"
+
+
+def test_captions_without_pictures_are_the_same():
+    source, bare = Scenes(seed=3), Scenes(seed=3).captions()
+    for position in range(20):
+        sample, other = source[position], bare[position]
+        assert (other.caption, other.metadata["scene"]) == (sample.caption, sample.metadata["scene"])
+        assert other.image.size == 0
+    assert source.captions()[0].image.size == 0
+    assert source[0].image.size > 0

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from aptp.checkpoint.reader import Checkpoint
@@ -14,19 +15,21 @@ from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.routing import routes
 from aptp.evaluate.sampling import SamplingOptions
 from aptp.finetune.learner import ExpertLearner
+from aptp.finetune.samples import classifier
 from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.new.create import create
 from aptp.pipeline import read_pipeline
-from aptp.trainer import metrics_log
+from aptp.trainer import metrics_log, validation
 from aptp.trainer.loop import RunOptions
+from aptp.trainer.rng import draws
 from runtime.errors import SpaceError, UsageError
 from tests.aptp.data import datasets
 from tests.aptp.trainer.toys import drawn
 from tests.checkpoints import mini_checkpoint
 from tests.encoders import give_encoder
 
-SHORT = replace(RECIPE, steps=3, batch=8, warmup=1, decay=1, rate=1e-3)
+SHORT = replace(RECIPE, steps=3, batch=4, warmup=1, decay=1, rate=1e-3)
 PLAIN = RunOptions(precision="no")
 
 
@@ -54,7 +57,7 @@ def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, options=PLAIN, name="out
 def learner(source, codes=(0, 1), **memory):
     experts = {code: source.expert(str(code)) for code in codes}
     pipeline = read_pipeline(source.path, torch.float32)
-    return ExpertLearner(pipeline, source.router(), experts, ExpertLossWeights(), **memory)
+    return ExpertLearner(pipeline, experts, ExpertLossWeights(), **memory)
 
 
 def weights_of(checkpoint, name):
@@ -91,42 +94,47 @@ def test_experts_are_stored_as_the_dense_one_is(source, result):
         assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
 
 
-def test_one_expert_alone(source, tmp_path):
+def test_one_expert_alone_becomes_what_it_becomes_beside_others(source, result, tmp_path):
     assert tuned(source, tmp_path, codes=(1,))
-    made = Checkpoint.open(tmp_path / "out")
-    assert same(weights_of(source, "0"), weights_of(made, "0"))
-    assert not same(weights_of(source, "1"), weights_of(made, "1"))
+    (together, _), alone = result, Checkpoint.open(tmp_path / "out")
+    assert same(weights_of(source, "0"), weights_of(alone, "0"))
+    assert same(weights_of(together, "1"), weights_of(alone, "1"))
 
 
-def test_sessions_of_one_step_equal_one_session(source, result, tmp_path):
+def test_sessions_of_one_step_that_are_looked_at_equal_one_session(source, result, tmp_path, monkeypatch):
+    monkeypatch.setattr(validation, "ROWS", 8)
     made, folder = result
-    while not tuned(source, tmp_path, options=replace(PLAIN, minutes=0)):
+    looking = replace(PLAIN, minutes=0, validate_every=2, draw_every=3)
+    while not tuned(source, tmp_path, options=looking):
         assert not (tmp_path / "out").exists()
-    again = Checkpoint.open(tmp_path / "out")
-    assert same(weights_of(made, "0"), weights_of(again, "0"))
-    losses = [
-        [line["loss"] for line in metrics_log.read(run)] for run in (folder / "out.run", tmp_path / "out.run")
-    ]
+    again, run = Checkpoint.open(tmp_path / "out"), tmp_path / "out.run"
+    assert all(same(weights_of(made, code), weights_of(again, code)) for code in ("0", "1"))
+    losses = [[line["loss"] for line in metrics_log.read(each)] for each in (folder / "out.run", run)]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 3
+    measured = [line for line in metrics_log.read(run) if "validation.loss" in line]
+    assert [line["step"] for line in measured] == [1, 2]
+    assert measured[0].keys() >= {"validation.loss.0", "validation.loss.1"}
+    with Image.open(run / "pictures/step-0000003.png") as sheet:
+        assert sheet.size == (4 * 64, 2 * 64)
+        assert sheet.getextrema() != ((0, 0),) * 3
 
 
-def test_each_expert_learns_from_its_own_prompts_only(source):
-    whole, batch = learner(source), next(batches(Scenes(), 16))
-    encoded = whole._text(batch.captions)
-    codes = whole.router.route(encoded.hidden, encoded.mask).tolist()
-    assert set(codes) == {0, 1}
-    kept = [i for i, code in enumerate(codes) if code == 0]
-    own = replace(
-        batch,
-        captions=tuple(batch.captions[i] for i in kept),
-        images=batch.images[kept],
-        metadata=tuple(batch.metadata[i] for i in kept),
-    )
-    whole(own, 0, drawn(len(kept)))["loss"].backward()
-    # Zero, not missing, as processes that share gradients need.
-    assert all(p.grad is not None and not p.grad.any() for p in whole.experts["1"].parameters())
-    assert any(p.grad is not None and p.grad.any() for p in whole.experts["0"].parameters())
+def test_each_expert_learns_from_its_own_rows_only(source):
+    whole, batch = learner(source), next(batches(Scenes(), 8))
+    others = batch.images.clone()
+    others[1::2] = 0
+    losses, gradients = [], []
+    for images in (batch.images, others):
+        losses.append(whole(replace(batch, images=images), 0, drawn(8)))
+        losses[-1]["loss"].backward()
+        gradients.append({name: parameter.grad for name, parameter in whole.trained().items()})
+        whole.zero_grad()
+    assert losses[0]["loss.0"] == losses[1]["loss.0"]
+    assert losses[0]["loss.1"] != losses[1]["loss.1"]
+    assert losses[0]["loss"] == losses[0]["loss.0"] + losses[0]["loss.1"]
+    for name, gradient in gradients[0].items():
+        assert torch.equal(gradient, gradients[1][name]) == name.startswith("experts.0."), name
 
 
 def test_slices_learn_what_the_whole_batch_teaches(source):
@@ -150,37 +158,26 @@ def test_slices_learn_what_the_whole_batch_teaches(source):
             torch.testing.assert_close(gradients[name], gradient, rtol=1e-3, atol=1e-4 * scale)
 
 
-def test_prompts_are_routed_by_the_checkpoints_own_encoder(source, tmp_path):
-    batch = next(batches(Scenes(), 16))
+def test_a_process_without_a_row_of_an_expert_gives_it_a_gradient_of_zero(source):
+    one = learner(source)
+    batch = next(batches(Scenes(), 1))
+    terms = one(batch, 0, draws(0, 0, range(2, 3), 4))
+    assert terms["loss.1"] == 0
+    assert terms["loss"] > 0
+    terms["loss"].backward()
+    # Zero, not missing: the other processes wait for it.
+    assert all(p.grad is not None and not p.grad.any() for p in one.experts["1"].parameters())
+
+
+def test_captions_are_routed_by_the_checkpoints_own_encoder(source, tmp_path):
+    captions = [Scenes()[i].caption for i in range(64)]
     folder = shutil.copytree(source.path, tmp_path / "own")
-    own = Checkpoint.open(give_encoder(folder, batch.captions))
-    whole = ExpertLearner(
-        read_pipeline(own.path, torch.float32),
-        own.router(),
-        {0: own.expert("0")},
-        ExpertLossWeights(),
-        own.prompt_encoder(),
-    )
-    _, codes = whole._read(batch, drawn(16))
-    assert codes.tolist() == routes(own.router(), own.prompt_encoder(), batch.captions)
-    assert codes.tolist() == Subjects(own, SamplingOptions()).codes(batch.captions)
-    assert set(codes.tolist()) == {0, 1}
-
-
-def test_a_batch_without_a_prompt_for_the_expert_teaches_nothing_and_breaks_nothing(source):
-    one, batch = learner(source, (1,)), next(batches(Scenes(), 16))
-    encoded = one._text(batch.captions)
-    foreign = [i for i, c in enumerate(one.router.route(encoded.hidden, encoded.mask)) if c == 0][:2]
-    none = replace(
-        batch,
-        captions=tuple(batch.captions[i] for i in foreign),
-        images=batch.images[foreign],
-        metadata=tuple(batch.metadata[i] for i in foreign),
-    )
-    loss = one(none, 0, drawn(len(foreign)))["loss"]
-    loss.backward()
-    assert loss.item() == 0
-    assert not any(p.grad is not None and p.grad.any() for p in one.parameters())
+    own = Checkpoint.open(give_encoder(folder, captions))
+    classify = classifier(own, read_pipeline(own.path, torch.float32), torch.device("cpu"))
+    codes = classify(captions).tolist()
+    assert codes == routes(own.router(), own.prompt_encoder(), captions)
+    assert codes == Subjects(own, SamplingOptions()).codes(captions)
+    assert set(codes) == {0, 1}
 
 
 def test_an_expert_that_keeps_everything_starts_at_its_teacher(tmp_path):
@@ -209,8 +206,8 @@ def test_another_checkpoint_is_not_resumed_into(source, tmp_path):
 def test_trained_at_another_size_than_is_served(source, tmp_path):
     pictures = tmp_path / "pictures"
     datasets.folder(pictures, 8)
-    once = replace(SHORT, steps=1, batch=4)
-    assert tuned(source, tmp_path, recipe=once, data=f"folder:{pictures}", train_size=(32, 48))
+    once, data = replace(SHORT, steps=1), f"folder:{pictures}"
+    assert tuned(source, tmp_path, codes=(0,), recipe=once, data=data, train_size=(32, 48))
     made = Checkpoint.open(tmp_path / "out")
     assert made.record.size == (64, 64)
     assert made.record.provenance["train_size"] == [32, 48]

@@ -206,5 +206,5 @@ def test_a_folder_that_cannot_be_one(tmp_path):
 
 
 def test_a_record_for_tensorboard_on_request(tmp_path):
-    start(tmp_path, options=replace(PLAIN, tensorboard=True)).run("toy")
+    start(tmp_path, options=replace(PLAIN, trackers=("tensorboard",))).run("toy")
     assert list((tmp_path / "tensorboard").iterdir())

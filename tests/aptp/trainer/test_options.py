@@ -11,7 +11,7 @@ from aptp.trainer.options import add_options, recipe_of, run_options
 from aptp.trainer.recipe import Recipe
 
 USUAL = Recipe(steps=2_000, batch=64, rate=1e-3, warmup=20, decay=1_000)
-OTHER = Recipe(50, 8, 0.5, "sqrt", 7, 3, 0.0, (0.5, 0.75), 0.1, 0.9, "uniform", 4)
+OTHER = Recipe(50, 8, 0.5, "sqrt", 7, 3, 0.0, (0.5, 0.75), 0.1, "adamw8bit", 0.9, "uniform", 4)
 WORDS = {
     "steps": "50",
     "batch": "8",
@@ -22,6 +22,7 @@ WORDS = {
     "clip": "0",
     "betas": "0.5,0.75",
     "weight_decay": "0.1",
+    "optimizer": "adamw8bit",
     "average": "0.9",
     "timesteps": "uniform",
     "seed": "4",

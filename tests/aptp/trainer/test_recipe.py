@@ -41,3 +41,11 @@ def test_the_published_rate_follows_the_batch():
 def test_nonsense_is_refused_by_name(wrong):
     with pytest.raises(UsageError, match="rate" if "rate" in wrong else next(iter(wrong))):
         Recipe(**{"steps": 1, "batch": 1, "rate": 0.1, **wrong})
+
+
+def test_models_that_share_a_run_keep_the_rate_of_their_own_batch():
+    alone = Recipe(steps=10, batch=16, rate=1e-3, scaling="sqrt", warmup=1)
+    several = alone.together(4)
+    assert several.batch == 64
+    assert several.peak == alone.peak == 4e-3
+    assert several.rate_at(5) == alone.rate_at(5)

@@ -55,3 +55,13 @@ def test_strata_have_one_number_in_each_range_in_random_order() -> None:
     found = drawn(100).strata()
     assert torch.equal((found.sort().values * 100).long(), torch.arange(100))
     assert (found.diff() < 0).any()
+
+
+def test_rows_that_take_turns_draw_what_they_draw_alone() -> None:
+    rows, mine = draws(5, 3, range(4, 8), 12).turn(1, 3, key=7)
+    assert rows.tolist() == [0, 3]  # rows 4 and 7 of the batch
+    _, alone = draws(5, 3, range(4), 4).turn(0, 1, key=7)
+    assert torch.equal(mine.normal(2), alone.normal(2)[1:3])
+    assert torch.equal(mine.strata(), alone.strata()[1:3])
+    _, other = draws(5, 3, range(4), 4).turn(0, 1, key=8)
+    assert not torch.equal(other.normal(2), draws(5, 3, range(4), 4).turn(0, 1, key=7)[1].normal(2))

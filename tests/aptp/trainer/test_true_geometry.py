@@ -52,7 +52,6 @@ def stage_2():
 
     from aptp.finetune.learner import ExpertLearner
     from aptp.finetune.weights import ExpertLossWeights
-    from aptp.model.router import Router
     from aptp.model.sliced import slice_unet
     from aptp.pipeline import build_pipeline
     from aptp.presets import PRESETS
@@ -65,7 +64,7 @@ def stage_2():
     cost = mac_cost(dict(pipeline.unet.config), space, SIDE // 8, SIDE // 8, 77)
     expert = slice_unet(pipeline.unet, draw(cost, 0.6, np.random.default_rng(0)))
     expert.enable_gradient_checkpointing()
-    return ExpertLearner(pipeline, Router(1024, space.size, 1), {0: expert}, ExpertLossWeights())
+    return ExpertLearner(pipeline, {0: expert}, ExpertLossWeights())
 
 
 def train(stage):

@@ -87,6 +87,8 @@ def test_a_batch_that_cannot_be_shared(tmp_path: Path, tmp_path_factory: pytest.
         "--out",
         str(tmp_path / "out"),
         *SCENES,
+        "--codes",
+        "0",
         "--train-batch",
         "5",
     ]

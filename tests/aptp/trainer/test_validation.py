@@ -1,0 +1,170 @@
+"""Looking at a run changes nothing of it: held-out loss, pictures, trackers."""
+
+import json
+import sys
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aptp.trainer import metrics_log, trackers
+from aptp.trainer.loop import RunOptions, Training
+from aptp.trainer.validation import DRAWN, FOLDER
+from runtime.errors import EnvironmentMismatch, StorageError, UsageError
+from tests.aptp.trainer.toys import RECIPE, Brightness, Noise
+
+PLAIN = RunOptions(precision="no")
+LOOKING = replace(PLAIN, validate_every=5, draw_every=4)
+
+
+class Drawing(Brightness):
+    """Draws with two models, in the shade of its own first weight."""
+
+    drawers = 2
+
+    def draw(self, captions):
+        shade = int(self.linear.weight[0, 0].abs() * 1000) % 256
+        return np.full((len(captions), 8, 8, 3), shade, np.uint8)
+
+
+class Others(Noise):
+    """Other pictures than those of the training."""
+
+    def __getitem__(self, position):
+        return super().__getitem__(position + 1000)
+
+
+def start(folder, options=LOOKING, learner=None):
+    return Training(learner or Drawing(), Noise(), RECIPE, folder, options, held_out=Others())
+
+
+def lines(folder):
+    timings = {"seconds", "waiting"}
+    return [{k: v for k, v in line.items() if k not in timings} for line in metrics_log.read(folder)]
+
+
+def weights(training):
+    return torch.cat([p.detach().flatten() for p in training._parameters.values()])
+
+
+def bare(found):
+    return [{k: v for k, v in line.items() if not k.startswith("validation.")} for line in found]
+
+
+def test_looking_changes_nothing_of_the_run(tmp_path):
+    plain, looking = start(tmp_path / "plain", PLAIN), start(tmp_path / "looking")
+    assert plain.run("toy")
+    assert looking.run("toy")
+    assert torch.equal(weights(plain), weights(looking))
+    assert bare(lines(tmp_path / "looking")) == lines(tmp_path / "plain")
+
+
+def test_the_held_out_loss_is_recorded_when_it_is_due_and_at_the_end(tmp_path):
+    start(tmp_path).run("toy")
+    found = {line["step"]: line["validation.loss"] for line in lines(tmp_path) if "validation.loss" in line}
+    assert list(found) == [4, 9, 11]  # after 5, 10 and all 12 steps
+    assert all(loss > 0 for loss in found.values())
+
+
+def test_it_is_measured_on_the_same_rows_and_noise_with_the_averaged_weights(tmp_path):
+    training = start(tmp_path)
+    training.run("toy")
+    with training.average.applied():
+        again = [training._validation.figures(training._learner, 0)["validation.loss"] for _ in range(2)]
+    assert again[0] == again[1]
+    assert lines(tmp_path)[-1]["validation.loss"] == pytest.approx(again[0], rel=1e-5)
+
+
+def test_a_run_in_legs_looks_as_an_unbroken_one_does(tmp_path):
+    start(tmp_path / "unbroken").run("toy")
+    while not start(tmp_path / "legs", replace(LOOKING, minutes=0)).run("toy"):
+        pass
+    assert lines(tmp_path / "legs") == lines(tmp_path / "unbroken")
+    for name in ("step-0000004.png", "step-0000012.png"):
+        one, other = ((tmp_path / kind / FOLDER / name).read_bytes() for kind in ("unbroken", "legs"))
+        assert one == other
+
+
+def test_pictures_are_sheets_with_a_row_for_each_model(tmp_path):
+    start(tmp_path).run("toy")
+    names = sorted(path.name for path in (tmp_path / FOLDER).iterdir())
+    assert names == ["captions.json", "step-0000004.png", "step-0000008.png", "step-0000012.png"]
+    with Image.open(tmp_path / FOLDER / names[1]) as sheet:
+        assert sheet.size == (8 * DRAWN, 8 * 2)
+    captions = json.loads((tmp_path / FOLDER / "captions.json").read_text())
+    assert captions == [str(1000 + n) for n in (0, 2, 4, 6, 1, 3, 5, 7)]  # samples take turns
+
+
+def test_a_learner_that_cannot_draw_draws_nothing(tmp_path):
+    start(tmp_path, learner=Brightness()).run("toy")
+    assert not (tmp_path / FOLDER).exists()
+
+
+def test_a_place_that_takes_no_pictures_is_named(tmp_path):
+    training = start(tmp_path)
+    (tmp_path / FOLDER).write_text("in the way")
+    with pytest.raises(StorageError, match="pictures cannot be written to .*pictures"):
+        training.run("toy")
+
+
+@pytest.mark.parametrize("name", ["validate_every", "draw_every"])
+def test_a_number_of_steps_below_0_is_refused_by_name(name):
+    with pytest.raises(UsageError, match=f"{name} is -1; it must be 0"):
+        RunOptions(**{name: -1})
+
+
+def test_an_unknown_tracker_is_refused_by_name():
+    with pytest.raises(UsageError, match=r"no tracker named 'tensorbord' \(did you mean 'tensorboard'"):
+        RunOptions(trackers=("tensorbord",))
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_a_tracker_that_is_not_installed_is_refused_by_name(name, monkeypatch):
+    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
+    with pytest.raises(
+        EnvironmentMismatch, match=f"--tracker {name} needs {name}; install with `pip install"
+    ):
+        RunOptions(trackers=(name,))
+
+
+class Recorder(ModuleType):
+    """Stands in for wandb and trackio: it keeps what it was told."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.begun, self.told, self.ended = [], [], 0
+
+    def init(self, **settings):
+        self.begun.append(settings)
+        return self
+
+    def log(self, values, step=None):
+        self.told.append((step, values))
+
+    def finish(self):
+        self.ended += 1
+
+    def Image(self, picture):
+        return picture.shape
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_what_trackers_are_told(name, tmp_path, monkeypatch):
+    recorder = Recorder(name)
+    monkeypatch.setitem(sys.modules, name, recorder)
+    monkeypatch.setattr(trackers, "find_spec", lambda name: object())
+    for _ in range(2):
+        start(tmp_path / "my run", replace(LOOKING, trackers=(name,), minutes=0)).run("toy")
+    assert [(told["project"], told["name"], told["resume"]) for told in recorder.begun] == [
+        ("aptp", "my run", "allow")
+    ] * 2
+    assert recorder.begun[0] == recorder.begun[1]  # the second leg goes on in the same place
+    assert [step for step, values in recorder.told if "loss" in values] == [0, 1]
+    assert recorder.ended == 2
+    start(tmp_path / "my run", replace(LOOKING, trackers=(name,))).run("toy")
+    assert any("validation.loss" in values for _, values in recorder.told)
+    shown = [values["pictures"] for _, values in recorder.told if "pictures" in values]
+    assert shown == ([[(8, 8, 3)] * 8] * 3 if name == "wandb" else [])
