@@ -23,7 +23,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from aptp.model.initial import randomise
 from aptp.model.tokenizer import make_tokenizer
 from aptp.presets import SCHEDULER, Preset
-from runtime.errors import CheckpointError
+from runtime.errors import CheckpointError, UsageError
 
 STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
@@ -145,3 +145,15 @@ def stored_dtype(folder: Path) -> torch.dtype | None:
             for name in file.keys():  # noqa: SIM118 (not a dict)
                 return STORED.get(file.get_slice(name).get_dtype())
     return None
+
+
+def image_size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the (height, width) in pixels that is `asked` for, or else the pipeline's own. Raises UsageError
+    where its VAE cannot take it.
+    """
+    scale, side = pipeline.vae_scale_factor, pipeline.unet.config.sample_size
+    sides = (side, side) if isinstance(side, int) else tuple(side)
+    height, width = asked or (sides[0] * scale, sides[1] * scale)
+    if height % scale or width % scale:
+        raise UsageError(f"size {width}x{height}: both sides must be multiples of {scale} pixels")
+    return height, width

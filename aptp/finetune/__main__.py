@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from aptp.data.option import add_data
+from aptp.data.option import add_data, add_latents
 from aptp.finetune.weights import ExpertLossWeights
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import open_console, quieten, say
@@ -21,6 +21,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the checkpoint to make")
     parser.add_argument("--codes", default="all", help="the experts to train: all, or 0,2")
     add_data(parser)
+    add_latents(parser)
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
     weights = parser.add_argument_group("weights of the loss's terms")
     for name, usual in asdict(ExpertLossWeights()).items():
@@ -63,6 +64,7 @@ def main() -> int:
         options=run_options(arguments),
         folder=run_folder(arguments),
         recompute=arguments.recompute,
+        latents=arguments.latents,
     )
     if not finished:
         return 1

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from aptp.data.batches import Batch
 from aptp.finetune.weights import ExpertLossWeights
-from aptp.model.encoding import TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.model.router import Router
 from aptp.model.sliced import SlicedUNet
 from aptp.trainer import distributed
 from aptp.trainer.distillation_losses import block_distances, output_distances, powers, recorded
-from aptp.trainer.inputs import drop, encode
+from aptp.trainer.inputs import EncodedInputs, Inputs, drop
 from aptp.trainer.learner import Learner
 from aptp.trainer.noising import Noised, Noising
 from aptp.trainer.rng import Draws
@@ -57,14 +56,16 @@ class ExpertLearner(Learner):
         experts: Mapping[int, SlicedUNet],
         weights: ExpertLossWeights,
         prompt_encoder: PromptEncoder | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
-        """`prompt_encoder`: what the router reads, where that is not the pipeline's text encoder."""
+        """`prompt_encoder`: what the router reads, where that is not the pipeline's text encoder. `inputs`:
+        where latents and text embeddings come from, where that is not the pipeline itself.
+        """
         super().__init__()
         self.teacher, self.router = _frozen(pipeline.unet), _frozen(router)
         self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
-        self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
+        self.inputs = inputs or EncodedInputs(pipeline)
         self.experts = nn.ModuleDict({str(code): expert.train() for code, expert in experts.items()})
-        self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
         self._noising = Noising(pipeline.scheduler.config)
         self._weights = weights
 
@@ -96,12 +97,12 @@ class ExpertLearner(Learner):
         emptied.
         """
         # Prompts are routed in float32 when they are served.
-        with torch.autocast(self.vae.device.type, enabled=False):
-            encoded = self._text(batch.captions)
+        with torch.autocast(self.teacher.device.type, enabled=False):
+            encoded = self.inputs.text(batch)
             routed = self.prompt_encoder(batch.captions) if self.prompt_encoder else encoded
             codes = self.router.route(routed.hidden, routed.mask)
             gone = torch.tensor([not kept for kept in drop(batch.captions, draws)], device=codes.device)
-            empty = self._text([""]).hidden
+            empty = self.inputs.empty()
         return torch.where(gone[:, None, None], empty, encoded.hidden), codes
 
     @torch.no_grad()
@@ -110,7 +111,7 @@ class ExpertLearner(Learner):
     ) -> TeacherTargets:
         """Return the teacher's pass over the rows `used`, each of which counts `weight`."""
         drawn = draws.of(used)
-        noised = self._noising.draw(encode(self.vae, batch.images[used.cpu()], drawn), drawn)
+        noised = self._noising.draw(self.inputs.latents(batch, drawn, used), drawn)
         with recorded(self.teacher) as blocks:
             output = self.teacher(noised.sample, noised.timesteps, context[used], return_dict=False)[0]
         share = context.new_full((len(used),), weight)

@@ -16,6 +16,7 @@ from aptp.finetune.weights import ExpertLossWeights
 from aptp.model.sliced import SlicedUNet
 from aptp.pipeline import classic_attention, read_pipeline, stored_dtype
 from aptp.trainer import distributed, provenance
+from aptp.trainer.feed import open_feed
 from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
 
@@ -33,11 +34,13 @@ def finetune(
     options: RunOptions,
     folder: Path,
     recompute: bool = False,
+    latents: Path | None = None,
 ) -> bool:
     """Train the experts of `codes` and write a checkpoint with them and all others to `out`.
 
     False where the session ended first: the same call goes on from the state in `folder`. `recompute`:
-    trade time for memory by gradient checkpointing. Raises UsageError, TrainingError, Refused, StorageError.
+    trade time for memory by gradient checkpointing. `latents`: a cache of `data`, that is read instead of
+    pictures. Raises UsageError, TrainingError, Refused, StorageError.
     """
     check_target(out)
     checkpoint.verify()
@@ -46,9 +49,18 @@ def finetune(
     classic_attention(pipeline.unet, pipeline.vae, *experts.values())
     fits = Window(pipeline.tokenizer)
     source = open_source(data, seed=recipe.seed, size=checkpoint.record.size, fits=fits)
-    training = Training(
-        ExpertLearner(pipeline, checkpoint.router(), experts, weights, checkpoint.prompt_encoder()),
+    feed = open_feed(
+        pipeline,
         source,
+        size=checkpoint.record.size,
+        precision=options.precision,
+        seed=recipe.seed,
+        cache=latents,
+    )
+    encoder = checkpoint.prompt_encoder()
+    training = Training(
+        ExpertLearner(pipeline, checkpoint.router(), experts, weights, encoder, feed.inputs),
+        feed.source,
         recipe,
         folder,
         options,
@@ -58,6 +70,7 @@ def finetune(
             "data": source.about,
             "weights": asdict(weights),
             "checkpoint": checkpoint.digest(),
+            **feed.identity,
         },
     )
     if not training.run("experts " + ", ".join(map(str, codes))):
@@ -72,6 +85,7 @@ def finetune(
         "codes": list(codes),
         "data": source.about,
         "weights": asdict(weights),
+        **feed.identity,
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
     }
     if distributed.leads():

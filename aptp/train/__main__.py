@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from aptp.data.option import add_data
+from aptp.data.option import add_data, add_latents
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import open_console, quieten, say
 from runtime.cli.values import size
@@ -43,6 +43,7 @@ def _arguments() -> argparse.Namespace:
         "--guidance", type=float, default=GUIDANCE, metavar="G", help="that images are drawn with by default"
     )
     add_data(parser)
+    add_latents(parser)
     parser.add_argument(
         "--prompt-encoder",
         type=Path,
@@ -77,6 +78,7 @@ def main() -> int:
         arguments.guidance,
         arguments.cost,
         arguments.prompt_encoder,
+        arguments.latents,
     )
     found = train(
         task, arguments.out, run_folder(arguments), run_options(arguments), recompute=arguments.recompute

@@ -12,7 +12,7 @@ from aptp.data.sample import NamedSource
 from aptp.data.sources import open_source
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
-from aptp.pipeline import classic_attention, read_pipeline
+from aptp.pipeline import classic_attention, image_size, read_pipeline
 from aptp.space.cost import Cost
 from aptp.space.discover import discover
 from aptp.train.budget import Budget
@@ -30,7 +30,8 @@ class RouterTask:
     `size` is the (height, width) in pixels at which the budget holds, by default the pipeline's own.
     `guidance`: the scale images are to be drawn with by default. `cost`: a profile of the machine that will
     serve, whose seconds are budgeted instead of MACs. `prompt_encoder`: a transformers folder whose encoder
-    prompts are routed by, instead of the pipeline's text encoder. Raises `UsageError`.
+    prompts are routed by, instead of the pipeline's text encoder. `latents`: a cache of `data`, that is read
+    instead of pictures. Raises `UsageError`.
     """
 
     source: Path
@@ -41,6 +42,7 @@ class RouterTask:
     guidance: float = GUIDANCE
     cost: Path | None = None
     prompt_encoder: Path | None = None
+    latents: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -70,7 +72,7 @@ class Run:
         `recompute` trades time for memory by gradient checkpointing. Raises `UsageError` and `DataError`.
         """
         pipeline = _pipeline(task.source, recompute)
-        size = _size(pipeline, task.size)
+        size = image_size(pipeline, task.size)
         cost, budget = costs(pipeline, discover(pipeline.unet), size, task.method, task.cost)
         encoder = read_prompt_encoder(task.prompt_encoder) if task.prompt_encoder else None
         fits, seed = Window(pipeline.tokenizer), task.recipe.seed
@@ -94,12 +96,3 @@ def _pipeline(source: Path, recompute: bool) -> DiffusionPipeline:
     if recompute:
         pipeline.unet.enable_gradient_checkpointing()
     return pipeline
-
-
-def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[int, int]:
-    scale, side = pipeline.vae_scale_factor, pipeline.unet.config.sample_size
-    sides = (side, side) if isinstance(side, int) else tuple(side)
-    height, width = asked or (sides[0] * scale, sides[1] * scale)
-    if height % scale or width % scale:
-        raise UsageError(f"size {width}x{height}: both sides must be multiples of {scale} pixels")
-    return height, width

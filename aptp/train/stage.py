@@ -14,6 +14,7 @@ from aptp.train.publish import publish
 from aptp.train.router_fit import Usage
 from aptp.train.run import RouterTask, Run
 from aptp.trainer import provenance
+from aptp.trainer.feed import open_feed
 from aptp.trainer.loop import RunOptions, Training
 
 CENTRING = 1024  # prompts whose mean is the predictor's centre
@@ -31,8 +32,17 @@ def train(
     check_target(out)
     run = Run.open(task, recompute=recompute)
     policy = _policy(run)
-    learner = CodeLearner(run.pipeline, policy, run.budget, run.encoder)
-    training = Training(learner, run.seen, task.recipe, folder, options, identity=identity(run))
+    feed = open_feed(
+        run.pipeline,
+        run.seen,
+        size=run.size,
+        precision=options.precision,
+        seed=task.recipe.seed,
+        cache=task.latents,
+    )
+    learner = CodeLearner(run.pipeline, policy, run.budget, run.encoder, feed.inputs)
+    told = {**identity(run), **feed.identity}
+    training = Training(learner, feed.source, task.recipe, folder, options, identity=told)
     if not training.run("codes"):
         return None
     learner.to("cpu")
@@ -40,6 +50,7 @@ def train(
         **provenance.origin("aptp.train"),
         **provenance.account(folder, task.recipe),
         "data": run.seen.about,
+        **feed.identity,
     }
     return publish(run, policy, out, origin)
 

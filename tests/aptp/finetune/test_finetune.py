@@ -110,7 +110,7 @@ def test_sessions_of_one_step_equal_one_session(source, result, tmp_path):
 
 def test_each_expert_learns_from_its_own_prompts_only(source):
     whole, batch = learner(source), next(batches(Scenes(), 16))
-    encoded = whole._text(batch.captions)
+    encoded = whole.inputs.text(batch)
     codes = whole.router.route(encoded.hidden, encoded.mask).tolist()
     assert set(codes) == {0, 1}
     kept = [i for i, code in enumerate(codes) if code == 0]
@@ -145,7 +145,7 @@ def test_prompts_are_routed_by_the_checkpoints_own_encoder(source, tmp_path):
 
 def test_a_batch_without_a_prompt_for_the_expert_teaches_nothing_and_breaks_nothing(source):
     one, batch = learner(source, (1,)), next(batches(Scenes(), 16))
-    encoded = one._text(batch.captions)
+    encoded = one.inputs.text(batch)
     foreign = [i for i, c in enumerate(one.router.route(encoded.hidden, encoded.mask)) if c == 0][:2]
     none = replace(
         batch,
