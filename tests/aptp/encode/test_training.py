@@ -1,17 +1,18 @@
 """Both stages learn from a cache what they learn from pictures, and refuse the cache of another run."""
 
-import shutil
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from diffusers import DiffusionPipeline
 
 from aptp.checkpoint.reader import Checkpoint
-from aptp.data.cache import source
-from aptp.encode.task import EncodeTask
+from aptp.data.sample import NamedSource
+from aptp.data.sources import open_source
+from aptp.encode.task import EncodeTask, Opened
 from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.train import publish, stage
@@ -19,12 +20,12 @@ from aptp.train.method import RECIPES
 from aptp.train.run import RouterTask
 from aptp.train.stage import train
 from aptp.trainer import metrics_log
+from aptp.trainer.feed import Feed, open_feed
 from aptp.trainer.loop import RunOptions
-from runtime.errors import DataError, UsageError
+from runtime.errors import UsageError
 from tests.aptp.data.datasets import folder
 from tests.aptp.encode.conftest import BATCH, Make
 from tests.aptp.train.spaces import ours
-from tests.checkpoints import mini_checkpoint
 
 PLAIN = RunOptions(precision="no")
 # A caption's embeddings depend on the company it is encoded in, to rounding. Adam's first steps divide by it.
@@ -87,44 +88,24 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aptp.data.storage.read", read)
 
 
-def test_stage_1(
+def test_both_stages(
     task: EncodeTask, first: RouterTask, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make(task, tmp_path / "cache")
-    outs = tmp_path / "pictures", tmp_path / "cached"
-    assert routed(first, outs[0])
+    cache = tmp_path / "cache"
+    make(task, cache)
+    one, two = tmp_path / "routed", tmp_path / "tuned"
+    assert routed(first, one)
+    assert tuned(Checkpoint.open(one), two, task.data, None)
     no_pictures(monkeypatch)
-    assert routed(replace(first, latents=tmp_path / "cache"), outs[1])
-    close(outs, [Checkpoint.open(out).router().state_dict() for out in outs])
-    assert len(Checkpoint.open(outs[1]).record.provenance["latents"]) == 64
-
-
-def test_stage_2(
-    task: EncodeTask,
-    make: Make,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    start = mini_checkpoint(tmp_path_factory)
-    make(replace(task, source=start), tmp_path / "cache")
-    outs = tmp_path / "pictures", tmp_path / "cached"
-    checkpoint = Checkpoint.open(start)
-    assert tuned(checkpoint, outs[0], task.data, None)
-    no_pictures(monkeypatch)
-    while not tuned(checkpoint, outs[1], task.data, tmp_path / "cache", minutes=0):  # leg after leg
-        assert not outs[1].exists()
-    states = [Checkpoint.open(out).expert(code).state_dict() for out in outs for code in ("0", "1")]
-    close(outs, states[::2])
-    close(outs, states[1::2])
-
-
-def test_one_cache_serves_both_stages(
-    task: EncodeTask, first: RouterTask, make: Make, tmp_path: Path
-) -> None:
-    make(replace(task, text="none"), tmp_path / "cache")
-    assert routed(replace(first, latents=tmp_path / "cache"), tmp_path / "routed")
-    assert tuned(Checkpoint.open(tmp_path / "routed"), tmp_path / "tuned", task.data, tmp_path / "cache")
+    outs = tmp_path / "cached-routed", tmp_path / "cached-tuned"
+    assert routed(replace(first, latents=cache), outs[0])
+    close((one, outs[0]), [Checkpoint.open(out).router().state_dict() for out in (one, outs[0])])
+    assert not tuned(Checkpoint.open(one), outs[1], task.data, cache, minutes=0)  # and in legs
+    assert tuned(Checkpoint.open(one), outs[1], task.data, cache)
+    for code in ("0", "1"):
+        close((two, outs[1]), [Checkpoint.open(out).expert(code).state_dict() for out in (two, outs[1])])
+    for out in outs:
+        assert len(Checkpoint.open(out).record.provenance["latents"]) == 64
 
 
 def test_a_run_from_pictures_does_not_go_on_from_a_cache(
@@ -136,54 +117,36 @@ def test_a_run_from_pictures_does_not_go_on_from_a_cache(
         routed(replace(first, latents=tmp_path / "cache"), tmp_path / "out")
 
 
-def test_caches_of_other_runs_are_refused_by_name(
-    task: EncodeTask, first: RouterTask, make: Make, dense: Path, tmp_path: Path
-) -> None:
-    make(task, tmp_path / "cache")
-    cached = replace(first, latents=tmp_path / "cache")
-    folder(tmp_path / "others", 40)
-    vae, text = tmp_path / "vae", tmp_path / "text"
-    for copy, part, name in (
-        (vae, "vae/diffusion_pytorch_model.safetensors", "encoder.conv_in.bias"),
-        (text, "text_encoder/model.safetensors", "final_layer_norm.bias"),
-    ):
-        shutil.copytree(dense, copy)
-        state = load_file(copy / part)
-        (key,) = (key for key in state if key.endswith(name))
-        state[key] += 1
-        save_file(state, copy / part, metadata={"format": "pt"})
-    for other, options, message in (
-        (replace(cached, source=vae), PLAIN, "vae was"),
-        (replace(cached, source=text), PLAIN, "text_encoder was"),
-        (replace(cached, size=(64, 64)), PLAIN, r"size was \[32, 32\] and is now \[64, 64\]"),
-        (replace(cached, data=f"folder:{tmp_path / 'others'}"), PLAIN, 'data was {"name": "folder"'),
-        (cached, RunOptions(precision="bf16"), 'precision was "no" and is now "bf16"'),
+def test_caches_of_other_runs_are_refused_by_name(task: EncodeTask, make: Make, tmp_path: Path) -> None:
+    made, cache = Opened.open(task), tmp_path / "cache"
+    make(task, cache)
+    folder(tmp_path / "others", 39)
+    others = open_source(f"folder:{tmp_path / 'others'}", size=(32, 32))
+
+    def changed(name: str) -> DiffusionPipeline:
+        pipeline = copy.copy(made.pipeline)
+        part, _, weight = name.partition(".")
+        setattr(pipeline, part, copy.deepcopy(getattr(pipeline, part)))
+        with torch.no_grad():
+            getattr(pipeline, part).get_parameter(weight).add_(1)
+        return pipeline
+
+    def opened(
+        pipeline: DiffusionPipeline = made.pipeline,
+        source: NamedSource = made.source,
+        size: tuple[int, int] = (32, 32),
+        precision: str = "no",
+    ) -> Feed:
+        return open_feed(pipeline, source, size=size, precision=precision, seed=0, cache=cache)
+
+    opened()
+    opened(changed("vae.decoder.conv_out.bias"))  # no part of it
+    for other, message in (
+        (lambda: opened(changed("vae.encoder.conv_in.bias")), "vae was"),
+        (lambda: opened(changed("text_encoder.final_layer_norm.bias")), "text_encoder was"),
+        (lambda: opened(size=(64, 64)), r"size was \[32, 32\] and is now \[64, 64\]"),
+        (lambda: opened(source=others), 'data was {"name": "folder"'),
+        (lambda: opened(precision="bf16"), 'precision was "no" and is now "bf16"'),
     ):
         with pytest.raises(UsageError, match=rf"is a cache of something else: {message}.*aptp\.encode"):
-            routed(other, tmp_path / "out", options)
-    with pytest.raises(DataError, match="is no cache of encodings"):
-        routed(replace(first, latents=tmp_path), tmp_path / "out")
-
-
-def test_the_decoder_is_no_part_of_a_cache(
-    task: EncodeTask, first: RouterTask, make: Make, dense: Path, tmp_path: Path
-) -> None:
-    make(task, tmp_path / "cache")
-    other = shutil.copytree(dense, tmp_path / "other")
-    path = other / "vae/diffusion_pytorch_model.safetensors"
-    state = load_file(path)
-    state["decoder.conv_out.bias"] += 1
-    save_file(state, path, metadata={"format": "pt"})
-    cached = replace(first, source=other, latents=tmp_path / "cache")
-    assert not routed(cached, tmp_path / "out", replace(PLAIN, minutes=0))
-
-
-def test_another_seed_has_an_order_of_its_own(
-    task: EncodeTask, first: RouterTask, make: Make, tmp_path: Path
-) -> None:
-    make(task, tmp_path / "cache")
-    cached = replace(first, latents=tmp_path / "cache", recipe=replace(first.recipe, seed=5, steps=1))
-    assert routed(cached, tmp_path / "out")
-    plan = source.finished_plan(tmp_path / "cache")
-    orders = [[source.CachedSource(tmp_path / "cache", plan, s)[i].caption for i in range(8)] for s in (0, 5)]
-    assert orders[0] != orders[1]
+            other()
