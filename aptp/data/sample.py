@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Encodings(NamedTuple):
-    """What frozen encoders made of a sample, or of a batch of B: then B comes first in every shape.
+    """The output of frozen encoders for a sample, or for a batch of B: then B comes first in every shape.
 
     `moments` [2C, h, w]: mean and log-variance of the picture's latents. `hidden` [T, E] and `mask` [T]: the
     caption's token embeddings, and where there is text; None where they were not kept.

@@ -86,7 +86,7 @@ def main() -> int:
 
 
 def _amount(count: int) -> str:
-    return f"{count / 1e9:.3g} GB"
+    return f"{count / 1e9:.1f} GB" if count >= 10**9 else f"{count / 1e6:.1f} MB"
 
 
 if __name__ == "__main__":

@@ -128,7 +128,9 @@ class Making:
                 try:
                     lock = self._folder / f".{kind}-{number:05d}.lock"
                     with locked(lock, BUSY, seconds=patience):
-                        if not self._is_sound(kind, number, expected(parts[number])):
+                        if self._is_sound(kind, number, expected(parts[number])):
+                            self._tell(kind, done + len(parts[number]), total)
+                        else:
                             tell = partial(self._told, kind, done, total)
                             write_shard(self._folder, kind, number, make(parts[number], tell))
                 except LockedError:
@@ -137,7 +139,6 @@ class Making:
                     continue
                 complete.add(number)
                 done += len(parts[number])
-                self._tell(kind, done, total)
 
     def _told(self, kind: str, before: int, total: int, within: int) -> None:
         self._tell(kind, before + within, total)

@@ -20,7 +20,7 @@ DROPPED = 0.1  # share of captions that are replaced by the empty one
 
 
 class Inputs(nn.Module):
-    """What the UNet sees of a batch. Nothing here has a gradient."""
+    """The source of all that the UNet sees of a batch. Nothing here has a gradient."""
 
     def __init__(self, scale: float) -> None:
         super().__init__()
