@@ -26,6 +26,7 @@ VERBS = {
     "profile": Verb("export.profile", "measure what each part of a UNet costs on this machine"),
     "lint": Verb("export.lint", "check graphs against what TensorRT's parser documents"),
     "pretrain": Verb("aptp.pretrain", "train the small dense pipeline that ships here"),
+    "encode": Verb("aptp.encode", "cache latents and text embeddings, so that training is faster"),
     "train": Verb("aptp.train", "stage 1: learn the router and the codes of a pipeline"),
     "finetune": Verb("aptp.finetune", "stage 2: train the experts of a checkpoint"),
     "merge": Verb("aptp.merge", "make one checkpoint of experts that were tuned apart"),

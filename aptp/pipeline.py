@@ -242,6 +242,15 @@ def check_size(size: tuple[int, int], scale: int, config: Mapping[str, Any]) -> 
     return size
 
 
+def chosen_size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the (height, width) in pixels that is `asked` for, or else the pipeline's own.
+
+    Raises UsageError and SpaceError, as `image_size` and `check_size` do.
+    """
+    size = asked or image_size(pipeline, "--size WIDTHxHEIGHT")
+    return check_size(size, pipeline.vae_scale_factor, pipeline.unet.config)
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 

@@ -152,6 +152,7 @@ def test_an_unknown_choice(command: str, capsys: pytest.CaptureFixture[str]) -> 
 COMPLETE = {
     "aptp.analyse": ("--checkpoint", "c", "--out", "o"),
     "aptp.convert": ("--from", "f", "--pipeline", "p", "--prompt-encoder", "e", "--out", "o"),
+    "aptp.encode": ("--from", "f", "--out", "o"),
     "aptp.evaluate": ("--checkpoint", "c", "--out", "o"),
     "aptp.evaluate.judge": (),
     "aptp.finetune": ("--checkpoint", "c", "--out", "o"),

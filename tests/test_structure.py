@@ -42,7 +42,7 @@ FLOOR = (
 # What only one room of it may import of other people's.
 FLOOR_ONLY = {"rich": "runtime.cli", "numpy": "runtime.timing"}
 
-# What the two stages of training stand on.
+# What encoding and the two stages of training stand on.
 METHOD = {
     *FLOOR,
     *("aptp.trainer", "aptp.data", "aptp.checkpoint", "aptp.components", "aptp.model", "aptp.space"),
@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "aptp.checkpoint": {"aptp.checkpoint", "aptp.components", "aptp.model", "aptp.space", *FLOOR},
     "aptp.data": {"aptp.data", *FLOOR},
     "aptp.trainer": {"aptp.trainer", "aptp.data", "aptp.model", "aptp.space", "aptp.version", *FLOOR},
+    "aptp.encode": {*METHOD, "aptp.encode"},
     "aptp.train": {*METHOD, "aptp.train"},
     "aptp.finetune": {*METHOD, "aptp.evaluate", "aptp.finetune"},
     "aptp.ood": {*METHOD, "aptp.train", "aptp.ood"},

@@ -1,6 +1,7 @@
-"""The options that name a source of `aptp.data` on a command line."""
+"""The options that name a source of `aptp.data`, and a cache of it, on a command line."""
 
 import argparse
+from pathlib import Path
 
 from runtime.cli.values import size
 from runtime.errors import UsageError
@@ -19,13 +20,16 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training_data(parser: argparse.ArgumentParser) -> None:
-    """Add `--data`, and the size that its pictures are made."""
+    """Add `--data`, the size that its pictures are made, and a cache that is read in their place."""
     add_data(parser)
     parser.add_argument(
         "--train-size",
         type=size,
         metavar="WxH",
         help="of the pictures in training (the size that will be served)",
+    )
+    parser.add_argument(
+        "--latents", type=Path, metavar="DIR", help="read this cache, of python -m aptp.encode, not pictures"
     )
 
 

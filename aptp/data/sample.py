@@ -1,21 +1,42 @@
 """The interface of every source of training data: captioned images by position."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 
+class Encodings(NamedTuple):
+    """The output of frozen encoders for a sample, or for a batch of B: then B comes first in every shape.
+
+    `moments` [2C, h, w]: mean and log-variance of the picture's latents. `hidden` [T, E] and `mask` [T]: the
+    caption's token embeddings, and where there is text; None where they were not kept.
+    """
+
+    moments: Tensor
+    hidden: Tensor | None = None
+    mask: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Encodings":
+        """Return them with every tensor changed."""
+        text = (None if tensor is None else change(tensor) for tensor in self[1:])
+        return Encodings(change(self.moments), *text)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A captioned image. `image`: uint8 [H, W, 3]. `metadata`: whatever else the source knows."""
+    """A captioned image. `image`: uint8 [H, W, 3]. `metadata`: whatever else the source knows.
+
+    `encodings`: of a source that has them; its images are then empty.
+    """
 
     caption: str
     image: npt.NDArray[np.uint8]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    encodings: Encodings | None = None
 
 
 class SampleSource(Protocol):

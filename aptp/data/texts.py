@@ -15,18 +15,18 @@ class Texts:
 
     def __init__(self, data: torch.Tensor, ends: torch.Tensor) -> None:
         """Take `data`: uint8, all strings in UTF-8 one after another; `ends`: int64, where each ends."""
-        self._data, self._ends = data, ends
+        self.data, self.ends = data, ends
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self.ends)
 
     def __getitem__(self, number: int) -> str:
-        start = int(self._ends[number - 1]) if number else 0
-        return self._data[start : int(self._ends[number])].numpy().tobytes().decode(errors=NAMES)
+        start = int(self.ends[number - 1]) if number else 0
+        return self.data[start : int(self.ends[number])].numpy().tobytes().decode(errors=NAMES)
 
     def update(self, digest: "hashlib._Hash") -> None:
         """Add all strings to a digest, and where one ends and another begins."""
-        for tensor in (self._ends, self._data):
+        for tensor in (self.ends, self.data):
             digest.update(tensor.numpy().data)
 
 

@@ -68,6 +68,7 @@ def main() -> int:
         folder=run_folder(arguments),
         recompute=arguments.recompute,
         at_once=arguments.at_once,
+        latents=arguments.latents,
         train_size=arguments.train_size and (arguments.train_size.height, arguments.train_size.width),
     )
     if not finished:

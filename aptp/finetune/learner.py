@@ -12,11 +12,10 @@ from aptp.data.batches import Batch
 from aptp.evaluate.detections import Pictures
 from aptp.evaluate.sampling import Parts, SamplingOptions, sample
 from aptp.finetune.weights import ExpertLossWeights
-from aptp.model.encoding import TextEncoding
 from aptp.model.sliced import SlicedUNet
 from aptp.trainer import distributed
 from aptp.trainer.distillation_losses import block_distances, output_distances, powers, recorded
-from aptp.trainer.inputs import drop, encode
+from aptp.trainer.inputs import EncodedInputs, Inputs, drop
 from aptp.trainer.learner import Learner
 from aptp.trainer.noising import Noised, Noising
 from aptp.trainer.rng import Draws
@@ -57,20 +56,23 @@ class ExpertLearner(Learner):
         pipeline: DiffusionPipeline,
         experts: Mapping[int, SlicedUNet],
         weights: ExpertLossWeights,
+        inputs: Inputs | None = None,
         *,
         size: tuple[int, int] | None = None,
         timesteps: str = "stratified",
         at_once: int | None = None,
     ) -> None:
-        """`size`: the (height, width) in pixels of what `draw` draws; by default the pipeline's own.
-        `timesteps`: how they are drawn (`aptp.trainer.timesteps`). `at_once`: rows that UNets and VAE take
-        at a time, for less memory and the same result; by default all of an expert's.
+        """Take the frozen networks of `pipeline`, which is the teacher.
+
+        `inputs`: where latents and text embeddings come from, where that is not the pipeline itself. `size`:
+        the (height, width) in pixels of what `draw` draws; by default the pipeline's own. `timesteps`: how
+        they are drawn (`aptp.trainer.timesteps`). `at_once`: rows that UNets take at a time, and the
+        pipeline's VAE, for less memory and the same result; by default all of an expert's.
         """
         super().__init__()
         self.teacher = _frozen(pipeline.unet)
-        self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
+        self.inputs = inputs or EncodedInputs(pipeline, at_once)
         self.experts = nn.ModuleDict({str(code): expert.train() for code, expert in experts.items()})
-        self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
         self._at_once = at_once
         self._noising = Noising(pipeline.scheduler, timesteps)
         self._weights, self._parts = weights, Parts.of_pipeline(pipeline)
@@ -102,7 +104,7 @@ class ExpertLearner(Learner):
             share = 1 / drawn.total
             if not len(rows):  # one row that counts nothing: other processes wait for sums and gradients
                 rows, drawn, share = torch.zeros(1, dtype=torch.int64), drawn.first(), 0.0
-            lesson = self._taught([batch.captions[i] for i in rows], batch.images[rows], share, drawn)
+            lesson = self._taught(batch.part(rows), share, drawn)
             gradient = SlicedGradient(expert.parameters(), self.loss_scale)
             losses[code] = distributed.count() * self._loss(expert, lesson, gradient)
             gradients.append(gradient.loss())
@@ -111,14 +113,17 @@ class ExpertLearner(Learner):
         return {"loss": loss, **{f"loss.{code}": value for code, value in losses.items()}}
 
     @torch.no_grad()
-    def _taught(self, captions: Sequence[str], images: Tensor, share: float, draws: Draws) -> TeacherTargets:
+    def _taught(self, batch: Batch, share: float, draws: Draws) -> TeacherTargets:
         """Return the teacher's pass over rows of which each counts `share`.
 
         Draws, in this order: dropped captions, latents, timesteps and noise.
         """
-        with torch.autocast(self.vae.device.type, enabled=False):  # served prompts are encoded in float32
-            context = self._text(drop(captions, draws)).hidden
-        noised = self._noising.draw(encode(self.vae, images, draws, self._at_once), draws)
+        gone = torch.tensor([not kept for kept in drop(batch.captions, draws)])
+        # Served prompts are encoded in float32.
+        with torch.autocast(self.teacher.device.type, enabled=False):
+            empty, hidden = self.inputs.empty(), self.inputs.text(batch).hidden
+        context = torch.where(gone.to(empty.device)[:, None, None], empty, hidden)
+        noised = self._noising.draw(self.inputs.latents(batch, draws), draws)
         lessons = []
         with recorded(self.teacher) as blocks:
             for part in slices(len(context), self._at_once):

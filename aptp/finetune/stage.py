@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,13 +10,16 @@ import torch
 from aptp.checkpoint.publishing import check_target
 from aptp.checkpoint.reader import Checkpoint
 from aptp.checkpoint.writer import rewrite_experts
+from aptp.data.captions import Window
 from aptp.data.option import chosen
+from aptp.data.sources import open_source
 from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.samples import open_samples
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.model.sliced import SlicedUNet
 from aptp.pipeline import check_size, classic_attention, draws_scenes, read_pipeline, stored_dtypes
 from aptp.trainer import distributed, provenance, run_folder
+from aptp.trainer.feed import open_feed
 from aptp.trainer.loop import RunOptions, Training
 from aptp.trainer.recipe import Recipe
 
@@ -35,6 +39,7 @@ def finetune(
     recompute: bool = False,
     train_size: tuple[int, int] | None = None,
     at_once: int | None = None,
+    latents: Path | None = None,
 ) -> bool:
     """Train the experts of `codes` and write a checkpoint with them and all others to `out`.
 
@@ -42,7 +47,8 @@ def finetune(
     the state in `folder`. `data`: None for scenes, where the checkpoint is of the default's kind.
     `recompute`: trade time for memory by gradient checkpointing. `train_size`: (height, width) in pixels of
     the pictures in training, by default what the checkpoint serves. `at_once`: rows that a process's UNets
-    take at a time. Raises UsageError, TrainingError, Refused, StorageError.
+    take at a time. `latents`: a cache of `data`, that is read instead of pictures. Raises UsageError,
+    TrainingError, Refused, StorageError.
     """
     check_target(out)
     data = chosen(data, checkpoint.path, draws_scenes=draws_scenes(checkpoint.unet_config))
@@ -52,10 +58,23 @@ def finetune(
     experts = {code: _expert(checkpoint, code, recompute) for code in codes}
     pipeline = read_pipeline(checkpoint.path, torch.float32)
     classic_attention(pipeline.unet, pipeline.vae, *experts.values())
+    fits = Window(pipeline.tokenizer)
+    opened = partial(open_source, data, seed=recipe.seed, size=size, fits=fits)
+    feed = open_feed(
+        pipeline,
+        opened(),
+        size=size,
+        precision=options.precision,
+        seed=recipe.seed,
+        cache=latents,
+        pictures=options.looks,
+        at_once=at_once,
+    )
     learner = ExpertLearner(
         pipeline,
         experts,
         weights,
+        feed.inputs,
         size=checkpoint.record.size,
         timesteps=recipe.timesteps,
         at_once=at_once,
@@ -65,12 +84,11 @@ def finetune(
             checkpoint,
             pipeline,
             codes,
-            data=data,
-            size=size,
+            feed,
+            partial(opened, split="test") if options.looks else None,
             recipe=recipe,
             folder=folder,
             device=device,
-            unseen=options.looks,
         )
         training = Training(
             learner,
@@ -81,10 +99,11 @@ def finetune(
             identity={
                 "stage": "finetune",
                 "codes": list(codes),
-                "data": samples.about,
+                "data": feed.source.about,
                 "train_size": list(size),
                 "weights": asdict(weights),
                 "checkpoint": checkpoint.digest(),
+                **feed.identity,
             },
             held_out=samples.unseen,
             held=held,
@@ -101,9 +120,10 @@ def finetune(
         **provenance.account(folder, recipe),
         "precision": options.precision,
         "codes": list(codes),
-        "data": samples.about,
+        "data": feed.source.about,
         "train_size": list(size),
         "weights": asdict(weights),
+        **feed.identity,
         "from": {**checkpoint.record.provenance, "digest": checkpoint.digest()},
     }
     if distributed.leads():

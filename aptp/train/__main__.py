@@ -76,6 +76,7 @@ def main() -> int:
         arguments.cost,
         arguments.prompt_encoder,
         arguments.train_size and (arguments.train_size.height, arguments.train_size.width),
+        arguments.latents,
     )
     options = run_options(arguments, PRECISIONS[arguments.preset])
     memory = {"recompute": arguments.recompute, "at_once": arguments.at_once}

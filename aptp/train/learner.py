@@ -8,7 +8,6 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from aptp.data.batches import Batch
-from aptp.model.encoding import TextEncoding
 from aptp.model.gates import GatedUNet
 from aptp.model.prompt_encoder import PromptEncoder
 from aptp.train import losses
@@ -18,7 +17,7 @@ from aptp.train.prompts import pooled
 from aptp.train.published_gates import PublishedGates
 from aptp.trainer import distributed
 from aptp.trainer.distillation_losses import block_distances, output_distances, powers, recorded
-from aptp.trainer.inputs import drop, encode
+from aptp.trainer.inputs import EncodedInputs, Inputs, drop
 from aptp.trainer.learner import Learner
 from aptp.trainer.noising import Noised, Noising
 from aptp.trainer.rng import Draws
@@ -28,9 +27,10 @@ from aptp.trainer.slices import SlicedGradient, joined, slices
 class CodeLearner(Learner):
     """A learner of `policy` on a frozen pipeline, whose UNet is student (gated) and teacher (all open).
 
-    `prompt_encoder`: what prompts are routed by, where that is not the pipeline's text encoder.
-    `timesteps`: how they are drawn (`aptp.trainer.timesteps`). `at_once`: rows that UNet and VAE take at a
-    time, for less memory and the same result; by default all.
+    `prompt_encoder`: what prompts are routed by, where that is not the pipeline's text encoder. `inputs`:
+    where latents and text embeddings come from, where that is not the pipeline itself. `timesteps`: how they
+    are drawn (`aptp.trainer.timesteps`). `at_once`: rows that the UNet takes at a time, and the pipeline's
+    VAE, for less memory and the same result; by default all.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class CodeLearner(Learner):
         policy: GatePolicy,
         budget: Budget,
         prompt_encoder: PromptEncoder | None = None,
+        inputs: Inputs | None = None,
         *,
         timesteps: str = "stratified",
         at_once: int | None = None,
@@ -48,20 +49,19 @@ class CodeLearner(Learner):
         self._budget = budget
         gating = GatedUNet if policy.method.exact_placement else PublishedGates
         self.supernet = _frozen(gating(pipeline.unet, policy.space))
-        self.vae, self.text_encoder = _frozen(pipeline.vae), _frozen(pipeline.text_encoder)
+        self.inputs = inputs or EncodedInputs(pipeline, at_once)
         self.prompt_encoder = _frozen(prompt_encoder) if prompt_encoder else None
-        self._text = TextEncoding(pipeline.tokenizer, self.text_encoder)
         self._at_once = at_once
         self._noising = Noising(pipeline.scheduler, timesteps)
 
     def forward(self, batch: Batch, step: int, draws: Draws) -> dict[str, Tensor]:
         """Draws, in this order: latents, timesteps and noise, dropped captions, Gumbel noise."""
         method = self.policy.method
-        latents = encode(self.vae, batch.images, draws, self._at_once)
+        latents = self.inputs.latents(batch, draws)
         noised = self._noising.draw(latents, draws)
         # Prompts are routed in float32 when they are served, so that is how routing is learned.
         with torch.autocast(latents.device.type, enabled=False):
-            context, embedding = self._read(batch.captions, draws)
+            context, embedding = self._read(batch, draws)
             choice = self.policy(embedding, step < method.warm_up, draws)
         terms, gradient = self._of_images(noised, context, choice)
         with torch.autocast(latents.device.type, enabled=False):
@@ -70,14 +70,14 @@ class CodeLearner(Learner):
         return {"loss": self._sum(terms) + gradient.loss(), **terms, **_figures(ratios, choice, method.codes)}
 
     @torch.no_grad()
-    def _read(self, captions: Sequence[str], draws: Draws) -> tuple[Tensor, Tensor]:
+    def _read(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
         """Return what the UNet sees [B, T, E], some captions emptied, and what is routed [B, E], none of
         them.
         """
-        encoded = self._text(captions)
-        routed = self.prompt_encoder(captions) if self.prompt_encoder else encoded
-        gone = torch.tensor([not kept for kept in drop(captions, draws, self.policy.method.dropped)])
-        empty = self._text([""]).hidden
+        encoded = self.inputs.text(batch)
+        routed = self.prompt_encoder(batch.captions) if self.prompt_encoder else encoded
+        gone = torch.tensor([not kept for kept in drop(batch.captions, draws, self.policy.method.dropped)])
+        empty = self.inputs.empty()
         return torch.where(gone.to(empty.device)[:, None, None], empty, encoded.hidden), pooled(routed)
 
     def _of_images(

@@ -13,7 +13,7 @@ from aptp.data.sample import NamedSource
 from aptp.data.sources import open_source
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.model.prompt_encoder import PromptEncoder, read_prompt_encoder
-from aptp.pipeline import check_size, classic_attention, draws_scenes, image_size, read_pipeline
+from aptp.pipeline import chosen_size, classic_attention, draws_scenes, read_pipeline
 from aptp.space.cost import Cost
 from aptp.space.discover import discover
 from aptp.train.budget import Budget
@@ -33,7 +33,7 @@ class RouterTask:
     that of the pictures in training, by default `size`. `guidance`: the scale images are to be drawn with by
     default. `cost`: a profile of the machine that will serve, whose seconds are budgeted instead of MACs.
     `prompt_encoder`: a transformers folder whose encoder prompts are routed by, instead of the pipeline's
-    text encoder. Raises `UsageError`.
+    text encoder. `latents`: a cache of `data`, that is read instead of pictures. Raises `UsageError`.
     """
 
     source: Path
@@ -45,6 +45,7 @@ class RouterTask:
     cost: Path | None = None
     prompt_encoder: Path | None = None
     train_size: tuple[int, int] | None = None
+    latents: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.guidance <= MAX_GUIDANCE:
@@ -76,8 +77,8 @@ class Run:
         `recompute` trades time for memory by gradient checkpointing. Raises `UsageError` and `DataError`.
         """
         pipeline = _pipeline(task.source, recompute)
-        size = _size(pipeline, task.size)
-        train_size = _size(pipeline, task.train_size or size)
+        size = chosen_size(pipeline, task.size)
+        train_size = chosen_size(pipeline, task.train_size or size)
         data = chosen(task.data, task.source, draws_scenes=draws_scenes(pipeline.unet.config))
         cost, budget = costs(
             pipeline, discover(pipeline.unet), size, task.method, task.cost, train_size=train_size
@@ -104,8 +105,3 @@ def _pipeline(source: Path, recompute: bool) -> DiffusionPipeline:
     if recompute:
         pipeline.unet.enable_gradient_checkpointing()
     return pipeline
-
-
-def _size(pipeline: DiffusionPipeline, asked: tuple[int, int] | None) -> tuple[int, int]:
-    size = asked or image_size(pipeline, "--size WIDTHxHEIGHT")
-    return check_size(size, pipeline.vae_scale_factor, pipeline.unet.config)

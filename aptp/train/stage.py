@@ -14,6 +14,7 @@ from aptp.train.publish import publish
 from aptp.train.router_fit import Usage
 from aptp.train.run import RouterTask, Run
 from aptp.trainer import provenance
+from aptp.trainer.feed import open_feed
 from aptp.trainer.loop import RunOptions, Training
 
 CENTRING = 1024  # prompts whose mean is the predictor's centre
@@ -37,10 +38,28 @@ def train(
     check_target(out)
     run = Run.open(task, recompute=recompute)
     policy = _policy(run)
-    timesteps = task.recipe.timesteps
-    learner = CodeLearner(run.pipeline, policy, run.budget, run.encoder, timesteps=timesteps, at_once=at_once)
+    feed = open_feed(
+        run.pipeline,
+        run.seen,
+        size=run.train_size,
+        precision=options.precision,
+        seed=task.recipe.seed,
+        cache=task.latents,
+        pictures=options.looks,
+        at_once=at_once,
+    )
+    learner = CodeLearner(
+        run.pipeline,
+        policy,
+        run.budget,
+        run.encoder,
+        feed.inputs,
+        timesteps=task.recipe.timesteps,
+        at_once=at_once,
+    )
+    told = {**identity(run), **feed.identity}
     training = Training(
-        learner, run.seen, task.recipe, folder, options, identity=identity(run), held_out=run.unseen
+        learner, feed.source, task.recipe, folder, options, identity=told, held_out=run.unseen
     )
     if not training.run("codes"):
         return None
@@ -49,6 +68,7 @@ def train(
         **provenance.account(folder, task.recipe),
         "precision": options.precision,
         "data": run.seen.about,
+        **feed.identity,
     }
     return publish(run, policy, out, origin)
 

@@ -50,4 +50,4 @@ def test_another_process_shares_them():
     process.start()
     assert queue.get(timeout=60) == WORDS
     process.join()
-    assert texts._data.is_shared()
+    assert texts.data.is_shared()

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 from aptp.checkpoint.reader import Checkpoint
 from aptp.data.batches import batches
 from aptp.data.scenes.source import Scenes
+from aptp.encode.making import Making
+from aptp.encode.task import EncodeTask, Opened
 from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.routing import routes
 from aptp.evaluate.sampling import SamplingOptions
@@ -118,6 +120,28 @@ def test_sessions_of_one_step_that_are_looked_at_equal_one_session(source, resul
     with Image.open(run / "pictures/step-0000003.png") as sheet:
         assert sheet.size == (4 * 64, 2 * 64)
         assert sheet.getextrema() != ((0, 0),) * 3
+
+
+def test_legs_in_slices_from_a_cache_that_are_looked_at_equal_an_unbroken_run(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(validation, "ROWS", 8)
+    cache = tmp_path / "cache"
+    task = EncodeTask(source.path, None, 24, precision="no", text="float16")
+    Making(Opened.open(task), cache, lambda what, done, total: None).run()
+    cached = {"latents": cache, "at_once": 3}
+    assert tuned(source, tmp_path, name="unbroken", **cached)
+    looking = replace(PLAIN, minutes=0, validate_every=2, draw_every=3)
+    while not tuned(source, tmp_path, name="legs", options=looking, **cached):
+        assert not (tmp_path / "legs").exists()
+    made, again = (Checkpoint.open(tmp_path / name) for name in ("unbroken", "legs"))
+    for code in ("0", "1"):
+        assert same(weights_of(made, code), weights_of(again, code))
+        assert not same(weights_of(source, code), weights_of(again, code))
+    records = [metrics_log.read(tmp_path / f"{name}.run") for name in ("unbroken", "legs")]
+    assert len(records[0]) == 3
+    assert [line["loss"] for line in records[0]] == [line["loss"] for line in records[1]]
+    assert [line["step"] for line in records[1] if "validation.loss.1" in line] == [1, 2]
+    assert (tmp_path / "legs.run/pictures/step-0000003.png").exists()
+    assert len(again.record.provenance["latents"]) == 64
 
 
 def test_each_expert_learns_from_its_own_rows_only(source):
