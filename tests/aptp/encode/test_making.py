@@ -81,7 +81,7 @@ def test_some_rows_of_a_batch(task: EncodeTask, make: Make, tmp_path: Path) -> N
     cached = opened(tmp_path / "cache")
     batch, rows = next(batches(cached, BATCH)), torch.tensor([2, 0])
     kept = CachedInputs(Opened.open(task).pipeline, cached.empty)
-    found = kept.latents(batch, drawn(BATCH).of(rows), rows)
+    found = kept.latents(batch.part(rows), drawn(BATCH).of(rows))
     assert torch.equal(found, kept.latents(batch, drawn(BATCH))[rows])
 
 
@@ -320,7 +320,7 @@ def test_bad_tasks(task: EncodeTask) -> None:
         with pytest.raises(UsageError, match=message):
             replace(task, **change)
     with pytest.raises(UsageError, match="scenes has no end: say with --samples how many"):
-        Opened.open(replace(task, data="scenes", samples=None))
+        Opened.open(replace(task, data="scenes", size=(64, 64), samples=None))
     with pytest.raises(UsageError, match="multiples of 2 pixels"):
         Opened.open(replace(task, size=(33, 32)))
 
