@@ -89,7 +89,7 @@ def test_none_is_left_out() -> None:
 # Kinds that serving a bundle never raises, kinds that C++ tells by their base, and groups of kinds.
 NOT_IN_CPP = {
     "SpaceError", "BudgetError", "TableError", "CheckpointError", "DataError", "ScheduleError", "WeightError",
-    "PeerFailure",
+    "PeerFailure", "EncoderError",
     "FieldError", "Quarantined",
     "LockedError",  # the runtime locks its cache alone: CacheFailure
     "Refused", "Rejected",

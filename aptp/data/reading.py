@@ -5,6 +5,7 @@ Text is UTF-8, with a byte order mark or without, or what another mark says: UTF
 
 import codecs
 import csv
+import json
 import struct
 import tarfile
 import zlib
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from runtime.errors import AptpError, DataError
 from runtime.files.source import open_source
@@ -53,6 +55,17 @@ def reading(path: Path, form: str) -> Iterator[None]:
     except WRONG as error:
         why = str(error) or type(error).__name__
         raise DataError(f"{path} is no {form} ({why}); fetch it again or remove it") from error
+
+
+def json_object(told: str, name: str) -> dict[str, Any]:
+    """Parse the JSON object of what messages call `name`. Raises DataError."""
+    try:
+        found = json.loads(told)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is no JSON object ({error})") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{name} is no JSON object")
+    return found
 
 
 def text(data: bytes, name: str) -> str:

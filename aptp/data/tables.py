@@ -1,13 +1,12 @@
 """Tables of captions: two columns without a heading, or named fields as CSV, JSON lines or parquet."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from aptp.data import parquet
-from aptp.data.reading import lines, reading
+from aptp.data.reading import json_object, lines, reading
 from runtime.errors import DataError
 
 
@@ -48,13 +47,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where} is no JSON object ({error})") from error
-        if not isinstance(entry, dict):
-            raise DataError(f"{where} is no JSON object")
-        yield where, entry
+        yield where, json_object(line, where)
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -5,12 +5,12 @@ of the one that ends in `.json`. The splits are those that shards or their folde
 (`cc3m-train-0000.tar`, `train/00000.tar`), else by hash.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aptp.data.pairs import Lister, Listing
+from aptp.data.reading import json_object
 from aptp.data.shards import Member, members
 from aptp.data.splits import own_splits, shard_label
 from aptp.data.storage import files
@@ -55,12 +55,7 @@ def _captioned(root: Path, shard: PurePosixPath, columns: Sequence[str]) -> Iter
 
 
 def _fields(text: str, where: str, columns: Sequence[str]) -> list[Any]:
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} is no JSON ({error})") from error
-    if not isinstance(body, dict):
-        raise DataError(f"{where} is no JSON object")
+    body = json_object(text, where)
     for name in columns:
         if name not in body:
             raise DataError(f"{where} has no '{name}'{nearest(name, body)}")

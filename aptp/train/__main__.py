@@ -61,11 +61,16 @@ def main() -> int:
     terminal = open_console()
     with terminal.status("starting"):
         quieten()
+        from aptp.components.config_file import read_config
+        from aptp.components.scheduler import FILE, replaced
         from aptp.train.method import PRECISIONS, RECIPES, method
         from aptp.train.run import RouterTask
         from aptp.train.stage import train
         from aptp.trainer.options import recipe_of, run_folder, run_options
 
+    config = arguments.source / "scheduler" / FILE
+    if config.is_file() and (told := replaced(read_config(config))):
+        say(terminal, told)
     task = RouterTask(
         arguments.source,
         arguments.data,
@@ -88,9 +93,6 @@ def main() -> int:
 
 
 def _report(terminal: Console, arguments: argparse.Namespace, found: "Usage") -> None:
-    from aptp.checkpoint.reader import Checkpoint
-    from aptp.components.scheduler import replaced
-
     out, unit = arguments.out, f"seconds, by {arguments.cost}" if arguments.cost else "MACs"
     given = {"--data": arguments.data, "--train-size": arguments.train_size}
     same = "".join(f" {option} {value}" for option, value in given.items() if value)
@@ -104,8 +106,6 @@ def _report(terminal: Console, arguments: argparse.Namespace, found: "Usage") ->
         f"{out} is ready; next: python -m aptp.finetune --checkpoint {out} --codes all{same} --out …",
     ):
         say(terminal, line)
-    if told := replaced(Checkpoint.open(out).scheduler_config()):
-        say(terminal, told)
 
 
 if __name__ == "__main__":

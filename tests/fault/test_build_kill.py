@@ -147,6 +147,7 @@ def kill_at_random_times(change: Change, folder: Path, kills: int, seed: int) ->
     change.check_end(out)
 
 
+@pytest.mark.slow
 def test_a_build_killed_at_random_times_resumes(change, tmp_path):
     kill_at_random_times(change, tmp_path, kills=2, seed=0)
 

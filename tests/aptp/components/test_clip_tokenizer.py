@@ -20,7 +20,7 @@ def without_vocabulary(tokenizer: Path) -> None:
 
 
 def of_two_words(tokenizer: Path) -> None:
-    """What such a folder becomes when transformers saves it again."""
+    """The folder without vocabulary as it becomes when transformers saves it again."""
     without_vocabulary(tokenizer)
     CLIPTokenizer.from_pretrained(tokenizer).save_pretrained(tokenizer)
 

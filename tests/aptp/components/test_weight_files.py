@@ -1,4 +1,4 @@
-"""Which files hold a component's weights, and what people are told where none can be read."""
+"""The files that hold a component's weights, and the messages where none can be read."""
 
 import shutil
 from collections.abc import Callable

@@ -49,8 +49,9 @@ def test_weights_are_min_snr_and_stay_positive_at_zero_snr():
 
 
 def test_weights_of_epsilon_are_finite_at_zero_snr():
-    noising = Noising(config("epsilon", **ZERO_SNR))
-    noised = noising.at(torch.zeros(1000, 1, 1, 1), torch.ones(1000, 1, 1, 1), torch.arange(1000))
+    noised = process("epsilon", **ZERO_SNR).at(
+        torch.zeros(1000, 1, 1, 1), torch.ones(1000, 1, 1, 1), torch.arange(1000)
+    )
     alpha = DDIMScheduler.from_config(config("epsilon", **ZERO_SNR)).alphas_cumprod
     snr = (alpha / (1 - alpha))[:-1]
     torch.testing.assert_close(noised.weights[:-1], snr.clamp(max=5) / snr)

@@ -61,7 +61,7 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
         torch.testing.assert_close(other[name], one[name], rtol=WEIGHTS, atol=WEIGHTS)
 
 
-@pytest.mark.parametrize("preset", ["tiny", "paper"])
+@pytest.mark.parametrize("preset", ["tiny", pytest.param("paper", marks=pytest.mark.slow)])
 def test_stage_1(preset: str, tmp_path: Path) -> None:
     build_pipeline(MINI, 0, torch.float32).save_pretrained(tmp_path / "dense")
     words = ["aptp.train", "--from", str(tmp_path / "dense"), "--preset", preset, "--num-codes", "4"]

@@ -166,8 +166,47 @@ def test_an_expert_is_quantized_and_says_on_what(mini, tmp_path_factory, tmp_pat
     model = openvino.openvino().Core().read_model(place / int8.GRAPH)
     convolutions = [one for one in model.get_ordered_ops() if one.get_type_name() == "Convolution"]
     assert {convolutions[0].get_friendly_name(), convolutions[-1].get_friendly_name()} <= set(record["kept"])
+    ranged = [reads_range(one) for one in convolutions]
+    assert sum(ranged) > len(ranged) / 2
+    assert not any(reads_range(one) for one in convolutions if one.get_friendly_name() in record["kept"])
     assert (place / int8.WEIGHTS).stat().st_size < (source / "experts/0/unet/model.onnx.data").stat().st_size
     assert not list(source.rglob("serve.onnx.data"))
+
+
+def reads_range(operator):
+    """Return whether what an operator reads was put into a range of eight bits."""
+    return operator.input_value(0).get_node().get_type_name() == "FakeQuantize"
+
+
+def convolution(opset, read, channels, side, name):
+    weight = np.zeros((channels, read.get_output_partial_shape(0)[1].get_length(), side, side), np.float32)
+    pad = [side // 2] * 2
+    made = opset.convolution(read, weight, [1, 1], pad, pad, [1, 1])
+    made.set_friendly_name(name)
+    return made
+
+
+@needs_openvino
+def test_ends_and_what_reads_the_clock_and_skips_at_full_resolution_are_kept():
+    openvino.openvino()  # the quiet way to import it
+    from openvino import Model, opset13
+
+    sample, skip = (opset13.parameter([1, 4, side, side], np.float32, f"sample{side}") for side in (4, 8))
+    embedding = opset13.parameter([1, 6], np.float32, "time_embedding")
+    embedding.output(0).set_names({"time_embedding"})
+    first = convolution(opset13, sample, 4, 3, "first")
+    timed = opset13.matmul(embedding, np.zeros((6, 4), np.float32), False, False, name="timed")
+    biased = opset13.add(first, opset13.reshape(timed, [1, 4, 1, 1], False))
+    low = convolution(opset13, opset13.concat([biased, sample], 1), 4, 1, "shortcut below")
+    projected = convolution(opset13, low, 4, 1, "projection")
+    larger = opset13.interpolate(projected, [8, 8], "nearest", "sizes", axes=[2, 3])
+    both = opset13.concat([larger, skip], 1)
+    shortcut = convolution(opset13, both, 4, 1, "shortcut")
+    product = convolution(opset13, both, 4, 3, "product")
+    mixed = convolution(opset13, opset13.add(shortcut, product), 4, 1, "one tensor")
+    last = convolution(opset13, mixed, 4, 3, "last")
+    model = Model([last], [sample, skip, embedding])
+    assert int8.sensitive(model) == ["first", "last", "timed", "shortcut"]
 
 
 @needs_openvino

@@ -122,7 +122,7 @@ def test_every_expert_names_the_one_file_under_its_own_code(mini):
     supernet = PartRecord("compiled/supernet", "", "", files={"supernet/aoti.pt2": {}}, facts=facts)
     records = {name: PartRecord(name, "a" * 64, "", files=graph) for name in ("experts/0", "experts/1")}
     records[supernet.name] = supernet
-    experts = [manifest_body.expert(checkpoint, name, records) for name in "01"]
+    experts = [manifest_body.expert(checkpoint, name, records, {}) for name in "01"]
     (one,), (other,) = [expert["compiled"] for expert in experts]
     assert one["file"] == other["file"] == "supernet/aoti.pt2"
     assert one["identity"] != other["identity"]
