@@ -8,14 +8,10 @@ a processor takes an hour for them. They take the memory that true ones would. T
 has kept some features; the second one goes on.
 """
 
-import os
-import resource
-import signal
-import subprocess
-import sys
 import tempfile
-import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +19,7 @@ from aptp.score.encoders import InceptionEncoder
 from aptp.score.features import FeatureStore, key_of
 from aptp.score.inception import WIDTH
 from aptp.score.pictures import PictureSet
+from bench.commands import killed, ran
 from bench.report import save
 from runtime.cli.parser import Parser, run
 from runtime.cli.values import whole
@@ -30,7 +27,6 @@ from runtime.files.source import digest_source
 from tests.aptp.score.made_up import captions, pictures, write_clip, write_inception, write_pictures
 
 LIMIT = 2 << 30  # bytes
-PATIENCE = 3600.0  # seconds that the first run may take to keep something
 
 
 def prepared(root: Path, count: int, encoded: int) -> None:
@@ -52,16 +48,6 @@ def kept(root: Path) -> int:
     return len(list((root / "store").glob("*/*.safetensors")))
 
 
-def killed(command: list[str], root: Path) -> int:
-    """Kill a run as soon as it has kept features; return how many files of them it leaves."""
-    before, end = kept(root), time.monotonic() + PATIENCE
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-        while kept(root) < before + 1 and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-    return kept(root) - before
-
-
 def main() -> int:
     parser = Parser(prog="python -m bench.score", description=__doc__.partition("\n")[0])
     parser.add_argument("--pictures", type=whole, default=10_000, metavar="N", help="of each of two sets")
@@ -70,30 +56,28 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         prepared(root, arguments.pictures, arguments.encoded)
-        command = [sys.executable, "-m", "aptp.score", "--pictures", str(root / "drawn")]
-        command += ["--against", str(root / "reference"), "--inception", str(root / "pt.pth")]
-        command += ["--clip", str(root / "clip"), "--cmmd-clip", str(root / "clip")]
-        command += ["--cache", str(root / "store"), "--out", str(root / "out"), "--device", "cpu"]
-        left = killed(command, root)
-        start = time.monotonic()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds = time.monotonic() - start
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        command: list[Any] = ["aptp.score", "--pictures", root / "drawn", "--against", root / "reference"]
+        command += ["--inception", root / "pt.pth", "--clip", root / "clip", "--cmmd-clip", root / "clip"]
+        command += ["--cache", root / "store", "--out", root / "out", "--device", "cpu"]
+        before = kept(root)
+        killed(lambda: kept(root) > before, *command)
+        left = kept(root) - before
+        second = ran(*command)
     row = {
         "pictures": f"{arguments.pictures} against as many",
         "seen by Inception": 2 * arguments.encoded,
         "files kept before the kill": left,
-        "seconds of the second run": f"{seconds:.0f}",
-        "peak memory": f"{peak / 2**30:.2f} GiB",
+        "seconds of the second run": f"{second.seconds:.0f}",
+        "peak memory": f"{second.peak / 2**30:.2f} GiB",
         "limit": f"{LIMIT / 2**30:.0f} GiB",
     }
     save(
         "score",
         "Memory of scoring",
         {"FID, KID, CMMD and CLIP score": [row]},
-        {"peak": peak, "seconds": seconds},
+        asdict(second),
     )
-    return 0 if peak <= LIMIT else 1
+    return 0 if second.peak <= LIMIT else 1
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@
 Both stages, on a checkpoint with random weights of a preset's geometry. Steps from pictures and from the
 cache (`aptp.encode`) take turns on one learner, so whatever disturbs the machine disturbs both. The student's
 share is all that is left of a step: its passes, the losses and the optimizer. A device is waited for at every
-boundary. SD 2.1 as published: `--preset sd21 --size 256x256 --data coco:DIR --train-batch 8 --recompute`.
+boundary. SD 2.1 as published: `--preset sd21 --size 256x256 --data coco:DIR --train-batch 8 --slice 1
+--recompute`.
 """
 
 import argparse
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -30,6 +31,7 @@ from aptp.finetune.learner import ExpertLearner
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.new.create import create
 from aptp.pipeline import classic_attention, draws_scenes, read_pipeline
+from aptp.presets import DEFAULT_BUDGETS
 from aptp.space.discover import discover
 from aptp.train.gate_policy import GatePolicy
 from aptp.train.learner import CodeLearner
@@ -38,11 +40,11 @@ from aptp.train.pricing import costs
 from aptp.trainer.feed import Feed, open_feed
 from aptp.trainer.inputs import Inputs
 from aptp.trainer.rng import draws
+from aptp.trainer.slices import slices
 from bench.report import save, spread
 from runtime.cli.parser import Parser, run
 from runtime.cli.values import size
 
-WARM = 2
 PARTS = ("data", "VAE", "text", "teacher", "student")
 
 Learner = CodeLearner | ExpertLearner
@@ -54,21 +56,27 @@ class Clock:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._calls: Counter[str] = Counter()
 
     def now(self) -> float:
         if self._device.type != "cpu":
             torch.accelerator.synchronize()
         return time.perf_counter()
 
-    def timed(self, part: str, call: Callable[..., Any], *, once: bool = False) -> Callable[..., Any]:
-        """Return `call` with its seconds added to a part; of a step's first call only, if `once`."""
+    def begin(self) -> None:
+        """Begin a step."""
+        self.seconds.clear()
+        self._calls.clear()
+
+    def timed(self, part: str, call: Callable[..., Any], first: int | None = None) -> Callable[..., Any]:
+        """Return `call` with its seconds added to a part: of a step's `first` calls, by default of all."""
 
         def measured(*arguments: Any, **options: Any) -> Any:
-            if once and part in self.seconds:
-                return call(*arguments, **options)
             start = self.now()
             result = call(*arguments, **options)
-            self.seconds[part] += self.now() - start
+            if first is None or self._calls[part] < first:
+                self._calls[part] += 1
+                self.seconds[part] += self.now() - start
             return result
 
         return measured
@@ -95,8 +103,10 @@ def learners(
     classic_attention(pipeline.unet, pipeline.vae)
     if options.recompute:
         pipeline.unet.enable_gradient_checkpointing()
-    codes = CodeLearner(pipeline, policy, budget)
-    codes.supernet.forward = clock.timed("teacher", codes.supernet.forward, once=True)
+    codes = CodeLearner(pipeline, policy, budget, at_once=options.slice)
+    # Teacher and student are one UNet there, and the teacher comes first.
+    calls = len(slices(options.batch, options.slice))
+    codes.supernet.forward = clock.timed("teacher", codes.supernet.forward, calls)
     yield "stage 1", codes
     pipeline = read_pipeline(checkpoint.path, torch.float32)
     names = range(len(checkpoint.record.codes))
@@ -104,7 +114,7 @@ def learners(
     classic_attention(pipeline.unet, pipeline.vae, *experts.values())
     for expert in experts.values() if options.recompute else ():
         expert.enable_gradient_checkpointing()
-    made = ExpertLearner(pipeline, experts, ExpertLossWeights())
+    made = ExpertLearner(pipeline, experts, ExpertLossWeights(), at_once=options.slice)
     made.teacher.forward = clock.timed("teacher", made.teacher.forward)
     yield f"stage 2, {len(experts)} experts", made
 
@@ -113,7 +123,7 @@ def feeds(checkpoint: Checkpoint, cache: Path, options: argparse.Namespace) -> d
     """Return samples from pictures, and from a cache that is made of them here."""
     pipeline, seen = read_pipeline(checkpoint.path, torch.float32), checkpoint.record.size
     data = chosen(options.data, checkpoint.path, draws_scenes=draws_scenes(checkpoint.unet_config))
-    count = (WARM + options.steps) * options.batch
+    count = (options.warm_up + options.steps) * options.batch
     task = EncodeTask(
         checkpoint.path,
         data,
@@ -127,7 +137,15 @@ def feeds(checkpoint: Checkpoint, cache: Path, options: argparse.Namespace) -> d
     classic_attention(pipeline.vae)
     source = open_source(data, size=seen, fits=Window(pipeline.tokenizer))
     return {
-        name: open_feed(pipeline, source, size=seen, precision=options.precision, seed=0, cache=place)
+        name: open_feed(
+            pipeline,
+            source,
+            size=seen,
+            precision=options.precision,
+            seed=0,
+            cache=place,
+            at_once=options.slice,
+        )
         for name, place in (("pictures", None), ("cache", cache))
     }
 
@@ -144,17 +162,17 @@ def split(
     }
     optimizer = torch.optim.AdamW(learner.trained().values(), 1e-5, fused=True)
     found: dict[str, Any] = {name: {part: [] for part in PARTS} for name in fed}
-    for step in range(WARM + options.steps):
+    for step in range(options.warm_up + options.steps):
         for name in fed:
             learner.inputs = given[name]
-            clock.seconds.clear()
+            clock.begin()
             start = clock.now()
             batch = clock.timed("data", next)(loaders[name])
             _step(learner, batch, step, options)
             optimizer.step()
             optimizer.zero_grad()
             clock.seconds["student"] = clock.now() - start - sum(clock.seconds.values())
-            if step >= WARM:
+            if step >= options.warm_up:
                 for part in PARTS:
                     found[name][part].append(clock.seconds[part])
     return found
@@ -167,6 +185,10 @@ def _step(learner: Learner, batch: Batch, step: int, options: argparse.Namespace
     terms["loss"].backward()
 
 
+def _shares(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split(",")))
+
+
 def _arguments() -> argparse.Namespace:
     parser = Parser(prog="python -m bench.training_split", description=__doc__)
     parser.add_argument("--preset", default="tiny", help="geometry")
@@ -174,6 +196,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=size, metavar="WxH", help="that is trained at (the preset's own)")
     parser.add_argument("--train-batch", dest="batch", type=int, default=16)
     parser.add_argument("--train-steps", dest="steps", type=int, default=10)
+    parser.add_argument("--warm-up", type=int, default=2, metavar="N", help="steps before those")
+    parser.add_argument("--slice", type=int, metavar="ROWS", help="that UNet and VAE take at a time (all)")
+    parser.add_argument("--budgets", type=_shares, default=DEFAULT_BUDGETS, help="an expert of each share")
     parser.add_argument("--mixed-precision", dest="precision", default="bf16", choices=("bf16", "no"))
     parser.add_argument("--workers", type=int, default=0, help="processes that load data ahead")
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
@@ -189,6 +214,7 @@ def main() -> None:
         create(
             place,
             preset=options.preset,
+            budgets=options.budgets,
             size=options.size and (options.size.height, options.size.width),
         )
         checkpoint = Checkpoint.open(place)

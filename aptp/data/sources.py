@@ -90,8 +90,8 @@ def open_source(
             raise UsageError(f"'{data}': scenes are rendered, from no folder")
         if size not in (None, (SIDE, SIDE)):
             raise UsageError(
-                f"scenes are pictures of {SIDE}x{SIDE} pixels, and this trains at {size[1]}x{size[0]}: give "
-                f"--data folder:DIR or the like, or --train-size {SIDE}x{SIDE}"
+                f"scenes are pictures of {SIDE}x{SIDE} pixels, and {size[1]}x{size[0]} are asked for: give "
+                f"--data folder:DIR or the like, or take {SIDE}x{SIDE}"
             )
         return Scenes(split, seed=seed)
     if not path:

@@ -1,5 +1,6 @@
 """The code that the router sends each caption of a source to: asked once, and kept in the run's folder."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +77,8 @@ class Routes:
     def _keep(self) -> None:
         if not distributed.leads():
             return
-        data = save({"codes": self._codes}, {"identity": json.dumps(self._identity)})
+        told = {"identity": json.dumps(self._identity), "sha256": _digest(self._codes)}
+        data = save({"codes": self._codes}, told)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_file(self._path, data)
@@ -85,12 +87,19 @@ class Routes:
 
 
 def _read(path: Path, identity: Mapping[str, Any]) -> Tensor:
-    """Return what is kept in `path`; nothing where nothing is, or it cannot be read."""
+    """Return what is kept in `path`; nothing where nothing is, or it is damaged: it is found anew."""
     try:
         with safe_open(path, "pt") as file:
-            saved, codes = json.loads(file.metadata()["identity"]), file.get_tensor("codes")
+            told, codes = file.metadata(), file.get_tensor("codes")
+        saved = json.loads(told["identity"])
+        if told["sha256"] != _digest(codes):
+            raise ValueError("its bytes changed")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return torch.empty(0, dtype=torch.int16)
     state.check(path, saved, identity)
     whole: Tensor = codes[: len(codes) - len(codes) % AT_ONCE]
     return whole
+
+
+def _digest(codes: Tensor) -> str:
+    return hashlib.sha256(codes.numpy().tobytes()).hexdigest()

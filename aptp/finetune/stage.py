@@ -21,6 +21,8 @@ from aptp.pipeline import check_size, classic_attention, draws_scenes, read_pipe
 from aptp.trainer import distributed, provenance, run_folder
 from aptp.trainer.feed import open_feed
 from aptp.trainer.loop import RunOptions, Training
+from aptp.trainer.memory import check_memory
+from aptp.trainer.precision import check_precision
 from aptp.trainer.recipe import Recipe
 
 RECIPE = Recipe(steps=2_800, batch=32, rate=7e-4, warmup=200, decay=1_400, average=0.999)
@@ -79,6 +81,9 @@ def finetune(
         timesteps=recipe.timesteps,
         at_once=at_once,
     )
+    whole = recipe.together(len(codes))
+    check_precision(options.precision, device)  # now, before hours of routing
+    check_memory(learner, whole, device)
     with run_folder.hold(folder) as held:  # routes are kept there before there is a training
         samples = open_samples(
             checkpoint,
@@ -93,7 +98,7 @@ def finetune(
         training = Training(
             learner,
             samples.seen,
-            recipe.together(len(codes)),
+            whole,
             folder,
             options,
             identity={

@@ -32,7 +32,7 @@ def test_names_that_are_none(data, message):
 def test_scenes_have_one_size():
     assert open_source("scenes", size=(64, 64))[0].image.shape == (64, 64, 3)
     with pytest.raises(
-        UsageError, match=r"scenes are pictures of 64x64 .* trains at 768x512.*--data folder:DIR"
+        UsageError, match=r"scenes are pictures of 64x64 .* and 768x512 are asked for.*--data folder:DIR"
     ):
         open_source("scenes", size=(512, 768))
 

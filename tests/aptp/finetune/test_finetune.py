@@ -22,10 +22,10 @@ from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.new.create import create
 from aptp.pipeline import read_pipeline
-from aptp.trainer import metrics_log, validation
+from aptp.trainer import memory, metrics_log, validation
 from aptp.trainer.loop import RunOptions
 from aptp.trainer.rng import draws
-from runtime.errors import SpaceError, UsageError
+from runtime.errors import RuntimeFailure, SpaceError, UsageError
 from tests.aptp.data import datasets
 from tests.aptp.trainer.toys import drawn
 from tests.checkpoints import mini_checkpoint
@@ -242,6 +242,20 @@ def test_sizes_that_cannot_be_trained_at(source, tmp_path):
             tuned(source, tmp_path, train_size=size)
     with pytest.raises(UsageError, match="scenes are pictures of 64x64"):
         tuned(source, tmp_path, train_size=(32, 32))
+
+
+@pytest.mark.parametrize(
+    ("room", "precision", "message"),
+    [(100, "no", "this training needs"), (2**60, "fp16", "fp16 needs a GPU")],
+)
+def test_what_cannot_run_is_refused_before_captions_are_routed(
+    source, tmp_path, monkeypatch, room, precision, message
+):
+    monkeypatch.setattr(memory, "whole", lambda: room)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    with pytest.raises(RuntimeFailure, match=message):
+        tuned(source, tmp_path, options=replace(PLAIN, precision=precision))
+    assert not (tmp_path / "out.run").exists()
 
 
 def test_data_has_to_be_named_for_another_kind_of_pipeline(tmp_path, tmp_path_factory):

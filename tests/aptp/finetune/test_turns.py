@@ -89,9 +89,11 @@ def test_more_captions_are_routed_where_a_code_is_rare(tmp_path):
     assert len(asked.asked) == len(set(asked.asked)) > LOOKED
 
 
-def test_a_damaged_file_is_routed_anew(tmp_path):
+@pytest.mark.parametrize("damaged", [lambda data: b"torn", lambda data: data[:-1] + b"\xff"])
+def test_a_damaged_file_is_routed_anew(tmp_path, damaged):
     routes(tmp_path, Modulo()).first(AT_ONCE)
-    (tmp_path / kept.NAME).write_bytes(b"torn")
+    path = tmp_path / kept.NAME
+    path.write_bytes(damaged(path.read_bytes()))
     assert (routes(tmp_path, Modulo()).first(9) == torch.arange(9) % 3).all()
 
 

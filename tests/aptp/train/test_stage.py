@@ -230,7 +230,7 @@ def test_data_that_nobody_named_are_scenes_for_the_default_s_kind_alone(dense: P
 
 def test_scenes_have_one_size(dense: Path, tmp_path: Path) -> None:
     task = replace(TASK, source=dense, train_size=None)
-    with pytest.raises(UsageError, match="scenes are pictures of 64x64 pixels, and this trains at 32x32"):
+    with pytest.raises(UsageError, match="scenes are pictures of 64x64 pixels, and 32x32 are asked for"):
         result(task, tmp_path)
     assert not (tmp_path / "out.run").exists()
 
