@@ -14,7 +14,7 @@ from runtime.errors import RuntimeFailure
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a command took: `seconds`, and `peak`, the bytes in memory of its largest process."""
+    """The cost of a command: `seconds`, and `peak`, the bytes in memory of its largest process."""
 
     seconds: float
     peak: int

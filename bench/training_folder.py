@@ -89,14 +89,15 @@ class Walk:
     def stage(self, stage: str) -> Path:
         """Run a stage in all ways; return what was trained at the other size."""
         for way, options in WAYS.items():
-            out = self._root / f"{stage}-{way}"
+            module, out = f"aptp.{stage}", self._root / f"{stage}-{way}"
             before = ("--from", self._start) if stage == "train" else ("--checkpoint", self._before(way))
-            command = [f"aptp.{stage}", *before, "--out", out, "--data", self._data, *STAGES[stage], *COMMON]
-            command += [*options, *((self._root / "cache",) if way == "cache" else ())]
+            command = [*before, "--out", out, "--data", self._data, *STAGES[stage], *COMMON, *options]
+            if way == "cache":
+                command.append(self._root / "cache")
             if way == "killed":
                 states = out.with_name(f"{out.name}.run")
-                killed(lambda: any(states.glob("state-*[3-9].safetensors")), *command)  # noqa: B023
-            taken = ran(*command)
+                killed(lambda: any(states.glob("state-*[3-9].safetensors")), module, *command)  # noqa: B023
+            taken = ran(module, *command)
             plain = self._root / f"{stage}-plain"
             self._tell(
                 stage, way, taken, difference(plain, out) if way in ("slices", "cache", "killed") else ""

@@ -49,7 +49,7 @@ def main() -> int:
             path.with_suffix(".txt").write_text(text, encoding="utf-8")
         size = "x".join(map(str, SIZE))
         ran("aptp.new", "--preset", "sd21", "--size", size, "--budgets", "0.5,0.75", "--out", checkpoint)
-        common = ["--data", data, "--mixed-precision", "no"]
+        common: list[Any] = ["--data", data, "--mixed-precision", "no"]
         taken = ran("aptp.encode", FROM, checkpoint, "--out", cache, "--size", size, "--batch", 8, *common)
         rows.append(_row("encoding", taken.peak, f"{taken.seconds / PICTURES:.1f} s a picture, all told"))
         samples["encoding"] = asdict(taken)

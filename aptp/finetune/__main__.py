@@ -50,6 +50,7 @@ def main() -> int:
         quieten()
         from aptp.checkpoint.reader import Checkpoint
         from aptp.finetune.presets import preset
+        from aptp.finetune.run import ExpertTask
         from aptp.finetune.stage import finetune
         from aptp.trainer.fields import changed
         from aptp.trainer.options import recipe_of, run_folder, run_options
@@ -57,19 +58,22 @@ def main() -> int:
     usual = preset(arguments.preset)
     recipe, weights = recipe_of(arguments, usual.recipe), changed(usual.weights, arguments)
     checkpoint = Checkpoint.open(arguments.checkpoint)
-    finished = finetune(
+    task = ExpertTask(
         checkpoint,
-        arguments.out,
         _codes(arguments.codes, len(checkpoint.record.codes)),
-        data=arguments.data,
-        recipe=recipe,
-        weights=weights,
-        options=run_options(arguments, usual.precision),
-        folder=run_folder(arguments),
+        arguments.data,
+        recipe,
+        weights,
+        arguments.train_size and (arguments.train_size.height, arguments.train_size.width),
+        arguments.latents,
+    )
+    finished = finetune(
+        task,
+        arguments.out,
+        run_folder(arguments),
+        run_options(arguments, usual.precision),
         recompute=arguments.recompute,
         at_once=arguments.at_once,
-        latents=arguments.latents,
-        train_size=arguments.train_size and (arguments.train_size.height, arguments.train_size.width),
     )
     if not finished:
         return 1

@@ -1,6 +1,6 @@
 """The samples that stage 2 learns from and is validated on, routed by the checkpoint itself."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +11,10 @@ from torch import Tensor
 from aptp.checkpoint.reader import Checkpoint
 from aptp.data.sample import NamedSource
 from aptp.finetune.routes import HELD_OUT, NAME, Classify, Routes
+from aptp.finetune.run import ExpertRun
 from aptp.finetune.turns import Turns, turns
 from aptp.model.encoding import Encode, TextEncoding
 from aptp.trainer import validation
-from aptp.trainer.feed import Feed
-from aptp.trainer.recipe import Recipe
 from runtime.errors import DataError, UsageError
 
 
@@ -28,32 +27,24 @@ class Samples(NamedTuple):
     unseen: Turns | None
 
 
-def open_samples(
-    checkpoint: Checkpoint,
-    pipeline: DiffusionPipeline,
-    codes: Sequence[int],
-    feed: Feed,
-    held_out: Callable[[], NamedSource] | None,
-    *,
-    recipe: Recipe,
-    folder: Path,
-    device: torch.device,
-) -> Samples:
-    """Route the captions of `feed`, and of what `held_out` opens, on `device`; `folder` keeps the routes.
-
-    Raises UsageError, DataError and StorageError.
+def open_samples(run: ExpertRun, folder: Path, device: torch.device, *, held_out: bool) -> Samples:
+    """Route the captions of a run, and `held_out` ones if they are asked for, on `device`; `folder` keeps
+    the routes. Raises UsageError, DataError and StorageError.
     """
-    classify = classifier(checkpoint, pipeline, device)
+    task = run.task
+    classify = classifier(task.checkpoint, run.pipeline, device)
 
     def routed(source: NamedSource, name: str, count: int, told: Mapping[str, Any]) -> Turns:
-        identity = {"checkpoint": checkpoint.digest(), "data": source.about, "seed": recipe.seed, **told}
-        return turns(source, Routes(source.captions(), classify, folder / name, identity), codes, count)
+        identity = {"checkpoint": task.checkpoint.digest(), "data": source.about, "seed": task.recipe.seed}
+        known = Routes(source.captions(), classify, folder / name, {**identity, **told})
+        return turns(source, known, task.codes, count)
 
-    seen = routed(feed.source, NAME, recipe.steps * recipe.batch, feed.identity)
-    if held_out is None:
+    recipe = task.recipe
+    seen = routed(run.feed.source, NAME, recipe.steps * recipe.batch, run.feed.identity)
+    if not held_out:
         return Samples(seen, None)
     try:
-        unseen = routed(held_out(), HELD_OUT, max(validation.ROWS, recipe.batch), {})
+        unseen = routed(run.held_out(), HELD_OUT, max(validation.ROWS, recipe.batch), {})
     except DataError as error:
         raise UsageError(
             f"there are no held-out samples to validate on or to draw ({error}): leave out --validate-every "

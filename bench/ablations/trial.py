@@ -17,6 +17,7 @@ from aptp.evaluate.report import EvaluationResult
 from aptp.evaluate.sampling import SamplingOptions
 from aptp.evaluate.verdicts import held_out, unseen
 from aptp.finetune import stage as tuning
+from aptp.finetune.run import ExpertTask
 from aptp.space.measured_cost import table_cost
 from aptp.space.profile_file import read
 from aptp.train import stage as coding
@@ -125,16 +126,8 @@ class Trial:
             average=0.0,
             seed=self.seed,
         )
-        return tuning.finetune(
-            checkpoint,
-            out,
-            codes,
-            data="scenes",
-            recipe=recipe,
-            weights=self.variant.tuning,
-            options=options,
-            folder=self.folder / "tuned.run",
-        )
+        task = ExpertTask(checkpoint, codes, "scenes", recipe, self.variant.tuning)
+        return tuning.finetune(task, out, self.folder / "tuned.run", options)
 
     def _economy(self, checkpoint: Checkpoint, mixture: RoutedMixture) -> dict[str, Any]:
         profile = read(self.plan.profile)

@@ -17,6 +17,7 @@ from aptp.evaluate.models_under_test import Subjects
 from aptp.evaluate.routing import routes
 from aptp.evaluate.sampling import SamplingOptions
 from aptp.finetune.learner import ExpertLearner
+from aptp.finetune.run import ExpertTask
 from aptp.finetune.samples import classifier
 from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import ExpertLossWeights
@@ -43,17 +44,9 @@ def source(tmp_path_factory):
 
 
 def tuned(source, tmp_path, codes=(0, 1), recipe=SHORT, options=PLAIN, name="out", data=None, **rest):
-    return finetune(
-        source,
-        tmp_path / name,
-        codes,
-        data=data,
-        recipe=recipe,
-        weights=ExpertLossWeights(),
-        options=options,
-        folder=tmp_path / f"{name}.run",
-        **rest,
-    )
+    of_task = {key: rest.pop(key) for key in ("train_size", "latents") if key in rest}
+    task = ExpertTask(source, codes, data, recipe, ExpertLossWeights(), **of_task)
+    return finetune(task, tmp_path / name, tmp_path / f"{name}.run", options, **rest)
 
 
 def learner(source, codes=(0, 1), **memory):
@@ -267,13 +260,4 @@ def test_data_has_to_be_named_for_another_kind_of_pipeline(tmp_path, tmp_path_fa
 
 def test_unknown_data_is_refused_by_name(source, tmp_path):
     with pytest.raises(UsageError, match=r"no data named 'scene' \(did you mean 'scenes'"):
-        finetune(
-            source,
-            tmp_path / "out",
-            (0,),
-            data="scene",
-            recipe=SHORT,
-            weights=ExpertLossWeights(),
-            options=PLAIN,
-            folder=tmp_path / "run",
-        )
+        tuned(source, tmp_path, data="scene")

@@ -1,6 +1,7 @@
 """The command line of stage 2."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from aptp.checkpoint.reader import Checkpoint
 from aptp.finetune import __main__ as command
 from aptp.finetune import stage
 from aptp.finetune.presets import PRESETS
+from aptp.finetune.run import ExpertTask
 from aptp.finetune.stage import RECIPE
 from aptp.finetune.weights import ExpertLossWeights
+from aptp.trainer.loop import RunOptions
 from runtime.errors import UsageError
 
 
@@ -23,8 +26,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Record what the stage was asked for; it does nothing."""
     seen: dict[str, Any] = {}
 
-    def finetune(checkpoint: Any, out: Any, codes: Any, **rest: Any) -> bool:
-        seen.update(codes=codes, **rest)
+    def finetune(task: ExpertTask, out: Path, folder: Path, options: RunOptions, **rest: Any) -> bool:
+        seen.update({name: getattr(task, name) for name in task.__slots__}, options=options, **rest)
         return True
 
     monkeypatch.setattr(stage, "finetune", finetune)
