@@ -130,12 +130,12 @@ def service(
     queued: int | None = None,
     batch: int = 4,
     engines: int = 4,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] | None = None,
 ) -> Dispatcher[Errand]:
-    """Memory holds so many `engines`."""
+    """Memory holds so many `engines`; `clock`: None for the dispatcher's own."""
     memory = MemoryBudget(engines, lambda key: 1)
     scheduler: Scheduler[Errand] = Scheduler(QueueLimits(running, queued), memory, lambda key: batch)
-    return Dispatcher(scheduler, stage, clock)
+    return Dispatcher(scheduler, stage, clock) if clock else Dispatcher(scheduler, stage)
 
 
 def eventually(true: Callable[[], bool]) -> None:
