@@ -31,8 +31,8 @@ class Listing:
     """All pairs of a data set: captions and the places of their pictures. A picture's captions, where one of
     them is to be drawn each time, are one text with line ends between them. `rows` are the numbers of those
     that are used; `left_out` says how many others were found, and why they are not here. `drawn_at`: for each
-    of these rows, the position at which it was shown with the one caption that it keeps; None: a caption is
-    drawn each time.
+    of these rows, in the order of the first pass, the position in the whole data at which it is shown first,
+    with the one caption that it keeps; None: all are here, and a caption is drawn each time.
     """
 
     captions: Texts
@@ -126,14 +126,11 @@ class Pairs:
         return len(self._listing.rows)
 
     def only(self, positions: torch.Tensor) -> "Pairs":
-        """Return the pairs at some positions of the first pass as a source of their own, for any order, each
-        with the caption that it has there.
+        """Return the pairs at some positions of the first pass as a source of their own: that pass as it is
+        here, and later ones in orders shuffled anew, each pair with the caption that it has here.
         """
         numbers = torch.tensor([self._number(position) for position in positions.tolist()], dtype=torch.int64)
-        order = numbers.argsort()
-        listing = replace(
-            self._listing, rows=self._listing.rows[numbers[order]], drawn_at=positions[order].long()
-        )
+        listing = replace(self._listing, rows=self._listing.rows[numbers], drawn_at=positions.long())
         return Pairs(self._name, self._root, listing, self._view)
 
     def captions(self) -> "Pairs":
@@ -146,7 +143,7 @@ class Pairs:
             number = self._number(first + (position - first + tried) % count)
             place = self._listing.places[int(self._listing.rows[number])]
             try:
-                picture = self._picture(place, position)
+                picture = self._picture(place, self._drawn_at(number, position))
             except BrokenPicture as error:
                 skipped.append((storage.shown(place), str(error)))
                 continue
@@ -160,7 +157,18 @@ class Pairs:
 
     def _number(self, position: int) -> int:
         """Return which of the rows is at a position."""
-        return shuffled(position, len(self._listing.rows), self._view.seed)
+        count = len(self._listing.rows)
+        if self._listing.drawn_at is not None and position < count:
+            return position
+        return shuffled(position, count, self._view.seed)
+
+    def _drawn_at(self, number: int, position: int) -> str:
+        """Name what chance decides at a position: of some rows in the first pass, what it decides for all."""
+        listing = self._listing
+        if listing.drawn_at is None:
+            return str(position)
+        turn, first = position // len(listing.rows), int(listing.drawn_at[number])
+        return f"{first} {turn}" if turn else str(first)
 
     def _caption(self, number: int, position: int) -> str:
         listing = self._listing
@@ -170,11 +178,11 @@ class Pairs:
             caption = Random(f"{self._view.seed} {drawn_at} caption").choice((caption, *others))
         return shortened(caption, self._view.fits) if self._view.fits else caption
 
-    def _picture(self, place: str, position: int) -> npt.NDArray[np.uint8]:
+    def _picture(self, place: str, drawn_at: str) -> npt.NDArray[np.uint8]:
         if self._view.size is None:
             return np.empty((0, 0, 3), np.uint8)
         image = decode(storage.read(self._root, place))
-        rng = None if self._view.still else Random(f"{self._view.seed} {position}")
+        rng = None if self._view.still else Random(f"{self._view.seed} {drawn_at}")
         return crop(image, self._view.size, rng)
 
 

@@ -48,9 +48,11 @@ class CachedSource:
         return self._plan.samples if self._chosen is None else len(self._chosen)
 
     def only(self, positions: torch.Tensor) -> "CachedSource":
-        """Return the samples at some positions of the first pass as a source of their own, for any order."""
+        """Return the samples at some positions of the first pass as a source of their own: that pass as it is
+        here, and later ones in orders shuffled anew.
+        """
         made = copy(self)
-        made._chosen = torch.tensor([self._place(position) for position in positions.tolist()]).sort().values
+        made._chosen = torch.tensor([self._place(position) for position in positions.tolist()])
         return made
 
     def captions(self) -> "CachedSource":
@@ -74,7 +76,7 @@ class CachedSource:
     def _place(self, position: int) -> int:
         count = self.count
         if self._chosen is not None:
-            return int(self._chosen[shuffled(position, count, self._seed)])
+            return int(self._chosen[position if position < count else shuffled(position, count, self._seed)])
         as_made = position < count and self._plan.identity["seed"] == self._seed
         return position if as_made else shuffled(position, count, self._seed)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
 
 from aptp.checkpoint.reader import Checkpoint
 from aptp.data.batches import batches
@@ -16,7 +17,10 @@ from aptp.data.captions import Window
 from aptp.data.sample import NamedSource, Sample
 from aptp.data.sources import open_source
 from aptp.encode.task import EncodeTask, Opened
+from aptp.finetune import samples
 from aptp.finetune.learner import ExpertLearner
+from aptp.finetune.run import ExpertTask
+from aptp.finetune.stage import RECIPE, finetune
 from aptp.finetune.weights import ExpertLossWeights
 from aptp.pipeline import classic_attention, read_pipeline
 from aptp.train import publish, stage
@@ -93,6 +97,33 @@ def test_stage_1(
     assert len(Checkpoint.open(outs[1]).record.provenance["latents"]) == 64
 
 
+def test_stage_2(
+    task: EncodeTask,
+    make: Make,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A whole run on one pass, from pictures that show how they were cropped and mirrored."""
+
+    def by_number(captions: Sequence[str]) -> torch.Tensor:
+        return torch.tensor([int(caption.split()[-1]) % 2 for caption in captions])
+
+    monkeypatch.setattr(samples, "classifier", lambda *_: by_number)
+    folder(tmp_path / "pictures", 24)
+    for path in (tmp_path / "pictures").rglob("*.jpg"):
+        Image.linear_gradient("L").resize((70, 50)).rotate(30).save(path)
+    checkpoint = Checkpoint.open(mini_checkpoint(tmp_path_factory))
+    data, cache = f"folder:{tmp_path / 'pictures'}", tmp_path / "cache"
+    make(replace(task, source=checkpoint.path, data=data, samples=None), cache)
+    recipe = replace(RECIPE, steps=2, batch=BATCH, warmup=1, decay=1)
+    outs = tmp_path / "tuned", tmp_path / "cached"
+    for out, latents in zip(outs, (None, cache), strict=True):
+        tuning = ExpertTask(checkpoint, (0, 1), data, recipe, ExpertLossWeights(), latents=latents)
+        assert finetune(tuning, out, out.with_name(f"{out.name}.run"), PLAIN)
+    assert losses(outs[1]) == pytest.approx(losses(outs[0]), rel=LOSS)
+
+
 def test_stage_2_learns_from_a_cached_batch_what_it_learns_from_its_pictures(
     task: EncodeTask, make: Make, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -135,6 +166,7 @@ def test_some_samples_of_a_cache_come_once_a_pass_in_an_order_shuffled_anew(
         for sample in shown:
             assert sample.encodings
             assert torch.equal(sample.encodings.moments, _moments(wanted[sample.caption]))
+    assert [sample.caption for sample in passes[0]] == [source[i].caption for i in positions.tolist()]
     assert len({tuple(sample.caption for sample in shown) for shown in passes}) > 1
     bare = source.captions()
     assert [bare[i].caption for i in range(40)] == [source[i].caption for i in range(40)]
