@@ -1,11 +1,13 @@
 """The samples that stage 2 learns from and is validated on, routed by the checkpoint itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from diffusers import DiffusionPipeline
+from rich.console import Console
 from torch import Tensor
 
 from aptp.checkpoint.reader import Checkpoint
@@ -14,7 +16,9 @@ from aptp.finetune.routes import HELD_OUT, NAME, Classify, Routes
 from aptp.finetune.run import ExpertRun
 from aptp.finetune.turns import Turns, turns
 from aptp.model.encoding import Encode, TextEncoding
-from aptp.trainer import validation
+from aptp.model.prompt_encoder import PromptEncoder
+from aptp.trainer import distributed, validation
+from runtime.cli.terminal import say
 from runtime.errors import DataError, UsageError
 
 
@@ -32,31 +36,50 @@ def open_samples(run: ExpertRun, folder: Path, device: torch.device, *, held_out
     the routes. Raises UsageError, DataError and StorageError.
     """
     task = run.task
-    classify = classifier(task.checkpoint, run.pipeline, device)
+    recipe, own = task.recipe, task.checkpoint.prompt_encoder()
+    classify = classifier(task.checkpoint, run.pipeline, device, own)
 
     def routed(source: NamedSource, name: str, count: int, told: Mapping[str, Any]) -> Turns:
-        identity = {"checkpoint": task.checkpoint.digest(), "data": source.about, "seed": task.recipe.seed}
+        identity = {"checkpoint": task.checkpoint.digest(), "data": source.about, "seed": recipe.seed}
         known = Routes(source.captions(), classify, folder / name, {**identity, **told})
-        return turns(source, known, task.codes, count)
+        made = turns(source, known, task.codes, count)
+        if source.count is not None:
+            _tell(name, task.codes, known.first(source.count))
+        return made
 
-    recipe = task.recipe
+    with _held_out_needed():  # opened before hours of routing
+        unseen = run.held_out() if held_out else None
     seen = routed(run.feed.source, NAME, recipe.steps * recipe.batch, run.feed.identity)
-    if not held_out:
-        return Samples(seen, None)
+    with _held_out_needed():
+        looked = routed(unseen, HELD_OUT, max(validation.ROWS, recipe.batch), {}) if unseen else None
+    (own or run.pipeline.text_encoder).to("cpu")  # a training that needs it takes it back
+    return Samples(seen, looked)
+
+
+@contextmanager
+def _held_out_needed() -> Iterator[None]:
     try:
-        unseen = routed(run.held_out(), HELD_OUT, max(validation.ROWS, recipe.batch), {})
+        yield
     except DataError as error:
         raise UsageError(
             f"there are no held-out samples to validate on or to draw ({error}): leave out --validate-every "
             "and --draw-every"
         ) from error
-    return Samples(seen, unseen)
 
 
-def classifier(checkpoint: Checkpoint, pipeline: DiffusionPipeline, device: torch.device) -> Classify:
-    """Return the checkpoint's own routing, in float32 as when prompts are served."""
+def _tell(name: str, codes: Sequence[int], routed: Tensor) -> None:
+    shares = ", ".join(f"code {code} gets {int((routed == code).sum()):,}" for code in codes)
+    terminal = Console(stderr=True, quiet=not distributed.leads())
+    say(terminal, f"{name}: of {len(routed):,} captions {shares}")
+
+
+def classifier(
+    checkpoint: Checkpoint, pipeline: DiffusionPipeline, device: torch.device, own: PromptEncoder | None
+) -> Classify:
+    """Return the checkpoint's routing, in float32 as when prompts are served. `own`: the prompt encoder of
+    its router, where that is not the pipeline's.
+    """
     router = checkpoint.router().to(device)
-    own = checkpoint.prompt_encoder()
     encoder = own or pipeline.text_encoder
     encode: Encode = own or TextEncoding(pipeline.tokenizer, pipeline.text_encoder)
 

@@ -9,9 +9,7 @@ from aptp.finetune.run import ExpertRun, ExpertTask
 from aptp.finetune.samples import open_samples
 from aptp.pipeline import stored_dtypes
 from aptp.trainer import distributed, provenance, run_folder
-from aptp.trainer.loop import RunOptions, Training
-from aptp.trainer.memory import check_memory
-from aptp.trainer.precision import check_precision
+from aptp.trainer.loop import RunOptions, Training, check
 from aptp.trainer.recipe import Recipe
 
 RECIPE = Recipe(steps=2_800, batch=32, rate=7e-4, warmup=200, decay=1_400, average=0.999)
@@ -44,8 +42,7 @@ def finetune(
         timesteps=task.recipe.timesteps,
         at_once=at_once,
     )
-    check_precision(options.precision, device)  # now, before hours of routing
-    check_memory(learner, task.whole, device)
+    check(learner, task.whole, options, device)  # now, before hours of routing
     with run_folder.hold(folder) as held:  # routes are kept there before there is a training
         samples = open_samples(run, folder, device, held_out=options.looks)
         training = Training(

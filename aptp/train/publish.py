@@ -26,6 +26,8 @@ def publish(run: Run, policy: GatePolicy, out: Path, origin: Mapping[str, Any]) 
     `origin` is what is known of how the policy was trained. Raises `Refused`, `StorageError`.
     """
     recipe = run.task.recipe
+    # A run from a cache never brought it to the device.
+    (run.encoder or run.pipeline.text_encoder).to(next(policy.parameters()).device)
     seen = embeddings(run.encode, run.seen.captions(), PRICING)
     unseen = embeddings(run.encode, run.unseen.captions(), HELD_OUT)
     for frozen in (run.pipeline, policy, *([run.encoder] if run.encoder else [])):

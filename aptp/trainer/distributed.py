@@ -12,6 +12,8 @@ import torch.distributed as dist
 from accelerate import PartialState
 from torch import Tensor
 
+from runtime.errors import UsageError
+
 
 def join() -> torch.device:
     """Meet the processes that a launcher started beside this one, and return this one's device."""
@@ -30,6 +32,17 @@ def rank() -> int:
 def leads() -> bool:
     """Return whether this is the one that writes and reports."""
     return rank() == 0
+
+
+def share(batch: int) -> range:
+    """Return this process's rows of every batch. Raises UsageError where it cannot be shared evenly."""
+    each, left = divmod(batch, count())
+    if left:
+        raise UsageError(
+            f"a batch of {batch} cannot be shared by {count()} processes: "
+            "give --train-batch a multiple of their number"
+        )
+    return range(rank() * each, (rank() + 1) * each)
 
 
 def gathered(local: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from aptp.trainer.ema import Average
 from aptp.trainer.learner import Learner
 from aptp.trainer.memory import check_memory
 from aptp.trainer.metrics_log import MetricsLog
-from aptp.trainer.optimizers import moments, optimizer_of, restore
+from aptp.trainer.optimizers import check_optimizer, moments, optimizer_of, restore
 from aptp.trainer.precision import LossScaler, autocast, check_precision
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
@@ -73,6 +73,16 @@ class RunOptions:
         return bool(self.validate_every or self.draw_every)
 
 
+def check(learner: Learner, recipe: Recipe, options: RunOptions, device: torch.device) -> str:
+    """Return a line on the memory that a training will hold. Raises UsageError and EnvironmentMismatch for
+    what `Training` would refuse of these: a stage with hours of work before that asks early.
+    """
+    check_precision(options.precision, device)
+    distributed.share(recipe.batch)
+    check_optimizer(recipe)
+    return check_memory(learner, recipe, device)
+
+
 class Training:
     """A training run: `run` trains to the end of its recipe, or of the session."""
 
@@ -107,13 +117,12 @@ class Training:
         # And it takes processes for strangers to each other that have no accelerator, unless told.
         self._accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
         atexit.register(self._accelerator.end_training)  # the last word between processes
-        self._rows = self._share()
         precision, device = self._options.precision, self._accelerator.device
-        check_precision(precision, device)
+        self._memory = check(learner, recipe, self._options, device)
+        self._rows = distributed.share(recipe.batch)
         self._autocast, self._scaler = autocast(precision, device), LossScaler(precision, device)
         self._learner, self._parameters = learner, learner.trained()
         self._validation = Validation(held_out, recipe, self._rows) if held_out else None
-        self._memory = check_memory(learner, recipe, device)
         optimizer = optimizer_of(recipe, self._parameters.values())
         self._clipped = learner.clipped()
         learner.to(self._accelerator.device)
@@ -191,16 +200,6 @@ class Training:
         return batches(
             self._source, len(self._rows), start=self.done, workers=self._options.workers, share=share
         )
-
-    def _share(self) -> range:
-        """Return this process's rows of every batch."""
-        each, left = divmod(self.recipe.batch, distributed.count())
-        if left:
-            raise UsageError(
-                f"a batch of {self.recipe.batch} cannot be shared by {distributed.count()} processes: "
-                "give --train-batch a multiple of their number"
-            )
-        return range(distributed.rank() * each, (distributed.rank() + 1) * each)
 
     def _agreed(self, over: bool) -> bool:
         return distributed.any_of(over, self._accelerator.device)

@@ -13,6 +13,12 @@ EIGHT_BITS = "adam8bit"  # the extra
 _WRAPPED = "__bnb_optimizer_quant_state__"  # where bitsandbytes puts what is not to be cast
 
 
+def check_optimizer(recipe: Recipe) -> None:
+    """Raise EnvironmentMismatch where the library of a recipe's optimizer is missing."""
+    if recipe.optimizer != "adamw":
+        check_installed(EIGHT_BITS, f"--optimizer {recipe.optimizer}")
+
+
 def optimizer_of(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """Return the optimizer that a recipe names. Raises EnvironmentMismatch where its library is missing.
 
@@ -22,7 +28,7 @@ def optimizer_of(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.op
     settings: dict[str, Any] = {"betas": recipe.betas, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(parameters, recipe.rate, fused=True, **settings)
-    check_installed(EIGHT_BITS, f"--optimizer {recipe.optimizer}")
+    check_optimizer(recipe)
     from bitsandbytes.optim import AdamW8bit
 
     found: torch.optim.Optimizer = AdamW8bit(parameters, recipe.rate, **settings)

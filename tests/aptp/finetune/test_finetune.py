@@ -189,7 +189,9 @@ def test_captions_are_routed_by_the_checkpoints_own_encoder(source, tmp_path):
     captions = [Scenes()[i].caption for i in range(64)]
     folder = shutil.copytree(source.path, tmp_path / "own")
     own = Checkpoint.open(give_encoder(folder, captions))
-    classify = classifier(own, read_pipeline(own.path, torch.float32), torch.device("cpu"))
+    classify = classifier(
+        own, read_pipeline(own.path, torch.float32), torch.device("cpu"), own.prompt_encoder()
+    )
     codes = classify(captions).tolist()
     assert codes == routes(own.router(), own.prompt_encoder(), captions)
     assert codes == Subjects(own, SamplingOptions()).codes(captions)
