@@ -20,7 +20,7 @@ from tests.runtime.serve.conftest import listening
 from tests.runtime.service.staging import Errand, Stage
 from tests.runtime.service.staging import service as staged
 
-PATIENCE = 60  # seconds after which a test gives up
+PATIENCE = 600  # seconds after which a test gives up
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from export.build.layout import build_folder
 from runtime.bundle.reader import Bundle
 from tests.checkpoints import build_mini, change_weight, command, content, copy_bundle, mini_checkpoint
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 MARK = "APTP_TEST_BUILD"
 # Kills the build itself where it first calls the function named last, before or after the call.
 AT = """
@@ -86,7 +86,7 @@ def survivors() -> list[int]:
 
 
 def wait_for_children() -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while survivors():
         assert time.monotonic() < deadline, f"processes {survivors()} outlive their build"
         time.sleep(0.01)

@@ -17,7 +17,7 @@ from runtime.models.models import Models
 from runtime.request.params import GenerationParams
 from tests.bundles import write_bundle
 
-WAIT = 20
+WAIT = 120
 
 
 @pytest.fixture(scope="module")

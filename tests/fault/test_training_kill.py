@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aptp.trainer import metrics_log
+from tests.aptp.data.datasets import folder
 from tests.checkpoints import mini_checkpoint
 
 STEPS, KILLS = 40, 3
@@ -21,13 +22,22 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    pictures = tmp_path_factory.mktemp("pictures")
+    folder(pictures, 48)
+    return f"folder:{pictures}"
+
+
+@pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     return mini_checkpoint(tmp_path_factory)
 
 
-def words(command: str, checkpoint: Path, out: Path) -> list[str]:
+def words(command: str, checkpoint: Path, data: str, out: Path) -> list[str]:
     source = "--from" if command == "train" else "--checkpoint"
     run = [
+        "--data",
+        data,
         "--train-steps",
         str(STEPS),
         "--train-batch",
@@ -70,14 +80,14 @@ def outcome(out: Path) -> tuple[list[dict[str, float]], dict[str, bytes], dict[s
 
 
 @pytest.mark.parametrize("command", ["train", "finetune"])
-def test_a_run_killed_at_random_steps_ends_as_an_undisturbed_one(checkpoint, tmp_path, command):
+def test_a_run_killed_at_random_steps_ends_as_an_undisturbed_one(checkpoint, data, tmp_path, command):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(words(command, checkpoint, whole), check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(words(command, checkpoint, data, whole), check=True)
     draw, kills = random.Random(0), 0
     for step in sorted(draw.sample(range(1, STEPS), KILLS)):
-        kills += killed_at(step, words(command, checkpoint, broken), broken)
+        kills += killed_at(step, words(command, checkpoint, data, broken), broken)
         assert not broken.exists()
     assert kills == KILLS
-    subprocess.run(words(command, checkpoint, broken), check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(words(command, checkpoint, data, broken), check=True)
     assert outcome(broken) == outcome(whole)
     assert len(outcome(whole)[0]) == STEPS
