@@ -31,7 +31,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=size, metavar="WxH", help="that is trained at (the pipeline's own)")
     parser.add_argument("--seed", type=int, default=0, help="of order and crops, as in training")
     parser.add_argument(
-        "--mixed-precision", dest="precision", default="bf16", choices=("bf16", "no"), help="of the VAE"
+        "--mixed-precision",
+        dest="precision",
+        default="bf16",
+        choices=("bf16", "fp16", "no"),
+        help="of the VAE",
     )
     parser.add_argument(
         "--text",

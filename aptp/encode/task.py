@@ -15,6 +15,7 @@ from aptp.data.sources import open_source
 from aptp.encode.choices import PRECISIONS
 from aptp.pipeline import chosen_size, classic_attention, draws_scenes, read_pipeline
 from aptp.trainer.feed import encodings_identity
+from aptp.trainer.precision import DTYPES, check_precision
 from runtime.errors import UsageError
 
 
@@ -23,10 +24,10 @@ class EncodeTask:
     """Encode the first `samples` of `data` (one pass over it by default) with the encoders of `source`, a
     diffusers folder; `data` is None for scenes, where the pipeline is of the default's kind.
 
-    `size`: (height, width) in pixels, by default the pipeline's own. `seed`: of the order and of crops, as in
-    training. `precision`: of the VAE's autocast, `bf16` or `no`; moments are kept in the dtype that it gives.
-    `text`: how token embeddings are kept, one of PRECISIONS. `batch`: samples at once. `workers`: processes
-    that load data ahead. Raises UsageError.
+    `size`: (height, width) in pixels, by default the pipeline's own. `seed`: of
+    the order and of crops, as in training. `precision`: of the VAE's autocast, `bf16`, `fp16` or `no`, and
+    that of the training; moments are kept in the dtype that it gives. `text`: how token embeddings are kept,
+    one of PRECISIONS. `batch`: samples at once. `workers`: processes that load data ahead. Raises UsageError.
     """
 
     source: Path
@@ -43,6 +44,8 @@ class EncodeTask:
         for name, value in (("samples", self.samples), ("batch", self.batch)):
             if value is not None and value < 1:
                 raise UsageError(f"--{name} is {value}; it must be at least 1")
+        if self.precision not in DTYPES:
+            raise UsageError(f"--mixed-precision {self.precision}: use one of {', '.join(DTYPES)}")
         if self.text not in PRECISIONS:
             raise UsageError(f"--text {self.text}: use one of {', '.join(PRECISIONS)}")
 
@@ -61,6 +64,8 @@ class Opened:
     @classmethod
     def open(cls, task: EncodeTask) -> "Opened":
         """Read the pipeline, list the data. Raises UsageError, CheckpointError and DataError."""
+        device = this_device()
+        check_precision(task.precision, device)
         pipeline = read_pipeline(task.source, torch.float32)
         if not isinstance(pipeline, StableDiffusionPipeline):
             raise UsageError(
@@ -75,7 +80,6 @@ class Opened:
             raise UsageError(f"{data} has no end: say with --samples how many to encode")
         identity = encodings_identity(pipeline, source, size, task.precision)
         identity |= {"seed": task.seed, "samples": samples, "text": task.text, "batch": task.batch}
-        device = this_device()
         for part in (pipeline.vae, pipeline.text_encoder):
             part.requires_grad_(False).eval().to(device)
         return cls(task, pipeline, source, samples, identity, device)

@@ -19,9 +19,11 @@ from aptp.data.cache import form
 from aptp.data.cache import shard as shards
 from aptp.data.cache.source import CachedSource, finished_plan
 from aptp.encode import making
+from aptp.encode import task as encoding
 from aptp.encode.making import Making, _turns
 from aptp.encode.task import EncodeTask, Opened
 from aptp.trainer.inputs import CachedInputs, EncodedInputs
+from aptp.trainer.precision import DTYPES, autocast
 from runtime.errors import DataError, DiskFullError, IntegrityError, StorageError, UsageError
 from tests.aptp.encode.conftest import BATCH, SAMPLES, Make
 from tests.aptp.trainer.toys import drawn
@@ -52,10 +54,11 @@ def killed_at(task: EncodeTask, folder: Path, kind: str, at: int) -> None:
         Making(Opened.open(task), folder, tell).run()
 
 
-@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("precision", DTYPES)
 def test_a_cache_gives_what_the_encoders_give(
-    task: EncodeTask, make: Make, tmp_path: Path, precision: str
+    task: EncodeTask, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
+    monkeypatch.setattr(encoding, "check_precision", lambda precision, device: None)  # fp16, on a processor
     task = replace(task, precision=precision)
     make(task, tmp_path / "cache")
     live, cached = Opened.open(task), opened(tmp_path / "cache")
@@ -65,12 +68,14 @@ def test_a_cache_gives_what_the_encoders_give(
     for number, (pictures, encodings) in zip(range(SAMPLES // BATCH), pairs, strict=False):
         assert encodings.captions == pictures.captions
         assert [m["skipped"] for m in encodings.metadata] == [m["skipped"] for m in pictures.metadata]
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with autocast(precision, torch.device("cpu")):
             one, other = (
                 inputs.latents(batch, drawn(BATCH, step=number))
                 for inputs, batch in ((whole, pictures), (kept, encodings))
             )
         assert torch.equal(one, other)
+        assert encodings.encodings
+        assert encodings.encodings.moments.dtype == (DTYPES[precision] or torch.float32)
         texts = whole.text(pictures), kept.text(encodings)
         torch.testing.assert_close(texts[1].hidden, texts[0].hidden)  # captions met in other company
         assert torch.equal(texts[0].mask, texts[1].mask)
@@ -316,11 +321,15 @@ def test_bad_tasks(task: EncodeTask) -> None:
         ({"samples": 0}, "--samples is 0; it must be at least 1"),
         ({"batch": 0}, "--batch is 0"),
         ({"text": "int8"}, "--text int8: use one of float32, float16, none"),
+        ({"precision": "fp32"}, "--mixed-precision fp32: use one of no, bf16, fp16"),
     ):
         with pytest.raises(UsageError, match=message):
             replace(task, **change)
     with pytest.raises(UsageError, match="scenes has no end: say with --samples how many"):
         Opened.open(replace(task, data="scenes", size=(64, 64), samples=None))
+    if not torch.accelerator.is_available():
+        with pytest.raises(UsageError, match="--mixed-precision fp16 needs a GPU"):
+            Opened.open(replace(task, precision="fp16"))
     with pytest.raises(UsageError, match="multiples of 2 pixels"):
         Opened.open(replace(task, size=(33, 32)))
 
