@@ -4,6 +4,7 @@ import copy
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from aptp.trainer.precision import DTYPES, autocast
 from runtime.errors import DataError, DiskFullError, IntegrityError, StorageError, UsageError
 from tests.aptp.encode.conftest import BATCH, SAMPLES, Make
 from tests.aptp.trainer.toys import drawn
+from tests.checkpoints import mini_checkpoint, sign
 
 
 class Killed(Exception):
@@ -320,6 +322,7 @@ def test_bad_tasks(task: EncodeTask) -> None:
     for change, message in (
         ({"samples": 0}, "--samples is 0; it must be at least 1"),
         ({"batch": 0}, "--batch is 0"),
+        ({"workers": -1}, "--workers is -1; it must be at least 0"),
         ({"text": "int8"}, "--text int8: use one of float32, float16, none"),
         ({"precision": "fp32"}, "--mixed-precision fp32: use one of no, bf16, fp16"),
     ):
@@ -332,6 +335,14 @@ def test_bad_tasks(task: EncodeTask) -> None:
             Opened.open(replace(task, precision="fp16"))
     with pytest.raises(UsageError, match="multiples of 2 pixels"):
         Opened.open(replace(task, size=(33, 32)))
+
+
+def test_a_checkpoint_is_encoded_at_the_size_that_it_serves(
+    task: EncodeTask, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = shutil.copytree(mini_checkpoint(tmp_path_factory), tmp_path / "checkpoint")
+    sign(folder, size=[64, 32])  # its pipeline's own is 32x32
+    assert Opened.open(replace(task, source=folder)).identity["size"] == [64, 32]
 
 
 def test_the_index_lists_every_file_and_no_place(task: EncodeTask, make: Make, tmp_path: Path) -> None:
