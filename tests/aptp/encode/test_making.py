@@ -7,10 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -259,6 +260,40 @@ def test_an_index_that_is_none(task: EncodeTask, make: Make, tmp_path: Path, tex
     for use in (lambda: finished_plan(tmp_path), lambda: make(task, tmp_path)):
         with pytest.raises(DataError, match=message):
             use()
+
+
+@pytest.mark.parametrize("name", ["vae", "text_encoder", "data", "seed", "samples"])
+def test_an_index_that_does_not_say_what_it_is_of(
+    task: EncodeTask, make: Make, tmp_path: Path, name: str
+) -> None:
+    Making(Opened.open(task), tmp_path, lambda what, done, total: None)  # begun
+    changed_index(tmp_path, lambda told: told["identity"].pop(name))
+    with pytest.raises(DataError, match=f"no index of a cache .*{name}"):
+        finished_plan(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["latents_per_shard", "text_per_shard"])
+def test_lengths_that_are_not_those_of_the_shards(
+    task: EncodeTask, make: Make, tmp_path: Path, name: str
+) -> None:
+    make(task, tmp_path)
+    changed_index(tmp_path, lambda told: told.update({name: 2 * told[name]}))
+    plan = finished_plan(tmp_path)
+    with pytest.raises(IntegrityError, match="says that shards of latents and text have .*run the same"):
+        shards.check_lengths(tmp_path, plan)
+    make(task, tmp_path)
+    whole, found = Opened.open(task).source, opened(tmp_path)
+    shards.check_lengths(tmp_path, finished_plan(tmp_path))
+    assert set(form.shards(os.listdir(tmp_path))) == set(form.shards(finished_plan(tmp_path).files))
+    for position in range(SAMPLES):
+        assert found[position].caption == whole[position].caption
+        assert found[position].encodings
+
+
+def changed_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    told = json.loads((folder / form.NAME).read_bytes())
+    change(told)
+    (folder / form.NAME).write_text(json.dumps(told))
 
 
 def test_no_cache_at_all(tmp_path: Path) -> None:
