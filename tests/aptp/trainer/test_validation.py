@@ -111,9 +111,9 @@ def test_a_place_that_takes_no_pictures_is_named(tmp_path):
         training.run("toy")
 
 
-@pytest.mark.parametrize("name", ["validate_every", "draw_every"])
-def test_a_number_of_steps_below_0_is_refused_by_name(name):
-    with pytest.raises(UsageError, match=f"{name} is -1; it must be 0"):
+@pytest.mark.parametrize("name", ["workers", "validate_every", "draw_every"])
+def test_a_number_below_0_is_refused_by_the_option_s_name(name):
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} is -1; it must be 0 or more"):
         RunOptions(**{name: -1})
 
 
