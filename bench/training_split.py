@@ -44,6 +44,7 @@ from aptp.trainer.slices import slices
 from bench.report import save, spread
 from runtime.cli.parser import Parser, run
 from runtime.cli.values import size
+from runtime.errors import UsageError
 
 PARTS = ("data", "VAE", "text", "teacher", "student")
 
@@ -203,6 +204,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="processes that load data ahead")
     parser.add_argument("--recompute", action="store_true", help="gradient checkpointing: less memory")
     arguments: argparse.Namespace = parser.parse_args()
+    experts = len(arguments.budgets)
+    if arguments.batch < 1 or arguments.batch % experts:
+        raise UsageError(
+            f"--train-batch {arguments.batch}: give a multiple of {experts}, for so many experts share it "
+            "(--budgets)"
+        )
     return arguments
 
 

@@ -28,10 +28,19 @@ def _arguments() -> argparse.Namespace:
     )
     add_data(parser)
     parser.add_argument("--samples", type=int, metavar="N", help="how many (one pass over the data)")
-    parser.add_argument("--size", type=size, metavar="WxH", help="that is trained at (the pipeline's own)")
+    parser.add_argument(
+        "--size",
+        type=size,
+        metavar="WxH",
+        help="that is trained at (what a checkpoint serves, or the pipeline's own)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of order and crops, as in training")
     parser.add_argument(
-        "--mixed-precision", dest="precision", default="bf16", choices=("bf16", "no"), help="of the VAE"
+        "--mixed-precision",
+        dest="precision",
+        default="bf16",
+        choices=("bf16", "fp16", "no"),
+        help="of the VAE: give that of the training (no for the paper's presets)",
     )
     parser.add_argument(
         "--text",

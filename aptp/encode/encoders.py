@@ -11,6 +11,7 @@ from aptp.data.cache.source import HIDDEN, MASK, MOMENTS
 from aptp.encode.task import Opened
 from aptp.model.encoding import TextEncoding
 from aptp.trainer.inputs import moments
+from aptp.trainer.precision import autocast
 from runtime.errors import CheckpointError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
@@ -87,7 +88,7 @@ class Encoders:
 
     @torch.no_grad()
     def _moments(self, images: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self._opened.device.type, torch.bfloat16, enabled=self._task.precision == "bf16"):
+        with autocast(self._task.precision, self._opened.device):
             return moments(self._opened.pipeline.vae, images)
 
     def _text(self, captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,7 +17,7 @@ import torch
 from aptp.data.cache import form
 from aptp.data.cache.form import INDEX, LATENTS, REMEDY, TEXT, Plan, check_identity, entry, shards
 from aptp.data.cache.records import DATA, ENDS, Record, Records
-from aptp.data.cache.shard import read_tensors, write_shard
+from aptp.data.cache.shard import LENGTHS, read_tensors, write_shard
 from aptp.data.cache.source import CAPTION, EMPTY
 from aptp.encode.encoders import Encoders
 from aptp.encode.task import Opened
@@ -128,7 +128,7 @@ class Making:
                 try:
                     lock = self._folder / f".{kind}-{number:05d}.lock"
                     with locked(lock, BUSY, seconds=patience):
-                        if self._is_sound(kind, number, expected(parts[number])):
+                        if self._is_sound(kind, number, len(parts[number]), expected(parts[number])):
                             self._tell(kind, done + len(parts[number]), total)
                         else:
                             tell = partial(self._told, kind, done, total)
@@ -143,14 +143,18 @@ class Making:
     def _told(self, kind: str, before: int, total: int, within: int) -> None:
         self._tell(kind, before + within, total)
 
-    def _is_sound(self, kind: str, number: int, expected: Mapping[str, torch.Tensor]) -> bool:
-        """Return whether a shard is there, whole and as `expected`; remove it if it is there otherwise."""
+    def _is_sound(self, kind: str, number: int, rows: int, expected: Mapping[str, torch.Tensor]) -> bool:
+        """Return whether a shard is there, whole, of so many `rows` and as `expected`; remove it if it is
+        there otherwise.
+        """
         name = shards(os.listdir(self._folder)).get((kind, number))
         if name is None:
             return False
         try:
-            found = self._tensors(name, expected)
-            if all(torch.equal(found[key], tensor) for key, tensor in expected.items()):
+            found = self._tensors(name, {DATA, ENDS, *expected})
+            if len(Records.unpack(found)) == rows and all(
+                torch.equal(found[key], tensor) for key, tensor in expected.items()
+            ):
                 return True
         except IntegrityError:
             pass
@@ -169,16 +173,19 @@ class Making:
 
     def _finish(self, index: dict[str, torch.Tensor], texts: int) -> None:
         """Write the index, and list all files; what an earlier making left beside them goes."""
+        index[LENGTHS] = torch.tensor(self._plan.lengths)
         if texts:
             index[EMPTY] = self._encoders.empty()
+        counts = {LATENTS: self._plan.shards, TEXT: texts}
         with locked(self._folder / ".cache.lock", BUSY, seconds=DAY):
             name = write_shard(self._folder, INDEX, 0, index)
             files = {}
-            for (kind, number), each in sorted(shards(os.listdir(self._folder)).items()):
-                if (kind == INDEX and each != name) or (kind == TEXT and number >= texts):
-                    (self._folder / each).unlink()
-                else:
-                    files[each] = entry(self._folder, each)
+            for each in sorted(os.listdir(self._folder)):
+                for kind, number in shards([each]):
+                    if each != name if kind == INDEX else number >= counts[kind]:
+                        (self._folder / each).unlink()
+                    else:
+                        files[each] = entry(self._folder, each)
             form.write_plan(self._folder, replace(self._plan, files=files))
 
 

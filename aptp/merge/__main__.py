@@ -6,7 +6,7 @@ from pathlib import Path
 from runtime.cli.parser import Parser, run
 from runtime.cli.terminal import open_console, quieten, say
 
-DESCRIPTION = "Merge checkpoints whose experts were tuned apart, from the same checkpoint of stage 1."
+DESCRIPTION = "Merge checkpoints whose experts were tuned apart, from the same checkpoint."
 
 
 def _arguments() -> argparse.Namespace:
@@ -34,9 +34,8 @@ def main() -> int:
         checkpoints = [Checkpoint.open(path) for path in arguments.checkpoints]
     untuned = merge(checkpoints, arguments.out)
     if untuned:
-        say(
-            terminal, f"tuned in none of them, and as stage 1 left them: codes {', '.join(map(str, untuned))}"
-        )
+        codes = ", ".join(map(str, untuned))
+        say(terminal, f"tuned in none of them, and as the checkpoint they began with has them: codes {codes}")
     ready = f"{arguments.out} is ready; next: python -m export.build --checkpoint {arguments.out} --codes all"
     say(terminal, ready)
     return 0

@@ -94,7 +94,11 @@ def main() -> int:
 
 def _report(terminal: Console, arguments: argparse.Namespace, found: "Usage") -> None:
     out, unit = arguments.out, f"seconds, by {arguments.cost}" if arguments.cost else "MACs"
-    given = {"--data": arguments.data, "--train-size": arguments.train_size}
+    given = {
+        "--data": arguments.data,
+        "--train-size": arguments.train_size,
+        "--latents": arguments.latents,
+    }
     same = "".join(f" {option} {value}" for option, value in given.items() if value)
     table = Table("code", "of dense", "of held-out prompts")
     for code, (cost, share) in enumerate(zip(found.costs, found.use, strict=True)):

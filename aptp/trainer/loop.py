@@ -63,9 +63,10 @@ class RunOptions:
         if self.keep_states < 1:
             raise UsageError(f"--keep-states {self.keep_states}: give an integer of at least 1")
         check_trackers(self.trackers)
-        for name in ("validate_every", "draw_every"):
+        for name in ("workers", "validate_every", "draw_every"):
             if getattr(self, name) < 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 (never) or more")
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} is {getattr(self, name)}; it must be 0 or more")
 
     @property
     def looks(self) -> bool:

@@ -1,6 +1,6 @@
 """The memory that a training holds, counted before it begins and compared with what is there."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 import torch
 from torch import nn
@@ -62,13 +62,22 @@ def check_memory(learner: Learner, recipe: Recipe, device: torch.device) -> str:
     fit, whatever its activations take.
     """
     needed = footprint(learner, recipe)
-    there = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else whole()
+    there = _free(device) if device.type == "cuda" else whole()
     if needed.total > there:
+        ways = ["take a machine with more memory"]
+        if footprint(learner, replace(recipe, optimizer="adamw8bit")).total < needed.total:
+            ways.insert(0, "take --optimizer adamw8bit")
+        if len(learner.clipped()) > 1:  # of experts, each has its own gradient
+            ways.insert(0, "train fewer experts at once (--codes)")
         raise EnvironmentMismatch(
-            f"this training needs {needed}, and {device.type} has {there / GIB:.1f} GiB: train fewer experts "
-            "at once (--codes), take --optimizer adamw8bit, or a machine with more memory"
+            f"this training needs {needed}, and {device.type} has {there / GIB:.1f} GiB: {', or '.join(ways)}"
         )
     return f"memory: {needed}, of {there / GIB:.1f} GiB"
+
+
+def _free(device: torch.device) -> int:
+    """Return the bytes that this process may still use: those of nobody, and what its allocator keeps."""
+    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -53,8 +53,12 @@ class MetricsLog:
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise StorageError(unusable(error)) from error
-        self._trackers = Trackers(() if silent else trackers, folder, done)
         self._console = Console(stderr=True, quiet=silent)
+        try:
+            self._trackers = Trackers(() if silent else trackers, folder, done, self.say)
+        except BaseException:
+            self._file.close()
+            raise
         self._progress = Counting(self._console, every=LINE_EVERY)
         self._progress.begin(title, steps, done)
         self._began = time.monotonic()

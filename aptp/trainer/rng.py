@@ -25,10 +25,6 @@ class Draws:
         """The rows of the batch, over all processes."""
         return self._total
 
-    def of(self, rows: Tensor) -> "Draws":
-        """Return the draws of some of these rows, counted from 0 within them."""
-        return Draws(self.rng, self._rows[rows.cpu()], self._total)
-
     def turn(self, which: int, turns: int, key: int) -> tuple[Tensor, "Draws"]:
         """Return the rows, counted from 0 within these, that take turn `which` of `turns` in the batch, and
         their draws: those of a batch that consists of such rows alone. `key` tells one kind of rows from

@@ -3,7 +3,8 @@
     cache.json                       identity, lengths, and in the end the size and SHA-256 of every file
     latents-00000-<sha256>.…         moments of so many positions of the source, in order, and their records
     text-00000-<sha256>.…            token embeddings of so many captions, each kept once
-    index-00000-<sha256>.…           the records of all positions, and which caption each has
+    index-00000-<sha256>.…           the records of all positions, which caption each has, and how many of
+                                     latents and text a shard has
 
 A shard's name holds the digest of its bytes, and a shard is published whole or not at all. So whatever is
 there can be kept when its making goes on.
@@ -29,6 +30,8 @@ MOST_BYTES = 64 << 20  # of cache.json
 REMEDY = "run the same python -m aptp.encode again, which makes anew what is missing or damaged"
 _SHARD = re.compile(r"(latents|text|index)-(\d{5,9})-([0-9a-f]{64})\.safetensors")
 _FIELDS = {"form", "identity", "latents_per_shard", "text_per_shard", "files"}
+_ENCODERS = {"vae", "tokenizer", "text_encoder"}
+_IDENTITY = {*_ENCODERS, "data", "size", "precision", "seed", "samples", "text", "batch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class Plan:
     def samples(self) -> int:
         """The number of positions that are kept."""
         return int(self.identity["samples"])
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many of latents and of text a shard has, as the index shard keeps them, too."""
+        return [self.latents_per_shard, self.text_per_shard]
 
     @property
     def shards(self) -> int:
@@ -81,18 +89,21 @@ def read_plan(folder: Path) -> Plan | None:
         )
         if set(body) != _FIELDS or min(plan.samples, plan.latents_per_shard) < 1 or plan.text_per_shard < 0:
             raise ValueError("its fields are others")
+        if differing := sorted(plan.identity.keys() ^ _IDENTITY):
+            raise ValueError(f"its identity lacks these, or has them beyond its form: {', '.join(differing)}")
         int(plan.identity["seed"])
+        dict(plan.identity["data"])
         return plan
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is no index of a cache ({error}); make the cache again") from error
 
 
 def check_identity(folder: Path, made: Mapping[str, Any], asked: Mapping[str, Any], remedy: str) -> None:
-    """Raise UsageError, which names every difference, unless both are the same where both say something."""
+    """Raise UsageError, which names every difference, unless the cache was `made` of all that is `asked`."""
     differing = [
-        f"{name} was {_short(made[name])} and is now {_short(asked[name])}"
-        for name in sorted(made.keys() & asked.keys())
-        if made[name] != asked[name]
+        f"{name} was {_short(made.get(name))} and is now {_short(asked[name])}"
+        for name in sorted(asked)
+        if made.get(name) != asked[name]
     ]
     if differing:
         raise UsageError(f"{folder} is a cache of something else: {'; '.join(differing)}. {remedy}")

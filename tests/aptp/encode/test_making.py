@@ -4,12 +4,14 @@ import copy
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,12 +21,15 @@ from aptp.data.cache import form
 from aptp.data.cache import shard as shards
 from aptp.data.cache.source import CachedSource, finished_plan
 from aptp.encode import making
+from aptp.encode import task as encoding
 from aptp.encode.making import Making, _turns
 from aptp.encode.task import EncodeTask, Opened
 from aptp.trainer.inputs import CachedInputs, EncodedInputs
+from aptp.trainer.precision import DTYPES, autocast
 from runtime.errors import DataError, DiskFullError, IntegrityError, StorageError, UsageError
 from tests.aptp.encode.conftest import BATCH, SAMPLES, Make
 from tests.aptp.trainer.toys import drawn
+from tests.checkpoints import mini_checkpoint, sign
 
 
 class Killed(Exception):
@@ -52,10 +57,11 @@ def killed_at(task: EncodeTask, folder: Path, kind: str, at: int) -> None:
         Making(Opened.open(task), folder, tell).run()
 
 
-@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("precision", DTYPES)
 def test_a_cache_gives_what_the_encoders_give(
-    task: EncodeTask, make: Make, tmp_path: Path, precision: str
+    task: EncodeTask, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
+    monkeypatch.setattr(encoding, "check_precision", lambda precision, device: None)  # fp16, on a processor
     task = replace(task, precision=precision)
     make(task, tmp_path / "cache")
     live, cached = Opened.open(task), opened(tmp_path / "cache")
@@ -65,12 +71,14 @@ def test_a_cache_gives_what_the_encoders_give(
     for number, (pictures, encodings) in zip(range(SAMPLES // BATCH), pairs, strict=False):
         assert encodings.captions == pictures.captions
         assert [m["skipped"] for m in encodings.metadata] == [m["skipped"] for m in pictures.metadata]
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with autocast(precision, torch.device("cpu")):
             one, other = (
                 inputs.latents(batch, drawn(BATCH, step=number))
                 for inputs, batch in ((whole, pictures), (kept, encodings))
             )
         assert torch.equal(one, other)
+        assert encodings.encodings
+        assert encodings.encodings.moments.dtype == (DTYPES[precision] or torch.float32)
         texts = whole.text(pictures), kept.text(encodings)
         torch.testing.assert_close(texts[1].hidden, texts[0].hidden)  # captions met in other company
         assert torch.equal(texts[0].mask, texts[1].mask)
@@ -81,8 +89,7 @@ def test_some_rows_of_a_batch(task: EncodeTask, make: Make, tmp_path: Path) -> N
     cached = opened(tmp_path / "cache")
     batch, rows = next(batches(cached, BATCH)), torch.tensor([2, 0])
     kept = CachedInputs(Opened.open(task).pipeline, cached.empty)
-    found = kept.latents(batch.part(rows), drawn(BATCH).of(rows))
-    assert torch.equal(found, kept.latents(batch, drawn(BATCH))[rows])
+    assert torch.equal(kept.moments(batch.part(rows)), kept.moments(batch)[rows])
 
 
 def test_a_broken_picture_is_passed_over_as_in_training(task: EncodeTask, make: Make, tmp_path: Path) -> None:
@@ -254,6 +261,40 @@ def test_an_index_that_is_none(task: EncodeTask, make: Make, tmp_path: Path, tex
             use()
 
 
+@pytest.mark.parametrize("name", ["vae", "text_encoder", "data", "seed", "samples"])
+def test_an_index_that_does_not_say_what_it_is_of(
+    task: EncodeTask, make: Make, tmp_path: Path, name: str
+) -> None:
+    Making(Opened.open(task), tmp_path, lambda what, done, total: None)  # begun
+    changed_index(tmp_path, lambda told: told["identity"].pop(name))
+    with pytest.raises(DataError, match=f"no index of a cache .*{name}"):
+        finished_plan(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["latents_per_shard", "text_per_shard"])
+def test_lengths_that_are_not_those_of_the_shards(
+    task: EncodeTask, make: Make, tmp_path: Path, name: str
+) -> None:
+    make(task, tmp_path)
+    changed_index(tmp_path, lambda told: told.update({name: 2 * told[name]}))
+    plan = finished_plan(tmp_path)
+    with pytest.raises(IntegrityError, match="says that shards of latents and text have .*run the same"):
+        shards.check_lengths(tmp_path, plan)
+    make(task, tmp_path)
+    whole, found = Opened.open(task).source, opened(tmp_path)
+    shards.check_lengths(tmp_path, finished_plan(tmp_path))
+    assert set(form.shards(os.listdir(tmp_path))) == set(form.shards(finished_plan(tmp_path).files))
+    for position in range(SAMPLES):
+        assert found[position].caption == whole[position].caption
+        assert found[position].encodings
+
+
+def changed_index(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    told = json.loads((folder / form.NAME).read_bytes())
+    change(told)
+    (folder / form.NAME).write_text(json.dumps(told))
+
+
 def test_no_cache_at_all(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is no cache of encodings: it has no cache\.json"):
         finished_plan(tmp_path)
@@ -315,14 +356,27 @@ def test_bad_tasks(task: EncodeTask) -> None:
     for change, message in (
         ({"samples": 0}, "--samples is 0; it must be at least 1"),
         ({"batch": 0}, "--batch is 0"),
+        ({"workers": -1}, "--workers is -1; it must be at least 0"),
         ({"text": "int8"}, "--text int8: use one of float32, float16, none"),
+        ({"precision": "fp32"}, "--mixed-precision fp32: use one of no, bf16, fp16"),
     ):
         with pytest.raises(UsageError, match=message):
             replace(task, **change)
     with pytest.raises(UsageError, match="scenes has no end: say with --samples how many"):
         Opened.open(replace(task, data="scenes", size=(64, 64), samples=None))
+    if not torch.accelerator.is_available():
+        with pytest.raises(UsageError, match="--mixed-precision fp16 needs a GPU"):
+            Opened.open(replace(task, precision="fp16"))
     with pytest.raises(UsageError, match="multiples of 2 pixels"):
         Opened.open(replace(task, size=(33, 32)))
+
+
+def test_a_checkpoint_is_encoded_at_the_size_that_it_serves(
+    task: EncodeTask, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = shutil.copytree(mini_checkpoint(tmp_path_factory), tmp_path / "checkpoint")
+    sign(folder, size=[64, 32])  # its pipeline's own is 32x32
+    assert Opened.open(replace(task, source=folder)).identity["size"] == [64, 32]
 
 
 def test_the_index_lists_every_file_and_no_place(task: EncodeTask, make: Make, tmp_path: Path) -> None:

@@ -120,5 +120,5 @@ def test_the_command_names_codes_that_nobody_tuned(source, tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["merge", *folders, "--out", str(tmp_path / "out")])
     assert command.main() == 0
     said = " ".join("".join(capsys.readouterr()).split())
-    assert "as stage 1 left them: codes 0" in said
+    assert "as the checkpoint they began with has them: codes 0" in said
     assert "is ready; next: python -m export.build" in said

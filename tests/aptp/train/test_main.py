@@ -65,10 +65,13 @@ def test_changes(asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_stage_2_has_to_be_told_as_well(
     asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(monkeypatch, "--data", "folder:mine", "--size", "768x512", "--train-size", "256x128") == 0
+    words = "--data folder:mine --size 768x512 --train-size 256x128 --latents cache"
+    assert call(monkeypatch, *words.split()) == 0
     assert (asked["task"].size, asked["task"].train_size) == ((512, 768), (128, 256))
     said = capsys.readouterr().err
-    assert "--checkpoint made --codes all --data folder:mine --train-size 256x128 --out" in said
+    assert (
+        "--checkpoint made --codes all --data folder:mine --train-size 256x128 --latents cache --out" in said
+    )
 
 
 def test_a_budget_in_seconds(

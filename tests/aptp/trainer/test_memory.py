@@ -58,8 +58,27 @@ def test_moments_are_counted_as_the_optimizer_holds_them(name):
 
 def test_what_cannot_fit_is_refused_by_name(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "whole", lambda: 100)
-    with pytest.raises(EnvironmentMismatch, match=r"needs 0\.0 GiB before activations .*train fewer experts"):
+    with pytest.raises(EnvironmentMismatch, match=r"needs 0\.0 GiB before activations .*: take a machine"):
         Training(Brightness(), Noise(), RECIPE, tmp_path, RunOptions(precision="no"))
+
+
+def test_what_helps_is_advised(monkeypatch):
+    monkeypatch.setattr(memory, "whole", lambda: 100)
+    several, eight = Parts(), replace(RECIPE, optimizer="adamw8bit")
+    several.clipped = lambda: [[several.large], [several.small]]
+    for learner, recipe, advice in (
+        (Parts(), RECIPE, "GiB: take --optimizer adamw8bit, or take a machine with more memory"),
+        (Parts(), eight, "GiB: take a machine with more memory"),
+        (several, eight, r"GiB: train fewer experts at once \(--codes\), or take a machine with more memory"),
+    ):
+        with pytest.raises(EnvironmentMismatch, match=f"{advice}$"):
+            check_memory(learner, recipe, CPU)
+
+
+def test_what_the_allocator_of_a_gpu_keeps_is_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (memory.GIB, 9 * memory.GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 2 * memory.GIB)
+    assert check_memory(Parts(), RECIPE, torch.device("cuda")).endswith("of 3.0 GiB")
 
 
 def test_a_run_says_what_it_needs_and_what_there_is(monkeypatch, tmp_path, capsys):

@@ -30,13 +30,6 @@ def test_shares_together_draw_what_one_process_draws(kind: Callable[[Draws], tor
         assert torch.equal(torch.cat(again), kind(both))
 
 
-def test_some_rows_draw_what_they_draw_among_all() -> None:
-    rows = torch.tensor([4, 1])
-    part = draws(0, 0, range(6, 12), 12).of(rows)
-    assert len(part) == 2
-    assert torch.equal(part.normal(5), drawn(12).normal(5)[6:][rows])
-
-
 def test_what_concerns_no_row_is_the_same_for_all() -> None:
     shares = [draws(0, 0, range(i, i + 1), 2) for i in range(2)]
     for share in shares:

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import numpy as np
@@ -110,9 +111,9 @@ def test_a_place_that_takes_no_pictures_is_named(tmp_path):
         training.run("toy")
 
 
-@pytest.mark.parametrize("name", ["validate_every", "draw_every"])
-def test_a_number_of_steps_below_0_is_refused_by_name(name):
-    with pytest.raises(UsageError, match=f"{name} is -1; it must be 0"):
+@pytest.mark.parametrize("name", ["workers", "validate_every", "draw_every"])
+def test_a_number_below_0_is_refused_by_the_option_s_name(name):
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} is -1; it must be 0 or more"):
         RunOptions(**{name: -1})
 
 
@@ -122,8 +123,10 @@ def test_an_unknown_tracker_is_refused_by_name():
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
-def test_a_tracker_that_is_not_installed_is_refused_by_name(name, monkeypatch):
-    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
+def test_a_tracker_that_is_not_installed_is_refused_by_name(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / name).mkdir()  # as W&B leaves one, which Python takes for a package
     with pytest.raises(
         EnvironmentMismatch, match=f"--tracker {name} needs {name}; install with `pip install"
     ):
@@ -151,20 +154,59 @@ class Recorder(ModuleType):
         return picture.shape
 
 
-@pytest.mark.parametrize("name", ["wandb", "trackio"])
-def test_what_trackers_are_told(name, tmp_path, monkeypatch):
-    recorder = Recorder(name)
-    monkeypatch.setitem(sys.modules, name, recorder)
-    monkeypatch.setattr(trackers, "find_spec", lambda name: object())
+@pytest.fixture(params=["wandb", "trackio"])
+def recorder(request, monkeypatch):
+    found = Recorder(request.param)
+    monkeypatch.setitem(sys.modules, request.param, found)
+    monkeypatch.setattr(trackers, "find_spec", lambda name: ModuleSpec(name, None, origin="here"))
+    return found
+
+
+def tracked(recorder, folder, minutes=0.0):
+    return start(folder, replace(LOOKING, trackers=(recorder.__name__,), minutes=minutes)).run("toy")
+
+
+def test_what_trackers_are_told(recorder, tmp_path):
+    folder = tmp_path / "my run"
     for _ in range(2):
-        start(tmp_path / "my run", replace(LOOKING, trackers=(name,), minutes=0)).run("toy")
-    assert [(told["project"], told["name"], told["resume"]) for told in recorder.begun] == [
+        tracked(recorder, folder)
+    assert [(told["project"], told["name"][:6], told["resume"]) for told in recorder.begun] == [
         ("aptp", "my run", "allow")
     ] * 2
     assert recorder.begun[0] == recorder.begun[1]  # the second leg goes on in the same place
     assert [step for step, values in recorder.told if "loss" in values] == [0, 1]
     assert recorder.ended == 2
-    start(tmp_path / "my run", replace(LOOKING, trackers=(name,))).run("toy")
+    tracked(recorder, folder, np.inf)
     assert any("validation.loss" in values for _, values in recorder.told)
     shown = [values["pictures"] for _, values in recorder.told if "pictures" in values]
-    assert shown == ([[(8, 8, 3)] * 8] * 3 if name == "wandb" else [])
+    assert shown == ([[(8, 8, 3)] * 8] * 3 if recorder.__name__ == "wandb" else [])
+
+
+def test_folders_of_one_name_are_runs_of_their_own(recorder, tmp_path):
+    for place in ("one", "other"):
+        tracked(recorder, tmp_path / place / "tuned.run")
+    key = "id" if recorder.__name__ == "wandb" else "name"
+    assert len({told[key] for told in recorder.begun}) == 2
+
+
+def failing(*_, **__):
+    raise ConnectionError("no way out\nat all")
+
+
+def test_a_tracker_that_cannot_begin_is_refused_by_name(recorder, tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder, "init", failing)
+    with pytest.raises(
+        EnvironmentMismatch, match=rf"--tracker {recorder.__name__} cannot begin \(no way out\): .*or leave"
+    ):
+        tracked(recorder, tmp_path)
+
+
+@pytest.mark.parametrize("call", ["log", "Image", "finish"])
+def test_a_tracker_that_fails_ends_no_training(recorder, call, tmp_path, monkeypatch, capsys):
+    if (recorder.__name__, call) == ("trackio", "Image"):
+        pytest.skip("it is shown no pictures")
+    monkeypatch.setattr(recorder, call, failing)
+    assert tracked(recorder, tmp_path, np.inf)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count(f"--tracker {recorder.__name__} failed (no way out): this session goes on") == 1
+    assert len(lines(tmp_path)) == RECIPE.steps
