@@ -20,10 +20,12 @@ from aptp.data.batches import batches
 from aptp.data.cache import form
 from aptp.data.cache import shard as shards
 from aptp.data.cache.source import CachedSource, finished_plan
+from aptp.data.sample import NamedSource
 from aptp.encode import making
 from aptp.encode import task as encoding
 from aptp.encode.making import Making, _turns
 from aptp.encode.task import EncodeTask, Opened
+from aptp.trainer.feed import open_feed
 from aptp.trainer.inputs import CachedInputs, EncodedInputs
 from aptp.trainer.precision import DTYPES, autocast
 from runtime.errors import DataError, DiskFullError, IntegrityError, StorageError, UsageError
@@ -277,12 +279,16 @@ def test_lengths_that_are_not_those_of_the_shards(
 ) -> None:
     make(task, tmp_path)
     changed_index(tmp_path, lambda told: told.update({name: 2 * told[name]}))
-    plan = finished_plan(tmp_path)
+    live = Opened.open(task)
+
+    def fed() -> NamedSource:
+        feed = open_feed(live.pipeline, live.source, size=(32, 32), precision="no", seed=0, cache=tmp_path)
+        return feed.source
+
     with pytest.raises(IntegrityError, match="says that shards of latents and text have .*run the same"):
-        shards.check_lengths(tmp_path, plan)
+        fed()
     make(task, tmp_path)
-    whole, found = Opened.open(task).source, opened(tmp_path)
-    shards.check_lengths(tmp_path, finished_plan(tmp_path))
+    whole, found = live.source, fed()
     assert set(form.shards(os.listdir(tmp_path))) == set(form.shards(finished_plan(tmp_path).files))
     for position in range(SAMPLES):
         assert found[position].caption == whole[position].caption
