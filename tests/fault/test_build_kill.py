@@ -86,7 +86,7 @@ def survivors() -> list[int]:
 
 
 def wait_for_children() -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 30
     while survivors():
         assert time.monotonic() < deadline, f"processes {survivors()} outlive their build"
         time.sleep(0.01)

@@ -120,10 +120,9 @@ def test_more_than_can_be_done_is_refused_and_the_rest_is_done(made: Any, second
     call = (stop - start) / control.between(start, stop)  # CALL, or what the machine made of it
     latencies = [errand.gone - errand.came for errand in accepted]
     goodput = sum(start <= errand.gone < stop for errand in accepted)
-    # On a busy machine threads wait for their turn, and a short test has a hundred calls only.
-    assert goodput >= (0.95 if seconds > 5 else 0.85) * control.between(start, stop)
+    assert goodput >= 0.95 * control.between(start, stop)
     assert np.percentile(latencies, 99) <= BOUND * call
-    # Likewise: of a few hundred refusals, one in ten may wait.
+    # On a busy machine a thread may wait for its turn: of a few hundred refusals, one in ten may.
     assert np.percentile(refusals, 99 if seconds > 5 else 90) < REJECTION
     assert recovered < RECOVERY
     assert after.gone - after.came < 5 * call
