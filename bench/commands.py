@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Ran:
 
 def ran(module: str, *arguments: object) -> Ran:
     """Run `python -m module` to its end, its output where ours goes. Raises RuntimeFailure where it fails."""
-    command = [sys.executable, "-m", module, *map(str, arguments)]
+    command = _command(module, arguments)
     print(" ".join(["python", *command[1:]]), file=sys.stderr, flush=True)
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -38,7 +38,7 @@ def killed(when: Callable[[], bool], module: str, *arguments: object, patience: 
 
     Raises RuntimeFailure where it ended before that, or was not so far after `patience` seconds.
     """
-    command, end = [sys.executable, "-m", module, *map(str, arguments)], time.monotonic() + patience
+    command, end = _command(module, arguments), time.monotonic() + patience
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         while not (there := when()) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
@@ -47,3 +47,7 @@ def killed(when: Callable[[], bool], module: str, *arguments: object, patience: 
             os.killpg(process.pid, signal.SIGKILL)
     if ended or not there:
         raise RuntimeFailure(f"python -m {module} was to be killed on its way, and was not on it")
+
+
+def _command(module: str, arguments: Sequence[object]) -> list[str]:
+    return [sys.executable, "-m", module, *map(str, arguments)]

@@ -10,7 +10,6 @@ from typing import Any
 from diffusers import DiffusionPipeline
 
 from aptp.data.cache.form import check_identity
-from aptp.data.cache.shard import check_lengths
 from aptp.data.cache.source import CachedSource, finished_plan
 from aptp.data.sample import NamedSource
 from aptp.model.digest import text_encoder_digest, tokenizer_digest, vae_digest
@@ -50,7 +49,6 @@ def open_feed(
         return Feed(source, EncodedInputs(pipeline, at_once))
     plan = finished_plan(cache)
     check_identity(cache, plan.identity, encodings_identity(pipeline, source, size, precision), REMEDY)
-    check_lengths(cache, plan)
     cached = CachedSource(cache, plan, seed)
     digest = hashlib.sha256(json.dumps(plan.identity, sort_keys=True).encode()).hexdigest()
     inputs = CachedInputs(pipeline, cached.empty, pictures=pictures, at_once=at_once)

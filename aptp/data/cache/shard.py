@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from aptp.data.cache.form import INDEX, NAME, REMEDY, Plan, shard_name, shards
+from aptp.data.cache.form import REMEDY, shard_name
 from runtime.errors import IntegrityError, StorageError
 from runtime.files.publish import disk_space, write_file
 from runtime.files.verified import VerifiedFiles
@@ -46,19 +46,6 @@ def read_row(files: VerifiedFiles, name: str, key: str, row: int) -> torch.Tenso
     """Read one row of a tensor. A process hashes each file before it reads any. Raises IntegrityError."""
     found: torch.Tensor = _shard(files, name).get_slice(key)[row]
     return found
-
-
-def check_lengths(folder: Path, plan: Plan) -> None:
-    """Raise IntegrityError unless a finished cache's shards are as long as its `plan` says."""
-    name = shards(plan.files).get((INDEX, 0))
-    if name is None:
-        raise IntegrityError(f"{folder / NAME} lists no {INDEX} 0; {REMEDY}")
-    kept = read_tensors(VerifiedFiles(folder, plan.files, REMEDY), name, [LENGTHS])[LENGTHS].tolist()
-    if kept != plan.lengths:
-        raise IntegrityError(
-            f"{folder / NAME} says that shards of latents and text have {plan.lengths} rows, and they were "
-            f"made of {kept}; {REMEDY}"
-        )
 
 
 def _shard(files: VerifiedFiles, name: str) -> Any:

@@ -11,7 +11,7 @@ import torch
 
 from aptp.data.cache.form import INDEX, LATENTS, NAME, REMEDY, TEXT, Plan, read_plan, shards
 from aptp.data.cache.records import Records
-from aptp.data.cache.shard import read_row, read_tensors
+from aptp.data.cache.shard import LENGTHS, read_row, read_tensors
 from aptp.data.order import shuffled
 from aptp.data.sample import Encodings, Sample
 from runtime.errors import DataError, IntegrityError
@@ -28,11 +28,19 @@ class CachedSource:
     """
 
     def __init__(self, folder: Path, plan: Plan, seed: int) -> None:
-        """Read the index of a finished cache. Raises IntegrityError for one that is damaged."""
+        """Read the index of a finished cache. Raises IntegrityError for one that is damaged, or whose shards
+        are not as long as `plan` says.
+        """
         self._folder, self._plan, self._seed = folder, plan, seed
         self._files = VerifiedFiles(folder, plan.files, REMEDY)
         self._names = shards(plan.files)
         index = read_tensors(self._files, self._name(INDEX, 0))
+        made = index[LENGTHS].tolist() if LENGTHS in index else None
+        if made != plan.lengths:
+            raise IntegrityError(
+                f"{folder / NAME} says that shards of latents and text have {plan.lengths} rows, and they "
+                f"were made of {made}; {REMEDY}"
+            )
         self._records, self._caption = Records.unpack(index), index[CAPTION]
         self.empty: torch.Tensor | None = index.get(EMPTY)  # [1, T, E], of the empty caption
         self._chosen: torch.Tensor | None = None  # numbers of the samples that are shown; None: all
