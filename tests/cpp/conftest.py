@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,18 @@ def build() -> Path:
     if not name or not Path(name, "CMakeCache.txt").exists():
         pytest.fail("APTP_CPP_BUILD does not name a folder that CMake built into; run `make cpp`")
     return Path(name).resolve()
+
+
+@pytest.fixture(scope="session")
+def setting(build: Path) -> Callable[[str], str]:
+    """Gives the value that CMake was configured with, by its name; empty where it has none."""
+    settings = (build / "CMakeCache.txt").read_text()
+
+    def find(name: str) -> str:
+        found = re.search(rf"^{name}:\w+=(.*)$", settings, re.MULTILINE)
+        return found[1] if found else ""
+
+    return find
 
 
 @pytest.fixture(scope="session")

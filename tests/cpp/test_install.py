@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,10 @@ def run(*command: Any, **options: Any) -> str:
     return done.stdout
 
 
-def setting(build: Path, name: str) -> str:
-    found = re.search(rf"^{name}:\w+=(.*)$", (build / "CMakeCache.txt").read_text(), re.MULTILINE)
-    return found[1] if found else ""
-
-
 @pytest.fixture(scope="module")
-def moved(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def moved(build: Path, setting: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An installation with its engines that was moved to another place."""
-    if setting(build, "APTP_BUNDLE_ENGINES") != "ON":
+    if setting("APTP_BUNDLE_ENGINES") != "ON":
         pytest.fail(
             "the library was built without its engines beside it; configure with -DAPTP_BUNDLE_ENGINES=ON"
         )
@@ -65,8 +61,9 @@ def check_libraries(paths: set[str], prefix: Path) -> None:
     assert {"libaptp.so.1", "libonnxruntime.so.1"} <= ours
 
 
-def engines(build: Path) -> list[str]:
-    return ["cpu", "openvino"] if setting(build, "APTP_WITH_OPENVINO") == "ON" else ["cpu"]
+@pytest.fixture(scope="module")
+def engines(setting: Callable[[str], str]) -> list[str]:
+    return ["cpu", "openvino"] if setting("APTP_WITH_OPENVINO") == "ON" else ["cpu"]
 
 
 def draw(program: Path, folder: Path, bundle: Path, engine: str, *words: Any) -> set[str]:
@@ -106,22 +103,24 @@ def test_the_name_of_the_library_tells_its_interface(moved: Path) -> None:
     assert f"[libaptp.so.{abi}]" in run("readelf", "--dynamic", moved / "lib/libaptp.so")
 
 
-def test_the_licences_of_what_is_given_away_are_there(moved: Path, build: Path) -> None:
+def test_the_licences_of_what_is_given_away_are_there(moved: Path, engines: list[str]) -> None:
     folder = moved / "share/doc/aptp"
     assert (folder / "LICENSE").exists()
-    bundled = ["onnxruntime", "openvino"] if len(engines(build)) > 1 else ["onnxruntime"]
+    bundled = ["onnxruntime", "openvino"] if len(engines) > 1 else ["onnxruntime"]
     for name in bundled:
         assert any((folder / name).rglob("*LICENSE*"))
 
 
-def test_the_tool_draws_where_it_was_moved_to(moved: Path, build: Path, bundle: Path, tmp_path: Path) -> None:
-    for engine in engines(build):
+def test_the_tool_draws_where_it_was_moved_to(
+    moved: Path, engines: list[str], bundle: Path, tmp_path: Path
+) -> None:
+    for engine in engines:
         check_libraries(draw(moved / "bin/aptp-generate", tmp_path, bundle, engine), moved)
 
 
 @pytest.fixture
-def unsanitized(build: Path) -> None:
-    if setting(build, "APTP_SANITIZE"):
+def unsanitized(setting: Callable[[str], str]) -> None:
+    if setting("APTP_SANITIZE"):
         pytest.skip(
             "programs that were built without sanitizers do not load a library that was built with them"
         )

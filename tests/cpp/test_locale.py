@@ -34,11 +34,15 @@ def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("when", ["early", "late"])
 def test_a_decimal_comma_changes_nothing(
-    program: Callable[[str], Path], mini: Path, cache: Path, locales: Path, when: str
+    program: Callable[[str], Path], mini: Path, cache: Path, locales: Path, tmp_path: Path, when: str
 ) -> None:
+    # The GNU library never frees its copy of LOCPATH in newlocale: a program of one std::locale leaks it too.
+    suppressions = tmp_path / "suppressions"
+    suppressions.write_text("leak:__argz_add_sep\n")
+
     def told(locale: str) -> dict[str, Any]:
         command = [program("locale"), mini, cache, locale, when]
-        env = {**os.environ, "LOCPATH": str(locales)}
+        env = {**os.environ, "LOCPATH": str(locales), "LSAN_OPTIONS": f"suppressions={suppressions}"}
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=250)
         assert done.returncode == 0, done.stderr[-4000:]
         found: dict[str, Any] = json.loads(done.stdout)
