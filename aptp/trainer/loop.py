@@ -27,12 +27,12 @@ from aptp.trainer.learner import Learner
 from aptp.trainer.memory import check_memory
 from aptp.trainer.metrics_log import MetricsLog
 from aptp.trainer.optimizers import check_optimizer, moments, optimizer_of, restore
-from aptp.trainer.precision import LossScaler, autocast, check_precision
+from aptp.trainer.precision import DTYPES, LossScaler, autocast, check_precision
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
 from aptp.trainer.trackers import check_trackers
 from aptp.trainer.validation import Validation
-from runtime.errors import TrainingError, UsageError
+from runtime.errors import TrainingError, UsageError, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,13 @@ class RunOptions:
         if self.keep_states < 1:
             raise UsageError(f"--keep-states {self.keep_states}: give an integer of at least 1")
         check_trackers(self.trackers)
-        for name in ("workers", "validate_every", "draw_every"):
-            if getattr(self, name) < 0:
+        if self.precision not in DTYPES:
+            meant = nearest(self.precision, DTYPES)
+            raise UsageError(
+                f"--mixed-precision '{self.precision}' is not known{meant}: give {' or '.join(DTYPES)}"
+            )
+        for name in ("minutes", "save_every", "workers", "validate_every", "draw_every"):
+            if not getattr(self, name) >= 0:  # not a number is refused, too: that time would never come
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option} is {getattr(self, name)}; it must be 0 or more")
 
