@@ -27,12 +27,12 @@ from aptp.trainer.learner import Learner
 from aptp.trainer.memory import check_memory
 from aptp.trainer.metrics_log import MetricsLog
 from aptp.trainer.optimizers import check_optimizer, moments, optimizer_of, restore
-from aptp.trainer.precision import DTYPES, LossScaler, autocast, check_precision
+from aptp.trainer.precision import LossScaler, autocast, check_name, check_precision, warning
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
 from aptp.trainer.trackers import check_trackers
 from aptp.trainer.validation import Validation
-from runtime.errors import TrainingError, UsageError, nearest
+from runtime.errors import TrainingError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,7 @@ class RunOptions:
         if self.keep_states < 1:
             raise UsageError(f"--keep-states {self.keep_states}: give an integer of at least 1")
         check_trackers(self.trackers)
-        if self.precision not in DTYPES:
-            meant = nearest(self.precision, DTYPES)
-            raise UsageError(
-                f"--mixed-precision '{self.precision}' is not known{meant}: give {' or '.join(DTYPES)}"
-            )
+        check_name(self.precision)
         for name in ("minutes", "save_every", "workers", "validate_every", "draw_every"):
             if not getattr(self, name) >= 0:  # not a number is refused, too: that time would never come
                 option = f"--{name.replace('_', '-')}"
@@ -163,6 +159,8 @@ class Training:
             _interruption() as interrupted,
         ):
             journal.say(self._memory)
+            if slow := warning(self._options.precision, self._accelerator.device):
+                journal.say(slow)
             loader = self._batches()
             skips = BadSamples(self._identity.get("data"), self._accelerator.device)
             while not self.finished:

@@ -119,7 +119,10 @@ def test_a_place_that_takes_no_pictures_is_named(tmp_path):
         ({"draw_every": -1}, "--draw-every is -1"),
         ({"minutes": float("nan")}, "--minutes is nan"),
         ({"save_every": float("nan")}, "--save-every is nan"),
-        ({"precision": "f16"}, r"--mixed-precision 'f16' is not known \(did you mean 'fp16'\?\): give no or"),
+        (
+            {"precision": "f16"},
+            r"--mixed-precision 'f16' \(did you mean 'fp16'\?\): use one of no, bf16, fp16",
+        ),
     ],
 )
 def test_nonsense_is_refused_by_the_option_s_name(wrong, message):
