@@ -34,7 +34,8 @@ def warning(precision: str, device: torch.device) -> str | None:
 
 def _has_bfloat16() -> bool:
     # oneDNN has bfloat16 from AVX-512 on. Before that, PyTorch falls back to plain loops.
-    return not torch.backends.mkldnn.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return not there or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autocast(precision: str, device: torch.device) -> Any:
