@@ -8,6 +8,7 @@ that of three quarters with AdamW in 8 bits and gradient checkpointing. The peak
 start, its steps, its resume state and the checkpoint that it writes.
 """
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -60,6 +61,8 @@ def main() -> int:
             steps = [line["seconds"] for line in metrics_log.read(out.with_name(f"{out.name}.run"))]
             rows.append(_row(name, taken.peak, spread(steps)))
             samples[name] = {**asdict(taken), "steps": steps}
+            for made in root.glob(f"{out.name}*"):  # up to 20 GB of weights and resume states
+                shutil.rmtree(made)
     save("training_sd21", f"SD 2.1 at 256 px, batch {options.batch} in slices of 1", {"Runs": rows}, samples)
     return 0 if all(taken["peak"] <= LIMIT for taken in samples.values()) else 1
 

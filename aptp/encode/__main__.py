@@ -61,6 +61,7 @@ def main() -> int:
         quieten()
         from aptp.encode.making import Making
         from aptp.encode.task import EncodeTask, Opened
+        from aptp.trainer.precision import warning
 
         task = EncodeTask(
             arguments.source,
@@ -81,6 +82,8 @@ def main() -> int:
         f"{opened.samples:,} samples: {_amount(making.latents)} of latents and at most "
         f"{_amount(making.text)} of text; {_amount(making.room)} are free at {arguments.out}",
     )
+    if slow := warning(task.precision, opened.device):
+        say(terminal, slow)
     making.check_room()
     with progress:
         made = making.run()

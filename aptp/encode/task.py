@@ -17,7 +17,7 @@ from aptp.data.sources import open_source
 from aptp.encode.choices import PRECISIONS
 from aptp.pipeline import chosen_size, classic_attention, draws_scenes, read_pipeline
 from aptp.trainer.feed import encodings_identity
-from aptp.trainer.precision import DTYPES, check_precision
+from aptp.trainer.precision import check_name, check_precision
 from runtime.errors import UsageError
 
 
@@ -50,8 +50,7 @@ class EncodeTask:
         ):
             if value is not None and value < least:
                 raise UsageError(f"--{name} is {value}; it must be at least {least}")
-        if self.precision not in DTYPES:
-            raise UsageError(f"--mixed-precision {self.precision}: use one of {', '.join(DTYPES)}")
+        check_name(self.precision)
         if self.text not in PRECISIONS:
             raise UsageError(f"--text {self.text}: use one of {', '.join(PRECISIONS)}")
 

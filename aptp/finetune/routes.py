@@ -87,14 +87,19 @@ class Routes:
 
 
 def _read(path: Path, identity: Mapping[str, Any]) -> Tensor:
-    """Return what is kept in `path`; nothing where nothing is, or it is damaged: it is found anew."""
+    """Return what is kept in `path`; nothing where nothing is, or where it is damaged, which is said."""
     try:
         with safe_open(path, "pt") as file:
             told, codes = file.metadata(), file.get_tensor("codes")
         saved = json.loads(told["identity"])
         if told["sha256"] != _digest(codes):
             raise ValueError("its bytes changed")
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+    except FileNotFoundError:
+        return torch.empty(0, dtype=torch.int16)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        terminal = Console(stderr=True, quiet=not distributed.leads())
+        told = f"{path} is damaged ({error}); its captions are routed again"
+        terminal.print(told, soft_wrap=True, markup=False)
         return torch.empty(0, dtype=torch.int16)
     state.check(path, saved, identity)
     whole: Tensor = codes[: len(codes) - len(codes) % AT_ONCE]

@@ -27,7 +27,7 @@ from aptp.trainer.learner import Learner
 from aptp.trainer.memory import check_memory
 from aptp.trainer.metrics_log import MetricsLog
 from aptp.trainer.optimizers import check_optimizer, moments, optimizer_of, restore
-from aptp.trainer.precision import LossScaler, autocast, check_precision
+from aptp.trainer.precision import LossScaler, autocast, check_name, check_precision, warning
 from aptp.trainer.recipe import Recipe
 from aptp.trainer.rng import draws
 from aptp.trainer.trackers import check_trackers
@@ -63,8 +63,9 @@ class RunOptions:
         if self.keep_states < 1:
             raise UsageError(f"--keep-states {self.keep_states}: give an integer of at least 1")
         check_trackers(self.trackers)
-        for name in ("workers", "validate_every", "draw_every"):
-            if getattr(self, name) < 0:
+        check_name(self.precision)
+        for name in ("minutes", "save_every", "workers", "validate_every", "draw_every"):
+            if not getattr(self, name) >= 0:  # not a number is refused, too: that time would never come
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option} is {getattr(self, name)}; it must be 0 or more")
 
@@ -158,6 +159,8 @@ class Training:
             _interruption() as interrupted,
         ):
             journal.say(self._memory)
+            if slow := warning(self._options.precision, self._accelerator.device):
+                journal.say(slow)
             loader = self._batches()
             skips = BadSamples(self._identity.get("data"), self._accelerator.device)
             while not self.finished:

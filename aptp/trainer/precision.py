@@ -4,15 +4,38 @@ from typing import Any
 
 import torch
 
-from runtime.errors import UsageError
+from runtime.errors import UsageError, nearest
 
 DTYPES = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def check_name(precision: str) -> None:
+    """Raise UsageError for a precision that is none."""
+    if precision not in DTYPES:
+        known = ", ".join(DTYPES)
+        raise UsageError(f"--mixed-precision {precision!r}{nearest(precision, DTYPES)}: use one of {known}")
 
 
 def check_precision(precision: str, device: torch.device) -> None:
     """Raise UsageError for float16 on a processor, as accelerate does."""
     if precision == "fp16" and device.type == "cpu":
         raise UsageError("--mixed-precision fp16 needs a GPU, and there is none here: give bf16 or no")
+
+
+def warning(precision: str, device: torch.device) -> str | None:
+    """Return a line where `device` computes in this precision so slowly that nobody can want it."""
+    if precision == "bf16" and device.type == "cpu" and not _has_bfloat16():
+        return (
+            "this processor computes in bfloat16 ten to two hundred times more slowly than in float32: "
+            "give --mixed-precision no"
+        )
+    return None
+
+
+def _has_bfloat16() -> bool:
+    # oneDNN has bfloat16 from AVX-512 on. Before that, PyTorch falls back to plain loops.
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return not there or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autocast(precision: str, device: torch.device) -> Any:

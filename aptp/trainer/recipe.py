@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from aptp.trainer.fields import option
@@ -52,28 +52,27 @@ class Recipe:
     seed: int = option("--seed", "of everything random", 0)
 
     def __post_init__(self) -> None:
+        option_of = {each.name: each.metadata["option"] for each in fields(self)}
         for name in ("steps", "batch"):
             if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1")
+                raise UsageError(f"{option_of[name]} is {getattr(self, name)}; it must be at least 1")
         for name in ("warmup", "decay", "seed", "clip", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+                raise UsageError(f"{option_of[name]} is {getattr(self, name)}; it must be 0 or more")
         for name, shares in {"betas": self.betas, "average": (self.average,)}.items():
             if not all(0 <= share < 1 for share in shares):
-                raise UsageError(f"{name} is {','.join(f'{s:g}' for s in shares)}; give shares in [0, 1)")
-        if self.scaling not in (NONE, SQRT):
-            raise UsageError(f"scaling is '{self.scaling}'; it must be {NONE} or {SQRT}")
-        if self.optimizer not in OPTIMIZERS:
-            raise UsageError(
-                f"there is no optimizer named '{self.optimizer}'{nearest(self.optimizer, OPTIMIZERS)}; "
-                f"use {' or '.join(OPTIMIZERS)}"
-            )
+                told = ",".join(f"{share:g}" for share in shares)
+                raise UsageError(f"{option_of[name]} is {told}; give shares in [0, 1)")
+        for name, known in {"scaling": (NONE, SQRT), "optimizer": OPTIMIZERS}.items():
+            if (said := getattr(self, name)) not in known:
+                meant = nearest(said, known)
+                raise UsageError(f"{option_of[name]} '{said}' is not known{meant}: give {' or '.join(known)}")
         if not 0 < self.rate < math.inf:
-            raise UsageError(f"the learning rate is {self.rate}; it must be above 0")
+            raise UsageError(f"{option_of['rate']} is {self.rate}; it must be above 0")
         if not TIMESTEPS.fullmatch(self.timesteps):
             raise UsageError(
-                f"timesteps '{self.timesteps}': give stratified, uniform, or serving:STEPS for the schedule "
-                "of so many steps, 1 to 999"
+                f"{option_of['timesteps']} '{self.timesteps}': give stratified, uniform, or serving:STEPS "
+                "for the schedule of so many steps, 1 to 999"
             )
 
     @property

@@ -90,11 +90,12 @@ def test_more_captions_are_routed_where_a_code_is_rare(tmp_path):
 
 
 @pytest.mark.parametrize("damaged", [lambda data: b"torn", lambda data: data[:-1] + b"\xff"])
-def test_a_damaged_file_is_routed_anew(tmp_path, damaged):
+def test_a_damaged_file_is_named_and_routed_anew(tmp_path, capsys, damaged):
     routes(tmp_path, Modulo()).first(AT_ONCE)
     path = tmp_path / kept.NAME
     path.write_bytes(damaged(path.read_bytes()))
     assert (routes(tmp_path, Modulo()).first(9) == torch.arange(9) % 3).all()
+    assert f"{path} is damaged (" in capsys.readouterr().err
 
 
 def test_the_routes_of_another_run_are_refused_by_name(tmp_path):

@@ -93,11 +93,6 @@ def test_a_missing_library_is_refused_by_name(monkeypatch):
         optimizer_of(replace(RECIPE, optimizer="adamw8bit"), [nn.Parameter(torch.zeros(1))])
 
 
-def test_an_optimizer_that_is_none_is_refused_by_name():
-    with pytest.raises(UsageError, match=r"no optimizer named 'adam8bit' \(did you mean 'adamw8bit'"):
-        replace(RECIPE, optimizer="adam8bit")
-
-
 @needs_it
 def test_a_run_with_another_optimizer_is_not_resumed_into(tmp_path):
     start(tmp_path, "adamw", replace(PLAIN, minutes=0)).run("toy")

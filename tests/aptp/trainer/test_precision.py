@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from aptp.trainer import loop, metrics_log
+from aptp.trainer import precision as module
 from aptp.trainer.loop import RunOptions, Training
-from aptp.trainer.precision import LossScaler, check_precision
+from aptp.trainer.precision import LossScaler, check_precision, warning
 from runtime.errors import UsageError
 from tests.aptp.trainer.toys import RECIPE, Brightness, Noise
 
@@ -47,6 +48,27 @@ def test_float16_needs_a_gpu(tmp_path):
         Training(Brightness(), Noise(), RECIPE, tmp_path, HALF)
     check_precision("bf16", torch.device("cpu"))
     check_precision("fp16", torch.device("cuda"))
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "has_it", "is_told"),
+    [
+        ("bf16", "cpu", False, True),
+        ("bf16", "cpu", True, False),
+        ("bf16", "cuda", False, False),
+        ("no", "cpu", False, False),
+    ],
+)
+def test_slow_bfloat16_is_told(monkeypatch, precision, device, has_it, is_told):
+    monkeypatch.setattr(module, "_has_bfloat16", lambda: has_it)
+    told = warning(precision, torch.device(device))
+    assert bool(told and "give --mixed-precision no" in told) == is_told
+
+
+def test_a_training_says_its_warning(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(loop, "warning", lambda precision, device: f"{precision} is slow here")
+    assert Training(Brightness(), Noise(), RECIPE, tmp_path, RunOptions(precision="bf16")).run("toy")
+    assert "bf16 is slow here" in capsys.readouterr().err
 
 
 def test_scaled_losses_teach_the_same(anywhere, tmp_path):

@@ -1,5 +1,7 @@
 """Learning rates over a run, and recipes that make no sense."""
 
+import re
+
 import pytest
 
 from aptp.trainer.recipe import Recipe
@@ -18,28 +20,29 @@ def test_the_published_rate_follows_the_batch():
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "message"),
     [
-        {"steps": 0},
-        {"batch": 0},
-        {"rate": 0.0},
-        {"rate": float("nan")},
-        {"rate": float("inf")},
-        {"scaling": "linear"},
-        {"warmup": -1},
-        {"decay": -1},
-        {"clip": -0.1},
-        {"clip": float("nan")},
-        {"weight_decay": -1.0},
-        {"betas": (0.9, 1.0)},
-        {"average": 1.0},
-        {"timesteps": "serving"},
-        {"timesteps": "serving:0"},
-        {"timesteps": "strata"},
+        ({"steps": 0}, "--train-steps is 0; it must be at least 1"),
+        ({"batch": 0}, "--train-batch is 0"),
+        ({"rate": 0.0}, "--rate is 0.0; it must be above 0"),
+        ({"rate": float("nan")}, "--rate is nan"),
+        ({"rate": float("inf")}, "--rate is inf"),
+        ({"scaling": "sqr"}, "--rate-scaling 'sqr' is not known (did you mean 'sqrt'?): give none or sqrt"),
+        ({"optimizer": "adam8bit"}, "--optimizer 'adam8bit' is not known (did you mean 'adamw8bit'?)"),
+        ({"warmup": -1}, "--rate-warmup is -1; it must be 0 or more"),
+        ({"decay": -1}, "--rate-decay is -1"),
+        ({"clip": -0.1}, "--clip is -0.1"),
+        ({"clip": float("nan")}, "--clip is nan"),
+        ({"weight_decay": -1.0}, "--weight-decay is -1.0"),
+        ({"betas": (0.9, 1.0)}, "--betas is 0.9,1; give shares in [0, 1)"),
+        ({"average": 1.0}, "--ema is 1; give shares in [0, 1)"),
+        ({"timesteps": "serving"}, "--timesteps 'serving': give stratified"),
+        ({"timesteps": "serving:0"}, "--timesteps 'serving:0'"),
+        ({"timesteps": "strata"}, "--timesteps 'strata'"),
     ],
 )
-def test_nonsense_is_refused_by_name(wrong):
-    with pytest.raises(UsageError, match="rate" if "rate" in wrong else next(iter(wrong))):
+def test_nonsense_is_refused_by_the_option_s_name(wrong, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
         Recipe(**{"steps": 1, "batch": 1, "rate": 0.1, **wrong})
 
 

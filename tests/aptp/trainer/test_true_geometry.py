@@ -69,13 +69,20 @@ def stage_2():
 
 def train(stage):
     """In a process of its own: two steps, then what they took."""
+    import torch
+
     from aptp.trainer import metrics_log
-    from aptp.trainer.loop import Training
+    from aptp.trainer.loop import RunOptions, Training
+    from aptp.trainer.precision import warning
     from aptp.trainer.recipe import Recipe
 
     learner = {"1": stage_1, "2": stage_2}[stage]()
+    # Where bfloat16 is emulated, a step takes half an hour. Float32 needs more memory, and the limit stays.
+    options = RunOptions(precision="no" if warning("bf16", torch.device("cpu")) else "bf16")
     with tempfile.TemporaryDirectory() as folder:
-        Training(learner, Pictures(), Recipe(STEPS, 1, 1e-4, warmup=1), Path(folder)).run(f"stage {stage}")
+        Training(learner, Pictures(), Recipe(STEPS, 1, 1e-4, warmup=1), Path(folder), options).run(
+            f"stage {stage}"
+        )
         lines = metrics_log.read(Path(folder))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"peak": peak, "lines": lines}))  # noqa: T201 (the parent reads it)

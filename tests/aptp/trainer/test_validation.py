@@ -111,10 +111,23 @@ def test_a_place_that_takes_no_pictures_is_named(tmp_path):
         training.run("toy")
 
 
-@pytest.mark.parametrize("name", ["workers", "validate_every", "draw_every"])
-def test_a_number_below_0_is_refused_by_the_option_s_name(name):
-    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} is -1; it must be 0 or more"):
-        RunOptions(**{name: -1})
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"workers": -1}, "--workers is -1; it must be 0 or more"),
+        ({"validate_every": -1}, "--validate-every is -1"),
+        ({"draw_every": -1}, "--draw-every is -1"),
+        ({"minutes": float("nan")}, "--minutes is nan"),
+        ({"save_every": float("nan")}, "--save-every is nan"),
+        (
+            {"precision": "f16"},
+            r"--mixed-precision 'f16' \(did you mean 'fp16'\?\): use one of no, bf16, fp16",
+        ),
+    ],
+)
+def test_nonsense_is_refused_by_the_option_s_name(wrong, message):
+    with pytest.raises(UsageError, match=message):
+        RunOptions(**wrong)
 
 
 def test_an_unknown_tracker_is_refused_by_name():
