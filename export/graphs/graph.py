@@ -129,6 +129,7 @@ def trace(module: nn.Module, signature: Signature) -> ir.Model:
     model = program.model
     _strip(model)
     _name_axes(model, signature)
+    weights.store_as_multiplied(model)
     _rename(model, module)
     return model
 

@@ -216,7 +216,8 @@ def test_an_output_that_is_broken_is_an_error(tmp_path):
     sample, embedding, conditioning = unet_inputs(1)
     feed = {"sample": sample, "time_embedding": embedding, **conditioning}
     wanted = open_session(graph, "cpu").run("out_sample", feed)
-    assert int8.error(graph, [feed], [wanted], 1) < 1e-5
+    # What is not in eight bits is computed in bfloat16 where the processor has it, whose numbers have 8 bits.
+    assert int8.error(graph, [feed], [wanted], 1) < (2**-8 if openvino.computes_in("bfloat16") else 1e-5)
     with pytest.raises(OutputError, match="int8: .* outputs are not finite"):
         int8.error(graph, [{**feed, "time_embedding": embedding * np.nan}], [wanted], 1)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from export.graphs import expert, graph, weights
 from export.parity import ladder
+from runtime.engines import openvino
 from runtime.errors import OutputError, ParityError
 
 CHANNELS, LENGTH, WIDTH = 4, 7, 12
@@ -72,6 +73,63 @@ def test_the_data_file_is_float16_on_whole_pages_and_serves_at_twice_the_offset(
         assert where(floats[name], weights.SERVE_WEIGHTS) == (2 * offset, 2 * length)
         stored = np.frombuffer(data[offset : offset + length], "<f2").reshape(tuple(half.dims))
         assert np.array_equal(stored, module.get_parameter(name).detach().numpy())
+
+
+class Products(nn.Module):
+    """Products of three axes: two weights of their own, one of two products, one that is added too."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(WIDTH, 24), nn.Linear(24, WIDTH)
+        self.shared = nn.Parameter(torch.randn(WIDTH, WIDTH))
+        self.added = nn.Parameter(torch.randn(WIDTH, WIDTH))
+
+    def forward(self, rows):
+        rows = self.second(torch.tanh(self.first(rows)))
+        rows = (rows @ self.shared) @ self.shared
+        return rows @ self.added + self.added
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory):
+    """The module, what it is given, and the folder of its graphs."""
+    torch.manual_seed(1)
+    module = Products().eval()
+    weights.round_to_half(module)
+    rows = torch.randn(2, WIDTH, WIDTH)
+    folder = tmp_path_factory.mktemp("products")
+    graph.write_graph(module, graph.Signature({"rows": rows}, "found", {"rows": {0: "batch"}}), folder)
+    weights.widen(folder / weights.WEIGHTS, folder / weights.SERVE_WEIGHTS)
+    return module, rows, folder
+
+
+def test_weights_of_products_are_stored_as_torch_has_them(products):
+    module, rows, folder = products
+    serving = onnx.load(folder / weights.SERVE, load_external_data=False)
+    assert sorted(tuple(t.dims) for t in external(folder / weights.SERVE)) == [(WIDTH, 24), (24, WIDTH)]
+    assert [node.op_type for node in serving.graph.node].count("Transpose") == 3  # the shared one once
+    with torch.no_grad():
+        wanted = module(rows).numpy()
+    for name in (weights.GRAPH, weights.SERVE):
+        session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
+        (found,) = session.run(None, {"rows": rows.numpy()})
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(openvino.missing() is not None, reason=f"no OpenVINO here: {openvino.missing()}")
+def test_openvino_lays_out_weights_from_where_they_are_mapped(products):
+    _, _, folder = products
+    compiled = openvino.compiled(folder / weights.SERVE, {"batch": 2}, openvino.settings("float32"))
+    read = [
+        kind_of(node.input_value(1).get_node())
+        for node in compiled.get_runtime_model().get_ordered_ops()
+        if kind_of(node) == "FullyConnected"
+    ]
+    assert sorted(read) == ["Const"] * 4 + ["Transpose"]  # what is added as well is stored as it is added
+
+
+def kind_of(node):
+    return node.get_rt_info()["layerType"].astype(str)
 
 
 def external(path):

@@ -70,7 +70,10 @@ def hot(model: ir.Model, factor: float) -> ir.Model:
         for value in softmax.inputs[0].producer().inputs:
             while value.producer().op_type != "MatMul":
                 value = value.producer().inputs[0]
-            weights_of.add(value.producer().inputs[1].producer().inputs[0])
+            weight = value.producer().inputs[1]
+            while weight.producer() is not None:  # turned, and before that widened
+                weight = weight.producer().inputs[0]
+            weights_of.add(weight)
     for weight in weights_of:
         grown = (weight.const_value.numpy() * factor).astype(np.float16)
         weight.const_value = ir.tensor(grown, name=weight.name)
