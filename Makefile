@@ -120,13 +120,13 @@ pythons:
 namesake: $(VENV)/dev.ready
 	NAMESAKE=kernels $(RUN) -m pytest -q tests/test_namesake.py
 
-# The whole path on SD 2.1's true geometry with random weights, 4 experts and dense, on every engine that is here:
+# The whole path on SD 2.1's true geometry with random weights, 4 experts and dense, on OpenVINO and ONNX Runtime:
 # about 15 GB of disk. Nothing may run beside its last two commands.
 sd21: $(VENV)/dev.ready
 	test -f sd21/checkpoint/aptp.json || $(RUN) -m aptp.new --preset sd21 --size 512x512 --out sd21/checkpoint
 	$(RUN) -m export.build --checkpoint sd21/checkpoint --codes all,dense --out sd21/bundle
-	$(RUN) -m runtime.bench --bundle sd21/bundle --engines all --levels opening,step --rounds 6 --out sd21/bench --overwrite
-	$(RUN) -m bench.account --bundle sd21/bundle --codes dense,0
+	$(RUN) -m runtime.bench --bundle sd21/bundle --engines openvino,cpu --levels opening,step --rounds 8 --out sd21/bench --overwrite
+	$(RUN) -m bench.account --bundle sd21/bundle --codes dense,0,1,2,3 --rounds 6
 
 # The default from nothing but the renderer, below runs/: seven hours on two cores. TRAIN is passed on to every
 # training command (make default TRAIN="--minutes 120"); the same command goes on where the last one stopped.

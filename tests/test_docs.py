@@ -206,16 +206,17 @@ def seconds(entry: Any) -> str:
 
 
 def expert_figures() -> list[str]:
-    found = steps("sd21_cpu/report.json")
-    expert, dense = found["expert 0 on cpu"], found["dense on cpu"]
+    found = steps("sd21_experts/report.json")
+    expert, dense = found["expert 0 on openvino"], found["dense on openvino"]
     gain = [f"{expert['speed_up'][key]:.2f}" for key in ("middle", "low", "high")]
     return [seconds(expert), seconds(dense), *gain, f"{expert['macs'] / dense['macs']:.3f}"]
 
 
 def engine_figures() -> list[str]:
-    found = steps("sd21_cpu/report.json")
-    ours, compiled, native = (found[key] for key in ("dense on aoti", "compile-bfloat16", "openvino"))
-    return [*map(seconds, (ours, compiled, native)), f"{native['error'] / ours['error']:.1f}"]
+    found = steps("sd21_engines/report.json")
+    names = ("dense on openvino", "dense on cpu", "compile-bfloat16", "openvino")
+    ours, cpu, compiled, native = (found[name] for name in names)
+    return [*map(seconds, (ours, cpu, compiled, native)), f"{native['error'] / ours['error']:.1f}"]
 
 
 def quality_figures() -> list[str]:
@@ -230,8 +231,8 @@ def quality_figures() -> list[str]:
 
 
 def memory_figures() -> list[str]:
-    found = {entry["name"]: entry["memory"] for entry in read("sd21_cpu_opening/report.json")["openings"]}
-    wanted = ("expert 0 on cpu", "dense on cpu", "expert 0 on aoti", "dense on aoti")
+    found = {entry["name"]: entry["memory"] for entry in read("sd21_experts/report.json")["openings"]}
+    wanted = ("expert 0 on openvino", "dense on openvino", "expert 0 on cpu", "dense on cpu")
     held = [found[key]["second call"]["private"] - found[key]["before"]["private"] for key in wanted]
     return [f"{size / 2**30:.2f}" for size in held]
 
@@ -269,19 +270,19 @@ def test_figures_of_readme_are_those_measured(row: str) -> None:
 
 
 def test_figures_of_experts_are_those_measured() -> None:
-    found = steps("sd21_cpu/report.json")
+    found = steps("sd21_experts/report.json")
     page = (ROOT / "docs/RESULTS.md").read_text(encoding="utf-8")
     for code in range(4):
-        here, there = found[f"expert {code} on cpu"], found[f"expert {code} on aoti"]
-        gain = there["speed_up"]["middle"] / found["dense on aoti"]["speed_up"]["middle"]
-        share = here["macs"] / found["dense on cpu"]["macs"]
+        here, there = found[f"expert {code} on openvino"], found[f"expert {code} on cpu"]
+        gain = there["speed_up"]["middle"] / found["dense on cpu"]["speed_up"]["middle"]
+        share = here["macs"] / found["dense on openvino"]["macs"]
         row = f"| {code} | {share:.3f} | {seconds(here)} s | {here['speed_up']['middle']:.2f} |"
         assert row in page
         assert f"| {seconds(there)} s | {gain:.2f} | {gain * share:.2f} |" in page
 
 
 def test_pictures_of_results_are_those_drawn() -> None:
-    for picture, drawn in {"latency.png": "sd21_cpu", "routes.png": "default"}.items():
+    for picture, drawn in {"latency.png": "sd21_experts", "routes.png": "default"}.items():
         assert (ROOT / "docs/images" / picture).read_bytes() == (RESULTS / drawn / picture).read_bytes()
 
 

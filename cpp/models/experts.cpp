@@ -32,7 +32,7 @@ struct Footprint {
     const char* precision;
     double bytes;
 };
-constexpr Footprint FOOTPRINTS[] = {{OPENVINO, "float32", 4.3}, {OPENVINO, "bfloat16", 6.9}};
+constexpr Footprint FOOTPRINTS[] = {{OPENVINO, "float32", 4.3}, {OPENVINO, "bfloat16", 2.4}};
 constexpr double MAPPED = 4;  // float32 as the cache has it
 constexpr double STORED = 2;
 

@@ -15,7 +15,7 @@ from runtime.cli.progress import Progress
 from runtime.errors import RuntimeFailure, UsageError
 from runtime.machine import facts
 
-INTERRUPTED = "interrupted"
+INTERRUPTED, CUT_OFF, COMPLETE = "interrupted", "cut off before its end", "complete"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,10 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.charts:
         charts.check()
     _check_target(asked.out, asked.overwrite)
-    findings = Results(asked.about, facts.environment())
+    findings = Results(asked.about, facts.environment(), end=CUT_OFF)
+
+    def keep() -> None:
+        if findings:
+            report.write(report.document(findings), asked.out, draw=False)
+
     try:
         with Progress() as progress:
-            Benchmark(asked.spec, asked.bundle, findings, progress).run()
+            Benchmark(asked.spec, asked.bundle, findings, progress, keep=keep).run()
+        findings.end = COMPLETE
     except KeyboardInterrupt:
         findings.end = INTERRUPTED
     except OutOfTime:

@@ -1,8 +1,8 @@
-"""A benchmark from beginning to end, most valuable first; results are kept as they come."""
+"""A benchmark from beginning to end, most valuable first; what was measured is kept before each next part."""
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,10 +38,12 @@ class Benchmark:
         findings: Results,
         progress: Progress,
         clock: Clock = time.monotonic,
+        keep: Callable[[], object] = lambda: None,
     ) -> None:
+        """`keep` is called as each part begins: peers may take all memory, and then the process goes."""
         self._spec, self._manifest = spec, bundle.manifest
         self._findings, self._progress = findings, progress
-        self._clock, self._end = clock, math.inf
+        self._clock, self._end, self._keep = clock, math.inf, keep
 
     def run(self) -> None:
         """Measure. Failures are kept in the findings; only those that end the benchmark are raised.
@@ -66,19 +68,23 @@ class Benchmark:
         finally:
             self._moment("after")
 
+    def _begin(self, part: str) -> None:
+        self._keep()
+        self._progress.begin(part)
+
     def _round(self, phase: str, done: int, expected: int) -> None:
         if self._clock() > self._end:
             raise OutOfTime
         self._progress.round(phase, done, expected)
 
     def _moment(self, when: str) -> None:
-        self._progress.begin("the machine")
+        self._begin("the machine")
         self._findings.moments[when] = facts.moment()
         self._findings.peak.measure(when)
 
     def _openings(self) -> None:
         for contender in self._spec.contenders:
-            self._progress.begin(f"opening {contender.name}")
+            self._begin(f"opening {contender.name}")
             try:
                 self._findings.openings += measure_apart(self._spec, contender)
             except RuntimeFailure as failure:
@@ -96,24 +102,24 @@ class Benchmark:
                         "engines together: their loops and images open engines again and again. Give more "
                         "with --memory"
                     )
-                self._progress.begin("opening " + ", ".join(rival.name for rival in group))
+                self._begin("opening " + ", ".join(rival.name for rival in group))
                 with ComparisonRun(group, self._spec, self._findings, Path(folder), self._round) as contest:
                     self._levels(contest, levels)
 
     def _levels(self, contest: ComparisonRun, levels: Sequence[str]) -> None:
         for level in levels:
             for rows in self._spec.rows if level == "step" else (1,):
-                self._progress.begin(f"{level}, {rows} row{'s' * (rows > 1)}" if level == "step" else level)
+                self._begin(f"{level}, {rows} row{'s' * (rows > 1)}" if level == "step" else level)
                 contest.compare(level, rows)
 
     def _mixture(self) -> None:
         spec, engine = self._spec, self._spec.engines[0]
-        self._progress.begin("mixture: routing")
+        self._begin("mixture: routing")
         with spec.open(engine) as runtime:
             loop = ClosedLoop(runtime, spec.params, spec.running)
             found = mixture.prepare(loop, self._manifest, spec.prompts, engine, runtime.models.batch)
             self._findings.mixture = found
-            self._progress.begin(f"mixture: {len(spec.prompts)} prompts, against all on {found.control}")
+            self._begin(f"mixture: {len(spec.prompts)} prompts, against all on {found.control}")
             mixture.run(loop, found, spec.prompts, spec.passes, self._round)
 
     def _arrivals(self) -> None:
@@ -122,12 +128,12 @@ class Benchmark:
             loop = OpenLoop(runtime, spec.params)
             runtime.core.warm()
             for rate in spec.rates:
-                self._progress.begin(f"{rate:g} images a second arrive")
+                self._begin(f"{rate:g} images a second arrive")
                 arrivals = loop.take(spec.prompts, rate, spec.rate_seconds, self._round)
                 self._findings.arrivals.append(arrivals)
 
     def _parts(self) -> None:
-        self._progress.begin("the parts around the UNet")
+        self._begin("the parts around the UNet")
         with self._spec.open(self._spec.engines[0]) as runtime:
             workload = Workload(runtime, self._spec.params)
             calls = workload.parts()

@@ -20,8 +20,9 @@ from runtime.machine import processor
 
 LEAST = (2026, 1)
 # Bytes of private memory for each weight of an open graph, by precision: measured on an expert of SD 2.1 with
-# 407 M parameters, on Zen 3 and Zen 5. The float32 weights that it reads are mapped, and not among them.
-HELD = {"float32": 4.3, "bfloat16": 6.9}
+# 407 M parameters after two calls, on Zen 3 and Zen 5; larger ones hold less. The float32 weights that it reads
+# are mapped, and not among them.
+HELD = {"float32": 4.3, "bfloat16": 2.4}
 # By the names of `runtime.engines.precision.PRECISIONS`. Beside products of eight bits everything else is
 # computed in bfloat16, where the processor has it.
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -79,7 +80,7 @@ def wins() -> bool:
     """Return whether `auto` prefers it to ONNX Runtime's CPU provider: where the processor computes in
     bfloat16.
 
-    There a step of SD 2.1's dense UNet takes 0.45 of the provider's time (Zen 5). Where there is nothing
+    There a step of SD 2.1's dense UNet takes 0.47 of the provider's time (Zen 5). Where there is nothing
     beyond AVX2 it takes as long, and an expert opens again in twice the time (Zen 3).
     """
     return processor.vectors() in _NATIVE

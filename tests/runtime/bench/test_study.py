@@ -12,6 +12,7 @@ from runtime.bench.opening import Opening
 from runtime.bench.peak import Peak
 from runtime.bench.results import Results
 from runtime.bench.study import Benchmark, OutOfTime
+from runtime.bench.workload import Workload
 from runtime.bundle.reader import Bundle
 from runtime.errors import EngineFailure, RuntimeFailure, UsageError
 from runtime.timing.turns import Effort
@@ -159,6 +160,23 @@ def test_an_interrupt_leaves_a_report(
     assert report["end"] == "interrupted"
     assert len(report["comparisons"][0]["entries"][0]["series"]["samples"]) == 2
     assert "This run was interrupted" in (tmp_path / "out/report.md").read_text()
+
+
+def test_what_was_measured_is_on_disk_before_the_next_part_begins(
+    bundle_path: Path, cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is killed by the system, for all memory is taken, has no time to write."""
+    found: list[dict[str, Any]] = []
+
+    def look(*_: object) -> None:
+        found.append(json.loads((tmp_path / "out/report.json").read_text()))
+
+    monkeypatch.setattr(Workload, "parts", look)
+    words = ["--levels", "step,parts", "--codes", "0", "--rows", "1", "--no-charts"]
+    with pytest.raises(TypeError):  # there are no parts to be measured
+        bench.main(arguments(bundle_path, cache_path, tmp_path / "out", *words))
+    assert found[0]["end"] == "cut off before its end"
+    assert len(found[0]["comparisons"][0]["entries"][0]["series"]["samples"]) == 2
 
 
 def test_an_interrupt_before_the_first_number_leaves_nothing(
