@@ -20,8 +20,8 @@ from runtime.machine import processor
 
 LEAST = (2026, 1)
 # Bytes of private memory for each weight of an open graph, by precision: measured on an expert of SD 2.1 with
-# 407 M parameters after two calls, on Zen 3 and Zen 5; larger ones hold less. The float32 weights that it reads
-# are mapped, and not among them.
+# 407 M parameters after two calls, on Zen 3 and Zen 5; larger ones hold less. The float32 weights that it
+# reads are mapped, and not among them.
 HELD = {"float32": 4.3, "bfloat16": 2.4}
 # By the names of `runtime.engines.precision.PRECISIONS`. Beside products of eight bits everything else is
 # computed in bfloat16, where the processor has it.
