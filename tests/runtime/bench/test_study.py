@@ -165,7 +165,7 @@ def test_an_interrupt_leaves_a_report(
 def test_what_was_measured_is_on_disk_before_the_next_part_begins(
     bundle_path: Path, cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever is killed by the system, for all memory is taken, has no time to write."""
+    """A process that the system kills, for all memory is taken, has no time to write."""
     found: list[dict[str, Any]] = []
 
     def look(*_: object) -> None:
