@@ -3,6 +3,7 @@
 Refuses to time an output that is broken, or that is another function's: a blank image is fast to make.
 """
 
+import gc
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,10 @@ class ComparisonRun:
         for load in self._findings.peers:
             if load.name in self._peers:
                 load.memory = process_memory.read(self._peers[load.name].process)
+        self._workloads.clear()
         self._stack.close()
+        gc.collect()
+        process_memory.give_back()  # to the next group, whose peers may need all there is
 
     def compare(self, level: str, rows: int = 1) -> None:
         """Compare at `step` with `rows` rows, `loop` or `image`, and keep what comes of it."""

@@ -181,8 +181,7 @@ def test_memory_of_a_peer_is_read_at_the_end(
     spec_of: SpecOf, compare: Compare, findings: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "PeerProcess", FakePeer)
-    monkeypatch.setattr(
-        comparison, "process_memory", SimpleNamespace(read=lambda process: ("memory of", process))
-    )
+    told = SimpleNamespace(read=lambda process: ("memory of", process), give_back=lambda: None)
+    monkeypatch.setattr(comparison, "process_memory", told)
     compare(spec_of(experts=("dense",), peers=("openvino",)), "step")
     assert findings.peers[0].memory == ("memory of", FakePeer.process)

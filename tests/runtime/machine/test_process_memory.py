@@ -1,3 +1,4 @@
+import ctypes
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,18 @@ def test_a_large_array_is_private_memory() -> None:
     assert after.private - before.private >= 0.9 * array.nbytes
     assert after.resident >= after.private
     assert after.peak >= after.resident
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this C library is not glibc")
+def test_freed_memory_is_given_back() -> None:
+    blocks = [bytearray(b"1" * 2**16) for _ in range(2000)]
+    del blocks[:-1]  # the last one holds the heap's end in its place
+    kept = process_memory.read()
+    process_memory.give_back()
+    after = process_memory.read()
+    assert kept is not None
+    assert after is not None
+    assert kept.private - after.private > 1000 * 2**16
 
 
 def test_kilobytes_are_bytes(tmp_path: Path) -> None:
